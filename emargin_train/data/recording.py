@@ -1,0 +1,54 @@
+"""What every reader returns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One continuous stretch of signal of one subject, with a label for each sample.
+
+    A gap in the signal ends a recording: a reader returns the parts before and after it as two
+    recordings with the same `record` and different `start`, so frames never cross a gap.
+
+    signal: (C, samples) float32, finite, in `units`
+    rate_hz: samples per second, above 0
+    labels: (samples,) int16, index into `class_names`, or -1 = unlabelled
+    start: index of the first sample within the record, at `rate_hz`
+    clean: (C, samples) float32 or None; simulated data only: the signal before noise was added
+    """
+
+    signal: np.ndarray
+    rate_hz: float
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    subject: str
+    record: str
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    start: int = 0
+    clean: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        where = f"record {self.record} of subject {self.subject}"
+        if self.signal.ndim != 2 or self.signal.dtype != np.float32:
+            raise TypeError(f"{where}: signal is {self.signal.dtype} {self.signal.shape}, not float32 (C, samples)")
+        if self.labels.shape != (self.signal.shape[1],) or self.labels.dtype != np.int16:
+            raise TypeError(f"{where}: labels are {self.labels.dtype} {self.labels.shape}, not int16 (samples,)")
+        if not self.rate_hz > 0:
+            raise ValueError(f"{where}: rate_hz is {self.rate_hz}, but must be above 0")
+        if len(self.channels) != len(self.signal) or len(self.units) != len(self.signal):
+            raise ValueError(f"{where}: {len(self.signal)} channels, named {self.channels}, in {self.units}")
+        if self.labels.size and not (-1 <= self.labels.min() and self.labels.max() < len(self.class_names)):
+            raise ValueError(f"{where}: labels from {self.labels.min()} to {self.labels.max()}")
+        if not np.isfinite(self.signal).all():
+            raise ValueError(f"{where}: the signal has values that are not finite")
+        if self.clean is not None and self.clean.shape != self.signal.shape:
+            raise ValueError(f"{where}: clean is {self.clean.shape}, signal {self.signal.shape}")
+
+    @property
+    def seconds(self) -> float:
+        return self.signal.shape[1] / self.rate_hz
