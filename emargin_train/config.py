@@ -19,6 +19,18 @@ OBJECTIVE_NAMES = (
     "supervised",
 )
 REFERENCE_NAMES = ("raw", "log-raw", "pca", "random")
+# Which knobs an objective reads; in results the others are null.
+MARGIN_KNOBS = ("gate", "threshold", "dissimilar_share", "margin", "temperature", "neighbours", "similar_sign", "gamma")
+KNOBS = {
+    "infonce": ("temperature", "neighbours"),
+    "emargin": MARGIN_KNOBS,
+    "emargin-released": ("threshold", "margin", "temperature", "neighbours"),
+    "infonce-released": ("temperature", "neighbours"),
+    "emargin-adjacent": ("gate", "threshold", "dissimilar_share", "margin", "temperature", "neighbours"),
+    "emargin-semi": (*MARGIN_KNOBS, "label_share", "supervised_term", "supervised_weight"),
+    "supervised": (),
+}
+ALL_KNOBS = KNOBS["emargin-semi"]
 GATES = ("intended", "all-similar", "all-dissimilar", "random", "oracle", "released")
 
 
