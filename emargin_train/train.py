@@ -1,0 +1,158 @@
+"""One training: batches, steps, and a State every so often."""
+
+import math
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from emargin_train import checkpoint
+from emargin_train.config import TrainConfig
+from emargin_train.data.frames import Splits
+from emargin_train.encoder import Encoder, framing
+from emargin_train.errors import UserError
+from emargin_train.gates import gate_labels
+from emargin_train.objectives import OBJECTIVES, Batch
+from emargin_train.pseudo_labels import resolve_threshold
+
+MAY_CHANGE = ("iterations", "report_every", "data_dir")  # on resuming
+
+
+class Diverged(RuntimeError):
+    """The loss of `step` (counted from 1) is not finite; `last_finite_loss` is None if the first is not."""
+
+    def __init__(self, step: int, last_finite_loss: float | None) -> None:
+        super().__init__(f"the loss is not finite at step {step}; the last finite one was {last_finite_loss}")
+        self.step = step
+        self.last_finite_loss = last_finite_loss
+
+
+@dataclass
+class State:
+    """A training after `step` steps, live: save or evaluate it before asking for the next.
+
+    threshold, dissimilar_share: both as resolved on the training frames; None where the objective has no gate
+    losses: of all steps so far; loss: mean of those since the State before
+    batches: the generator that draws the batches
+    """
+
+    config: TrainConfig
+    data_hash: str
+    encoder: Encoder
+    optimizer: torch.optim.Optimizer
+    batches: torch.Generator
+    threshold: float | None
+    dissimilar_share: float | None
+    step: int = 0
+    loss: float = math.nan
+    losses: list[float] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that resuming needs, and what tells where it came from: plain values and tensors."""
+        return {
+            "config": self.config.to_dict(),
+            "data_hash": self.data_hash,
+            "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+            "threads": torch.get_num_threads(),
+            "threshold": self.threshold,
+            "dissimilar_share": self.dissimilar_share,
+            "step": self.step,
+            "loss": self.loss,
+            "losses": self.losses,
+            "encoder": self.encoder.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "batches": self.batches.get_state(),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from `checkpoint.load`'s dictionary; one of other settings or data is refused."""
+        mine, other = self.config.to_dict(), saved["config"]
+        changed = [k for k in mine if k not in MAY_CHANGE and mine[k] != other.get(k)]
+        if changed:
+            k = changed[0]
+            raise UserError(
+                f"the checkpoint was trained with {k} {other.get(k)}, not {mine[k]}: resume with its settings"
+            )
+        if self.data_hash != saved["data_hash"]:
+            raise UserError(
+                f"the checkpoint was trained on data {saved['data_hash']}, not {self.data_hash}: "
+                "resume with the same files"
+            )
+        self.encoder.load_state_dict(saved["encoder"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.batches.set_state(saved["batches"])
+        self.step, self.loss, self.losses = saved["step"], saved["loss"], list(saved["losses"])
+
+
+def train(
+    config: TrainConfig, splits: Splits, *, resume: Path | None = None, device: str = "cpu"
+) -> Iterator[State]:
+    """Yield a State every `config.report_every` steps and at the end.
+
+    Each step draws `batch_size` different training sequences (all of them where there are fewer),
+    independently of the step before. Nothing but `config.seed` is random, and the global generator is
+    left alone: the same settings on the same machine, with the same number of threads
+    (`torch.get_num_threads()`, kept in checkpoints), give the same numbers bit by bit, resumed or not.
+    A resumed training that has no steps left yields its State once.
+
+    Raises Diverged at the first loss that is not finite, before its step is taken.
+    """
+    state = start(config, splits, device)
+    if resume is not None:
+        state.restore(checkpoint.load(resume))
+    if state.step >= config.iterations:
+        yield state
+        return
+    frames, objective = splits.train, OBJECTIVES[config.objective.name]
+    to_input = framing(config.data.framing, splits.magnitude_scale)
+    if state.threshold is None:
+        labels = np.zeros(frames.shape[:2], bool)
+    else:
+        labels = gate_labels(config.objective.gate, frames, state.threshold, seed=config.seed)
+    n_batch = min(config.batch_size, len(frames))
+    reported = state.step
+    state.encoder.train()
+    while state.step < config.iterations:
+        which = torch.randperm(len(frames), generator=state.batches)[:n_batch].numpy()
+        x = torch.from_numpy(frames.x(which)).to(device)
+        batch = Batch(
+            z=state.encoder.project(state.encoder(to_input(x))),
+            dissimilar=torch.from_numpy(labels[which]).to(device),
+        )
+        loss = objective.loss(batch, config.objective)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise Diverged(state.step + 1, state.losses[-1] if state.losses else None)
+        state.optimizer.zero_grad()
+        loss.backward()
+        state.optimizer.step()
+        state.losses.append(value)
+        state.step += 1
+        if state.step % config.report_every == 0 or state.step == config.iterations:
+            state.loss = float(np.mean(state.losses[reported:]))
+            reported = state.step
+            yield state
+            state.encoder.train()
+
+
+def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
+    """The State before the first step."""
+    if len(splits.train) == 0:
+        raise ValueError("there is no training sequence")
+    encoder = Encoder(splits.train.shape[2], config.encoder, seed=config.seed).to(device)
+    threshold, share = None, None
+    if "threshold" in OBJECTIVES[config.objective.name].knobs:
+        threshold, share = resolve_threshold(config.objective, splits.train)
+    return State(
+        config=config,
+        data_hash=splits.data_hash,
+        encoder=encoder,
+        optimizer=torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=0.0),
+        batches=torch.Generator().manual_seed(config.seed),
+        threshold=threshold,
+        dissimilar_share=share,
+    )
