@@ -3,16 +3,7 @@
 import numpy as np
 
 from emargin_train.data.frames import Frames
-from emargin_train.pseudo_labels import adjacent_cosines, below
-
-
-def true_changes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of (N, T) class labels, -1 = unlabelled: (changed, known), both (N, T - 1) bool.
-
-    A step is known where both of its frames are labelled.
-    """
-    known = (y[:, :-1] >= 0) & (y[:, 1:] >= 0)
-    return known & (y[:, :-1] != y[:, 1:]), known
+from emargin_train.pseudo_labels import adjacent_cosines, below, true_changes
 
 
 def released_labels(cosine: np.ndarray, threshold: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from emargin_train import checkpoint
-from emargin_train.config import TrainConfig
+from emargin_train.config import KNOBS, TrainConfig
 from emargin_train.data.frames import Splits
 from emargin_train.encoder import Encoder, framing
 from emargin_train.errors import UserError
@@ -23,12 +23,18 @@ MAY_CHANGE = ("iterations", "report_every", "data_dir")  # on resuming
 
 
 class Diverged(RuntimeError):
-    """The loss of `step` (counted from 1) is not finite; `last_finite_loss` is None if the first is not."""
+    """The loss of `step` (counted from 1) is not finite.
 
-    def __init__(self, step: int, last_finite_loss: float | None) -> None:
-        super().__init__(f"the loss is not finite at step {step}; the last finite one was {last_finite_loss}")
-        self.step = step
-        self.last_finite_loss = last_finite_loss
+    losses: of the steps before; last_finite_loss: the last of them, None if there is none
+    """
+
+    def __init__(self, losses: list[float]) -> None:
+        self.losses = losses
+        self.step = len(losses) + 1
+        self.last_finite_loss = losses[-1] if losses else None
+        super().__init__(
+            f"the loss is not finite at step {self.step}; the last finite one was {self.last_finite_loss}"
+        )
 
 
 @dataclass
@@ -123,10 +129,10 @@ def train(
             z=state.encoder.project(state.encoder(to_input(x))),
             dissimilar=torch.from_numpy(labels[which]).to(device),
         )
-        loss = objective.loss(batch, config.objective)
+        loss = objective(batch, config.objective)
         value = loss.item()
         if not math.isfinite(value):
-            raise Diverged(state.step + 1, state.losses[-1] if state.losses else None)
+            raise Diverged(state.losses)
         state.optimizer.zero_grad()
         loss.backward()
         state.optimizer.step()
@@ -145,7 +151,7 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
         raise ValueError("there is no training sequence")
     encoder = Encoder(splits.train.shape[2], config.encoder, seed=config.seed).to(device)
     threshold, share = None, None
-    if "threshold" in OBJECTIVES[config.objective.name].knobs:
+    if "threshold" in KNOBS[config.objective.name]:
         threshold, share = resolve_threshold(config.objective, splits.train)
     return State(
         config=config,

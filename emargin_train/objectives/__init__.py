@@ -23,12 +23,7 @@ class Batch:
     dissimilar: Tensor
 
 
-@dataclass(frozen=True)
-class Objective:
-    """loss: (batch, settings) -> scalar; knobs: the settings that it uses, the others do not apply."""
-
-    loss: Callable[[Batch, ObjectiveConfig], Tensor]
-    knobs: frozenset[str]
+Objective = Callable[[Batch, ObjectiveConfig], Tensor]
 
 
 def _infonce(batch: Batch, c: ObjectiveConfig) -> Tensor:
@@ -47,11 +42,4 @@ def _emargin(batch: Batch, c: ObjectiveConfig) -> Tensor:
     )
 
 
-CONTRAST = frozenset({"temperature", "neighbours"})
-GATED = frozenset({"gate", "threshold", "dissimilar_share"})
-MARGIN = CONTRAST | GATED | {"margin", "similar_sign", "gamma"}
-
-OBJECTIVES = {
-    "infonce": Objective(_infonce, CONTRAST),
-    "emargin": Objective(_emargin, MARGIN),
-}
+OBJECTIVES: dict[str, Objective] = {"infonce": _infonce, "emargin": _emargin}

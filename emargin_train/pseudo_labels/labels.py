@@ -37,6 +37,15 @@ def dissimilar(x: np.ndarray, threshold: float) -> np.ndarray:
     return below(adjacent_cosine(x), threshold)
 
 
+def true_changes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of (N, T) class labels, -1 = unlabelled: (changed, known), both (N, T - 1) bool.
+
+    A step is known where both of its frames are labelled.
+    """
+    known = (y[:, :-1] >= 0) & (y[:, 1:] >= 0)
+    return known & (y[:, :-1] != y[:, 1:]), known
+
+
 def resolve_threshold(objective: ObjectiveConfig, train: Frames) -> tuple[float, float]:
     """(threshold, dissimilar share of the training steps): one is given, the other follows.
 

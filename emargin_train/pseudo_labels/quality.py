@@ -1,0 +1,79 @@
+"""How well pseudo-labels tell where the class changes; no training needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from emargin_train.data.frames import Frames
+from emargin_train.pseudo_labels.labels import adjacent_cosines, true_changes
+
+Row = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps between adjacent frames of the same sequence, sorted by cosine once for all thresholds.
+
+    cosine: all n steps, ascending; changed, unchanged: of those where both frames are labelled, ascending
+    """
+
+    cosine: np.ndarray
+    changed: np.ndarray
+    unchanged: np.ndarray
+
+    def at(self, threshold: float) -> Row:
+        """Share called dissimilar, and these calls against true changes; None where not defined.
+
+        precision: of the labelled steps called dissimilar, the share where the class changes
+        recall: of the steps where the class changes, the share called dissimilar
+        f1: 2 TP / (2 TP + FP + FN), so 0 where changes are there and none is found
+        """
+        tp, fp = np.searchsorted(self.changed, threshold), np.searchsorted(self.unchanged, threshold)
+        fn = len(self.changed) - tp
+        return {
+            "dissimilar_share": _ratio(np.searchsorted(self.cosine, threshold), len(self.cosine)),
+            "pseudo_label_precision": _ratio(tp, tp + fp),
+            "pseudo_label_recall": _ratio(tp, tp + fn),
+            "pseudo_label_f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        }
+
+    def ranking(self) -> Row:
+        """Over all thresholds: does a low cosine mean a change? None without both kinds of steps.
+
+        auroc: 0.5 is chance; average_precision: chance is the share of changes among labelled steps
+        """
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        names = ("pseudo_label_auroc", "pseudo_label_average_precision")
+        if not len(self.changed) or not len(self.unchanged):
+            return dict.fromkeys(names)
+        truth = np.repeat([True, False], [len(self.changed), len(self.unchanged)])
+        score = -np.concatenate([self.changed, self.unchanged])
+        scores = roc_auc_score(truth, score), average_precision_score(truth, score)
+        return dict(zip(names, map(float, scores), strict=True))
+
+
+def steps_of(sides: Iterable[Frames]) -> Steps:
+    """The steps of one or several sets of frames, taken together."""
+    cosine, changed, known = [], [], []
+    for frames in sides:
+        cosine.append(adjacent_cosines(frames).ravel())
+        truth = true_changes(frames.y)
+        changed.append(truth[0].ravel())
+        known.append(truth[1].ravel())
+    c, is_change, is_known = map(np.concatenate, (cosine, changed, known))
+    return Steps(np.sort(c), np.sort(c[is_change]), np.sort(c[is_known & ~is_change]))
+
+
+def pseudo_label_metrics(frames: Frames, threshold: float) -> Row:
+    """Columns `pseudo_label_*` of results.parquet and the resolved `dissimilar_share`; None where undefined.
+
+    Steps with an unlabelled frame count for the share alone.
+    """
+    steps = steps_of([frames])
+    return steps.at(threshold) | steps.ranking()
+
+
+def _ratio(part: int | np.integer, whole: int | np.integer) -> float | None:
+    return float(part / whole) if whole else None
