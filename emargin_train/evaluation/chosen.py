@@ -1,0 +1,118 @@
+"""Which frames are measured: chosen from labels alone, hence the same for every method."""
+
+import hashlib
+import io
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emargin_train.data.frames import Frames, Splits
+from emargin_train.errors import UserError
+from emargin_train.files import write_whole
+
+PER_CLASS = 1000  # frames of a class in a class-balanced set, as in the paper's sleep settings
+VALIDATION_CAP = 5000
+TRAIN_CAP = 15000
+PAIRS_CAP = 2500
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Masks (N, T) bool over the frames of a side; all but `pairs` hold labelled frames only.
+
+    train: the natural mixture of classes, what every probe is trained on (at most 15,000)
+    balanced: min(1000, 5000 // classes) frames of each class, all where there are fewer
+    natural: the natural mixture of classes (at most 5,000)
+    pairs: first frames of adjacent pairs within a sequence, labelled or not (at most 2,500)
+    test_balanced, test_natural: as balanced and natural; None without a test side
+    """
+
+    train: np.ndarray
+    balanced: np.ndarray
+    natural: np.ndarray
+    pairs: np.ndarray
+    test_balanced: np.ndarray | None
+    test_natural: np.ndarray | None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name to mask, without the absent ones."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: mask for name, mask in named.items() if mask is not None}
+
+    def digest(self) -> str:
+        """12 hex digits, equal exactly when all masks are."""
+        content = hashlib.sha256()
+        for name, mask in self.arrays().items():
+            content.update(f"{name}{mask.shape}".encode())
+            content.update(np.packbits(mask).tobytes())
+        return content.hexdigest()[:12]
+
+    def save(self, path: Path) -> None:
+        """Write all masks to one .npz, whole or not at all."""
+        content = io.BytesIO()
+        np.savez_compressed(content, **self.arrays())  # type: ignore[arg-type]
+        write_whole(path, content.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> "EvaluationSet":
+        """Inverse of `save`."""
+        with np.load(path) as stored:
+            masks: dict[str, Any] = {
+                f.name: stored[f.name] if f.name in stored else None for f in fields(cls)
+            }
+        return cls(**masks)
+
+
+def choose(splits: Splits, *, seed: int = 0) -> EvaluationSet:
+    """Choose the frames to measure; equal for equal labels and seed.
+
+    Raises UserError where the training or the validation side has fewer than two labelled classes.
+    """
+    for side in ("train", "validation"):
+        _need_two_classes(side, getattr(splits, side), splits.class_names)
+    sides = {name: np.random.default_rng([seed, i]) for i, name in enumerate(("train", "validation", "test"))}
+    validation, test = splits.validation, splits.test
+    return EvaluationSet(
+        train=_natural(splits.train.y, TRAIN_CAP, sides["train"]),
+        balanced=_balanced(validation.y, sides["validation"]),
+        natural=_natural(validation.y, VALIDATION_CAP, sides["validation"]),
+        pairs=_pairs(validation.y, sides["validation"]),
+        test_balanced=None if test is None else _balanced(test.y, sides["test"]),
+        test_natural=None if test is None else _natural(test.y, VALIDATION_CAP, sides["test"]),
+    )
+
+
+def _need_two_classes(side: str, frames: Frames, names: tuple[str, ...]) -> None:
+    present = [names[c] for c in np.unique(frames.y) if c >= 0]
+    if len(present) < 2:
+        found = f"only class {present[0]}" if present else "no labelled frames"
+        raise UserError(
+            f"the {side} side has {found} in {len(frames)} sequences, but probes need two classes: "
+            "try another --split-seed, --split time, or data with more labels"
+        )
+
+
+def _mask(shape: tuple[int, ...], flat: np.ndarray) -> np.ndarray:
+    mask = np.zeros(shape, dtype=bool)
+    mask.reshape(-1)[flat] = True
+    return mask
+
+
+def _natural(y: np.ndarray, cap: int, rng: np.random.Generator) -> np.ndarray:
+    labelled = np.flatnonzero(y.reshape(-1) >= 0)
+    return _mask(y.shape, rng.permutation(labelled)[:cap])
+
+
+def _balanced(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    classes = np.unique(y[y >= 0])
+    each = min(PER_CLASS, VALIDATION_CAP // max(1, len(classes)))
+    taken = [rng.permutation(np.flatnonzero(y.reshape(-1) == c))[:each] for c in classes]
+    return _mask(y.shape, np.concatenate([np.empty(0, dtype=np.int64), *taken]))
+
+
+def _pairs(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    n, t = y.shape
+    first = np.flatnonzero(np.arange(n * t) % t < t - 1)  # a last frame has no successor
+    return _mask(y.shape, rng.permutation(first)[:PAIRS_CAP])

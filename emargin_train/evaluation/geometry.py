@@ -1,0 +1,118 @@
+"""The shape of a cloud of embeddings: how many directions it fills, and how evenly."""
+
+import numpy as np
+
+from emargin_train.evaluation.clustering import Degenerate, unit
+
+BLOCK = 1024
+
+
+def spectrum(h: np.ndarray) -> np.ndarray:
+    """Eigenvalues of the covariance of h, largest first: (min(n, D),) float64, >= 0.
+
+    Raises Degenerate for constant h.
+    """
+    centred = h - h.mean(0, dtype=np.float64)
+    singular = np.linalg.svd(centred, compute_uv=False)
+    if not singular[0] > 1e-7 * max(1e-30, float(np.abs(h).max())) * np.sqrt(len(h)):
+        raise Degenerate(f"all {len(h)} embeddings are equal: they have no spread")
+    return singular**2 / len(h)
+
+
+def effective_rank(variance: np.ndarray) -> float:
+    """exp(-sum p log p), p = singular values (roots of `variance`) over their sum; 1 to D.
+
+    Roy & Vetterli 2007; as a measure of collapse: RankMe, Garrido et al. 2023.
+    """
+    p = np.sqrt(variance)
+    p = p[p > 0] / p.sum()
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def participation_ratio(variance: np.ndarray) -> float:
+    """(sum l)^2 / sum l^2 of the eigenvalues of the covariance; 1 to D (Gao et al. 2017)."""
+    return float(variance.sum() ** 2 / (variance**2).sum())
+
+
+def mean_cosine(h: np.ndarray) -> float:
+    """Mean cosine over all pairs of different frames, in closed form: (|sum z|^2 - sum |z|^2) / (n (n - 1)).
+
+    Raises Degenerate where all embeddings are zero.
+    """
+    z = unit(h.astype(np.float64))
+    if not z.any():
+        raise Degenerate(f"all {len(h)} embeddings are zero: they have no direction")
+    n = len(z)
+    return float(((z.sum(0) ** 2).sum() - (z**2).sum()) / (n * (n - 1)))
+
+
+def alignment(h: np.ndarray, following: np.ndarray) -> float:
+    """Mean |z_i - z_(i+1)|^2 over adjacent frames; 0 to 4 (Wang & Isola 2020, alpha = 2)."""
+    return float(((unit(h) - unit(following)) ** 2).sum(1).mean())
+
+
+def uniformity(h: np.ndarray) -> float:
+    """log mean exp(-2 |z_i - z_j|^2) over pairs of different frames; -8 to 0 (Wang & Isola 2020, t = 2)."""
+    z = unit(h.astype(np.float32))
+    square = (z**2).sum(1)
+    total = 0.0
+    for low in range(0, len(z), BLOCK):
+        rows = slice(low, low + BLOCK)
+        total += float(
+            np.exp(4 * (z[rows] @ z.T) - 2 * square[rows, None] - 2 * square).sum(dtype=np.float64)
+        )
+    n = len(z)
+    return float(np.log(max(total - n, 0.0) / (n * (n - 1))))
+
+
+def intrinsic_dimension(h: np.ndarray) -> float:
+    """TwoNN (Facco et al. 2017): with mu = second over first neighbour distance, d = (n - 1) / sum log mu.
+
+    Fitted, as there, through the origin on -log(1 - F(mu)) against log mu without the largest 10 %.
+    Repeated points are counted once. Raises Degenerate with fewer than 10 different points.
+    """
+    h = np.unique(h, axis=0)
+    n = len(h)
+    if n < 10:
+        raise Degenerate(f"{n} distinct embeddings are too few for an intrinsic dimension")
+    first, second = _two_nearest(h)
+    log_mu = np.sort(np.log(second / first))[: int(0.9 * n)]
+    if not log_mu.any():
+        raise Degenerate("first and second neighbours are equally far everywhere")
+    expected = -np.log1p(-np.arange(1, len(log_mu) + 1) / n)
+    return float((log_mu * expected).sum() / (log_mu**2).sum())
+
+
+def _two_nearest(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (n,) of each row to its nearest and second nearest other row.
+
+    Candidates by float32 products, then exact differences in float64: products lose small distances.
+    """
+    n, candidates = len(h), min(8, len(h) - 1)
+    centred = h - h.mean(0, dtype=np.float64)
+    single = centred.astype(np.float32)
+    square = (single**2).sum(1)
+    nearest = np.empty((n, 2))
+    for low in range(0, n, BLOCK):
+        rows = np.arange(low, min(low + BLOCK, n))
+        approximate = square - 2 * (single[rows] @ single.T)  # |a - b|^2 - |a|^2
+        approximate[np.arange(len(rows)), rows] = np.inf
+        near = np.argpartition(approximate, candidates - 1, axis=1)[:, :candidates]
+        exact = np.linalg.norm(centred[near] - centred[rows, None], axis=2)  # (block, candidates)
+        nearest[rows] = np.partition(exact, 1, axis=1)[:, :2]
+    return nearest[:, 0], nearest[:, 1]
+
+
+def class_centroid_spread(h: np.ndarray, classes: np.ndarray) -> float:
+    """Share of the variance of h that lies between class centroids, classes weighed by their frames; 0 to 1.
+
+    Raises Degenerate for constant h.
+    """
+    centred = h - h.mean(0, dtype=np.float64)
+    total = (centred**2).sum()
+    if not total > 0:
+        raise Degenerate(f"all {len(h)} embeddings are equal: they have no spread")
+    between = sum(
+        (classes == c).sum() * (centred[classes == c].mean(0) ** 2).sum() for c in np.unique(classes)
+    )
+    return float(between / total)
