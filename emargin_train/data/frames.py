@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
+from scipy.signal.windows import hann
+
+from emargin_train.data.recording import UNLABELLED, Recording
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frames:
     """Sequences of spectra: all that later steps rely on.
 
@@ -45,6 +49,10 @@ class Frames:
         """(N, T, F)"""
         return len(self.rows), self.store.shape[1], self.store.shape[2]
 
+    def __repr__(self) -> str:
+        n, t, f = self.shape
+        return f"Frames({n} sequences of {t} frames of {f} features, {len(np.unique(self.subject))} subjects)"
+
     def x(self, which: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Spectra of the chosen sequences, copied out of the store: (len, T, F) float32."""
         return self.store[self.rows[which]]
@@ -52,7 +60,12 @@ class Frames:
     def select(self, which: np.ndarray) -> "Frames":
         """The chosen sequences (indices or a mask), sharing the store."""
         return Frames(
-            self.store, self.rows[which], self.y[which], self.subject[which], self.record[which], self.start[which]
+            self.store,
+            self.rows[which],
+            self.y[which],
+            self.subject[which],
+            self.record[which],
+            self.start[which],
         )
 
 
@@ -61,7 +74,8 @@ class Splits:
     """Frames by side; no subject is on two sides (`split = subject`).
 
     test: None where there are too few subjects for a third side
-    magnitude_scale: median of the training magnitudes above 0; `framing = log` is log1p(x / magnitude_scale)
+    magnitude_scale: a typical training magnitude (the median over training sequences of each one's median
+        magnitude above 0); `framing = log` is log1p(x / magnitude_scale)
     n_dropped: frames in remainders shorter than a sequence, by reason
     described: the split subject by subject and what a user should know, one line each
     """
@@ -75,7 +89,51 @@ class Splits:
     n_dropped: dict[str, int]
     described: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return "\n".join(self.described)
+
     def sides(self) -> dict[str, Frames]:
         """Side name to frames, without an absent test side."""
         sides = {"train": self.train, "validation": self.validation}
         return sides if self.test is None else {**sides, "test": self.test}
+
+
+def count_frames(samples: int, frame: int, hop: int) -> int:
+    """How many whole frames of `frame` samples, `hop` apart, lie in so many samples."""
+    return max(0, (samples - frame) // hop + 1)
+
+
+def spectra(signal: np.ndarray, frame: int, hop: int) -> np.ndarray:
+    """Magnitudes of the short-time Fourier transform, as the paper's code takes them.
+
+        x[i, c * bins + k] = | sum_n hann(n) signal[c, i * hop + n] e^(-2 pi j k n / frame) |
+
+    Periodic Hann window, no centring or padding, no scaling, bins = frame // 2 + 1.
+    signal: (C, samples) float; returns (frames, C * bins) in the same precision.
+    """
+    n = count_frames(signal.shape[1], frame, hop)
+    if n == 0:
+        return np.empty((0, len(signal) * (frame // 2 + 1)), signal.dtype)
+    pieces = np.lib.stride_tricks.sliding_window_view(signal, frame, axis=1)[:, ::hop]  # (C, n, frame)
+    windowed = pieces * hann(frame, sym=False).astype(signal.dtype)
+    return np.abs(scipy.fft.rfft(windowed)).transpose(1, 0, 2).reshape(n, -1)
+
+
+def majority(labels: np.ndarray, frame: int, hop: int, n_classes: int) -> np.ndarray:
+    """Most frequent label of each frame; ties go to the lowest class, and to any class before unlabelled.
+
+    labels: (samples,) int, -1 = unlabelled; returns (frames,) int16.
+    """
+    first = np.arange(count_frames(len(labels), frame, hop)) * hop
+    counts = np.empty((n_classes + 1, len(first)), np.int64)  # unlabelled last, so argmax prefers a class
+    for row, label in enumerate([*range(n_classes), UNLABELLED]):
+        until = np.concatenate([[0], np.cumsum(labels == label)])
+        counts[row] = until[first + frame] - until[first]
+    best = counts.argmax(0)
+    return np.where(best == n_classes, UNLABELLED, best).astype(np.int16)
+
+
+def to_frames(recording: Recording, frame: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra (frames, F) float32 and majority labels (frames,) int16 of one recording."""
+    y = majority(recording.labels, frame, hop, len(recording.class_names))
+    return spectra(recording.signal, frame, hop), y

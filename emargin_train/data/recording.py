@@ -1,6 +1,8 @@
 """What every reader returns."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -35,9 +37,13 @@ class Recording:
     def __post_init__(self) -> None:
         where = f"record {self.record} of subject {self.subject}"
         if self.signal.ndim != 2 or self.signal.dtype != np.float32:
-            raise TypeError(f"{where}: signal is {self.signal.dtype} {self.signal.shape}, not float32 (C, samples)")
+            raise TypeError(
+                f"{where}: signal is {self.signal.dtype} {self.signal.shape}, not float32 (C, samples)"
+            )
         if self.labels.shape != (self.signal.shape[1],) or self.labels.dtype != np.int16:
-            raise TypeError(f"{where}: labels are {self.labels.dtype} {self.labels.shape}, not int16 (samples,)")
+            raise TypeError(
+                f"{where}: labels are {self.labels.dtype} {self.labels.shape}, not int16 (samples,)"
+            )
         if not self.rate_hz > 0:
             raise ValueError(f"{where}: rate_hz is {self.rate_hz}, but must be above 0")
         if len(self.channels) != len(self.signal) or len(self.units) != len(self.signal):
@@ -52,3 +58,28 @@ class Recording:
     @property
     def seconds(self) -> float:
         return self.signal.shape[1] / self.rate_hz
+
+
+@dataclass(frozen=True)
+class Part:
+    """Recordings that are read together, often those of one file; a reader lists its parts unread.
+
+    Only one part is in memory at a time, and none at all where its frames are cached.
+
+    read: returns or yields the recordings, the same ones at every call
+    files: what they are read from; name and content of each are in the cache's key
+    settings: everything else that they depend on (codes, options, version of a simulator), as text
+    side: "train", "validation" or "test" where the data bring their own split, else ""
+    """
+
+    read: Callable[[], Iterable[Recording]]
+    files: tuple[Path, ...] = ()
+    settings: str = ""
+    side: str = ""
+
+
+def unbroken(signal: np.ndarray) -> list[tuple[int, int]]:
+    """First and end sample of each stretch in which all channels of `signal` (C, samples) are finite."""
+    finite = np.isfinite(signal).all(0)
+    edges = np.flatnonzero(np.diff(finite, prepend=False, append=False))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -1,0 +1,98 @@
+"""Every dataset by name: how to read, frame and label it, and the paper's settings for it.
+
+To add one, write a module with a function `parts(config: DataConfig) -> list[Part]` (recording.py) that
+lists what there is without reading signals, and register it below. Import heavy libraries inside the
+functions that need them. Families of datasets (`ucr:<name>`, `my.toml`) build their `Dataset` in `find`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from emargin_train.config import DataConfig
+from emargin_train.data import ecg, simulated_sleep
+from emargin_train.data.recording import Part
+from emargin_train.errors import UserError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One dataset and its defaults; frames are given in seconds, so that any sampling rate keeps them."""
+
+    name: str
+    title: str
+    parts: Callable[[DataConfig], list[Part]]
+    frame_seconds: float
+    hop_seconds: float
+    sequence_length: int  # T, frames
+    normalise: str = "none"  # none | channel: mean 0, deviation 1 per channel, by training data alone
+    released_share: float | None = None  # `split = released`: share of the one stream that is for training
+    class_names: tuple[str, ...] | None = None  # None: as the recordings say
+    simulated: bool = False
+    twin: str | None = None  # its simulated counterpart
+    iterations: int = 600
+    margin: float = 5.0
+    temperature: float = 0.1
+
+    def frame_and_hop(self, rate_hz: float) -> tuple[int, int]:
+        """Both in samples at this rate."""
+        frame, hop = round(self.frame_seconds * rate_hz), round(self.hop_seconds * rate_hz)
+        if frame < 2 or hop < 1:
+            raise UserError(
+                f"frames of {self.frame_seconds:g} s, {self.hop_seconds:g} s apart, are {frame} and {hop} samples "
+                f"at {rate_hz:g} Hz, but need 2 and 1: give longer frames"
+            )
+        return frame, hop
+
+
+DATASETS: dict[str, Dataset] = {}
+
+
+def register(dataset: Dataset) -> None:
+    """Make a dataset known by its name."""
+    assert dataset.name not in DATASETS, dataset.name
+    DATASETS[dataset.name] = dataset
+
+
+def find(name: str) -> Dataset:
+    """The dataset of that name; `ucr:<name>` and paths ending in `.toml` are made on the spot."""
+    if name.endswith(".toml"):
+        from emargin_train.data import table
+
+        return table.dataset(name)
+    if name.startswith("ucr:"):
+        from emargin_train.data import ucr
+
+        return ucr.dataset(name)
+    if name not in DATASETS:
+        known = [*DATASETS, "ucr:<name>", "<path>.toml"]
+        raise UserError(f"dataset is '{name}': {nearest(name, known)}")
+    return DATASETS[name]
+
+
+register(
+    Dataset(
+        name="sleepeeg-sim",
+        title="Simulated sleep EEG: 10 nights of 3 hours, one channel at 100 Hz, 5 stages",
+        parts=simulated_sleep.parts,
+        class_names=simulated_sleep.STAGES,
+        simulated=True,
+        frame_seconds=1.78,
+        hop_seconds=1.78,
+        sequence_length=200,
+    )
+)
+register(
+    Dataset(
+        name="ecg",
+        title="ECG rhythms: MIT-BIH AFDB, or WFDB records annotated like it",
+        parts=ecg.parts,
+        class_names=ecg.CLASS_NAMES,
+        twin="ecg-sim",
+        frame_seconds=6.0,
+        hop_seconds=3.0,
+        sequence_length=200,
+        iterations=200,
+        margin=100.0,
+        temperature=0.5,
+    )
+)

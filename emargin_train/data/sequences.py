@@ -1,0 +1,190 @@
+"""Which frames form sequences: decided from lengths and labels alone, before any spectrum is taken."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from emargin_train.data.catalogue import Dataset
+from emargin_train.data.frames import majority
+from emargin_train.data.recording import Part, Recording
+from emargin_train.errors import UserError
+
+SHORTEST = 3  # frames: one in the middle has two neighbours
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One recording without its signal: `y` (frames,) int16 are its frames' labels."""
+
+    y: np.ndarray
+    subject: str
+    record: str
+    start: int  # index of the first frame within the record
+    side: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive frames, from `first` to before `end`, of stretch number `stretch`, for one side."""
+
+    stretch: int
+    first: int
+    end: int
+    side: str = ""
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all recordings of a dataset share."""
+
+    rate_hz: float
+    frame: int  # samples
+    hop: int  # samples
+    channels: tuple[str, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def n_features(self) -> int:
+        return len(self.channels) * (self.frame // 2 + 1)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Where every sequence lies; row n of each array describes sequence n.
+
+    stretch, first: (N,) int64, recording in reading order, and first frame within it
+    y: (N, T) int16
+    subject, record, side: (N,) str; side "" is still to be chosen
+    start: (N,) int64, first frame within the record
+    """
+
+    stretch: np.ndarray
+    first: np.ndarray
+    y: np.ndarray
+    subject: np.ndarray
+    record: np.ndarray
+    start: np.ndarray
+    side: np.ndarray
+
+
+def read_all(parts: Iterable[Part], subjects: int | None = None) -> Iterator[tuple[str, Recording]]:
+    """Side and recording, one after another; only those of the first so many subjects."""
+    seen: set[str] = set()
+    for part in parts:
+        for recording in part.read():
+            if subjects is None or recording.subject in seen or len(seen) < subjects:
+                seen.add(recording.subject)
+                yield part.side, recording
+
+
+def scan(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> tuple[Layout, list[Stretch]]:
+    """Read everything once, keep labels only. Refuses recordings whose spectra differ in length."""
+    layout: Layout | None = None
+    stretches = []
+    like = ""
+    for side, recording in recordings:
+        frame, hop = dataset.frame_and_hop(recording.rate_hz)
+        own = Layout(recording.rate_hz, frame, hop, recording.channels, recording.class_names)
+        if layout is None:
+            layout, like = own, recording.record
+        elif (own.n_features, own.hop, own.class_names) != (
+            layout.n_features,
+            layout.hop,
+            layout.class_names,
+        ):
+            raise UserError(
+                f"record {recording.record} has {len(own.channels)} channels at {own.rate_hz:g} Hz, but "
+                f"record {like} {len(layout.channels)} at {layout.rate_hz:g} Hz: all records of a dataset need the "
+                "same channels, rate and classes; keep one kind in the folder"
+            )
+        y = majority(recording.labels, frame, hop, len(recording.class_names))
+        stretches.append(Stretch(y, recording.subject, recording.record, recording.start // hop, side))
+    if layout is None:
+        raise UserError(f"dataset '{dataset.name}' holds no recording: give a folder that holds some")
+    if not any((stretch.y >= 0).any() for stretch in stretches):
+        n = sum(len(stretch.y) for stretch in stretches)
+        raise UserError(
+            f"dataset '{dataset.name}' has no labelled frame ({n} frames, classes "
+            f"{', '.join(layout.class_names)}): check that annotations and class names belong to these files"
+        )
+    return layout, stretches
+
+
+def fitting_length(blocks: list[Block], wanted: int) -> int:
+    """`wanted`, or where some side has no block that long, the longest that fits on every side."""
+    longest: dict[str, int] = {}
+    for block in blocks:
+        longest[block.side] = max(longest.get(block.side, 0), len(block))
+    length = min([wanted, *longest.values()])
+    if length < SHORTEST:
+        raise UserError(
+            f"the longest stretch of frames that every side has is {length}, but a sequence needs "
+            f"{SHORTEST}: give longer recordings or another --split"
+        )
+    return length
+
+
+def cut(stretches: list[Stretch], blocks: list[Block], length: int) -> Sequences:
+    """Sequences of `length` frames, from the start of each block; what remains of a block is left out."""
+    stretch, first, side = [], [], []
+    for block in blocks:
+        for position in range(block.first, block.end - length + 1, length):
+            stretch.append(block.stretch)
+            first.append(position)
+            side.append(block.side)
+    own = [stretches[i] for i in stretch]
+    return Sequences(
+        stretch=np.array(stretch, np.int64),
+        first=np.array(first, np.int64),
+        y=np.array([s.y[f : f + length] for s, f in zip(own, first, strict=True)], np.int16),
+        subject=np.array([s.subject for s in own], str),
+        record=np.array([s.record for s in own], str),
+        start=np.array([s.start + f for s, f in zip(own, first, strict=True)], np.int64),
+        side=np.array(side, str),
+    )
+
+
+def lost(stretches: list[Stretch], blocks: list[Block], length: int) -> tuple[int, set[int]]:
+    """Frames of blocks that fit in no sequence of `length`, and classes that only they hold."""
+    whole = {(b.stretch, b.first): len(b) // length * length for b in blocks}
+    kept = [stretches[s].y[f : f + n] for (s, f), n in whole.items()]
+    every = [stretches[b.stretch].y[b.first : b.end] for b in blocks]
+    n_lost = sum(map(len, every)) - sum(map(len, kept))
+    classes = set(np.unique(np.concatenate(every))) - set(np.unique(np.concatenate(kept))) - {-1}
+    return n_lost, {int(c) for c in classes}
+
+
+def shorter(stretches: list[Stretch], blocks: list[Block], length: int) -> int:
+    """A length, halved until no class and at most a tenth of the frames is lost (3 at the least)."""
+    while length > SHORTEST:
+        length = max(SHORTEST, length // 2)
+        n_lost, classes = lost(stretches, blocks, length)
+        if not classes and n_lost <= sum(map(len, blocks)) / 10:
+            break
+    return length
+
+
+def remarks(
+    class_names: tuple[str, ...], stretches: list[Stretch], blocks: list[Block], wanted: int
+) -> list[str]:
+    """What a user should know of the cutting, one line each; empty where little is lost."""
+    length = fitting_length(blocks, wanted)
+    lines = []
+    if length < wanted:
+        lines.append(
+            f"sequences have {length} frames instead of {wanted}: no stretch on some side holds more "
+            f"(--sequence-length {length} or less says so)"
+        )
+    n_lost, classes = lost(stretches, blocks, length)
+    share = n_lost / sum(map(len, blocks))
+    if classes or share > 0.1:
+        names = f", with them all of {', '.join(class_names[c] for c in sorted(classes))}" if classes else ""
+        lines.append(
+            f"{n_lost} frames ({share:.0%}){names} lie in remainders shorter than a sequence of {length} "
+            f"frames: --sequence-length {shorter(stretches, blocks, length)} keeps more"
+        )
+    return lines
