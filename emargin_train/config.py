@@ -20,7 +20,16 @@ OBJECTIVE_NAMES = (
 )
 REFERENCE_NAMES = ("raw", "log-raw", "pca", "random")
 # Which knobs an objective reads; in results the others are null.
-MARGIN_KNOBS = ("gate", "threshold", "dissimilar_share", "margin", "temperature", "neighbours", "similar_sign", "gamma")
+MARGIN_KNOBS = (
+    "gate",
+    "threshold",
+    "dissimilar_share",
+    "margin",
+    "temperature",
+    "neighbours",
+    "similar_sign",
+    "gamma",
+)
 KNOBS = {
     "infonce": ("temperature", "neighbours"),
     "emargin": MARGIN_KNOBS,
@@ -67,7 +76,11 @@ class DataConfig:
         _choice("split", self.split, ("subject", "time", "released"))
         _choice("framing", self.framing, ("magnitude", "log"))
         _choice("noise_on", self.noise_on, ("all", "train", "eval"))
-        _choice("noise_kind", self.noise_kind, ("white", "pink", "baseline-wander", "hum-50", "hum-60", "electrode-motion"))
+        _choice(
+            "noise_kind",
+            self.noise_kind,
+            ("white", "pink", "baseline-wander", "hum-50", "hum-60", "electrode-motion"),
+        )
         if self.snr_db is not None:
             _within("snr_db", self.snr_db, -100, 100, "it is a ratio in decibels")
         if self.subjects is not None:
@@ -80,18 +93,23 @@ class DataConfig:
 class EncoderConfig:
     """The encoder's shape; defaults as in the paper's released code."""
 
-    head: str = "none"  # none | linear | mlp; the contrast is taken after it, everything is evaluated before it
+    head: str = (
+        "none"  # none | linear | mlp; the contrast is taken after it, everything is evaluated before it
+    )
     kernel_size: int = 1  # odd; 1 encodes each frame by itself
 
     def __post_init__(self) -> None:
         _choice("head", self.head, ("none", "linear", "mlp"))
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise UserError(f"kernel_size is {self.kernel_size}, but a frame stays in the middle of its kernel: give an odd number")
+            raise UserError(
+                f"kernel_size is {self.kernel_size}, but a frame is in the middle of its kernel: "
+                "give an odd number"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """One objective and its knobs (design: section 2). Knobs that an objective does not use are ignored by it."""
+    """One objective and its knobs; it ignores those that it does not read (see KNOBS)."""
 
     name: str = "emargin"  # key of objectives.OBJECTIVES
     gate: str = "intended"  # where the labels y of the margin kernel come from
@@ -102,7 +120,9 @@ class ObjectiveConfig:
     neighbours: int = 2  # 2: both adjacent frames are positives; 1: the next one
     similar_sign: int = -1  # sigma of the kernel's similar part
     gamma: float = 0.05  # scale of the kernel in the logit
-    label_share: float | None = None  # emargin-semi: share of training sequences whose labels are seen; 0 to 1
+    label_share: float | None = (
+        None  # emargin-semi: share of training sequences whose labels are seen; 0 to 1
+    )
     supervised_term: str = "contrastive"  # emargin-semi: contrastive | cross-entropy
     supervised_weight: float = 1.0  # emargin-semi: weight of that term, >= 0
 
@@ -116,7 +136,8 @@ class ObjectiveConfig:
             _within("dissimilar_share", self.dissimilar_share, 0, 1, "it is a share of steps")
             if self.threshold is not None:
                 raise UserError(
-                    f"threshold is {self.threshold} and dissimilar_share {self.dissimilar_share}, but one determines the other: give one"
+                    f"threshold is {self.threshold} and dissimilar_share {self.dissimilar_share}, "
+                    "but one determines the other: give one"
                 )
         if self.name == "emargin-adjacent":
             _within("margin", self.margin, 0, 1, "emargin-adjacent adds it to a cosine")
@@ -125,7 +146,10 @@ class ObjectiveConfig:
         _within("gamma", self.gamma, 0, math.inf, "it scales the kernel")
         _within("supervised_weight", self.supervised_weight, 0, math.inf, "it weighs a loss")
         if self.neighbours not in (1, 2):
-            raise UserError(f"neighbours is {self.neighbours}, but a frame has one next or two adjacent frames: give 1 or 2")
+            raise UserError(
+                f"neighbours is {self.neighbours}, but a frame has one next or two adjacent frames: "
+                "give 1 or 2"
+            )
         if self.similar_sign not in (-1, 1):
             raise UserError(f"similar_sign is {self.similar_sign}, but it is a sign: give -1 or 1")
         if self.label_share is not None:
@@ -134,7 +158,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that determines one training. Paper: AdamW, lr 1e-3, no weight decay, 8 sequences a batch."""
+    """Everything that determines one training. Optimizer as in the paper: AdamW, no weight decay."""
 
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -153,7 +177,7 @@ class TrainConfig:
         _within("seed", self.seed, 0, 2**31, "it seeds generators")
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat dictionary with the column names of results.parquet; the objective's name is `objective`."""
+        """One flat dictionary by the column names of results.parquet; the objective's name is `objective`."""
         flat: dict[str, Any] = {}
         for part in (self.data, self.encoder, self.objective):
             flat |= dataclasses.asdict(part)

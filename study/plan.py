@@ -1,12 +1,13 @@
 """Which trials a study consists of: its arms, and for each trial the settings of one training."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from emargin_train.config import KNOBS, REFERENCE_NAMES, TrainConfig
 from emargin_train.data.catalogue import Dataset, find
 from emargin_train.errors import UserError
 from study.settings import StudySettings
-from study.space import ADJACENT_MARGIN, SPACE, Choice, Dimension, Range, flag, parse
+from study.space import ADJACENT_MARGIN, SPACE, Choice, Dimension, Range, Value, flag, parse
 
 # Knobs of data and encoder: they apply to every objective.
 COMMON = ("head", "kernel_size", "framing", "snr_db")
@@ -31,6 +32,16 @@ class Arm:
     def searches(self) -> bool:
         return any(isinstance(d, Range | Choice) for d in self.dimensions.values())
 
+    def check(self, settings: StudySettings) -> None:
+        """Build the training at every end of the space, so that a bad value is told before anything runs."""
+        for pick in (min, max):
+            values = {name: _end(dimension, pick) for name, dimension in self.dimensions.items()}
+            spec(settings, self, 0, values).config(self.seeds[0])
+        for name, dimension in self.dimensions.items():
+            for value in dimension.values if isinstance(dimension, Choice) else ():
+                middle = {k: _end(d, min) for k, d in self.dimensions.items()}
+                spec(settings, self, 0, middle | {name: value}).config(self.seeds[0])
+
     def trial_name(self, number: int) -> str:
         return self.objective if self.role == "reference" else f"{self.objective}-{number:04d}"
 
@@ -49,8 +60,12 @@ class TrialSpec:
     seeds: tuple[int, ...]
 
     def config(self, seed: int) -> TrainConfig:
-        """The training of one seed. For a reference the objective is only a name, so it is left at its default."""
-        settings = {k: v for k, v in self.settings.items() if self.objective not in REFERENCE_NAMES or k != "objective"}
+        """The training of one seed. A reference's objective is only a name, so the default stays."""
+        settings = {
+            k: v
+            for k, v in self.settings.items()
+            if self.objective not in REFERENCE_NAMES or k != "objective"
+        }
         return TrainConfig.from_dict(settings | {"seed": seed})
 
 
@@ -63,7 +78,8 @@ def arms(settings: StudySettings) -> tuple[Arm, ...]:
     for name in settings.dimensions:
         if name not in used:
             raise UserError(
-                f"--{flag(name)} is given, but {', '.join(settings.objectives)} has no such knob: leave it out"
+                f"--{flag(name)} is given, but {', '.join(settings.objectives)} has no such knob: "
+                "leave it out"
             )
     common = {name: parse(name, text) for name, text in settings.dimensions.items() if name in COMMON}
     references = [
@@ -85,7 +101,9 @@ def _dimensions(objective: str, settings: StudySettings) -> dict[str, Dimension]
     """The knobs of an objective: as named by flags, else their default range."""
     texts = dict(settings.dimensions)
     if "threshold" in texts and "dissimilar_share" in texts:
-        raise UserError("--threshold and --dissimilar-share are both given, but one determines the other: give one")
+        raise UserError(
+            "--threshold and --dissimilar-share are both given, but one determines the other: give one"
+        )
     dimensions: dict[str, Dimension] = {}
     for name in KNOBS[objective]:
         text = texts.get(name, SPACE[name].default)
@@ -100,6 +118,17 @@ def _dimensions(objective: str, settings: StudySettings) -> dict[str, Dimension]
 
 def _reference_seeds(name: str, settings: StudySettings) -> tuple[int, ...]:
     return settings.seeds if name in ("random", "supervised") else settings.seeds[:1]
+
+
+def _end(dimension: Dimension, pick: Callable[..., Value]) -> Value:
+    """The lower or upper end of a range; the first of a choice."""
+    match dimension:
+        case Range(low, high, _):
+            return pick(low, high)
+        case Choice(values):
+            return values[0]
+        case fixed:
+            return fixed
 
 
 def _first(dimension: Dimension) -> Dimension:
@@ -128,7 +157,7 @@ def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
     return [(arm, number) for *_, arm, number in sorted(turns, key=lambda turn: turn[:3])]
 
 
-def spec(settings: StudySettings, arm: Arm, number: int, values: dict[str, object]) -> TrialSpec:
+def spec(settings: StudySettings, arm: Arm, number: int, values: Mapping[str, object]) -> TrialSpec:
     """The trial of an arm at the chosen values of its knobs."""
     dataset: Dataset = find(settings.dataset)
     shared: dict[str, object] = {
@@ -148,5 +177,15 @@ def spec(settings: StudySettings, arm: Arm, number: int, values: dict[str, objec
     }
     shared["iterations"] = settings.iterations or dataset.iterations
     return TrialSpec(
-        arm.trial_name(number), arm.role, arm.objective, shared | {"objective": arm.objective} | values, arm.seeds
+        arm.trial_name(number),
+        arm.role,
+        arm.objective,
+        shared | {"objective": arm.objective} | dict(values),
+        arm.seeds,
     )
+
+
+def spec_of_first(settings: StudySettings, plan: tuple[Arm, ...]) -> TrialSpec:
+    """The first trial at the low end of its space: any trial of a study has its data and its length."""
+    arm, number = order(plan)[-1]
+    return spec(settings, arm, number, {name: _end(d, min) for name, d in arm.dimensions.items()})

@@ -4,7 +4,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tomli_w
 
@@ -17,7 +17,19 @@ REFERENCES = ("raw", "log-raw", "pca", "random", "supervised")
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
-    """Resolved settings of a study; `dimensions` holds the text of each knob that was named (see study.space)."""
+    """Resolved settings of a study; `dimensions` holds the text of each knob that was named (study.space)."""
+
+    # Where and how a study runs, not what it finds: these may differ when it goes on.
+    OPERATIONAL: ClassVar[tuple[str, ...]] = (
+        "out",
+        "address",
+        "tracking_uri",
+        "cpus_per_trial",
+        "gpus_per_trial",
+        "max_concurrent",
+        "max_retries",
+        "keep_embeddings",
+    )
 
     dataset: str
     name: str
@@ -52,7 +64,9 @@ class StudySettings:
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("cpus_per_trial", 1), ("max_retries", 0), ("batch_size", 1)):
             if getattr(self, name) < low:
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: give a whole number from {low}")
+                raise UserError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}: give a whole number from {low}"
+                )
         for name, low in (("baseline_trials", 0), ("iterations", 1), ("max_concurrent", 1)):
             value = getattr(self, name)
             if value is not None and value < low:
@@ -60,22 +74,34 @@ class StudySettings:
         if self.gpus_per_trial < 0:
             raise UserError(f"--gpus-per-trial is {self.gpus_per_trial}: give 0 or a share such as 0.25")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise UserError(f"--seeds is {','.join(map(str, self.seeds))}: give distinct whole numbers from 0, as 0,1,2")
+            raise UserError(
+                f"--seeds is {','.join(map(str, self.seeds))}: give distinct whole numbers from 0, as 0,1,2"
+            )
         if self.sampler not in SAMPLERS:
             raise UserError(f"--sampler is '{self.sampler}': {nearest(self.sampler, SAMPLERS)}")
         if self.keep_embeddings not in ("front", "all", "none"):
-            raise UserError(f"--keep-embeddings is '{self.keep_embeddings}': {nearest(self.keep_embeddings, ('front', 'all', 'none'))}")
+            raise UserError(
+                f"--keep-embeddings is '{self.keep_embeddings}': "
+                f"{nearest(self.keep_embeddings, ('front', 'all', 'none'))}"
+            )
         for reference in self.references:
             if reference not in REFERENCES:
                 raise UserError(f"--references has '{reference}': {nearest(reference, REFERENCES)}")
         directed = {name for name, metric in METRICS.items() if metric.best in ("max", "min")}
         if not self.goals or len(set(self.goals)) != len(self.goals):
-            raise UserError(f"--goals is '{','.join(self.goals)}': give distinct metrics, as silhouette,probe_balanced_accuracy")
+            raise UserError(
+                f"--goals is '{','.join(self.goals)}': "
+                "give distinct metrics, as silhouette,probe_balanced_accuracy"
+            )
         for goal in self.goals:
             if goal not in directed:
-                raise UserError(f"--goals has '{goal}', which is no metric with a best end: {nearest(goal, directed)}")
+                raise UserError(
+                    f"--goals has '{goal}', which is no metric with a best end: {nearest(goal, directed)}"
+                )
         if not self.name or any(c in self.name for c in "/\\\0") or self.name.startswith("."):
-            raise UserError(f"--name is '{self.name}', but it names a folder: leave out slashes and a leading dot")
+            raise UserError(
+                f"--name is '{self.name}', but it names a folder: leave out slashes and a leading dot"
+            )
 
     @property
     def folder(self) -> Path:
@@ -84,6 +110,11 @@ class StudySettings:
     @property
     def n_baseline_trials(self) -> int:
         return (self.trials + 1) // 2 if self.baseline_trials is None else self.baseline_trials
+
+    def differences(self, other: "StudySettings") -> list[str]:
+        """Names of the settings that differ, operational ones left out; empty for the same study."""
+        names = (f.name for f in dataclasses.fields(self) if f.name not in self.OPERATIONAL)
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     def to_toml(self) -> str:
         """study.toml; settings that are None are left out, so that they read back as None."""

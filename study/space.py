@@ -1,8 +1,8 @@
 """The search space: what each knob may be, and how a flag's text is read.
 
-    A:B      a range, searched
-    a,b,c    a choice of values
-    a        one value, fixed
+A:B      a range, searched
+a,b,c    a choice of values
+a        one value, fixed
 """
 
 import math
@@ -44,7 +44,7 @@ class Param:
     """A knob that a study may vary: its domain, its default dimension and its role.
 
     role: scientific = what the study asks about, nuisance = searched so that comparisons are fair,
-        fixed = varied only when told to (the tuning playbook's terms, github.com/google-research/tuning_playbook)
+        fixed = varied only when told to (terms of google-research/tuning_playbook)
     """
 
     name: str
@@ -65,9 +65,24 @@ SPACE = {
         Param("dissimilar_share", float, 0, 1, role="scientific", why="it is a share of steps"),
         Param("margin", float, 0, log=True, default="0.5:10", role="scientific", why="it is a distance"),
         Param(
-            "temperature", float, 0, above=True, log=True, default="0.05:1", role="scientific", why="it divides cosines"
+            "temperature",
+            float,
+            0,
+            above=True,
+            log=True,
+            default="0.05:1",
+            role="scientific",
+            why="it divides cosines",
         ),
-        Param("supervised_weight", float, 0, log=True, default="0.1:10", role="scientific", why="it weighs a loss"),
+        Param(
+            "supervised_weight",
+            float,
+            0,
+            log=True,
+            default="0.1:10",
+            role="scientific",
+            why="it weighs a loss",
+        ),
         Param("label_share", float, 0, 1, default="0.1", why="it is a share of sequences"),
         Param("gamma", float, 0, log=True, why="it scales the kernel"),
         Param("gate", str),

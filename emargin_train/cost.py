@@ -1,0 +1,75 @@
+"""What a training cost, and where it ran."""
+
+import platform
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+
+import torch
+
+PARTS = ("data_seconds", "train_seconds", "eval_seconds")
+
+
+class Clock:
+    """Wall-clock seconds by part; a part that was not reached has 0."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """The time since the last lap belongs to `part`."""
+        now = time.perf_counter()
+        self.seconds[part] += now - self._last
+        self._last = now
+
+
+class PeakMemory:
+    """Peak resident memory of this process since the object was made (Linux; elsewhere unknown).
+
+    The kernel's high-water mark is reset by writing 5 to clear_refs (man 5 proc), so that a worker that runs
+    many trials reports each trial's own peak.
+    """
+
+    def __init__(self) -> None:
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+            self._known = True
+        except OSError:
+            self._known = False
+
+    def peak_mb(self) -> float | None:
+        if not self._known:
+            return None
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        return None
+
+
+def device_name(device: str) -> str:
+    """Hardware that computed a row: the GPU's name, or the CPU's architecture and thread count."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(torch.device(device))
+    return f"cpu {platform.machine()} x{torch.get_num_threads()}"
+
+
+@cache
+def git_revision() -> str | None:
+    """Commit of this source tree, with + where it has uncommitted changes; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ("git", "-C", str(here), *words), capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        if not git("ls-files", "cost.py"):
+            return None  # installed somewhere inside another project's checkout
+        return git("rev-parse", "HEAD") + (
+            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None

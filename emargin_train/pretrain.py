@@ -1,0 +1,262 @@
+"""Train one encoder and measure it; no cluster, no tracking server."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from emargin_train import references
+from emargin_train.config import ALL_KNOBS, KNOBS, TrainConfig
+from emargin_train.cost import Clock, PeakMemory, device_name, git_revision
+from emargin_train.data import load
+from emargin_train.data.catalogue import find
+from emargin_train.data.frames import Frames, Splits
+from emargin_train.encoder import Encoder, encode, framing
+from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.evaluation import METRICS, Evaluation, choose, evaluate
+from emargin_train.flags import add_data_flags, data_settings
+from emargin_train.pseudo_labels import pseudo_label_metrics, resolve_threshold
+from emargin_train.train import Diverged, State, train
+
+EXAMPLES = """\
+examples:
+  A first look, no data needed (a minute on a laptop):
+    python -m emargin_train.pretrain --dataset sleepeeg-sim --iterations 100
+  Half of the steps called dissimilar, on your own copy of an ECG database:
+    python -m emargin_train.pretrain --dataset ecg --data-dir mitdb --dissimilar-share 0.5
+  The baseline, as JSON for another program:
+    python -m emargin_train.pretrain --dataset sleepeeg-sim --objective infonce --json
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one training came to.
+
+    row: of results.parquet, but for what only a study knows (study, trial, mlflow_run_id, log_seconds)
+    losses: of every step
+    encoder: trained; None for a reference, or a training that diverged
+    evaluation: metrics, reasons of nulls and validation embeddings; None if it diverged
+    """
+
+    row: dict[str, Any]
+    losses: list[float] = field(default_factory=list)
+    encoder: Encoder | None = None
+    evaluation: Evaluation | None = None
+
+
+def pretrain(
+    config: TrainConfig, *, reference: str | None = None, resume: Path | None = None, device: str = "cpu"
+) -> Iterator[State | Outcome]:
+    """Yield the States of a training as they come, then its Outcome.
+
+    reference: a reference encoder to measure instead of training; `config.objective` is then unused
+    resume: checkpoint of a training with the same settings, to go on from
+    """
+    clock, memory = Clock(), PeakMemory()
+    row = settings_row(config, reference) | {"device": device_name(device)}
+    splits = load(config.data)
+    chosen = choose(splits, seed=config.data.split_seed)
+    row["data_hash"] = splits.data_hash
+    if reference is None:
+        row |= pseudo_label_row(config, splits)
+    clock.lap("data_seconds")
+
+    state = None
+    encoding: Callable[[Frames, np.ndarray], np.ndarray]
+    if reference is not None:
+        encoding = references.encoding(reference, splits, config)
+    else:
+        try:
+            for state in train(config, splits, resume=resume, device=device):
+                yield state
+        except Diverged as diverged:
+            clock.lap("train_seconds")
+            row |= {
+                "status": "diverged",
+                "error": str(diverged),
+                "diverged_step": diverged.step,
+                "final_loss": diverged.last_finite_loss,
+            }
+            yield Outcome(row | clock.seconds | {"peak_memory_mb": memory.peak_mb()}, diverged.losses)
+            return
+        assert state is not None
+        row["final_loss"] = state.losses[-1]
+        to_input = framing(config.data.framing, splits.magnitude_scale)
+        encoding = partial(encode, state.encoder, to_input=to_input)
+    clock.lap("train_seconds")
+
+    evaluation = evaluate(encoding, splits, chosen)
+    clock.lap("eval_seconds")
+    row |= evaluation.metrics | {"status": "ok"} | clock.seconds | {"peak_memory_mb": memory.peak_mb()}
+    yield Outcome(row, state.losses if state else [], state.encoder if state else None, evaluation)
+
+
+def settings_row(config: TrainConfig, reference: str | None = None) -> dict[str, Any]:
+    """Who and what, by the names of results.parquet; knobs that the objective does not read are None."""
+    flat = config.to_dict()
+    objective = reference or config.objective.name
+    knobs = KNOBS.get(objective, ())
+    row = {name: flat[name] if name in knobs else None for name in ALL_KNOBS}
+    for name in ("dataset", "split", "split_seed", "framing", "snr_db", "seed"):
+        row[name] = flat[name]
+    row["noise_kind"] = None if config.data.snr_db is None else config.data.noise_kind
+    encodes = reference is None or reference == "random"
+    for name in ("head", "kernel_size"):
+        row[name] = flat[name] if encodes else None
+    row["iterations"] = config.iterations if reference is None else None
+    return row | {
+        "objective": objective,
+        "config_hash": config.digest() if reference is None else f"{reference}-{config.digest()}",
+        "git_revision": git_revision(),
+        "started_at": datetime.now(UTC),
+        "error": None,
+        "diverged_step": None,
+        "final_loss": None,
+    }
+
+
+def pseudo_label_row(config: TrainConfig, splits: Splits) -> dict[str, Any]:
+    """The resolved threshold as cosine and as share, and how good its labels are on the training frames."""
+    if "threshold" not in KNOBS[config.objective.name]:
+        return {}
+    threshold, share = resolve_threshold(config.objective, splits.train)
+    return {"threshold": threshold, "dissimilar_share": share} | pseudo_label_metrics(splits.train, threshold)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m emargin_train.pretrain",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_data_flags(parser)
+    objective = parser.add_argument_group("objective")
+    objective.add_argument(
+        "--objective", metavar="NAME", help="emargin (default), infonce, ... (see docs/objectives.md)"
+    )
+    gate = objective.add_mutually_exclusive_group()
+    gate.add_argument(
+        "--threshold", type=float, metavar="T", help="adjacent frames below this cosine are dissimilar"
+    )
+    gate.add_argument(
+        "--dissimilar-share", type=float, metavar="Q", help="or: this share of training steps is"
+    )
+    objective.add_argument("--margin", type=float, metavar="M", help="of the kernel, from 0")
+    objective.add_argument("--temperature", type=float, metavar="TAU", help="divides cosines, above 0")
+    objective.add_argument(
+        "--gate", metavar="ARM", help="intended (default), all-similar, all-dissimilar, random, oracle"
+    )
+    objective.add_argument(
+        "--neighbours", type=int, metavar="N", help="positives of a frame: 2 (default) or 1"
+    )
+    objective.add_argument(
+        "--similar-sign", type=int, metavar="S", help="sign of the kernel's similar part: -1 or 1"
+    )
+    objective.add_argument(
+        "--gamma", type=float, metavar="G", help="scale of the kernel in a logit (default 0.05)"
+    )
+    objective.add_argument(
+        "--label-share", type=float, metavar="Q", help="emargin-semi: share of labelled sequences"
+    )
+    objective.add_argument(
+        "--supervised-term", metavar="KIND", help="emargin-semi: contrastive or cross-entropy"
+    )
+    objective.add_argument(
+        "--supervised-weight", type=float, metavar="W", help="emargin-semi: weight of that term"
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--iterations", type=int, metavar="N", help="steps (default: the dataset's in the paper)"
+    )
+    training.add_argument("--batch-size", type=int, metavar="B", help="sequences in a step (default 8)")
+    training.add_argument("--seed", type=int, metavar="N", help="of initial weights and batches (default 0)")
+    training.add_argument("--head", metavar="KIND", help="none (default), linear or mlp")
+    training.add_argument("--kernel-size", type=int, metavar="K", help="of the convolutions, odd (default 1)")
+    training.add_argument(
+        "--framing", metavar="KIND", help="what the encoder sees: magnitude (default) or log"
+    )
+    training.add_argument("--snr-db", type=float, metavar="DB", help="add noise to the signals at this ratio")
+    training.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, a row of results.parquet")
+    return parser
+
+
+def config_of(args: argparse.Namespace) -> TrainConfig:
+    """The flags as settings; iterations come from the dataset's paper settings where not given."""
+    given = data_settings(args)
+    names = (
+        *ALL_KNOBS,
+        "objective",
+        "iterations",
+        "batch_size",
+        "seed",
+        "head",
+        "kernel_size",
+        "framing",
+        "snr_db",
+    )
+    given |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    dataset = find(given.get("dataset", TrainConfig().data.dataset))
+    return TrainConfig.from_dict({"iterations": dataset.iterations, "report_every": 10} | given)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _show(outcome: Outcome) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "metric", "value", "best", "note", title=f"{outcome.row['objective']} on {outcome.row['dataset']}"
+    )
+    reasons = outcome.evaluation.reasons if outcome.evaluation else {}
+    for name, value in outcome.row.items():
+        metric = METRICS.get(name)
+        shown = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(_plain(value))
+        note = reasons.get(name, metric.title if metric else "")
+        table.add_row(name, shown, (metric.best or "") if metric else "", note)
+    Console().print(table)
+
+
+def main() -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    args = build_parser().parse_args()
+    config = config_of(args)
+    if args.device != "cpu" and not (args.device.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(
+            f"--device is '{args.device}', but no such device is here: leave it out to use the CPU"
+        )
+    from rich.console import Console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("training", total=config.iterations)
+        for outcome in pretrain(config, device=args.device):
+            if isinstance(outcome, State):
+                progress.update(bar, completed=outcome.step, description=f"training, loss {outcome.loss:.4g}")
+    assert isinstance(outcome, Outcome)
+    if args.json:
+        json.dump({name: _plain(value) for name, value in outcome.row.items()}, sys.stdout)
+        print()
+    else:
+        _show(outcome)
+    if outcome.row["status"] == "diverged":
+        print(f"diverged: {outcome.row['error']}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,179 @@
+"""Where Ray begins: the cluster, the trainable, and Tune's loop over a plan."""
+
+import contextlib
+import logging
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when imported or started: no calls home, no loggers of its own.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray  # noqa: E402
+import torch  # noqa: E402
+from ray import tune  # noqa: E402
+from ray._private.services import find_bootstrap_address  # noqa: E402
+from ray.tune import Callback  # noqa: E402
+
+from emargin_train.errors import UserError  # noqa: E402
+from study.plan import TrialSpec  # noqa: E402
+from study.search import PlanSearch  # noqa: E402
+from study.settings import StudySettings  # noqa: E402
+from study.trial import run_trial, trial_records  # noqa: E402
+
+PROBE_SECONDS = 5
+CHECKPOINT_EVERY_S = 20.0
+
+
+def find_cluster(address: str | None) -> str | None:
+    """The address of a running cluster to join, or None to start one here.
+
+    By default the one that RAY_ADDRESS names or that this machine belongs to. Raises UserError within seconds
+    where a named cluster does not answer (Ray itself tries for minutes).
+    """
+    named = address or os.environ.get("RAY_ADDRESS")
+    if named == "local":
+        return None
+    if named is None or named == "auto":
+        here = find_bootstrap_address(None)
+        if here and _answers(here):
+            return here
+        if named is None:
+            return None
+        raise UserError(
+            "--address is 'auto', but this machine belongs to no running cluster: "
+            "start one with 'ray start --head', or leave the flag out"
+        )
+    if named.startswith("ray://"):
+        raise UserError(
+            f"--address is {named}, but Tune's loop does not run through a Ray client: "
+            "run on the head node with --address auto, or use 'ray job submit'"
+        )
+    if not _answers(named):
+        raise UserError(
+            f"--address is {named}, but no Ray cluster answers there: "
+            "check 'ray status' on its head node, or leave the flag out to start one here"
+        )
+    return named
+
+
+def _answers(address: str) -> bool:
+    """Whether a Ray head listens at host:port: a connection first, then Ray's own health check."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=PROBE_SECONDS):
+            pass
+    except (OSError, ValueError, OverflowError):
+        return False
+    ask = (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
+    try:
+        return subprocess.run(ask, capture_output=True, timeout=2 * PROBE_SECONDS).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+@contextlib.contextmanager
+def joined(address: str | None, log: Path) -> Iterator[dict[str, Any]]:
+    """Ray, connected or started; yields the cluster's resources. What Ray says goes to a file in `log`."""
+    handler = logging.FileHandler(log / "ray.log")
+    for name in ("ray", "ray.tune"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+    ray.init(
+        address=address or "local",
+        log_to_driver=False,
+        configure_logging=False,
+        include_dashboard=None if address else False,
+    )
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+        handler.close()
+
+
+def check_resources(settings: StudySettings, resources: dict[str, Any], *, started_here: bool) -> None:
+    """Raises UserError where a trial asks for more than a machine that cannot grow has."""
+    if not started_here:
+        return
+    for name, asked in (("CPU", settings.cpus_per_trial), ("GPU", settings.gpus_per_trial)):
+        if asked > resources.get(name, 0):
+            raise UserError(
+                f"--{name.lower()}s-per-trial is {asked:g}, but this machine has {resources.get(name, 0):g}: "
+                "give less"
+            )
+
+
+def concurrency(settings: StudySettings, resources: dict[str, Any], *, started_here: bool) -> int:
+    """How many trials run at once; on a cluster twice what fits now, so that an autoscaler sees demand."""
+    fits = resources.get("CPU", 0) // settings.cpus_per_trial
+    if settings.gpus_per_trial:
+        fits = min(fits, math.floor(resources.get("GPU", 0) / settings.gpus_per_trial))
+    most = max(1, int(fits)) if started_here else max(16, int(2 * fits))
+    return min(most, settings.max_concurrent or most)
+
+
+def trainable(config: dict[str, Any]) -> None:
+    """A Tune trial: `run_trial` in a folder of its own, checkpointed to Tune's storage.
+
+    The last report holds the records of all seeds; a lost worker's successor starts from the last checkpoint.
+    """
+    spec: TrialSpec = config["spec"]
+    torch.set_num_threads(config["threads"])
+    device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
+    saved = tune.get_checkpoint()
+    with tempfile.TemporaryDirectory(prefix="emargin-trial-") as name:
+        work = Path(name)
+        if saved is not None:
+            saved.to_directory(work)
+        last = time.monotonic()
+        for progress in run_trial(spec, work, device=device):
+            if progress.n_done == len(spec.seeds):
+                records = trial_records(spec, work)
+                report = {"n_done": progress.n_done, "rows": [record["row"] for record in records]}
+                tune.report(report | {"records": records}, checkpoint=tune.Checkpoint.from_directory(work))
+            elif time.monotonic() - last > CHECKPOINT_EVERY_S:
+                tune.report({"n_done": progress.n_done}, checkpoint=tune.Checkpoint.from_directory(work))
+                last = time.monotonic()
+
+
+def run_trials(
+    settings: StudySettings, search: PlanSearch, callbacks: list[Callback], *, n_trials: int, n_at_once: int
+) -> None:
+    """Tune's loop; returns when every trial is finished, failed, or the user has interrupted it."""
+    storage = (settings.folder / "ray").resolve()
+    resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, resources),
+        param_space={"threads": settings.cpus_per_trial, "gpu": settings.gpus_per_trial > 0},
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            num_samples=n_trials,
+            max_concurrent_trials=n_at_once,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(storage),
+            verbose=0,
+            callbacks=callbacks,
+            failure_config=tune.FailureConfig(max_failures=settings.max_retries),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)

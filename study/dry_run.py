@@ -1,0 +1,59 @@
+"""The plan of a study in words: trials, settings, resources, and the time from measured steps."""
+
+import os
+import time
+from dataclasses import replace
+
+from emargin_train.config import TrainConfig
+from emargin_train.data import load
+from emargin_train.pretrain import Outcome, pretrain
+from emargin_train.train import train
+from study import plan
+from study.settings import StudySettings
+
+N_STEPS = 6
+
+
+def describe(settings: StudySettings) -> str:
+    """One line per arm, then resources and time. Trains a few steps and evaluates once to know the time."""
+    study_plan = plan.arms(settings)
+    for arm in study_plan:
+        arm.check(settings)
+    first = plan.spec_of_first(settings, study_plan)
+    config = first.config(settings.seeds[0])
+    splits = load(config.data)
+    step_s, measure_s = _measure(config)
+    n_at_once = max(1, (os.cpu_count() or 1) // settings.cpus_per_trial)
+    n_at_once = min(n_at_once, settings.max_concurrent or n_at_once)
+
+    lines = [f"study {settings.name}: would be written to {settings.folder}", f"data {settings.dataset}:"]
+    lines += [f"  {line}" for line in splits.described]
+    rows = 0
+    work_s = 0.0
+    for arm in study_plan:
+        rows += arm.n_trials * len(arm.seeds)
+        trains = arm.role != "reference" or arm.objective == "supervised"
+        work_s += arm.n_trials * len(arm.seeds) * (measure_s + (config.iterations * step_s if trains else 0))
+        knobs = ", ".join(f"{name} {dimension}" for name, dimension in arm.dimensions.items())
+        seeds = ",".join(map(str, arm.seeds))
+        trials = f"{arm.n_trials} trial{'s' if arm.n_trials > 1 else ''}"
+        lines.append(f"{arm.role} {arm.objective}: {trials} × seeds {seeds}{'; ' + knobs if knobs else ''}")
+    lines += [
+        f"goals: {', '.join(settings.goals)}; sampler {settings.sampler}; {config.iterations} steps each",
+        f"rows: {rows}",
+        f"a trial: {settings.cpus_per_trial} CPU, {settings.gpus_per_trial:g} GPU; {n_at_once} at once here",
+        f"measured here: {1000 * step_s:.0f} ms a step, {measure_s:.1f} s an evaluation",
+        f"expected time: about {work_s / n_at_once / 60:.1f} min",
+    ]
+    return "\n".join(lines)
+
+
+def _measure(config: TrainConfig) -> tuple[float, float]:
+    """Seconds of one training step (the first left out) and of one evaluation."""
+    short = replace(config, iterations=N_STEPS + 1, report_every=1)
+    stamps = []
+    for _ in train(short, load(config.data)):
+        stamps.append(time.perf_counter())
+    (outcome,) = pretrain(config, reference="random")
+    assert isinstance(outcome, Outcome)
+    return (stamps[-1] - stamps[0]) / N_STEPS, outcome.row["eval_seconds"]

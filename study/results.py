@@ -1,0 +1,193 @@
+"""A study on disk: settings, manifest, one record per finished trial × seed, and the table made of them."""
+
+import dataclasses
+import json
+import os
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emargin_train.cost import git_revision
+from emargin_train.errors import UserError
+from emargin_train.evaluation import METRICS
+from emargin_train.files import write_whole
+from study.plan import Arm, order
+from study.settings import StudySettings
+
+SCHEMA_VERSION = "1"
+TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
+
+COLUMNS: dict[str, pa.DataType] = {
+    # who
+    "study": TEXT, "trial": TEXT, "role": TEXT, "config_hash": TEXT, "seed": INT, "split_seed": INT,
+    "data_hash": TEXT, "git_revision": TEXT, "started_at": TIME, "device": TEXT, "mlflow_run_id": TEXT,
+    # setting
+    "dataset": TEXT, "split": TEXT, "objective": TEXT, "gate": TEXT, "threshold": NUMBER,
+    "dissimilar_share": NUMBER, "margin": NUMBER, "temperature": NUMBER, "neighbours": INT,
+    "similar_sign": INT, "gamma": NUMBER, "head": TEXT, "kernel_size": INT, "framing": TEXT,
+    "iterations": INT, "snr_db": NUMBER,
+    "noise_kind": TEXT, "label_share": NUMBER, "supervised_term": TEXT, "supervised_weight": NUMBER,
+    # outcome
+    "status": TEXT, "error": TEXT, "diverged_step": INT, "final_loss": NUMBER,
+}  # fmt: skip
+LAST: dict[str, pa.DataType] = {
+    "null_reasons": TEXT,  # JSON: metric -> why it is null
+    "data_seconds": NUMBER, "train_seconds": NUMBER, "eval_seconds": NUMBER, "log_seconds": NUMBER,
+    "peak_memory_mb": NUMBER,
+}  # fmt: skip
+
+
+def schema() -> pa.Schema:
+    """Of results.parquet; a metric's field says its range, best end and source."""
+    fields = [pa.field(name, kind) for name, kind in COLUMNS.items()]
+    for name, metric in METRICS.items():
+        about = {
+            "title": metric.title,
+            "low": str(metric.low),
+            "high": str(metric.high),
+            "best": metric.best or "none",
+            "source": metric.source,
+            "group": metric.group,
+            "frames": metric.frames,
+            "description": metric.description,
+        }
+        fields.append(pa.field(name, NUMBER, metadata=about))
+    fields += [pa.field(name, kind) for name, kind in LAST.items()]
+    return pa.schema(fields, metadata={"schema_version": SCHEMA_VERSION})
+
+
+def stored_settings(folder: Path) -> StudySettings:
+    """Of an existing study. Raises UserError where the folder holds none."""
+    path = folder / "study.toml"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no study (no study.toml): give the folder of one, as runs/NAME")
+    stored = StudySettings.from_toml(path.read_text())
+    return dataclasses.replace(stored, out=str(folder.parent), name=folder.name)
+
+
+def check_free(settings: StudySettings) -> None:
+    """Raises UserError where the study's folder is taken by something else than this very study."""
+    folder = settings.folder
+    if not folder.exists():
+        return
+    if not (folder / "study.toml").is_file():
+        raise UserError(
+            f"--name is '{settings.name}', but {folder} exists and is no study: choose another name"
+        )
+    differing = settings.differences(stored_settings(folder))
+    if differing:
+        raise UserError(
+            f"--name is '{settings.name}', but {folder} is a study with another {differing[0]}: "
+            f"choose another name, or go on with it by --resume {folder}"
+        )
+
+
+def create(settings: StudySettings) -> Path:
+    """Make the study's folder with its settings, where it is not there already."""
+    folder = settings.folder
+    try:
+        for name in ("records", "checkpoints", "embeddings", "log"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "study.toml", settings.to_toml().encode())
+    except OSError as error:
+        raise UserError(
+            f"--out is {settings.out}, but it cannot be written ({error.strerror}): give another folder"
+        ) from None
+    return folder
+
+
+def flat_settings(settings: StudySettings) -> dict[str, str]:
+    """The settings as text by name, knobs included, for MLflow's parameters."""
+    flat = {k: v for k, v in dataclasses.asdict(settings).items() if k != "dimensions" and v is not None}
+    texts = {k: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for k, v in flat.items()}
+    return texts | settings.dimensions
+
+
+def write_manifest(
+    folder: Path, *, data_hash: str, described: tuple[str, ...], resources: dict[str, Any]
+) -> None:
+    """manifest.json: what made the results, and on what."""
+    packages = (
+        "emargin-study",
+        "torch",
+        "ray",
+        "optuna",
+        "mlflow-skinny",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "pyarrow",
+    )
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "written_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "git_revision": git_revision(),
+        "data_hash": data_hash,
+        "split": list(described),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "hardware": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+            "cluster": resources,
+        },
+    }
+    write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
+
+
+def save_record(folder: Path, record: dict[str, Any]) -> Path:
+    """One finished trial × seed: the truth that all else is made from."""
+    path = folder / "records" / f"{record['trial']}-{record['seed']}.json"
+    write_whole(path, json.dumps(record).encode())
+    return path
+
+
+def load_records(folder: Path) -> list[dict[str, Any]]:
+    """All records, in the order of trial and seed."""
+    records = [json.loads(path.read_text()) for path in sorted((folder / "records").glob("*.json"))]
+    return sorted(records, key=lambda record: (record["trial"], record["seed"]))
+
+
+def finished_trials(folder: Path, plan: tuple[Arm, ...]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the trials of which every seed has a record, by trial."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for record in load_records(folder):
+        rows.setdefault(record["trial"], []).append(record["row"])
+    n_seeds = {arm.trial_name(number): len(arm.seeds) for arm, number in order(plan)}
+    return {trial: of for trial, of in rows.items() if len(of) == n_seeds.get(trial)}
+
+
+def prune_embeddings(folder: Path, kept: set[str] | None) -> None:
+    """Remove the embeddings of trials outside `kept`; None keeps all."""
+    for path in (folder / "embeddings").glob("*.arrow"):
+        if kept is not None and path.stem.rsplit("-", 1)[0] not in kept:
+            path.unlink()
+
+
+def export(folder: Path) -> Path:
+    """Write results.parquet from the records; missing values are null."""
+    table_schema = schema()
+    rows = []
+    for record in load_records(folder):
+        row = dict(record["row"]) | {"study": folder.name}
+        row["started_at"] = datetime.fromisoformat(row["started_at"])
+        row["null_reasons"] = json.dumps(record["reasons"]) if record["reasons"] else None
+        rows.append({name: _plain(row.get(name)) for name in table_schema.names})
+    table = pa.Table.from_pylist(rows, schema=table_schema)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    path = folder / "results.parquet"
+    write_whole(path, sink.getvalue().to_pybytes())
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Not a number is unknown."""
+    return None if isinstance(value, float) and np.isnan(value) else value

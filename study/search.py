@@ -1,0 +1,141 @@
+"""Which setting comes next: Ray Tune asks, Optuna answers, one Optuna study per searched arm.
+
+Tune's own OptunaSearch leaves a trial that reports NaN for several goals RUNNING for ever, and cannot hold a
+baseline beside the search; this searcher tells Optuna FAIL itself and walks the whole plan.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import Trial, TrialState
+from ray.tune.search import Searcher
+
+from study.plan import Arm, TrialSpec, order, spec
+from study.settings import StudySettings
+from study.space import suggest
+from study.trial import directions, goal_values
+
+
+def make_sampler(name: str, search_seed: int, number: int) -> BaseSampler:
+    """The sampler for trial `number`; named, never Optuna's default, which may change with its version.
+
+    A quasi-random sequence is one sequence, so it keeps its seed; its position is in Optuna's storage.
+    """
+    seed = search_seed + 1_000_003 * number
+    match name:
+        case "tpe":
+            return TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        case "nsgaii":
+            return NSGAIISampler(seed=seed)
+        case "qmc":
+            return QMCSampler(
+                qmc_type="sobol", scramble=True, seed=search_seed, warn_independent_sampling=False
+            )
+        case "random":
+            return RandomSampler(seed=seed)
+    raise ValueError(name)
+
+
+def make_storage(folder: Path) -> BaseStorage:
+    """The study's journal file, optuna.log."""
+    return JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
+
+
+class PlanSearch(Searcher):
+    """Hands out every trial of a plan once; settings of searched arms come from Optuna."""
+
+    def __init__(
+        self,
+        settings: StudySettings,
+        plan: tuple[Arm, ...],
+        storage: BaseStorage,
+        done: dict[str, list[dict[str, Any]]],
+    ) -> None:
+        """done: rows of trials that earlier runs of this study finished: told to Optuna, not asked for"""
+        super().__init__(metric=None, mode=None)
+        self._settings = settings
+        self._asked: dict[str, tuple[Arm, Trial | None]] = {}
+        self._studies = {
+            arm.objective: optuna.create_study(
+                study_name=f"{settings.name}/{arm.objective}",
+                storage=storage,
+                directions=directions(settings.goals),
+                load_if_exists=True,
+            )
+            for arm in plan
+            if arm.searches
+        }
+        self._begun = {
+            frozen.user_attrs["trial"]: Trial(study, frozen._trial_id)
+            for study in self._studies.values()
+            for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if "trial" in frozen.user_attrs
+        }
+        for trial, rows in done.items():
+            if trial in self._begun:
+                self._tell(rows[0]["objective"], self._begun.pop(trial), rows)
+        self._queue = [(arm, number) for arm, number in order(plan) if arm.trial_name(number) not in done]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        if not self._queue:
+            return Searcher.FINISHED
+        arm, number = self._queue.pop(0)
+        name = arm.trial_name(number)
+        trial = self._ask(arm, number, name) if arm.searches else None
+        asked: TrialSpec = spec(self._settings, arm, number, suggest(trial, arm.dimensions))
+        self._asked[trial_id] = (arm, trial)
+        return {"spec": asked}
+
+    def _ask(self, arm: Arm, number: int, name: str) -> Trial:
+        """The Optuna trial of this name: begun by an earlier run, or new.
+
+        Each trial has a sampler of its own seed, so that a resumed study goes on as an undisturbed one would.
+        """
+        begun = self._begun.pop(name, None)
+        if begun is not None:
+            return begun
+        study = self._studies[arm.objective]
+        study.sampler = make_sampler(self._settings.sampler, self._settings.search_seed, number)
+        trial = study.ask()
+        trial.set_user_attr("trial", name)
+        return trial
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        arm, trial = self._asked.pop(trial_id)
+        if trial is None:
+            return
+        rows = [] if error or not result else result.get("rows", [])
+        self._tell(arm.objective, trial, rows if len(rows) == len(arm.seeds) else [])
+
+    def _tell(self, objective: str, trial: Trial, rows: list[dict[str, Any]]) -> None:
+        """Mean over seeds of each goal; FAIL where a seed is not ok or a goal is null, never NaN."""
+        values = goal_values(rows, self._settings.goals)
+        study = self._studies[objective]
+        if values is None:
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, values)
+
+    def kept_trials(self, which: str) -> set[str] | None:
+        """Trials whose embeddings are kept: None for all, else the front of each arm and the references."""
+        if which == "all":
+            return None
+        if which == "none":
+            return set()
+        front = {t.user_attrs["trial"] for study in self._studies.values() for t in study.best_trials}
+        return front | set(self._settings.references)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the search is kept in Optuna's storage, not in Tune's pickles."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, for the same reason."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing, for the same reason."""

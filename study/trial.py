@@ -1,0 +1,133 @@
+"""One trial: its seeds one after another, in a folder that is its state. Plain Python, no cluster.
+
+<seed>.pt               checkpoint; of a finished seed, its encoder
+<seed>.json             row, loss curve and reasons of nulls; there once the seed is finished
+<seed>.arrow            validation embeddings; there where the training did not diverge
+"""
+
+import json
+import math
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from emargin_train import checkpoint
+from emargin_train.config import REFERENCE_NAMES
+from emargin_train.evaluation import METRICS, Embeddings
+from emargin_train.files import write_whole
+from emargin_train.pretrain import Outcome, pretrain, settings_row
+from emargin_train.train import State
+from study.plan import TrialSpec
+
+CURVE_POINTS = 100
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a trial is: `n_done` of its seeds are finished, the current one has taken `step` steps."""
+
+    n_done: int
+    step: int
+    loss: float | None
+
+
+def run_trial(spec: TrialSpec, folder: Path, *, device: str = "cpu") -> Iterator[Progress]:
+    """Yield Progress; after each, `folder` holds all that is needed to go on elsewhere.
+
+    A folder that already holds finished seeds or a checkpoint is carried on from. A training that raises is
+    a finished seed too: its row says `failed` and why, the other seeds go on.
+    """
+    for n_done, seed in enumerate(spec.seeds):
+        if not (folder / f"{seed}.json").exists():
+            yield from _run_seed(spec, seed, folder, n_done, device)
+        yield Progress(n_done + 1, 0, None)
+
+
+def _run_seed(spec: TrialSpec, seed: int, folder: Path, n_done: int, device: str) -> Iterator[Progress]:
+    config = spec.config(seed)
+    reference = spec.objective if spec.objective in REFERENCE_NAMES else None
+    state_file = folder / f"{seed}.pt"
+    outcome = None
+    try:
+        resume = state_file if state_file.exists() else None
+        for item in pretrain(config, reference=reference, resume=resume, device=device):
+            if isinstance(item, State):
+                checkpoint.save(item, state_file)
+                yield Progress(n_done, item.step, item.loss)
+            else:
+                outcome = item
+        assert outcome is not None
+    except Exception as error:  # the boundary of a trial: whatever it raises is its result, told to the user
+        outcome = failed(spec, seed, f"{type(error).__name__}: {error}")
+        write_whole(folder / f"{seed}.traceback.txt", traceback.format_exc().encode())
+    if outcome.evaluation is not None:
+        write_whole(folder / f"{seed}.arrow", embeddings_file(outcome.evaluation.embeddings))
+    write_whole(folder / f"{seed}.json", json.dumps(record(spec, outcome)).encode())
+
+
+def trial_records(spec: TrialSpec, folder: Path) -> list[dict[str, Any]]:
+    """The records of the finished seeds in a trial's folder, in the order of `spec.seeds`."""
+    files = (folder / f"{seed}.json" for seed in spec.seeds)
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def failed(spec: TrialSpec, seed: int, error: str) -> Outcome:
+    """The outcome of a training that raised, or of one whose worker was lost for good."""
+    reference = spec.objective if spec.objective in REFERENCE_NAMES else None
+    row = settings_row(spec.config(seed), reference)
+    return Outcome(row | {"status": "failed", "error": error, "device": None, "data_hash": None})
+
+
+def record(spec: TrialSpec, outcome: Outcome) -> dict[str, Any]:
+    """What is kept of one seed, as plain JSON: row, loss curve of at most 100 points, reasons of nulls."""
+    row = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in outcome.row.items()
+    }
+    evaluation = outcome.evaluation
+    return {
+        "trial": spec.trial,
+        "role": spec.role,
+        "seed": outcome.row["seed"],
+        "row": row | {"trial": spec.trial, "role": spec.role},
+        "curve": loss_curve(outcome.losses),
+        "reasons": evaluation.reasons if evaluation else {},
+    }
+
+
+def loss_curve(losses: list[float]) -> list[tuple[int, float]]:
+    """(step, mean loss of the steps since the point before), at most 100 points."""
+    width = max(1, math.ceil(len(losses) / CURVE_POINTS))
+    pieces = [losses[start : start + width] for start in range(0, len(losses), width)]
+    return [(min((i + 1) * width, len(losses)), sum(piece) / len(piece)) for i, piece in enumerate(pieces)]
+
+
+def embeddings_file(embeddings: Embeddings) -> bytes:
+    """Arrow IPC file: h as fixed-size lists, label, cluster, subject, record, frame."""
+    n, width = embeddings.h.shape
+    h = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.h.reshape(n * width)), width)
+    names = ("label", "cluster", "subject", "record", "frame")
+    table = pa.table({"h": h} | {name: pa.array(getattr(embeddings, name)) for name in names})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def goal_values(rows: list[dict[str, Any]], goals: tuple[str, ...]) -> list[float] | None:
+    """Means over seeds of the goals; None where a seed is not ok or a goal is null."""
+    values = [[row.get(goal) for row in rows] for goal in goals]
+    if not rows or any(row["status"] != "ok" for row in rows) or any(None in of for of in values):
+        return None
+    return [sum(of) / len(of) for of in values]
+
+
+def directions(goals: tuple[str, ...]) -> list[str]:
+    """Optuna's name of each goal's best end."""
+    return ["maximize" if METRICS[goal].best == "max" else "minimize" for goal in goals]
