@@ -1,0 +1,52 @@
+"""What all readers of files share: damage becomes one line, and no header is believed beyond reason."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emargin_train.errors import UserError
+
+# Values (channels x samples) taken from one file: 1.6 GB as float32, a week of six channels at 100 Hz.
+MAX_VALUES = 400_000_000
+
+# What the parsing libraries raise on damaged input. They were written for sound files: a wild number in a
+# header surfaces wherever it is first used.
+DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    NameError,
+    EOFError,
+    OSError,
+    AssertionError,
+)
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Around a library's parser: whatever it raises on this file becomes a UserError naming it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: check --data-dir") from error
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read: check its permissions") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{path} cannot be read as {kind} ({reason}): it is damaged or of another format, get it again"
+        ) from error
+
+
+def bounded(path: Path, n_values: int) -> int:
+    """`n_values` as claimed by a header, if a computer can hold it."""
+    if not 0 <= n_values <= MAX_VALUES:
+        raise UserError(
+            f"{path} claims {n_values:,} values, more than the {MAX_VALUES:,} read from one file: "
+            "it may be damaged, or cut it into several"
+        )
+    return n_values

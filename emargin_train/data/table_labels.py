@@ -1,0 +1,170 @@
+"""Labels of a recording, wherever they are written, as one track on its clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emargin_train.data import edf_files, wfdb_files
+from emargin_train.data.columns import read_columns, word_of
+from emargin_train.data.table_paths import Found, partner
+from emargin_train.data.table_spec import LabelSpec
+from emargin_train.data.timeline import Stretch
+from emargin_train.errors import UserError
+
+
+@dataclass(frozen=True)
+class Track:
+    """Piecewise constant labels: `words[codes[k]]` holds from `edges_s[k]` to `edges_s[k + 1]`.
+
+    edges_s: (K + 1,) float64, not decreasing, seconds on the signal's clock
+    codes: (K,) int64; -1 = no label
+    """
+
+    edges_s: np.ndarray
+    codes: np.ndarray
+    words: tuple[str, ...]
+
+    def at(self, start_s: float, n: int, rate_hz: float) -> np.ndarray:
+        """(n,) int64: the codes at `start_s + k / rate_hz`."""
+        # A thousandth of a period forgives rounding: a label beginning at a sample belongs to it.
+        times = start_s + (np.arange(n) + 1e-3) / rate_hz
+        place = np.searchsorted(self.edges_s, times, side="right") - 1
+        inside = (place >= 0) & (place < len(self.codes))
+        out = np.full(n, -1, np.int64)
+        out[inside] = self.codes[place[inside]]
+        return out
+
+    def seconds(self) -> dict[str, float]:
+        """How long each word holds."""
+        lengths = np.diff(self.edges_s)
+        return {word: float(lengths[self.codes == k].sum()) for k, word in enumerate(self.words)}
+
+
+def of_samples(stretch: Stretch, words: tuple[str, ...]) -> Track:
+    """From a column: each sample's label holds until the next sample."""
+    assert stretch.codes is not None
+    change = np.flatnonzero(np.diff(stretch.codes, prepend=stretch.codes[:1] - 1))
+    return Track(
+        np.append(stretch.times[change], stretch.end_s), stretch.codes[change].astype(np.int64), words
+    )
+
+
+def of_name(found: Found) -> Track:
+    """From a file or folder name: one label throughout."""
+    return Track(np.array([-np.inf, np.inf]), np.zeros(1, np.int64), (word_of(found.names["label"]),))
+
+
+def of_spans(spans: Sequence[tuple[float, float, str]], where: Path) -> Track:
+    """From (start, end, label), in any order; they may touch, not overlap with another label."""
+    spans = sorted(spans)
+    words = tuple(dict.fromkeys(word for _, _, word in spans))
+    edges: list[float] = []
+    codes: list[int] = []
+    last_end = -np.inf
+    for start, end, word in spans:
+        if end < start:
+            raise UserError(
+                f"{where}: label '{word}' ends at {end:g} s, before it starts at {start:g} s: mend the file"
+            )
+        if start < last_end - 1e-6:
+            if words.index(word) != codes[-1]:
+                raise UserError(
+                    f"{where}: at {start:g} s both '{words[codes[-1]]}' and '{word}' hold: mend the file"
+                )
+            edges[-1] = last_end = max(end, last_end)
+            continue
+        if edges and start <= last_end + 1e-6:
+            edges.pop()
+        elif edges:
+            codes.append(-1)
+        edges += [start, end]
+        codes.append(words.index(word))
+        last_end = end
+    return Track(np.array(edges, np.float64), np.array(codes, np.int64), words)
+
+
+def files(spec: LabelSpec, found: Found, root: Path) -> tuple[Path, ...]:
+    """The files that a recording's labels are read from; none for `name` and `column`."""
+    if spec.file is not None:
+        return (partner(spec.file, found.names, root),)
+    if spec.source != "annotations":
+        return ()
+    signal = found.paths[0]
+    return (signal.with_suffix(f".{spec.annotator}") if signal.suffix.lower() == ".hea" else signal,)
+
+
+def from_file(spec: LabelSpec, found: Found, root: Path) -> Track:
+    """The track of sources `values`, `intervals` and `annotations`."""
+    (path,) = files(spec, found, root)
+    if spec.source == "values":
+        assert spec.column is not None
+        _, (labels,), _ = read_columns(path, words=[spec.column], text=spec.text, parquet=_is_parquet(path))
+        edges = np.arange(len(labels.codes) + 1) * spec.seconds
+        return Track(edges, labels.codes.astype(np.int64), labels.words)
+    if spec.source == "intervals":
+        return of_spans(_intervals(spec, path), path)
+    if path.suffix == f".{spec.annotator}" and spec.file is None:
+        return _wfdb_notes(spec, found.paths[0])
+    return _edf_notes(spec, path, found.paths[0])
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def _intervals(spec: LabelSpec, path: Path) -> list[tuple[float, float, str]]:
+    assert spec.start is not None
+    if spec.end is not None:
+        numbers, stamps = [], [spec.start, spec.end]
+    else:
+        assert spec.duration is not None
+        numbers, stamps = [spec.duration], [spec.start]
+    column = [] if spec.column is None else [spec.column]
+    lengths, words, times = read_columns(
+        path, numbers, column, stamps, text=spec.text, clock=spec.clock, parquet=_is_parquet(path)
+    )
+    ends = times[1] if spec.end is not None else times[0] + lengths[0].astype(np.float64)
+    if not (np.isfinite(times[0]).all() and np.isfinite(ends).all()):
+        raise UserError(f"{path}: an interval has no start or no end: mend the file")
+    if spec.value is not None:
+        labels = [word_of(spec.value)] * len(ends)
+    else:
+        labels = [words[0].words[code] if code >= 0 else "" for code in words[0].codes]
+    return [(float(a), float(b), w) for a, b, w in zip(times[0], ends, labels, strict=True) if w]
+
+
+def _wfdb_notes(spec: LabelSpec, header: Path) -> Track:
+    """Each note that starts with the prefix holds until the next such note, the last one to the end."""
+    rate_hz = float(wfdb_files.open_header(header).fs)
+    notes = [
+        (note.sample / rate_hz, word)
+        for note in wfdb_files.notes(header, spec.annotator)
+        if (word := _without(spec.prefix, note.symbol if spec.note == "symbol" else note.text))
+    ]
+    words = tuple(dict.fromkeys(word for _, word in notes))
+    edges = np.array([start for start, _ in notes] + [np.inf])
+    return Track(edges, np.array([words.index(word) for _, word in notes], np.int64), words)
+
+
+def _edf_notes(spec: LabelSpec, path: Path, signal: Path) -> Track:
+    """Annotations of an EDF+ file; those without a duration hold until the next one."""
+    notes, start = edf_files.notes(path)
+    offset = 0.0
+    if path != signal and signal.suffix.lower() == ".edf":
+        other = edf_files.start_of(edf_files.open_edf(signal))
+        if start is not None and other is not None:
+            offset = (start - other).total_seconds()
+    chosen = [(note, word) for note in notes if (word := _without(spec.prefix, note.text))]
+    nexts = [note.start_s for note, _ in chosen[1:]] + [np.inf]
+    spans = [
+        (n.start_s + offset, (n.start_s + n.seconds if n.seconds else following) + offset, word)
+        for (n, word), following in zip(chosen, nexts, strict=True)
+    ]
+    return of_spans(spans, path)
+
+
+def _without(prefix: str, text: str) -> str:
+    """The text after the prefix; empty where it does not start so."""
+    return word_of(text.removeprefix(prefix)) if text.startswith(prefix) else ""
