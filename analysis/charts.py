@@ -1,0 +1,169 @@
+"""What all charts share: colours, marks, themes for paper and for dark screens, and files of a chart."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import vl_convert
+from altair.typing import ChartType
+
+from analysis.tables import Metric
+
+# Objectives in the order of their colours (Okabe and Ito's, distinct for colour-blind readers).
+OBJECTIVES = {
+    "emargin": "eMargin",
+    "infonce": "InfoNCE",
+    "emargin-semi": "eMargin, semi-supervised",
+    "emargin-adjacent": "eMargin, adjacent steps",
+    "emargin-released": "eMargin as released",
+    "infonce-released": "InfoNCE as released",
+    "supervised": "supervised encoder",
+    "pca": "PCA of spectra",
+    "raw": "raw spectra",
+    "log-raw": "log spectra",
+    "random": "untrained encoder",
+}
+KINDS = {"searched": "circle", "baseline": "square", "reference": "diamond"}
+GREYS = 5  # the references at the end of OBJECTIVES share one colour: they are named on the chart
+
+WIDTH, HEIGHT = 420, 320
+MAX_POINTS = 3000  # beyond this a chart shows a random part and says so
+
+_THEMES = {
+    "light": {
+        "ink": "#1f2328",
+        "soft": "#5d6570",
+        "grid": "#e8e5de",
+        "reference": "#6b7280",
+        "colours": ["#c2410c", "#0369a1", "#15803d", "#a21caf", "#a16207", "#0f766e"],
+    },
+    "dark": {
+        "ink": "#e6e3dc",
+        "soft": "#a7adb5",
+        "grid": "#2c3138",
+        "reference": "#9aa3ad",
+        "colours": ["#fb923c", "#38bdf8", "#4ade80", "#e879f9", "#facc15", "#2dd4bf"],
+    },
+}
+FONT = "ui-sans-serif, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
+
+
+def theme(name: str, font: str = FONT) -> dict[str, Any]:
+    """Vega-Lite config: "light" or "dark". Charts hold no colours of their own, so either fits."""
+    t = _THEMES[name]
+    axis = {
+        "domainColor": t["grid"],
+        "tickColor": t["grid"],
+        "gridColor": t["grid"],
+        "labelColor": t["soft"],
+        "titleColor": t["ink"],
+        "labelFont": font,
+        "titleFont": font,
+        "titleFontWeight": 500,
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titlePadding": 8,
+    }
+    return {
+        "background": "transparent" if name == "dark" else "#ffffff00",
+        "font": font,
+        "view": {"stroke": None},
+        "axis": axis,
+        "legend": {
+            "labelColor": t["soft"],
+            "titleColor": t["ink"],
+            "labelFont": font,
+            "titleFont": font,
+            "orient": "top",
+            "symbolStrokeWidth": 2,
+            "labelLimit": 240,
+        },
+        "title": {
+            "color": t["ink"],
+            "subtitleColor": t["soft"],
+            "anchor": "start",
+            "fontSize": 13,
+            "fontWeight": 600,
+        },
+        "text": {"color": t["ink"], "font": font, "fontSize": 11},
+        "rule": {"color": t["soft"]},
+        "line": {"color": t["ink"]},
+        "point": {"color": t["ink"], "filled": True},
+        "range": {
+            "category": [*t["colours"], *[t["reference"]] * GREYS],
+            "heatmap": {"scheme": "viridis"},
+            "ramp": {"scheme": "viridis"},
+        },
+    }
+
+
+def objective_title(name: str) -> str:
+    """How an objective is called on the page."""
+    return OBJECTIVES.get(name, name)
+
+
+def objective_colour(present: Iterable[str]) -> alt.Color:
+    """One colour for an objective in every chart; the legend holds those present, references aside."""
+    present = list(present)
+    domain = [*OBJECTIVES.values()]
+    shown = [objective_title(name) for name in list(OBJECTIVES)[:-GREYS] if name in present]
+    return alt.Color("method:N", scale=alt.Scale(domain=domain), legend=alt.Legend(title=None, values=shown))
+
+
+def kind_shape() -> alt.Shape:
+    """Circle, square and diamond tell searched, baseline and reference apart without colour."""
+    return alt.Shape("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None)
+
+
+def axis(channel: type, name: str, metric: Metric, **more: Any) -> Any:
+    """An axis of a metric: its title, which end is better, a domain that follows the data."""
+    better = {"max": ", higher is better", "min": ", lower is better"}.get(metric.best or "", "")
+    return channel(f"{name}:Q", title=metric.title + better, scale=alt.Scale(zero=False), **more)
+
+
+def compact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns a chart needs, floats to five digits: what is drawn needs no more, and pages stay small."""
+    part = table[list(dict.fromkeys(columns))].copy()
+    for name in part.columns:
+        if pd.api.types.is_float_dtype(part[name]):
+            part[name] = significant(part[name].to_numpy(dtype=float))
+    return part
+
+
+def significant(x: np.ndarray, digits: int = 5) -> np.ndarray:
+    """Rounded to so many significant digits."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(x))))
+        return np.where(np.isfinite(scale), np.round(x * scale) / scale, x)
+
+
+def thin(table: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.DataFrame:
+    """All rows where `keep`, and a fixed random part of the others, `limit` in all."""
+    others = table[~keep]
+    room = max(limit - int(keep.sum()), 0)
+    if len(others) > room:
+        others = others.sample(room, random_state=0)
+    return pd.concat([table[keep].head(limit), others]).sort_index()
+
+
+def save(chart: ChartType, stem: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write the chart in the light theme as `stem`.png, .svg, .pdf or .html; needs no browser, no network."""
+    spec = chart.to_dict()
+    spec["config"] = theme("light", font="sans-serif") | {"background": "#ffffff"}
+    written = []
+    for suffix in formats:
+        path = stem.with_name(f"{stem.name}.{suffix}")
+        match suffix:
+            case "png":
+                path.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
+            case "svg":
+                path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+            case "pdf":
+                path.write_bytes(vl_convert.vegalite_to_pdf(spec))
+            case "html":
+                path.write_text(vl_convert.vegalite_to_html(spec, bundle=True), encoding="utf-8")
+        written.append(path)
+    return written

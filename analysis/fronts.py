@@ -1,0 +1,133 @@
+"""Pareto fronts of two or more goals: pure numbers.
+
+Points are (n, goals); `best` holds "max" or "min" for each goal. A point with a nan is on no front.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+
+def upward(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
+    """The points with every goal turned so that more is better."""
+    signs = np.array([{"max": 1.0, "min": -1.0}[end] for end in best])
+    return np.asarray(points, dtype=float) * signs
+
+
+def non_dominated(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
+    """(n,) bool: no other point is at least as good in every goal and better in one. Twins both stay."""
+    p = upward(points, best)
+    valid = ~np.isnan(p).any(axis=1)
+    mask = np.zeros(len(p), dtype=bool)
+    if not valid.any():
+        return mask
+    q = p[valid]
+    mask[valid] = _front2(q) if q.shape[1] == 2 else _front(q)
+    return mask
+
+
+def _front2(q: np.ndarray) -> np.ndarray:
+    """Sweep from the best x down: a point stays if its y beats all y of better x. O(n log n)."""
+    order = np.lexsort((-q[:, 1], -q[:, 0]))
+    x, y = q[order, 0], q[order, 1]
+    seen = np.maximum.accumulate(y)
+    before = np.concatenate([[-np.inf], seen[:-1]])
+    twin = np.concatenate([[False], (x[1:] == x[:-1]) & (y[1:] == y[:-1])])
+    keep = y > before
+    for i in np.flatnonzero(twin):  # a twin shares the fate of the one before it
+        keep[i] = keep[i - 1]
+    mask = np.empty(len(q), dtype=bool)
+    mask[order] = keep
+    return mask
+
+
+def _front(q: np.ndarray) -> np.ndarray:
+    return np.array([not ((q >= p).all(axis=1) & (q > p).any(axis=1)).any() for p in q])
+
+
+def hypervolume(points: np.ndarray, reference: Sequence[float], best: Sequence[str]) -> float:
+    """Area between a reference point and the front of two goals (Zitzler & Thiele 1998); >= 0.
+
+    Points that do not beat the reference in both goals add nothing.
+    """
+    p, r = upward(points, best), upward(np.asarray(reference), best)
+    p = p[(p > r).all(axis=1)]  # nan compares false
+    if len(p) == 0:
+        return 0.0
+    front = p[_front2(p)]
+    front = front[np.argsort(-front[:, 0], kind="stable")]
+    heights = np.maximum.accumulate(front[:, 1]) - np.concatenate([[r[1]], front[:-1, 1]])
+    return float(((front[:, 0] - r[0]) * heights).sum())
+
+
+def hypervolume_course(points: np.ndarray, reference: Sequence[float], best: Sequence[str]) -> np.ndarray:
+    """(n,) hypervolume of the first 1, 2, … n points: never falls."""
+    course = np.zeros(len(points))
+    front = np.empty((0, 2))
+    for i, point in enumerate(np.asarray(points, dtype=float)):
+        both = np.vstack([front, point])
+        mask = non_dominated(both, best)
+        if mask[-1]:
+            front = both[mask]
+            course[i] = hypervolume(front, reference, best)
+        else:
+            course[i] = course[i - 1] if i else 0.0
+    return course
+
+
+def expected_hypervolume(
+    points: np.ndarray,
+    reference: Sequence[float],
+    best: Sequence[str],
+    *,
+    size: int,
+    rng: np.random.Generator,
+    draws: int = 200,
+) -> float:
+    """Mean hypervolume of `size` points drawn without replacement: makes unequal budgets comparable."""
+    points = np.asarray(points, dtype=float)
+    if size >= len(points):
+        return hypervolume(points, reference, best)
+    chosen = (points[rng.choice(len(points), size, replace=False)] for _ in range(draws))
+    return float(np.mean([hypervolume(part, reference, best) for part in chosen]))
+
+
+def front_probability(
+    means: np.ndarray,
+    standard_errors: np.ndarray,
+    degrees: np.ndarray,
+    best: Sequence[str],
+    *,
+    rng: np.random.Generator,
+    draws: int = 400,
+) -> np.ndarray:
+    """(n,) share of draws of all true means in which a trial is on the front.
+
+    A trial's true mean is drawn from t with its own standard error (n, goals) and degrees of freedom (n,),
+    goals independent: the posterior of a normal mean under the usual flat prior. nan for an unknown spread.
+    """
+    known = ~np.isnan(means).any(axis=1) & ~np.isnan(standard_errors).any(axis=1) & (degrees > 0)
+    probability = np.full(len(means), np.nan)
+    if not known.any():
+        return probability
+    m, s = means[known], standard_errors[known]
+    t = stats.t.rvs(degrees[known][None, :, None], size=(draws, *m.shape), random_state=rng)
+    probability[known] = np.mean([non_dominated(m + s * noise, best) for noise in t], axis=0)
+    return probability
+
+
+def knee(points: np.ndarray, best: Sequence[str]) -> int | None:
+    """Index of the front's point farthest above the chord between its two ends, goals scaled to [0, 1].
+
+    None where the front has under three points or none bulges out (Das 1999, normal-boundary intersection).
+    """
+    p = upward(points, best)
+    front = np.flatnonzero(non_dominated(points, best))
+    if len(front) < 3:
+        return None
+    low, high = p[front].min(axis=0), p[front].max(axis=0)
+    if (low == high).any():
+        return None
+    above = ((p[front] - low) / (high - low)).sum(axis=1) - 1  # the chord joins (1, 0) and (0, 1)
+    return int(front[above.argmax()]) if above.max() > 0 else None

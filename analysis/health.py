@@ -1,0 +1,92 @@
+"""Whether a study can be trusted: what ended, what is missing, what sits at an edge."""
+
+import pandas as pd
+
+from analysis import charts
+from analysis.pareto import goals, plural
+from analysis.sections import Figure, Section
+from analysis.tables import Study, describe, per_trial, varying
+
+FEW_SEEDS = 5  # t intervals of fewer are wide: at 3 seeds 2.5 standard deviations each way
+
+
+def section(study: Study) -> Section:
+    """Fates by objective, then every reason for caution."""
+    fates = by_objective(study)
+    return Section(
+        name="health",
+        title="Health",
+        intro="What ended, what did not, and what to be careful about.",
+        notes=tuple(cautions(study)),
+        figures=(
+            Figure(
+                name="health",
+                title="How trainings ended",
+                reading="Rows (trial × seed) by objective; what diverged or failed is counted.",
+                charts={},
+                table=fates,
+            ),
+            trials_figure(study),
+        ),
+    )
+
+
+def by_objective(study: Study) -> pd.DataFrame:
+    """Rows of each objective by status, and its trials."""
+    rows = study.rows
+    table = pd.crosstab(rows["objective"], rows["status"])
+    table = table.reindex(columns=["ok", "diverged", "failed"], fill_value=0)
+    table.insert(0, "trials", rows.groupby("objective")["trial"].nunique())
+    return table.reset_index()
+
+
+def cautions(study: Study) -> list[str]:
+    """Reasons not to over-read the study, each a sentence."""
+    rows, found = study.rows, []
+    for _, row in by_objective(study).iterrows():
+        n = row["ok"] + row["diverged"] + row["failed"]
+        name = charts.objective_title(row["objective"])
+        if row["diverged"]:
+            found.append(
+                f"{row['diverged']} of {n} trainings of {name} diverged: its means are of the survivors."
+            )
+        if row["failed"]:
+            reasons = rows[(rows["objective"] == row["objective"]) & (rows["status"] == "failed")]
+            why = (
+                reasons["error"].dropna().astype(str).value_counts()
+                if "error" in rows
+                else pd.Series(dtype=int)
+            )
+            most = f", most often with “{why.index[0][:120]}”" if len(why) else ""
+            found.append(f"{row['failed']} of {n} trainings of {name} failed{most}.")
+    seeds = rows[rows["kind"] == "searched"].groupby("trial").size()
+    if len(seeds) and seeds.max() < FEW_SEEDS:
+        n = int(seeds.max())
+        how = "no interval can be given" if n == 1 else "intervals are wide"
+        found.append(
+            f"At most {n} {plural(n, 'seed')} a trial: {how}; {FEW_SEEDS} or more tell settings apart."
+        )
+    if study.absent:
+        found.append(f"results.parquet lacks {', '.join(study.absent)}: these are treated as unknown.")
+    empty = [m for m in study.metrics if study.rows[m].isna().all()]
+    if empty:
+        found.append(f"Never measured: {', '.join(empty)}.")
+    return found
+
+
+def trials_figure(study: Study) -> Figure:
+    """Every trial with its settings, counts and the means of both goals."""
+    x, y = goals(study)
+    extra: list[str] = [name for name in ("effective_rank", "nmi") if name in study.metrics]
+    table = per_trial(study, list(dict.fromkeys([x.name, y.name, *extra])))
+    names = varying(table)
+    table["setting"] = [describe(row, names) for _, row in table.iterrows()]
+    columns = ["trial", "dataset", "objective", "setting", "seeds", "ok"]
+    columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")] + extra
+    return Figure(
+        name="trials",
+        title="All trials",
+        reading="One row per trial: settings, seeds with results, means over those with 95 % t intervals.",
+        charts={},
+        table=table[list(dict.fromkeys(columns))],
+    )

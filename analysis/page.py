@@ -1,0 +1,137 @@
+"""The report's page: sections to one HTML file that holds all it needs."""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+import vl_convert
+
+from analysis import charts
+from analysis.sections import Figure, Section
+
+_EXPORTS = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
+MAX_SVG_POINTS = 1500  # beyond this a chart is drawn on a canvas
+
+
+@cache
+def _resource(name: str) -> str:
+    return files("analysis").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _vega() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, from vl-convert's own copy."""
+    return vl_convert.javascript_bundle(_EXPORTS)
+
+
+def page(title: str, header: str, sections: Sequence[Section], footer: str) -> str:
+    """The whole page. `header` and `footer` are HTML."""
+    links = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
+    body = "\n".join(section_html(section) for section in sections)
+    themes = {name: charts.theme(name) for name in ("light", "dark")}
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{_resource("page.css")}</style>
+</head>
+<body>
+<a class="skip" href="#content">Skip to the report</a>
+{header}
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+<main id="content">
+<noscript><p>The charts need JavaScript; they also lie beside this page as PNG and SVG files.</p></noscript>
+{body}
+</main>
+{footer}
+<script type="application/json" id="themes">{_json(themes)}</script>
+<script>{_script(_vega())}</script>
+<script>{_resource("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def section_html(section: Section) -> str:
+    """One section: intro, findings, what cannot be said, figures, commands."""
+    parts = [f'<section id="{section.name}" aria-labelledby="{section.name}-title">']
+    parts.append(f'<h2 id="{section.name}-title">{html.escape(section.title)}</h2>')
+    if section.intro:
+        parts.append(f'<p class="intro">{html.escape(section.intro)}</p>')
+    parts.append(bullets(section.verdicts))
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
+    parts += [figure_html(figure) for figure in section.figures]
+    if section.commands:
+        lines = html.escape("\n".join(section.commands))
+        parts.append(f"<h3>Run it again</h3><pre tabindex='0'><code>{lines}</code></pre>")
+    return "\n".join([*parts, "</section>"])
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+    return f'<ul class="findings">{items}</ul>' if items else ""
+
+
+def figure_html(figure: Figure) -> str:
+    """Charts beside each other, their reading above, their numbers below."""
+    panels = []
+    for (stem, chart), title in zip(figure.stems().items(), figure.charts, strict=True):
+        spec = responsive(chart.to_dict())
+        heading = f"<h4>{html.escape(title)}</h4>" if len(figure.charts) > 1 else ""
+        renderer = "canvas" if points(spec) > MAX_SVG_POINTS else "svg"
+        label = html.escape(f"{figure.title}: {title}. {figure.reading}", quote=True)
+        panels.append(
+            f'<div class="panel">{heading}<div class="chart" role="figure" aria-label="{label}" '
+            f'data-renderer="{renderer}" data-spec="{stem}-spec"></div>'
+            f'<script type="application/json" id="{stem}-spec">{_json(spec)}</script></div>'
+        )
+    return f"""<figure id="{figure.name}">
+<h3>{html.escape(figure.title)}</h3>
+<figcaption>{html.escape(figure.reading)}</figcaption>
+{f'<div class="panels">{"".join(panels)}</div>' if panels else ""}
+{table_html(figure.name, figure.table)}
+</figure>"""
+
+
+def table_html(name: str, table: pd.DataFrame) -> str:
+    """The numbers, closed at first; shown, sorted and saved by page.js out of one copy of the CSV."""
+    csv = charts.compact(table, list(table.columns)).to_csv(index=False, lineterminator="\n")
+    return f"""<details data-csv="{name}-csv" data-name="{name}.csv">
+<summary>The numbers</summary>
+<div class="tools"><button type="button" class="plain">Save as CSV</button>
+<span class="count" role="status"></span></div>
+<div class="scroll" tabindex="0" role="region" aria-label="Table: {html.escape(name)}"></div>
+</details>
+<script type="application/json" id="{name}-csv">{_json(csv)}</script>"""
+
+
+def responsive(spec: dict[str, Any]) -> dict[str, Any]:
+    """A single view fills its column; composed views keep their size and scroll."""
+    if "layer" in spec or "mark" in spec:
+        spec["width"] = "container"
+        spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    spec.pop("config", None)
+    return spec
+
+
+def points(spec: dict[str, Any]) -> int:
+    """Rows in a chart's largest data set."""
+    return max((len(rows) for rows in spec.get("datasets", {}).values()), default=0)
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _script(text: str) -> str:
+    """JavaScript that cannot end the script element that holds it."""
+    return re.sub("<(?=/script|!--)", r"\\x3C", text, flags=re.IGNORECASE)

@@ -1,0 +1,88 @@
+"""Write a study's report: one page that opens without a network, and a PNG and SVG of each chart beside it.
+
+python -m analysis.report runs/NAME        # -> runs/NAME/report/index.html
+"""
+
+import argparse
+import html
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis import charts, health, pareto, slices
+from analysis.errors import exit_on_user_error
+from analysis.page import page
+from analysis.sections import Section
+from analysis.summary import header_html, headline
+from analysis.tables import Study, load
+
+SECTIONS: tuple[Callable[[Study], Section | None], ...] = (pareto.section, slices.section, health.section)
+
+
+def build(folder: Path | str) -> Path:
+    """Write `folder`/report/index.html with its figures and tables; returns its path.
+
+    Raises UserError where there is no exported study or its table cannot be read.
+    """
+    study = load(folder)
+    found = (make(study) for make in SECTIONS)
+    sections = [section for section in found if section is not None]
+    target = study.folder / "report"
+    target.mkdir(exist_ok=True)
+    for section in sections:
+        for figure in section.figures:
+            figure.table.to_csv(target / f"{figure.name}.csv", index=False)
+            for stem, chart in figure.stems().items():
+                charts.save(chart, target / stem)
+    made = page(headline(study), header_html(study, sections), sections, footer_html(study))
+    path = target / "index.html"
+    whole = path.with_suffix(".part")
+    whole.write_text(made, encoding="utf-8")
+    os.replace(whole, path)
+    return path
+
+
+def footer_html(study: Study) -> str:
+    """How the study was made: manifest and settings."""
+    entries = {**study.manifest, "settings": study.settings}
+    lines = "".join(
+        f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>{html.escape(_words(value))}</dd>"
+        for name, value in entries.items()
+        if value not in (None, {}, [], "")
+    )
+    again = html.escape(f"python -m analysis.report {study.folder}")
+    return f"""<footer>
+<h2>How this was made</h2>
+<dl class="manifest">{lines}</dl>
+<p>Written by <code>{again}</code> from results.parquet alone.</p>
+</footer>"""
+
+
+def _words(value: Any) -> str:
+    """A value of the manifest as lines of text."""
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {_flat(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return "\n".join(_flat(v) for v in value)
+    return str(value)
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_flat(v)}" for k, v in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    made = argparse.ArgumentParser(
+        prog="python -m analysis.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
+    print(f"report: {build(made.parse_args(argv).study)}")
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,90 @@
+"""What an analysis hands over: sections of figures with the numbers behind them; and its command line."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from altair.typing import ChartType
+
+from analysis import charts
+from analysis.tables import Study, load
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Charts that belong together, how to read them, and their numbers.
+
+    name: stem of the files
+    charts: panel title to chart; panels share the figure's reading and table
+    """
+
+    name: str
+    title: str
+    reading: str
+    charts: dict[str, ChartType]
+    table: pd.DataFrame
+
+    def stems(self) -> dict[str, ChartType]:
+        """File stem to chart: the figure's name, numbered where there are several panels."""
+        if len(self.charts) == 1:
+            return {self.name: next(iter(self.charts.values()))}
+        return {f"{self.name}-{i}": chart for i, chart in enumerate(self.charts.values(), 1)}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question's part of the report.
+
+    verdicts: what was found, in whole sentences, most important first
+    notes: what cannot be said, and why
+    """
+
+    name: str
+    title: str
+    intro: str
+    verdicts: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+    commands: tuple[str, ...] = field(default=())
+
+
+def parser(doc: str | None, prog: str) -> argparse.ArgumentParser:
+    """The arguments that every analysis takes: an exported study."""
+    made = argparse.ArgumentParser(
+        prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
+    made.add_argument(
+        "--formats",
+        default="png,svg,pdf,html",
+        help="files of each chart, of png, svg, pdf, html (default: all)",
+    )
+    return made
+
+
+def run(arguments: argparse.Namespace, section: Callable[[Study], Section]) -> None:
+    """Print a section's findings and tables; write its charts and tables to the study's report folder."""
+    study = load(arguments.study)
+    show(section(study), study.folder / "report", arguments.formats.split(","))
+
+
+def show(section: Section, folder: Path, formats: Sequence[str]) -> None:
+    """Print the findings and the first rows of each table; write charts and tables."""
+    print(f"{section.title}\n")
+    for sentence in (*section.verdicts, *section.notes):
+        print(f"  {sentence}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure in section.figures:
+        print(
+            f"\n{figure.title}\n{figure.table.head(20).to_string(index=False, float_format='{:.4g}'.format)}"
+        )
+        path = folder / f"{figure.name}.csv"
+        figure.table.to_csv(path, index=False)
+        written = [path]
+        for stem, chart in figure.stems().items():
+            written += charts.save(chart, folder / stem, formats)
+        print("written: " + ", ".join(str(path) for path in written))
+    for line in section.commands:
+        print(f"\n  {line}")

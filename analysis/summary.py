@@ -1,0 +1,173 @@
+"""The report's first screen: what was studied, on which data, how it ended, what was found."""
+
+import html
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis import charts
+from analysis.page import bullets
+from analysis.pareto import goals, plural, recommended, trade_off
+from analysis.sections import Section
+from analysis.tables import Metric, Study, describe, varying
+
+DATA = {
+    "sleepeeg": "sleep EEG",
+    "harth": "human activity from accelerometers",
+    "ecg": "ECG rhythms",
+}
+FINDINGS = 2  # of each section, in the first screen
+
+
+def data_title(dataset: str) -> str:
+    """A data set in words; a simulated one is called simulated."""
+    if dataset.endswith("-sim"):
+        return f"simulated {DATA.get(dataset.removesuffix('-sim'), dataset.removesuffix('-sim'))}"
+    if dataset.endswith(".toml"):
+        return dataset.rsplit("/", 1)[-1].removesuffix(".toml")
+    return DATA.get(dataset, dataset.replace("ucr:", "UCR "))
+
+
+def headline(study: Study) -> str:
+    """One line: what beside what, on which data."""
+    objectives = study.rows.drop_duplicates("objective")
+    names = {
+        k: [charts.objective_title(o) for o in part["objective"]] for k, part in objectives.groupby("kind")
+    }
+    searched = _and(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
+    beside = _and(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
+    data = _and([data_title(name) for name in study.rows["dataset"].unique()])
+    return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
+
+
+def counts(study: Study) -> dict[str, int]:
+    """Rows by fate. `asked` and `missing` only where the manifest says how many were asked for."""
+    status = study.rows["status"].value_counts()
+    found = {name: int(status.get(name, 0)) for name in ("ok", "diverged", "failed")}
+    asked = study.manifest.get("asked")
+    if isinstance(asked, int):
+        found = {"asked": asked, **found, "missing": max(asked - len(study.rows), 0)}
+    return found
+
+
+def header_html(study: Study, sections: Sequence[Section]) -> str:
+    """Title, lead, counts, findings and the best trials."""
+    kicker = "eMargin study"
+    if study.rows["dataset"].str.endswith("-sim").any():
+        some = "" if study.rows["dataset"].str.endswith("-sim").all() else "partly "
+        kicker += f" · <strong>{some}simulated data</strong>"
+    numbers = {"trials": study.rows["trial"].nunique(), **counts(study)}
+    facts = "".join(
+        f"<div{' class=bad' if name in _BAD and n else ''}><dt>{_FACTS[name]}</dt><dd>{n:,}</dd></div>"
+        for name, n in numbers.items()
+    )
+    found = [sentence for section in sections for sentence in section.verdicts[:FINDINGS]]
+    return f"""<header>
+<p class="kicker">{kicker} · {html.escape(study.name)}</p>
+<h1>{html.escape(headline(study))}</h1>
+<p class="lead">{html.escape(lead(study))}</p>
+<dl class="facts">{facts}</dl>
+{bullets(found)}
+{best_html(study)}
+</header>"""
+
+
+_BAD = ("diverged", "failed", "missing")
+_FACTS = {
+    "trials": "trials (settings)",
+    "asked": "trainings asked for",
+    "ok": "ended well",
+    "diverged": "diverged",
+    "failed": "failed",
+    "missing": "missing",
+}
+
+
+def lead(study: Study) -> str:
+    """What was done, in two or three sentences."""
+    trials = study.rows.drop_duplicates("trial")
+    kinds = trials["kind"].value_counts()
+    parts = []
+    for name, word in (("searched", "searched"), ("baseline", "baseline"), ("reference", "reference")):
+        if n := int(kinds.get(name, 0)):
+            parts.append(f"{n} {word}")
+    seeds = study.rows.groupby("trial").size().max()
+    knobs = [name for name in varying(trials) if name not in ("objective", "split_seed", "dissimilar_share")]
+    search = f", over {_and([name.replace('_', ' ') for name in knobs])}" if knobs else ""
+    text = (
+        f"{len(trials):,} {plural(len(trials), 'trial')} ({_and(parts)}){search}, "
+        f"each trained with up to {seeds} {plural(seeds, 'seed')}."
+    )
+    splits = set(study.rows["split"].dropna())
+    if splits == {"subject"}:
+        text += " Everything is measured on people who were not in the training data."
+    if study.rows["dataset"].str.endswith("-sim").any():
+        text += " The data are simulated, so these numbers say nothing about patients."
+    return text
+
+
+def best_trials(study: Study) -> pd.DataFrame:
+    """The best complete trial of each objective for each goal, and the compromise between them."""
+    x, y = goals(study)
+    table = trade_off(study, x, y)
+    names = varying(table)
+    table["setting"] = [describe(row, names) for _, row in table.iterrows()]
+    rows = []
+    trained = table[table["complete"] & (table["kind"] != "reference")]
+    for _, arm in trained.groupby(["world", "objective"], sort=False):
+        for metric in (x, y):
+            at = arm[metric.name].idxmax() if metric.best == "max" else arm[metric.name].idxmin()
+            rows.append(arm.loc[at].to_dict() | {"what": f"best {metric.title}"})
+    rows += [row.to_dict() | {"what": "compromise"} for _, row in recommended(table, x, y).iterrows()]
+    best = pd.DataFrame(rows)
+    if best.empty:
+        return best
+    for metric in (x, y):
+        name = f"test_{metric.name}"
+        if name in study.rows:
+            best[name] = best["trial"].map(study.ok.groupby("trial")[name].mean())
+    return best.sort_values(["world", "objective"], kind="stable")
+
+
+def best_html(study: Study) -> str:
+    """Those trials as a table, intervals beside the means."""
+    best = best_trials(study)
+    if best.empty:
+        return '<p class="note">No trial ended well with every seed, so there is no best one to name.</p>'
+    x, y = goals(study)
+    tested = [m for m in (x, y) if f"test_{m.name}" in best and best[f"test_{m.name}"].notna().any()]
+    several = best["world"].nunique() > 1
+    heads = ["Which", "Method", *(["Data"] if several else []), "Setting"]
+    line = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in heads)
+    numeric = [m.title for m in (x, y)] + [f"{m.title}, test" for m in tested]
+    line += "".join(f'<th scope="col" class="n">{html.escape(h)}</th>' for h in numeric)
+    body = []
+    for _, row in best.head(12).iterrows():
+        cells = [row["what"], charts.objective_title(row["objective"])]
+        cells += [row["world"]] if several else []
+        tds = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
+        tds += f'<td class="setting">{html.escape(row["setting"])}</td>'
+        tds += "".join(f'<td class="n">{_interval(row, m)}</td>' for m in (x, y))
+        tds += "".join(f'<td class="n">{_number(row[f"test_{m.name}"])}</td>' for m in tested)
+        body.append(f"<tr>{tds}</tr>")
+    luck = (
+        "The best of many trials is partly luck: these intervals, over seeds, do not account for the choice"
+    )
+    luck += "; the test columns are other people, not used in the search." if tested else "."
+    return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials"><table class="best">
+<thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
+<p class="note">{luck}</p>"""
+
+
+def _interval(row: "pd.Series[float]", metric: Metric) -> str:
+    low, high = row[f"{metric.name}_low"], row[f"{metric.name}_high"]
+    interval = f'<br><span class="iv">{low:.3f} to {high:.3f}</span>' if pd.notna(low) else ""
+    return f"{_number(row[metric.name])}{interval}"
+
+
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3f}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
