@@ -36,7 +36,7 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Stored:
-    """One opened set: `store` (M, T, F) float32, read-only, memory-mapped; `index` with a row per sequence."""
+    """One opened set: `store` (M, T, F) float32, read-only, mapped; `index`, one row per sequence."""
 
     store: np.ndarray
     index: pa.Table

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from emargin_train.config import DataConfig
-from emargin_train.data import ecg, simulated_sleep
+from emargin_train.data import ecg, simulated_activity, simulated_ecg, simulated_sleep
 from emargin_train.data.recording import Part
 from emargin_train.errors import UserError, nearest
 
@@ -25,7 +25,7 @@ class Dataset:
     hop_seconds: float
     sequence_length: int  # T, frames
     normalise: str = "none"  # none | channel: mean 0, deviation 1 per channel, by training data alone
-    released_share: float | None = None  # `split = released`: share of the one stream that is for training
+    released_share: float = 0.8  # `split = released`: share of the sequences that is for training
     class_names: tuple[str, ...] | None = None  # None: as the recordings say
     simulated: bool = False
     twin: str | None = None  # its simulated counterpart
@@ -38,8 +38,8 @@ class Dataset:
         frame, hop = round(self.frame_seconds * rate_hz), round(self.hop_seconds * rate_hz)
         if frame < 2 or hop < 1:
             raise UserError(
-                f"frames of {self.frame_seconds:g} s, {self.hop_seconds:g} s apart, are {frame} and {hop} samples "
-                f"at {rate_hz:g} Hz, but need 2 and 1: give longer frames"
+                f"frames of {self.frame_seconds:g} s, {self.hop_seconds:g} s apart, are {frame} and {hop} "
+                f"samples at {rate_hz:g} Hz, but need 2 and 1: give longer frames"
             )
         return frame, hop
 
@@ -88,6 +88,36 @@ register(
         parts=ecg.parts,
         class_names=ecg.CLASS_NAMES,
         twin="ecg-sim",
+        frame_seconds=6.0,
+        hop_seconds=3.0,
+        sequence_length=200,
+        iterations=200,
+        margin=100.0,
+        temperature=0.5,
+    )
+)
+register(
+    Dataset(
+        name="harth-sim",
+        title="Simulated activities: 12 half hours, back and thigh accelerations at 50 Hz, 12 classes",
+        parts=simulated_activity.parts,
+        class_names=simulated_activity.CLASS_NAMES,
+        simulated=True,
+        frame_seconds=1.0,
+        hop_seconds=0.5,
+        sequence_length=119,
+        normalise="channel",
+        released_share=0.5,
+        temperature=0.05,
+    )
+)
+register(
+    Dataset(
+        name="ecg-sim",
+        title="Simulated ECG: 12 records of 40 minutes, two leads at 250 Hz, rhythms AFIB, AFL, J, N",
+        parts=simulated_ecg.parts,
+        class_names=ecg.CLASS_NAMES,
+        simulated=True,
         frame_seconds=6.0,
         hop_seconds=3.0,
         sequence_length=200,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-from scipy.signal.windows import hann
 
 from emargin_train.data.recording import UNLABELLED, Recording
 
@@ -115,7 +114,8 @@ def spectra(signal: np.ndarray, frame: int, hop: int) -> np.ndarray:
     if n == 0:
         return np.empty((0, len(signal) * (frame // 2 + 1)), signal.dtype)
     pieces = np.lib.stride_tricks.sliding_window_view(signal, frame, axis=1)[:, ::hop]  # (C, n, frame)
-    windowed = pieces * hann(frame, sym=False).astype(signal.dtype)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame) / frame)
+    windowed = pieces * window.astype(signal.dtype)
     return np.abs(scipy.fft.rfft(windowed)).transpose(1, 0, 2).reshape(n, -1)
 
 

@@ -1,12 +1,12 @@
 """Which frames form sequences: decided from lengths and labels alone, before any spectrum is taken."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from emargin_train.data.catalogue import Dataset
-from emargin_train.data.frames import majority
+from emargin_train.data.frames import count_frames, majority
 from emargin_train.data.recording import Part, Recording
 from emargin_train.errors import UserError
 
@@ -47,6 +47,11 @@ class Layout:
     channels: tuple[str, ...]
     class_names: tuple[str, ...]
 
+    @classmethod
+    def of(cls, dataset: Dataset, recording: Recording) -> "Layout":
+        frame, hop = dataset.frame_and_hop(recording.rate_hz)
+        return cls(recording.rate_hz, frame, hop, recording.channels, recording.class_names)
+
     @property
     def n_features(self) -> int:
         return len(self.channels) * (self.frame // 2 + 1)
@@ -81,28 +86,77 @@ def read_all(parts: Iterable[Part], subjects: int | None = None) -> Iterator[tup
                 yield part.side, recording
 
 
-def scan(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> tuple[Layout, list[Stretch]]:
-    """Read everything once, keep labels only. Refuses recordings whose spectra differ in length."""
-    layout: Layout | None = None
-    stretches = []
-    like = ""
+def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> Iterator[tuple[str, Recording]]:
+    """The same recordings; refuses those whose spectra could not stand side by side."""
+    first: Recording | None = None
     for side, recording in recordings:
-        frame, hop = dataset.frame_and_hop(recording.rate_hz)
-        own = Layout(recording.rate_hz, frame, hop, recording.channels, recording.class_names)
-        if layout is None:
-            layout, like = own, recording.record
-        elif (own.n_features, own.hop, own.class_names) != (
-            layout.n_features,
-            layout.hop,
-            layout.class_names,
-        ):
+        first = first or recording
+        own, common = Layout.of(dataset, recording), Layout.of(dataset, first)
+        if (own.n_features, own.hop, own.class_names) != (common.n_features, common.hop, common.class_names):
             raise UserError(
                 f"record {recording.record} has {len(own.channels)} channels at {own.rate_hz:g} Hz, but "
-                f"record {like} {len(layout.channels)} at {layout.rate_hz:g} Hz: all records of a dataset need the "
-                "same channels, rate and classes; keep one kind in the folder"
+                f"record {first.record} has {len(common.channels)} at {common.rate_hz:g} Hz: a dataset needs "
+                "one number of channels, one rate and one list of classes, so keep one kind of records there"
             )
-        y = majority(recording.labels, frame, hop, len(recording.class_names))
-        stretches.append(Stretch(y, recording.subject, recording.record, recording.start // hop, side))
+        yield side, recording
+
+
+def joined(
+    dataset: Dataset, recordings: Iterable[tuple[str, Recording]], length: int
+) -> Iterator[tuple[str, Recording]]:
+    """One stream per side, as the paper's code joins them: in pieces of whole sequences, then the remainder.
+
+    Frames thus lie across the joints (and `split = released` alone does this).
+    """
+    waiting: dict[str, Recording] = {}
+    for side, recording in recordings:
+        layout = Layout.of(dataset, recording)
+        stream = waiting.get(side)
+        if stream is None:
+            stream = replace(recording, subject="stream", record=f"stream {side}".strip(), start=0)
+        else:
+            stream = append(stream, recording)
+        ready = count_frames(stream.signal.shape[1], layout.frame, layout.hop) // length * length
+        if ready:
+            yield side, piece(stream, 0, (ready - 1) * layout.hop + layout.frame)
+            stream = piece(stream, ready * layout.hop, stream.signal.shape[1])
+        waiting[side] = stream
+    yield from waiting.items()
+
+
+def append(stream: Recording, recording: Recording) -> Recording:
+    """The stream, longer by the recording's samples."""
+    clean = None
+    if stream.clean is not None and recording.clean is not None:
+        clean = np.concatenate([stream.clean, recording.clean], axis=1)
+    return replace(
+        stream,
+        signal=np.concatenate([stream.signal, recording.signal], axis=1),
+        labels=np.concatenate([stream.labels, recording.labels]),
+        clean=clean,
+    )
+
+
+def piece(recording: Recording, first: int, end: int) -> Recording:
+    """Samples `first` to before `end` as a recording of their own."""
+    return replace(
+        recording,
+        signal=recording.signal[:, first:end],
+        labels=recording.labels[first:end],
+        start=recording.start + first,
+        clean=None if recording.clean is None else recording.clean[:, first:end],
+    )
+
+
+def scan(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> tuple[Layout, list[Stretch]]:
+    """Read everything once and keep labels only."""
+    layout: Layout | None = None
+    stretches = []
+    for side, recording in recordings:
+        layout = layout or Layout.of(dataset, recording)
+        y = majority(recording.labels, layout.frame, layout.hop, len(layout.class_names))
+        start = recording.start // layout.hop
+        stretches.append(Stretch(y, recording.subject, recording.record, start, side))
     if layout is None:
         raise UserError(f"dataset '{dataset.name}' holds no recording: give a folder that holds some")
     if not any((stretch.y >= 0).any() for stretch in stretches):

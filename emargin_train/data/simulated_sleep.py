@@ -10,14 +10,11 @@ IEEE Trans Biomed Eng 47(9), 2000). Band amplitudes: chosen by us after the scor
 (alpha and muscle in W, theta in N1 and REM, sigma in N2, delta in N3), not fitted to anybody.
 """
 
-from functools import partial
-
 import numpy as np
-import scipy.fft
-from scipy.ndimage import gaussian_filter1d
 
 from emargin_train.config import DataConfig
 from emargin_train.data.recording import Part, Recording
+from emargin_train.data.simulated import band_noise, bouts, drift, one_part_per_subject
 
 VERSION = 1  # raise it whenever the signal of a given subject changes
 RATE_HZ = 100
@@ -36,9 +33,9 @@ FOLLOWS = np.array(
         [0.218, 0.535, 0.243, 0.004, 0.000],
     ]
 )
-# Mean and standard deviation of the log of a bout's length in epochs.
-BOUT = np.array([[0.77, 0.99], [0.71, 0.73], [1.65, 1.23], [0.99, 1.25], [2.20, 1.06]])
-LONGEST_BOUT = 90  # epochs
+# Mean and standard deviation of the log of a bout's seconds.
+LOG_SECONDS = np.array([[4.17, 0.99], [4.11, 0.73], [5.05, 1.23], [4.39, 1.25], [5.60, 1.06]])
+LONGEST_S = 2700.0
 
 BANDS_HZ = ((0.5, 4), (4, 8), (8, 12), (12, 15), (15, 30), (30, 50))  # delta to gamma (mostly muscle)
 # Root mean square in uV; row: stage, column: band.
@@ -56,45 +53,17 @@ DRIFT_SPREAD = 0.40  # the same over time within a recording
 DRIFT_S = 5.0
 
 
-def stages(rng: np.random.Generator, epochs: int = EPOCHS) -> np.ndarray:
-    """(epochs,) int16 stage of each 30 s epoch; starts awake."""
-    chain: list[int] = []
-    stage = 0
-    while len(chain) < epochs:
-        mean, spread = BOUT[stage]
-        bout = round(float(np.exp(rng.normal(mean, spread))))
-        chain += [stage] * min(max(bout, 1), LONGEST_BOUT)
-        stage = int(rng.choice(len(STAGES), p=FOLLOWS[stage] / FOLLOWS[stage].sum()))
-    return np.array(chain[:epochs], np.int16)
-
-
-def band_noise(rng: np.random.Generator, samples: int, low_hz: float, high_hz: float) -> np.ndarray:
-    """(samples,) float32 Gaussian noise of unit power within one band."""
-    frequencies = scipy.fft.rfftfreq(samples, 1 / RATE_HZ)
-    inside = np.flatnonzero((frequencies >= low_hz) & (frequencies < high_hz))
-    spectrum = np.zeros(len(frequencies), np.complex64)
-    spectrum[inside] = rng.standard_normal((len(inside), 2), np.float32).view(np.complex64)[:, 0]
-    noise = scipy.fft.irfft(spectrum, samples)
-    return noise / noise.std()
-
-
-def drift(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """(samples,) float32 slowly varying factor, log-normal around 1."""
-    seconds = -(-samples // RATE_HZ) + 1
-    slow = gaussian_filter1d(rng.standard_normal(seconds), DRIFT_S, mode="wrap")
-    knots = np.exp(DRIFT_SPREAD * slow / slow.std())
-    return np.interp(np.arange(samples) / RATE_HZ, np.arange(seconds), knots).astype(np.float32)
-
-
-def simulate(subject: int, epochs: int = EPOCHS) -> Recording:
+def simulate(subject: int) -> Recording:
     """One night of one subject, the same at every call; labels change exactly where the powers change."""
     rng = np.random.default_rng([VERSION, subject])
-    labels = np.repeat(stages(rng, epochs), EPOCH_S * RATE_HZ)
+    labels = np.repeat(stages(rng), EPOCH_S * RATE_HZ)
+    n = len(labels)
     own = np.exp(SUBJECT_SPREAD * rng.standard_normal(len(BANDS_HZ)))
-    signal = np.zeros(len(labels), np.float32)
+    signal = np.zeros(n, np.float32)
     for band, (low_hz, high_hz) in enumerate(BANDS_HZ):
         amplitude = (AMPLITUDE_UV[:, band] * own[band]).astype(np.float32)
-        signal += band_noise(rng, len(labels), low_hz, high_hz) * drift(rng, len(labels)) * amplitude[labels]
+        noise = band_noise(rng, n, RATE_HZ, low_hz, high_hz)
+        signal += noise * drift(rng, n, RATE_HZ, DRIFT_SPREAD, DRIFT_S) * amplitude[labels]
     name = f"sim{subject:02d}"
     clean = signal[None]
     return Recording(
@@ -102,14 +71,13 @@ def simulate(subject: int, epochs: int = EPOCHS) -> Recording:
     )
 
 
-def _night(subject: int) -> list[Recording]:
-    return [simulate(subject)]
+def stages(rng: np.random.Generator) -> np.ndarray:
+    """(EPOCHS,) int16 stage of each 30 s epoch; starts awake."""
+    chain = bouts(rng, EPOCHS * EPOCH_S, FOLLOWS, LOG_SECONDS, LONGEST_S)
+    epochs = [np.full(max(1, round(seconds / EPOCH_S)), stage, np.int16) for stage, seconds in chain]
+    return np.resize(np.concatenate(epochs), EPOCHS)
 
 
 def parts(config: DataConfig) -> list[Part]:
     """One part per subject."""
-    n = SUBJECTS if config.subjects is None else min(config.subjects, SUBJECTS)
-    return [
-        Part(partial(_night, subject), settings=f"sleepeeg-sim {VERSION} {subject} {EPOCHS}")
-        for subject in range(n)
-    ]
+    return one_part_per_subject(config, SUBJECTS, simulate, f"sleepeeg-sim {VERSION}")

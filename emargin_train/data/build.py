@@ -1,0 +1,177 @@
+"""From recordings to a set of frames in the cache: read once for labels, then for spectra."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from emargin_train.config import DataConfig
+from emargin_train.data import cache
+from emargin_train.data.catalogue import Dataset
+from emargin_train.data.frames import spectra
+from emargin_train.data.noise import add_noise, generator
+from emargin_train.data.recording import Part, Recording
+from emargin_train.data.sequences import (
+    Block,
+    Layout,
+    Sequences,
+    Stretch,
+    checked,
+    cut,
+    fitting_length,
+    joined,
+    lost,
+    read_all,
+    remarks,
+    scan,
+)
+from emargin_train.data.split import choose_sides, time_blocks
+
+NOISY_SIDES = {
+    "all": ("train", "validation", "test"),
+    "train": ("train",),
+    "eval": ("validation", "test"),
+}
+
+
+def wanted_length(dataset: Dataset, config: DataConfig) -> int:
+    """T as asked for, before it is known to fit."""
+    return config.sequence_length or dataset.sequence_length
+
+
+def settings(dataset: Dataset, config: DataConfig) -> list[Any]:
+    """What decides the stored frames beside the recordings; the split only where they depend on it."""
+    noise = None
+    if config.snr_db is not None:
+        noise = [config.snr_db, config.noise_kind, config.noise_on, config.noise_seed]
+    by_side = dataset.normalise != "none" or (noise is not None and config.noise_on != "all")
+    split: list[Any] = [config.split if config.split != "subject" or by_side else None]
+    if by_side or config.split == "time":
+        split += [config.split_seed, dataset.released_share]
+    framing = [dataset.frame_seconds, dataset.hop_seconds, dataset.normalise]
+    return [*framing, config.subjects, wanted_length(dataset, config), noise, split]
+
+
+def sides(sequences: Sequences, n_classes: int, dataset: Dataset, config: DataConfig) -> np.ndarray:
+    """(N,) str side of each sequence, from labels and settings alone."""
+    train_share = dataset.released_share if config.split == "released" else None
+    return choose_sides(sequences, n_classes, config.split_seed, train_share)
+
+
+def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig) -> None:
+    """Write the set of frames into the empty folder `target`. Memory: one part, whatever their number."""
+    layout, stretches = scan(dataset, _recordings(dataset, parts, config, noise=False))
+    wanted = wanted_length(dataset, config)
+    blocks = _blocks(layout, stretches, wanted, config)
+    length = fitting_length(blocks, wanted)
+    sequences = cut(stretches, blocks, length)
+    side = sides(sequences, len(layout.class_names), dataset, config)
+
+    def signals() -> Iterator[np.ndarray]:
+        """Samples of each sequence (C, samples), in order of `sequences`."""
+        noisy_sides = NOISY_SIDES[config.noise_on]
+        for number, (_, recording) in enumerate(_recordings(dataset, parts, config, noise=True)):
+            for i in np.flatnonzero(sequences.stretch == number):
+                noisy = config.snr_db is None or side[i] in noisy_sides
+                signal = recording.signal if noisy else recording.clean
+                assert signal is not None
+                first = int(sequences.first[i]) * layout.hop
+                yield signal[:, first : first + (length - 1) * layout.hop + layout.frame]
+
+    mean, deviation = np.zeros((len(layout.channels), 1)), np.ones((len(layout.channels), 1))
+    if dataset.normalise == "channel":
+        mean, deviation = moments(signal for i, signal in enumerate(signals()) if side[i] == "train")
+    typical: list[float] = []
+
+    def sequences_of_spectra() -> Iterator[np.ndarray]:
+        for signal in signals():
+            normal = ((signal - mean) / deviation).astype(np.float32)
+            x = spectra(normal, layout.frame, layout.hop)
+            typical.append(float(np.median(x[x > 0])) if (x > 0).any() else 0.0)
+            yield x
+
+    def index() -> tuple[dict[str, pa.Array], dict[str, Any]]:
+        within = sum(map(len, blocks))
+        every = sum(len(stretch.y) for stretch in stretches)
+        dropped = {"remainder": lost(stretches, blocks, length)[0], "gap": every - within}
+        info = {
+            "class_names": layout.class_names,
+            "channels": layout.channels,
+            "rate_hz": layout.rate_hz,
+            "mean": mean.ravel().tolist(),
+            "deviation": deviation.ravel().tolist(),
+            "n_dropped": {reason: n for reason, n in dropped.items() if n or reason == "remainder"},
+            "remarks": remarks(layout.class_names, stretches, blocks, wanted),
+        }
+        return to_columns(sequences, typical), info
+
+    cache.write(target, sequences_of_spectra(), (length, layout.n_features), index)
+
+
+def _recordings(
+    dataset: Dataset, parts: list[Part], config: DataConfig, *, noise: bool
+) -> Iterator[tuple[str, Recording]]:
+    """Side and recording as they are framed: of the chosen subjects, alike, noisy, one stream if released."""
+    recordings = checked(dataset, read_all(parts, config.subjects))
+    if noise and config.snr_db is not None:
+        recordings = ((side, with_noise(recording, config)) for side, recording in recordings)
+    if config.split == "released":
+        recordings = joined(dataset, recordings, wanted_length(dataset, config))
+    return recordings
+
+
+def with_noise(recording: Recording, config: DataConfig) -> Recording:
+    """The recording at `config.snr_db`, its own signal kept as `clean`; as it is where that is None."""
+    if config.snr_db is None:
+        return recording
+    signal = add_noise(
+        recording.signal,
+        config.snr_db,
+        config.noise_kind,
+        generator(recording, config.noise_seed),
+        rate_hz=recording.rate_hz,
+        labelled=recording.labels >= 0,
+    )
+    return replace(recording, signal=signal, clean=recording.signal)
+
+
+def _blocks(layout: Layout, stretches: list[Stretch], length: int, config: DataConfig) -> list[Block]:
+    if config.split == "time":
+        gap = -(-layout.frame // layout.hop)  # so many frames on, no sample is shared
+        return time_blocks(stretches, length, gap, config.split_seed)
+    return [Block(i, 0, len(stretch.y), stretch.side) for i, stretch in enumerate(stretches)]
+
+
+def moments(signals: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C, 1) of each channel over all signals; deviation 1 where constant.
+
+    Chan, Golub, LeVeque 1983: parts are merged by their own means, so that nothing cancels.
+    """
+    n, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for signal in signals:
+        own_n, own_mean = signal.shape[1], signal.mean(1, dtype=np.float64)
+        own_squares = signal.var(1, dtype=np.float64) * own_n
+        step = own_mean - mean
+        mean = mean + step * own_n / (n + own_n)
+        squares = squares + own_squares + step**2 * n * own_n / (n + own_n)
+        n += own_n
+    deviation = np.sqrt(squares / max(n, 1))
+    return mean[:, None], np.where(deviation > 0, deviation, 1.0)[:, None]
+
+
+def to_columns(sequences: Sequences, typical: list[float]) -> dict[str, pa.Array]:
+    """The index file's columns: `sequences` and each one's typical magnitude."""
+    y = pa.FixedSizeListArray.from_arrays(pa.array(sequences.y.reshape(-1)), sequences.y.shape[1])
+    plain = {name: pa.array(value) for name, value in asdict(sequences).items() if name != "y"}
+    return {"y": y, "typical": pa.array(typical, pa.float64()), **plain}
+
+
+def from_columns(index: pa.Table) -> Sequences:
+    """Inverse of `to_columns`."""
+    y = index["y"].combine_chunks()
+    numbers = {name: index[name].to_numpy() for name in ("stretch", "first", "start")}
+    texts = {name: np.array(index[name].to_pylist(), str) for name in ("subject", "record", "side")}
+    return Sequences(y=y.values.to_numpy().reshape(len(y), y.type.list_size), **numbers, **texts)
