@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from emargin_train.config import ObjectiveConfig
-from emargin_train.objectives.contrast import emargin, infonce
+from emargin_train.objectives.contrast import emargin, emargin_adjacent, infonce
 
-__all__ = ["OBJECTIVES", "Batch", "Objective", "emargin", "infonce"]
+__all__ = ["OBJECTIVES", "Batch", "Objective", "emargin", "emargin_adjacent", "infonce"]
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,34 @@
-"""InfoNCE and eMargin: frames against all other frames of the batch.
+"""InfoNCE, eMargin and its adjacent variant: a frame against all other frames of the batch.
 
-Letters: B sequences of T frames, N = B T frames in all, D dimensions of the embedding.
+Letters: B sequences of T frames, D dimensions of the embedding; S_ij = cosine of h_i and h_j for all
+B T frames; P(i) = frames adjacent to i in its sequence (neighbours = 2: both, neighbours = 1: the
+next); tau = temperature, m = margin, sigma = similar_sign.
+
+Adjacent pairs are handled here, one cosine each; all others in `negatives.far_logsumexp`.
 """
-
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@lru_cache(maxsize=32)
-def pair_masks(n_sequences: int, n_frames: int, neighbours: int, device: str) -> tuple[Tensor, Tensor]:
-    """(own, positive), both (N, N) bool: pairs of a frame with itself, and anchor i with p in P(i)."""
-    step = torch.arange(n_sequences * n_frames, device=device)
-    same = step[:, None] // n_frames == step // n_frames
-    ahead = step - step[:, None]
-    near = ahead.abs() == 1 if neighbours == 2 else ahead == 1
-    return ahead == 0, same & near
+from emargin_train.objectives.kernels import Linear, Parabola
+from emargin_train.objectives.negatives import far_logsumexp
 
 
 def infonce(h: Tensor, *, temperature: float, neighbours: int = 2) -> Tensor:
-    """Baseline: a frame's positives are its neighbours in the same sequence.
+    """Baseline: a frame's positives are its neighbours in the same sequence (van den Oord et al. 2018).
 
         l_i = -log( sum_{p in P(i)} e^{S_ip / tau} / sum_{j != i} e^{S_ij / tau} )
 
-    h: (B, T, D), any scale; S: cosines of all B*T frames.
+    h: (B, T, D), any scale.
     Returns the mean over frames having positives: a scalar, finite and >= 0.
     """
-    z = F.normalize(h.flatten(0, 1), dim=-1)  # (N, D)
-    own, positive = pair_masks(*h.shape[:2], neighbours, str(h.device))
-    rows = positive.any(-1)  # neighbours = 1: a last frame has no successor
-    logits = (z @ z.T / temperature)[rows]
-    every = logits.masked_fill(own[rows], -torch.inf).logsumexp(-1)
-    near = logits.masked_fill(~positive[rows], -torch.inf).logsumexp(-1)
-    return (every - near).mean()
+    z = F.normalize(h, dim=-1)
+    before, after = _adjacent(z)
+    far = far_logsumexp(z, (Linear(temperature),))
+    if neighbours == 1:
+        return _mean_loss([after / temperature], [far, before / temperature])
+    return _mean_loss([before / temperature, after / temperature], [far])
 
 
 def emargin(
@@ -53,15 +47,75 @@ def emargin(
         n_i = sum_{p in P(i)} e^{S_ip / tau}
         l_i = -log [ n_i / ( n_i + sum_{j not in P(i), j != i} e^{gamma k_i(S_ij) / tau} ) ]
 
+    The released loss made well-posed (arXiv:2507.14828). It has no limit in which it is InfoNCE.
+
     h: (B, T, D), any scale; dissimilar: y, (B, T) of 0 and 1.
     Returns the mean over frames having positives: a scalar, finite and >= 0.
     """
-    z = F.normalize(h.flatten(0, 1), dim=-1)  # (N, D)
-    own, positive = pair_masks(*h.shape[:2], neighbours, str(h.device))
-    rows = positive.any(-1)
-    s = (z @ z.T)[rows]
-    y = dissimilar.flatten().to(s.dtype)[rows, None]
-    kernel = (1 - y) * similar_sign * s.square() / 2 + y * (margin - s).clamp_min(0).square() / 2
-    near = torch.where(positive[rows], s, -torch.inf).div(temperature).logsumexp(-1)
-    far = torch.where(positive[rows] | own[rows], -torch.inf, gamma * kernel / temperature).logsumexp(-1)
-    return F.softplus(far - near).mean()
+    z = F.normalize(h, dim=-1)
+    before, after = _adjacent(z)
+    c = gamma / (2 * temperature)
+    kernels = Parabola(c * similar_sign), Parabola(c, centre=margin, one_sided=True)
+    far = far_logsumexp(z, kernels, dissimilar)
+    if neighbours == 1:
+        kernel = margin_kernel(before, dissimilar, margin=margin, similar_sign=similar_sign)
+        negative = torch.where(before > -torch.inf, gamma * kernel / temperature, -torch.inf)
+        return _mean_loss([after / temperature], [far, negative])
+    return _mean_loss([before / temperature, after / temperature], [far])
+
+
+def margin_kernel(s: Tensor, dissimilar: Tensor, *, margin: float, similar_sign: int = -1) -> Tensor:
+    """k(s) = (1 - y) sigma s^2 / 2 + y max(0, m - s)^2 / 2 of cosines s and labels y, same shape."""
+    apart = (margin - s).clamp_min(0).square() / 2
+    return torch.where(dissimilar.bool(), apart, similar_sign * s.square() / 2)
+
+
+def emargin_adjacent(
+    h: Tensor, dissimilar: Tensor, *, margin: float, temperature: float, neighbours: int = 2
+) -> Tensor:
+    """The paper's words at face value: push apart adjacent frames that differ.
+
+        Q(i) = those of P(i) across a step called dissimilar (y_t = 1: from t to t + 1)
+        n_i = sum_{p in P(i) - Q(i)} e^{S_ip / tau}
+        a_i = sum_{q in Q(i)} e^{(S_iq + m) / tau} + sum_{j not in P(i), j != i} e^{S_ij / tau}
+        l_i = -log( n_i / (n_i + a_i) )
+
+    Equals InfoNCE where no step is dissimilar.
+
+    h: (B, T, D), any scale; dissimilar: y, (B, T) of 0 and 1, that of a last frame is not used;
+    margin: in cosine units, 0 to 1.
+    Returns the mean over frames left with a positive: a scalar, finite and >= 0; 0 where there is none.
+    """
+    z = F.normalize(h, dim=-1)
+    before, after = _adjacent(z)
+    across_after = dissimilar.bool()
+    across_before = across_after.roll(1, dims=1)  # that of a first frame is not used: it has none before
+    none = torch.full_like(after, -torch.inf)
+    far = far_logsumexp(z, (Linear(temperature),))
+    positive = [torch.where(across_after, none, after / temperature)]
+    negative = [far, torch.where(across_after, (after + margin) / temperature, none)]
+    if neighbours == 1:
+        negative += [before / temperature]
+    else:
+        positive += [torch.where(across_before, none, before / temperature)]
+        negative += [torch.where(across_before, (before + margin) / temperature, none)]
+    return _mean_loss(positive, negative)
+
+
+def _adjacent(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine of each frame with the one before and the one after, (B, T) each; -inf = there is none."""
+    cosine = (z[:, :-1] * z[:, 1:]).sum(-1)
+    return F.pad(cosine, (1, 0), value=-torch.inf), F.pad(cosine, (0, 1), value=-torch.inf)
+
+
+def _mean_loss(positive: list[Tensor], negative: list[Tensor]) -> Tensor:
+    """Mean of -log( sum e^positive / (sum e^positive + sum e^negative) ) over anchors having positives.
+
+    Logits (B, T) each, -inf = not there. 0 where no anchor has a positive.
+    """
+    rows = torch.stack(positive).amax(0) > -torch.inf
+    near = torch.stack([logit[rows] for logit in positive]).logsumexp(0)
+    away = torch.stack([logit[rows] for logit in negative])
+    away = away.clamp_min(torch.finfo(away.dtype).min).logsumexp(0)  # no negative at all: gradient 0, not NaN
+    loss = F.softplus(away - near, threshold=40)  # log(1 + e^x), exact in float64
+    return loss.sum() / rows.sum().clamp_min(1)
