@@ -7,10 +7,12 @@ functions that need them. Families of datasets (`ucr:<name>`, `my.toml`) build t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from emargin_train.config import DataConfig
-from emargin_train.data import ecg, simulated_activity, simulated_ecg, simulated_sleep
+from emargin_train.data import ecg, harth, simulated_activity, simulated_ecg, simulated_sleep, sleepeeg
 from emargin_train.data.recording import Part
+from emargin_train.data.released import Pack, or_packed, packed_parts
 from emargin_train.errors import UserError, nearest
 
 
@@ -69,6 +71,24 @@ def find(name: str) -> Dataset:
     return DATASETS[name]
 
 
+for name, trimmed in (("sleepeeg", True), ("sleepeeg-untrimmed", False)):
+    register(
+        Dataset(
+            name=name,
+            title="Sleep-EDF Expanded: nights, Fpz-Cz at 100 Hz, 5 stages; "
+            + (
+                "wake beyond half an hour around sleep left out"
+                if trimmed
+                else "wake before and after sleep whole"
+            ),
+            parts=or_packed(partial(sleepeeg.parts, trimmed=trimmed), Pack(100.0, sleepeeg.CLASS_NAMES)),
+            class_names=sleepeeg.CLASS_NAMES,
+            twin="sleepeeg-sim",
+            frame_seconds=1.78,
+            hop_seconds=1.78,
+            sequence_length=200,
+        )
+    )
 register(
     Dataset(
         name="sleepeeg-sim",
@@ -85,7 +105,7 @@ register(
     Dataset(
         name="ecg",
         title="ECG rhythms: MIT-BIH AFDB, or WFDB records annotated like it",
-        parts=ecg.parts,
+        parts=or_packed(ecg.parts, Pack(250.0, ecg.CLASS_NAMES)),
         class_names=ecg.CLASS_NAMES,
         twin="ecg-sim",
         frame_seconds=6.0,
@@ -94,6 +114,31 @@ register(
         iterations=200,
         margin=100.0,
         temperature=0.5,
+    )
+)
+register(
+    Dataset(
+        name="harth",
+        title="HARTH: back and thigh accelerations at 50 Hz, 12 activities",
+        parts=harth.parts,
+        class_names=harth.CLASS_NAMES,
+        twin="harth-sim",
+        frame_seconds=1.0,
+        hop_seconds=0.5,
+        sequence_length=119,
+        normalise="channel",
+        released_share=0.5,
+        temperature=0.05,
+    )
+)
+register(
+    Dataset(
+        name="packed",
+        title="The paper code's packed files, whatever they hold: a window is a frame",
+        parts=partial(packed_parts, pack=Pack(None, None)),
+        frame_seconds=1.0,
+        hop_seconds=1.0,
+        sequence_length=20,
     )
 )
 register(

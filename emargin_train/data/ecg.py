@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from emargin_train.config import DataConfig
-from emargin_train.data import wfdb_files
+from emargin_train.data import download, wfdb_files
 from emargin_train.data.recording import UNLABELLED, Part, Recording, unbroken
 from emargin_train.errors import UserError
 
@@ -23,12 +23,8 @@ SAME_SUBJECT = {"201": "201+202", "202": "201+202"}
 
 
 def parts(config: DataConfig) -> list[Part]:
-    """One part per record of the folder `data_dir`, in order of their names."""
-    if config.data_dir is None:
-        raise UserError("dataset 'ecg' has no data folder: give --data-dir, or use the simulated 'ecg-sim'")
-    folder = Path(config.data_dir)
-    if not folder.is_dir():
-        raise UserError(f"data folder '{folder}' is not there: give one with WFDB records (.hea, .dat, .atr)")
+    """One part per record of the folder `data_dir`, or of the downloaded AFDB, in order of their names."""
+    folder = download.folder("ecg", config)
     headers = sorted(folder.glob("*.hea"))
     if not headers:
         raise UserError(

@@ -1,8 +1,16 @@
 """What all readers of files share: damage becomes one line, and no header is believed beyond reason."""
 
+import csv
+import os
+import pickle
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pyarrow as pa
 
 from emargin_train.errors import UserError
 
@@ -21,6 +29,14 @@ DAMAGE = (
     EOFError,
     OSError,
     AssertionError,
+    RuntimeError,
+    MemoryError,
+    csv.Error,
+    pickle.PickleError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    pa.ArrowException,
 )
 
 
@@ -50,3 +66,19 @@ def bounded(path: Path, n_values: int) -> int:
             "it may be damaged, or cut it into several"
         )
     return n_values
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to; the file appears at `path` when all is written, or not at all."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        os.replace(scratch, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): free space there, or name another folder"
+        ) from None
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""`ucr:<name>`: sets of the UCR/UEA time series classification archive, read with aeon.
+
+A series is a subject and a recording of its own, with its label on every frame; the archive's TRAIN and
+TEST are the training and test side (validation is drawn from TRAIN). The unit of time is one series, the
+shortest where they differ: a frame is an eighth of it (8 samples at least), the hop half a frame, so that
+a series makes 15 frames. Longer series make further sequences.
+"""
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from emargin_train.config import DataConfig
+from emargin_train.data import cache
+from emargin_train.data.catalogue import Dataset
+from emargin_train.data.files import bounded, reading, whole
+from emargin_train.data.recording import Part, Recording, unbroken
+from emargin_train.errors import UserError, nearest
+
+FRAMES = 15
+SHORTEST_FRAME = 8  # samples
+SIDES = {"train": "TRAIN", "test": "TEST"}
+
+
+@dataclass(frozen=True)
+class Archived(Dataset):
+    """A set of the archive; its rate is the number of samples of a series."""
+
+    def frame_and_hop(self, rate_hz: float) -> tuple[int, int]:
+        frame = max(SHORTEST_FRAME, round(rate_hz / 8))
+        return frame, frame // 2
+
+
+def dataset(name: str) -> Dataset:
+    """The set `ucr:<name>`; UserError if the archive cannot have such a name."""
+    own = name.removeprefix("ucr:")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", own):
+        raise UserError(
+            f"dataset is '{name}', but names of the archive are letters and digits, like ucr:ACSF1"
+        )
+    return Archived(
+        name=name,
+        title=f"{own}, of the UCR/UEA archive",
+        parts=partial(parts, own),
+        frame_seconds=1 / 8,
+        hop_seconds=1 / 16,
+        sequence_length=FRAMES,
+        twin="sleepeeg-sim",
+    )
+
+
+def parts(name: str, config: DataConfig) -> list[Part]:
+    """Two parts, training and test."""
+    converted = convert(name, source(name, config))
+    return [
+        Part(partial(read, converted, side), (converted,), f"ucr 1 {name} {side}", side) for side in SIDES
+    ]
+
+
+def bundled() -> Path:
+    """The folder of sets that aeon brings along."""
+    found = importlib.util.find_spec("aeon")
+    if found is None or not found.submodule_search_locations:
+        raise UserError("ucr sets need the package aeon: pip install 'emargin-study[train]'")
+    return Path(found.submodule_search_locations[0]) / "datasets" / "data"
+
+
+def source(name: str, config: DataConfig) -> Path:
+    """The folder that holds `<name>/<name>_TRAIN.ts`: given, brought along by aeon, or downloaded."""
+    if config.data_dir is not None:
+        folder = Path(config.data_dir)
+        if not is_here(folder, name):
+            raise UserError(
+                f"{folder} holds no {name}/{name}_TRAIN.ts and _TEST.ts: give the folder above it"
+            )
+        return folder
+    if is_here(bundled(), name):
+        return bundled()
+    from emargin_train.data import download
+
+    return download.ensure(f"ucr:{name}").parent
+
+
+def is_here(folder: Path, name: str) -> bool:
+    return all((folder / name / f"{name}_{side}.ts").is_file() for side in SIDES.values())
+
+
+def offline_names() -> list[str]:
+    """Sets for classification that need no download."""
+    return sorted(p.name for p in bundled().iterdir() if is_here(bundled(), p.name))
+
+
+def unknown(name: str) -> str:
+    """Remedy for a name that is not in the archive."""
+    return nearest(name, offline_names())
+
+
+def convert(name: str, folder: Path) -> Path:
+    """The set as one .npz in the cache, so that aeon, slow to import, parses it once."""
+    files = [folder / name / f"{name}_{side}.ts" for side in SIDES.values()]
+    digest = hashlib.sha256(b"ucr 1")
+    for file in files:
+        with reading(file, "a set of the archive"):
+            bounded(file, file.stat().st_size // 2)
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    target = cache.folder() / "ucr" / f"{name}-{digest.hexdigest()[:16]}.npz"
+    if target.is_file():
+        return target
+    arrays: dict[str, np.ndarray] = {}
+    for side, path in zip(SIDES, files, strict=True):
+        series, labels, classes = parse(path)
+        arrays[f"{side}_length"] = np.array([s.shape[1] for s in series])
+        arrays[f"{side}_values"] = np.concatenate(series, axis=1)
+        arrays[f"{side}_label"] = np.array(labels, str)
+        arrays["classes"] = np.array(classes, str)
+    with whole(target) as scratch, scratch.open("wb") as out:
+        np.savez(out, allow_pickle=False, **arrays)
+    return target
+
+
+def parse(file: Path) -> tuple[list[np.ndarray], list[str], list[str]]:
+    """Series, each (C, samples) float32, their labels, and the class names in the file's order."""
+    with reading(file, "a set of the archive"):
+        from aeon.datasets import load_from_ts_file
+
+        values, labels, about = load_from_ts_file(str(file), return_meta_data=True)
+        series = [np.asarray(s, np.float32) for s in values]
+        if not about["classlabel"] or not series:
+            raise UserError(f"{file} holds no series with classes: take a set for classification")
+        if {s.ndim for s in series} != {2} or len({len(s) for s in series}) > 1:
+            raise UserError(f"{file} holds series of different channels: take another set")
+        return series, [str(label) for label in labels], [str(c) for c in about["class_values"]]
+
+
+def read(file: Path, side: str) -> Iterator[Recording]:
+    """The series of one side."""
+    with reading(file, "a converted set (delete it to convert it again)"), np.load(file) as arrays:
+        lengths, values = arrays[f"{side}_length"], arrays[f"{side}_values"]
+        labels, names = arrays[f"{side}_label"].tolist(), tuple(arrays["classes"].tolist())
+        shortest = int(min(arrays[f"{s}_length"].min() for s in SIDES))
+    ends = np.cumsum(lengths)
+    for number, (end, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
+        series = values[:, end - length : end]
+        code = names.index(labels[number]) if labels[number] in names else -1
+        own = f"{side}-{number:05}"
+        for i, j in unbroken(series):
+            yield Recording(
+                np.ascontiguousarray(series[:, i:j]),
+                float(shortest),
+                np.full(j - i, code, np.int16),
+                names,
+                own,
+                own,
+                tuple(f"dimension {c + 1}" for c in range(len(series))),
+                ("",) * len(series),
+                start=i,
+            )
