@@ -77,9 +77,7 @@ def show(section: Section, folder: Path, formats: Sequence[str]) -> None:
         print(f"  {sentence}")
     folder.mkdir(parents=True, exist_ok=True)
     for figure in section.figures:
-        print(
-            f"\n{figure.title}\n{figure.table.head(20).to_string(index=False, float_format='{:.4g}'.format)}"
-        )
+        print(f"\n{figure.title}\n{_excerpt(figure.table)}")
         path = folder / f"{figure.name}.csv"
         figure.table.to_csv(path, index=False)
         written = [path]
@@ -88,3 +86,8 @@ def show(section: Section, folder: Path, formats: Sequence[str]) -> None:
         print("written: " + ", ".join(str(path) for path in written))
     for line in section.commands:
         print(f"\n  {line}")
+
+
+def _excerpt(table: pd.DataFrame, rows: int = 12) -> str:
+    more = f"\n... {len(table) - rows} more rows in the file" if len(table) > rows else ""
+    return table.head(rows).to_string(index=False, float_format="{:.4g}".format, max_colwidth=60) + more

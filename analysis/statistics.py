@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
+Values = np.ndarray | Sequence[float]
 
 
 class Interval(NamedTuple):
-    """An estimate with its confidence interval; low and high are nan below two values."""
+    """An estimate with its confidence interval; low and high are nan where n is too small for one."""
 
     estimate: float
     low: float
@@ -23,13 +24,21 @@ class Interval(NamedTuple):
     n: int
 
 
-def mean_interval(values: np.ndarray | Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Mean with Student's t interval; nan in `values` are left out."""
+UNKNOWN = Interval(np.nan, np.nan, np.nan, 0)
+
+
+def known(values: Values) -> np.ndarray:
+    """The values that are not nan, as floats."""
     x = np.asarray(values, dtype=float)
-    x = x[~np.isnan(x)]
-    if len(x) == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    half = _half_width(x.std(ddof=1), len(x), confidence) if len(x) > 1 else np.nan
+    return x[~np.isnan(x)]
+
+
+def mean_interval(values: Values, confidence: float = CONFIDENCE) -> Interval:
+    """Mean with Student's t interval; nan in `values` are left out."""
+    x = known(values)
+    if len(x) < 2:
+        return UNKNOWN._replace(estimate=float(x[0]), n=1) if len(x) else UNKNOWN
+    half = float(_half_width(x.std(ddof=1), len(x), confidence))
     return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
 
 
@@ -38,17 +47,123 @@ def mean_intervals(
 ) -> pd.DataFrame:
     """`mean_interval` of a column within each group: columns mean, low, high, sd, n; indexed by group."""
     values = table[value].astype(float)
-    groups = values.groupby([table[name] for name in by], dropna=False)
+    groups = values.groupby([table[name] for name in by], dropna=False, sort=False)
     found = pd.DataFrame({"mean": groups.mean(), "sd": groups.std(ddof=1), "n": groups.count()})
     half = _half_width(found["sd"], found["n"], confidence)
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 
-def _half_width(sd: float | pd.Series, n: int | pd.Series, confidence: float) -> float | pd.Series:
-    """t quantile times standard error; nan for n < 2."""
-    degrees = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)
-    quantile = stats.t.ppf(0.5 + confidence / 2, degrees)
-    return quantile * sd / np.sqrt(n)
+def nested_interval(values: Values, groups: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """Mean of seeds nested in groups (split seeds): t interval over the groups' means, n = groups.
+
+    Seeds of one split share its subjects, so they are no independent evidence about other subjects.
+    """
+    table = pd.DataFrame({"group": groups, "value": np.asarray(values, dtype=float)}).dropna()
+    return mean_interval(table.groupby("group")["value"].mean().to_numpy(), confidence)
+
+
+def variance_components(values: Values, groups: np.ndarray) -> tuple[float, float]:
+    """Standard deviations (between groups, within groups), by moments; nan where they cannot be told.
+
+    The variance of group means holds the within-group variance over n; what is left is between groups, >= 0.
+    """
+    table = pd.DataFrame({"group": groups, "value": np.asarray(values, dtype=float)}).dropna()
+    of = table.groupby("group")["value"]
+    n, means = of.count(), of.mean()
+    degrees = int((n - 1).sum())
+    within = float(((n - 1) * of.var(ddof=1).fillna(0)).sum() / degrees) if degrees else np.nan
+    if len(n) < 2:
+        return np.nan, float(np.sqrt(within))
+    between = means.var(ddof=1) - within * float((1 / n).mean())
+    return float(np.sqrt(max(between, 0.0))) if degrees else np.nan, float(np.sqrt(within))
+
+
+def interquartile_mean(values: Values, confidence: float = CONFIDENCE) -> Interval:
+    """Mean of the middle half (Agarwal et al. 2021), with Tukey and McLaughlin's t interval from 4 values on.
+
+    A quarter of the values, rounded down, is left out at each end.
+    """
+    x = known(values)
+    if len(x) < 4:
+        estimate = float(stats.trim_mean(x, 0.25)) if len(x) else np.nan
+        return UNKNOWN._replace(estimate=estimate, n=len(x))
+    low, high = stats.mstats.trimmed_mean_ci(x, limits=(0.25, 0.25), alpha=1 - confidence)
+    return Interval(float(stats.trim_mean(x, 0.25)), float(low), float(high), len(x))
+
+
+def paired_difference(a: Values, b: Values, confidence: float = CONFIDENCE) -> Interval:
+    """Mean of a - b with its t interval; a[i] and b[i] share a seed, pairs with a nan are left out."""
+    return mean_interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), confidence)
+
+
+def paired_p(a: Values, b: Values) -> float:
+    """Two-sided p of the paired t test that a and b have one mean; nan below two pairs."""
+    return mean_p(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+
+
+def mean_p(differences: Values) -> float:
+    """Two-sided p of the t test that the mean is 0; nan below two values."""
+    upper = above_p(differences, 0.0)
+    return float(2 * np.minimum(upper, 1 - upper))
+
+
+def moments(values: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, mean, sd) along the last axis, nan left out; mean is nan for none, sd for fewer than two."""
+    x = np.asarray(values, dtype=float)
+    there = ~np.isnan(x)
+    n = there.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(there, x, 0).sum(axis=-1) / np.where(n > 0, n, np.nan)
+        squares = np.where(there, (x - mean[..., None]) ** 2, 0).sum(axis=-1)
+        return n, mean, np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
+
+
+def above_p(values: Values, bound: float) -> np.ndarray:
+    """One-sided p of the t test that the mean is at most `bound`: small where it is above.
+
+    Along the last axis; nan below two values. Values without spread (settings that train identically) give 0
+    or 1: there is nothing random about them.
+    """
+    n, mean, sd = moments(values)
+    excess, error = mean - bound, sd / np.sqrt(np.maximum(n, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = special.stdtr(np.maximum(n - 1, 1), -excess / error)
+    certain = np.where(np.abs(excess) < 1e-12, 0.5, (excess < 0).astype(float))
+    return np.where(np.isnan(sd), np.nan, np.where(error < 1e-12, certain, p))
+
+
+def equivalence_p(differences: Values, margin: float) -> np.ndarray:
+    """p of two one-sided tests (Schuirmann 1987): small where the mean is shown to lie within ± margin."""
+    d = np.asarray(differences, dtype=float)
+    return np.maximum(above_p(d, -margin), above_p(-d, -margin))
+
+
+def exceedance_p(differences: Values, margin: float) -> np.ndarray:
+    """p of the hypothesis that the mean lies within ± margin: small where it is shown to lie outside."""
+    d = np.asarray(differences, dtype=float)
+    return np.minimum(1.0, 2 * np.minimum(above_p(d, margin), above_p(-d, margin)))
+
+
+def holm(p: Values) -> np.ndarray:
+    """Adjusted p of a family (Holm 1979): controls the chance of any false rejection; nan stay nan."""
+    p = np.asarray(p, dtype=float)
+    adjusted = np.full(len(p), np.nan)
+    order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]  # nan sort last
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else []
+    return adjusted
+
+
+def improvement(a: Values, b: Values, *, higher_is_better: bool, confidence: float = CONFIDENCE) -> Interval:
+    """Share of pairs in which a beats b, ties half, with Clopper and Pearson's exact interval."""
+    d = known(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)) * (1 if higher_is_better else -1)
+    if len(d) == 0:
+        return UNKNOWN
+    wins = float((d > 0).sum() + 0.5 * (d == 0).sum())
+    lost, tail = len(d) - wins, (1 - confidence) / 2
+    low = special.betaincinv(wins, lost + 1, tail) if wins else 0.0
+    high = special.betaincinv(wins + 1, lost, 1 - tail) if lost else 1.0
+    return Interval(wins / len(d), float(low), float(high), len(d))
 
 
 def spearman_interval(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
@@ -59,10 +174,28 @@ def spearman_interval(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDEN
     pairs = ~(np.isnan(x) | np.isnan(y))
     n = int(pairs.sum())
     if n < 5 or len(np.unique(x[pairs])) < 2 or len(np.unique(y[pairs])) < 2:
-        return Interval(np.nan, np.nan, np.nan, n)
+        return UNKNOWN._replace(n=n)
     rho = float(stats.spearmanr(x[pairs], y[pairs]).statistic)
-    if abs(rho) >= 1 - 1e-12:
-        return Interval(rho, rho, rho, n)
-    half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
-    low, high = np.tanh(np.arctanh(rho) + np.array([-half, half]))
+    bounded = np.clip(rho, -1 + 1e-9, 1 - 1e-9)
+    half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + bounded**2 / 2) / (n - 3))
+    low, high = np.tanh(np.arctanh(bounded) + np.array([-half, half]))
     return Interval(rho, float(low), float(high), n)
+
+
+def seeds_needed(
+    sd: float, gap: float, *, alpha: float = 0.05, power: float = 0.8, limit: int = 1000
+) -> int | None:
+    """Smallest n at which a one-sided t test sees a gap with that power; None beyond `limit`.
+
+    sd: of the paired differences; gap: distance of the true mean from the tested bound, > 0.
+    """
+    n = np.arange(2, limit + 1)
+    needed = special.stdtrit(n - 1, 1 - alpha)
+    enough = 1 - special.nctdtr(n - 1, gap * np.sqrt(n) / max(sd, 1e-12), needed) >= power
+    return int(n[enough.argmax()]) if enough.any() else None
+
+
+def _half_width(sd: float | pd.Series, n: int | pd.Series, confidence: float) -> float | pd.Series:
+    """t quantile times standard error; nan for n < 2."""
+    degrees = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)
+    return special.stdtrit(degrees, 0.5 + confidence / 2) * sd / np.sqrt(n)

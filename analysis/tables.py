@@ -109,7 +109,7 @@ def load(folder: str | Path) -> Study:
     rows = table.to_pandas()
     absent = tuple(name for name in SETTINGS if name not in rows)
     rows = rows.assign(**{name: None for name in absent})
-    rows["kind"] = rows["objective"].map(kind)
+    rows["kind"] = rows["role"] if "role" in rows else rows["objective"].map(kind)
     rows["trial"] = rows["trial"].astype(str)
     return Study(
         folder=folder,
@@ -123,7 +123,7 @@ def load(folder: str | Path) -> Study:
 
 
 def kind(objective: str) -> str:
-    """Part of an objective in a study: "searched", "baseline" or "reference"."""
+    """Part that an objective usually has in a study: "searched", "baseline" or "reference"."""
     if objective in REFERENCES:
         return "reference"
     return "baseline" if objective in BASELINES else "searched"

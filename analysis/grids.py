@@ -1,0 +1,103 @@
+"""Grids in a study: thresholds crossed with noise levels at otherwise equal settings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.tables import SETTINGS, Study, describe
+
+MINIMUM = 3  # values of the threshold that make a grid
+# Settings that a grid varies, or that only say how its rows are spread.
+VARIED = ("threshold", "dissimilar_share", "snr_db", "noise_kind", "split_seed", "gate")
+FIXED_GATES = {"all-similar": 0.0, "all-dissimilar": 1.0}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows that differ in threshold and noise level alone.
+
+    given: the column that was set: "threshold" (a cosine) or "dissimilar_share"
+    rest: the settings that the rows share, in words
+    rows: of the study, failed ones included, with
+        at: the value of `given`
+        snr: in dB, inf without added noise
+        unit: what repeats independently: the seed, or the split seed where there are three or more
+        activity: share of steps at which the gate fires, null where unknown
+    """
+
+    dataset: str
+    objective: str
+    gate: str
+    given: str
+    rest: str
+    rows: pd.DataFrame
+
+    @property
+    def at(self) -> np.ndarray:
+        """(thresholds,) sorted."""
+        return np.sort(self.rows["at"].unique())
+
+    @property
+    def snrs(self) -> np.ndarray:
+        """(noise levels,) in dB, the noisiest first."""
+        return np.sort(self.rows["snr"].unique())
+
+    def curves(self, metric: str) -> list[np.ndarray]:
+        """For each noise level (thresholds, units): the metric, nan where there is none."""
+        units = np.sort(self.rows["unit"].unique())
+        found = []
+        for snr in self.snrs:
+            part = self.rows[self.rows["snr"] == snr]
+            cells = part.pivot_table(index="at", columns="unit", values=metric, aggfunc="mean", dropna=False)
+            found.append(cells.reindex(index=self.at, columns=units).to_numpy(dtype=float))
+        return found
+
+    def activity(self) -> list[np.ndarray]:
+        """For each noise level (thresholds,): share of steps at which the gate fires."""
+        parts = (self.rows[self.rows["snr"] == snr] for snr in self.snrs)
+        return [
+            part.groupby("at")["activity"].mean().reindex(self.at).to_numpy(dtype=float) for part in parts
+        ]
+
+
+def grids(study: Study) -> list[Grid]:
+    """Every grid of at least three thresholds in the study, in the order of its rows."""
+    return list(_grids(study.rows))
+
+
+def _grids(rows: pd.DataFrame) -> Iterator[Grid]:
+    gated = rows[rows["threshold"].notna()].copy()
+    if gated.empty:
+        return
+    gated["given"] = np.where(_typed(gated["threshold"]), "threshold", "dissimilar_share")
+    shared = [name for name in SETTINGS if name not in VARIED]
+    gated["rest"] = [describe(row, shared) for _, row in gated[shared].iterrows()]
+    gated["gate"] = gated["gate"].fillna("intended")
+    gated["snr"] = gated["snr_db"].astype(float).fillna(np.inf)
+    gated["activity"] = _activity(gated)
+    for keys, part in gated.groupby(["dataset", "objective", "gate", "given", "rest"], sort=False):
+        dataset, objective, gate, given, rest = keys
+        part = part.assign(at=part[given].astype(float).round(4), unit=_unit(part))
+        if part["at"].nunique() >= MINIMUM:
+            yield Grid(dataset, objective, gate, given, rest, part)
+
+
+def _typed(threshold: pd.Series) -> pd.Series:
+    """Whether a threshold was given by hand: it has few digits. One resolved from a share has many."""
+    values = threshold.astype(float)
+    return (values - values.round(4)).abs() < 1e-9
+
+
+def _activity(rows: pd.DataFrame) -> pd.Series:
+    """Share of steps at which each row's gate fires: as recorded, unless the gate ignores the threshold."""
+    share = rows["dissimilar_share"].astype(float)
+    share = share.where(~rows["gate"].isin(FIXED_GATES), rows["gate"].map(FIXED_GATES))
+    ignores = (rows["gate"] == "released") & (rows["threshold"] >= 0)  # all labels are 1 there
+    return share.mask(ignores, 1.0).mask(rows["gate"] == "oracle", np.nan)
+
+
+def _unit(rows: pd.DataFrame) -> pd.Series:
+    """What repeats independently: the split seed where three or more are there, else the training's seed."""
+    return rows["split_seed"] if rows["split_seed"].nunique() >= 3 else rows["seed"]

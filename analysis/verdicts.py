@@ -1,0 +1,113 @@
+"""Is a metric robust to the threshold? A verdict that could have come out otherwise.
+
+All pairs of thresholds are compared, paired by seed; the range of the true means is their largest difference.
+
+- *robust*: every pair is shown to differ by less than the margin (two one-sided tests each; as all must
+  succeed, together they err at their own level, whatever the number of pairs);
+- *sensitive*: some pair is shown to differ by more than the margin (Bonferroni over pairs);
+- *vacuous*: the gate hardly ever, or always, fires at every threshold, so nothing was varied;
+- *undecided*: none of these, with the number of seeds that would do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from analysis.statistics import equivalence_p, exceedance_p, holm, known, moments, seeds_needed
+
+LEVEL = 0.05
+IDLE = 0.01  # a gate that fires at fewer steps, or all but fewer, is idle
+WORDS = ("robust", "sensitive", "vacuous", "undecided")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the pairs of one dataset, objective and gate say.
+
+    spread: range of the means over thresholds, the largest of all noise levels
+    low, high: bounds of the true range, each wrong in at most 5 % of cases
+    p_robust, p_sensitive: of the two claims, before any correction over datasets
+    seeds: fewest pairs of any comparison
+    seeds_needed: that would settle the claim that now looks true; None where settled or out of reach
+    """
+
+    spread: float
+    low: float
+    high: float
+    p_robust: float
+    p_sensitive: float
+    idle: bool
+    seeds: int
+    seeds_needed: int | None
+
+    def word(self, p_robust: float | None = None, p_sensitive: float | None = None) -> str:
+        """The verdict; with the p given (corrected ones), else its own."""
+        if self.idle:
+            return "vacuous"
+        if (self.p_robust if p_robust is None else p_robust) < LEVEL:
+            return "robust"
+        if (self.p_sensitive if p_sensitive is None else p_sensitive) < LEVEL:
+            return "sensitive"
+        return "undecided"
+
+
+def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: float) -> Judged:
+    """Weigh the curves of one dataset, objective and gate.
+
+    curves: for each noise level (thresholds, seeds), nan where a training has no result
+    shares: for each noise level (thresholds,), share of steps at which the gate fires
+    """
+    gate = np.concatenate([known(share) for share in shares])
+    idle = bool(len(gate)) and bool((gate <= IDLE).all() or (gate >= 1 - IDLE).all())
+    first, second = np.triu_indices(len(curves[0]), k=1)
+    pairs = np.concatenate([curve[first] - curve[second] for curve in curves])
+    n, mean, sd = moments(pairs)
+    complete = bool(len(n)) and bool((n > 1).all())
+    pairs, n, mean, sd = pairs[n > 1], n[n > 1], mean[n > 1], sd[n > 1]
+    spread = max(
+        (np.ptp(m) for m in (known(moments(curve)[1]) for curve in curves) if len(m) > 1), default=np.nan
+    )
+    if not len(pairs):
+        return Judged(float(spread), np.nan, np.nan, np.nan, np.nan, idle, 1, None)
+    low, high = _bounds(n, mean, sd)
+    p_robust = float(equivalence_p(pairs, margin).max()) if complete else np.nan
+    p_sensitive = min(1.0, len(pairs) * float(exceedance_p(pairs, margin).min()))
+    settled = idle or p_robust < LEVEL or p_sensitive < LEVEL
+    return Judged(
+        spread=float(spread),
+        low=max(0.0, float(low.max())),
+        high=float(high.max()) if complete else np.inf,
+        p_robust=p_robust,
+        p_sensitive=p_sensitive,
+        idle=idle,
+        seeds=int(n.min()),
+        seeds_needed=None if settled else _enough(mean, sd, margin),
+    )
+
+
+def corrected(family: Sequence[Judged]) -> list[tuple[str, float, float]]:
+    """Verdict words of several datasets, each claim's p corrected by Holm: (word, p_robust, p_sensitive)."""
+    robust, sensitive = holm([j.p_robust for j in family]), holm([j.p_sensitive for j in family])
+    return [
+        (j.word(float(r), float(s)), float(r), float(s))
+        for j, r, s in zip(family, robust, sensitive, strict=True)
+    ]
+
+
+def _bounds(n: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One-sided bounds of each |mean|; the lower is corrected for choosing the largest of all pairs."""
+    error = sd / np.sqrt(n)
+    lower = np.abs(mean) - special.stdtrit(n - 1, 1 - LEVEL / (2 * len(n))) * error
+    return lower, np.abs(mean) + special.stdtrit(n - 1, 1 - LEVEL) * error
+
+
+def _enough(mean: np.ndarray, sd: np.ndarray, margin: float) -> int | None:
+    """Seeds that would show, four times in five, what the means now suggest."""
+    size, sd = np.abs(mean), np.maximum(sd, 1e-12)
+    widest = size.argmax()
+    if size[widest] >= margin:
+        return seeds_needed(sd[widest], size[widest] - margin, alpha=LEVEL / (2 * len(size)))
+    hardest = ((margin - size) / sd).argmin()
+    return seeds_needed(sd[hardest], margin - size[hardest], alpha=LEVEL)
