@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import scipy.linalg
 import torch
 
 from emargin_train.config import REFERENCE_NAMES, TrainConfig
@@ -56,8 +57,10 @@ def _pca(splits: Splits, framed: Encode, seed: int) -> Encode:
     fit[np.random.default_rng(seed).permutation(n * t)[:FIT_CAP]] = True
     x = framed(splits.train, fit.reshape(n, t)).astype(np.float64)
     mean = x.mean(0)
-    _, vectors = np.linalg.eigh((x - mean).T @ (x - mean))
-    axes = vectors[:, ::-1][:, :COMPONENTS]  # (F, D), largest first
+    features = x.shape[1]
+    largest = (max(0, features - COMPONENTS), features - 1)
+    _, axes = scipy.linalg.eigh((x - mean).T @ (x - mean), subset_by_index=largest)
+    axes = axes[:, ::-1]  # (F, D), largest first
     return lambda frames, mask: ((framed(frames, mask) - mean) @ axes).astype(np.float32)
 
 

@@ -36,6 +36,45 @@ class EvaluationSet:
     test_balanced: np.ndarray | None
     test_natural: np.ndarray | None
 
+    def of_validation(self) -> dict[str, np.ndarray]:
+        """The validation side's masks; `following` are the successors of `pairs`, in the same order."""
+        following = np.roll(self.pairs, 1, axis=1)
+        return {
+            "balanced": self.balanced,
+            "natural": self.natural,
+            "pairs": self.pairs,
+            "following": following,
+        }
+
+    def of_test(self) -> dict[str, np.ndarray]:
+        """The test side's masks; none without a test side."""
+        masks = {"balanced": self.test_balanced, "natural": self.test_natural}
+        return {name: mask for name, mask in masks.items() if mask is not None}
+
+    def summary(self, splits: Splits) -> tuple[str, ...]:
+        """One line a mask: how many frames of which class, and which classes no probe can know."""
+        known = np.unique(splits.train.y[self.train])
+        lines = []
+        for name, mask in self.arrays().items():
+            if name == "pairs":
+                continue
+            side = (
+                splits.train
+                if name == "train"
+                else splits.test
+                if name.startswith("test")
+                else splits.validation
+            )
+            assert side is not None
+            counts = np.bincount(side.y[mask], minlength=len(splits.class_names))
+            parts = [
+                f"{splits.class_names[c]} {n}{'' if c in known else ' (not probed: no training frames)'}"
+                for c, n in enumerate(counts)
+                if n
+            ]
+            lines.append(f"{name}: {mask.sum()} frames ({', '.join(parts)})")
+        return tuple(lines)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Name to mask, without the absent ones."""
         named = {f.name: getattr(self, f.name) for f in fields(self)}

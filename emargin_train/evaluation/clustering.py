@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import torch
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
@@ -12,12 +13,11 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
 )
 
-BLOCK = 1024  # rows of the distance matrix held at once
+from emargin_train.evaluation.degenerate import Degenerate, need_spread
+from emargin_train.evaluation.distances import squared_distances
+
 NULL_DRAWS = 4
-
-
-class Degenerate(ValueError):
-    """A metric has no value on these embeddings; the message says why."""
+NULL_POINTS = 2000
 
 
 def unit(h: np.ndarray) -> np.ndarray:
@@ -50,64 +50,42 @@ def silhouettes(h: np.ndarray, *labellings: np.ndarray) -> list[float]:
         s_i = (b_i - a_i) / max(a_i, b_i),  a_i: mean distance to the own cluster, b_i: to the nearest other;
         0 for a point alone in its cluster (Rousseeuw 1987)
 
-    h: (n, D); labellings: (n,) int each. Distances in float32 after centring:
-    equal to scikit-learn within 1e-4.
+    h: (n, D); labellings: (n,) int each. Distances in float32: equal to scikit-learn within 1e-4.
     Raises Degenerate where a labelling has fewer than two clusters, or as many as points.
     """
-    onehots = []
-    for labels in labellings:
-        _, codes = np.unique(labels, return_inverse=True)
-        clusters = codes.max() + 1
-        if not 2 <= clusters < len(h):
-            raise Degenerate(f"{clusters} clusters among {len(h)} frames have no Silhouette")
-        onehots.append(np.eye(clusters, dtype=np.float32)[codes])  # (n, K)
+    codes = [np.unique(labels, return_inverse=True)[1] for labels in labellings]
+    for code in codes:
+        if not 2 <= code.max() + 1 < len(h):
+            raise Degenerate(f"{code.max() + 1} clusters among {len(h)} frames have no Silhouette")
+    members = [torch.from_numpy(np.eye(code.max() + 1, dtype=np.float32)[code]) for code in codes]  # (n, K)
     scores = [np.empty(len(h)) for _ in labellings]
-    centred = (h - h.mean(0, dtype=np.float64)).astype(np.float32)
-    square = np.einsum("nd,nd->n", centred, centred)
-    stacked = np.concatenate(onehots, axis=1)
-    for low in range(0, len(h), BLOCK):
-        rows = slice(low, min(low + BLOCK, len(h)))
-        distance = centred[rows] @ centred.T  # (block, n)
-        distance *= -2
-        distance += square
-        distance += square[rows, None]
-        np.maximum(distance, 0, out=distance)
-        np.sqrt(distance, out=distance)
-        distance[np.arange(rows.stop - low), np.arange(low, rows.stop)] = 0
-        totals = (distance @ stacked).astype(np.float64)  # (block, sum of K)
-        column = 0
-        for score, onehot in zip(scores, onehots, strict=True):
-            total = totals[:, column : column + onehot.shape[1]]
-            column += onehot.shape[1]
-            score[rows] = _silhouette_of_rows(total, onehot[rows].argmax(1), onehot.sum(0, dtype=np.float64))
+    for rows, squared in squared_distances(h):
+        distance = squared.sqrt_()
+        for code, member, score in zip(codes, members, scores, strict=True):
+            total = (distance @ member).double().numpy()  # (block, K)
+            score[rows] = _silhouette_of_rows(total, code[rows], np.bincount(code))
     return [float(score.mean()) for score in scores]
 
 
 def _silhouette_of_rows(total: np.ndarray, own: np.ndarray, size: np.ndarray) -> np.ndarray:
     """total: (rows, K) summed distances to each cluster; own: (rows,) cluster; size: (K,)."""
     row = np.arange(len(own))
-    alone = size[own] == 1
     a = total[row, own] / np.maximum(size[own] - 1, 1)
     mean = total / size
     mean[row, own] = np.inf
     b = mean.min(1)
     larger = np.maximum(a, b)
-    return np.where(alone | (larger == 0), 0.0, (b - a) / np.where(larger == 0, 1, larger))
+    undefined = (size[own] == 1) | (larger == 0)
+    return np.where(undefined, 0.0, (b - a) / np.where(larger == 0, 1, larger))
 
 
-def davies_bouldin(h: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over clusters of the worst (spread_i + spread_j) / centroid distance; 0 and above, low is good."""
-    return float(davies_bouldin_score(h, labels))
+def published(h: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    """(Davies-Bouldin, Calinski-Harabasz, share of the largest cluster) of clusters on h.
 
-
-def calinski_harabasz(h: np.ndarray, labels: np.ndarray) -> float:
-    """Between- to within-cluster variance, each by its degrees of freedom; above 0, high is good."""
-    return float(calinski_harabasz_score(h, labels))
-
-
-def largest_cluster_share(labels: np.ndarray) -> float:
-    """Share of frames in the largest cluster; near 1, a high Silhouette only says that few lie apart."""
-    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    Near a share of 1, a high Silhouette only says that few frames lie far from all others.
+    """
+    largest = np.unique(labels, return_counts=True)[1].max() / len(labels)
+    return davies_bouldin_score(h, labels), calinski_harabasz_score(h, labels), float(largest)
 
 
 def agreement(labels: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
@@ -119,17 +97,18 @@ def silhouette_null(h: np.ndarray, clusters: int, *, seed: int = 1, draws: int =
     """Mean Silhouette that the same KMeans reaches on Gaussian data with the covariance of h.
 
     Drawn in the eigenbasis of the covariance: neither KMeans nor Silhouette changes under rotation, and
-    directions holding less than 1e-6 of the variance are left out.
+    directions holding less than 1e-6 of the variance are left out. A draw has at most 2,000 points; for
+    spectra from flat to steep its Silhouette is at most 0.004 above that of 5,000 points.
     Raises Degenerate for constant h.
     """
-    centred = (h - h.mean(0, dtype=np.float64)).astype(np.float64)
+    centred = h - h.mean(0, dtype=np.float64)
     variance = np.linalg.eigvalsh(centred.T @ centred / len(h))
+    need_spread(float(variance.sum()), float(np.abs(h).max()), len(h))
     variance = variance[variance > 1e-6 * variance.sum()]
-    if not len(variance):
-        raise Degenerate(f"all {len(h)} embeddings are equal: they have no spread")
+    deviation = np.sqrt(variance)
     rng = np.random.default_rng(seed)
     reached = []
     for draw in range(draws):
-        x = (rng.standard_normal((len(h), len(variance))) * np.sqrt(variance)).astype(np.float32)
+        x = (rng.standard_normal((min(len(h), NULL_POINTS), len(variance))) * deviation).astype(np.float32)
         reached += silhouettes(x, kmeans(x, clusters, seed=seed + draw))
     return float(np.mean(reached))

@@ -1,10 +1,13 @@
 """The shape of a cloud of embeddings: how many directions it fills, and how evenly."""
 
 import numpy as np
+import torch
 
-from emargin_train.evaluation.clustering import Degenerate, unit
+from emargin_train.evaluation.clustering import unit
+from emargin_train.evaluation.degenerate import Degenerate, need_spread
+from emargin_train.evaluation.distances import nearest, squared_distances
 
-BLOCK = 1024
+CANDIDATES = 8  # nearest by float32 products, of which the two nearest are found exactly
 
 
 def spectrum(h: np.ndarray) -> np.ndarray:
@@ -14,9 +17,9 @@ def spectrum(h: np.ndarray) -> np.ndarray:
     """
     centred = h - h.mean(0, dtype=np.float64)
     singular = np.linalg.svd(centred, compute_uv=False)
-    if not singular[0] > 1e-7 * max(1e-30, float(np.abs(h).max())) * np.sqrt(len(h)):
-        raise Degenerate(f"all {len(h)} embeddings are equal: they have no spread")
-    return singular**2 / len(h)
+    variance = singular**2 / len(h)
+    need_spread(float(variance.sum()), float(np.abs(h).max()), len(h))
+    return variance
 
 
 def effective_rank(variance: np.ndarray) -> float:
@@ -53,16 +56,11 @@ def alignment(h: np.ndarray, following: np.ndarray) -> float:
 
 def uniformity(h: np.ndarray) -> float:
     """log mean exp(-2 |z_i - z_j|^2) over pairs of different frames; -8 to 0 (Wang & Isola 2020, t = 2)."""
-    z = unit(h.astype(np.float32))
-    square = (z**2).sum(1)
-    total = 0.0
-    for low in range(0, len(z), BLOCK):
-        rows = slice(low, low + BLOCK)
-        total += float(
-            np.exp(4 * (z[rows] @ z.T) - 2 * square[rows, None] - 2 * square).sum(dtype=np.float64)
-        )
-    n = len(z)
-    return float(np.log(max(total - n, 0.0) / (n * (n - 1))))
+    n = len(h)
+    total = sum(
+        float(squared.mul_(-2).exp_().sum(dtype=torch.float64)) for _, squared in squared_distances(unit(h))
+    )
+    return float(np.log((total - n) / (n * (n - 1))))  # without a point's distance to itself
 
 
 def intrinsic_dimension(h: np.ndarray) -> float:
@@ -84,23 +82,12 @@ def intrinsic_dimension(h: np.ndarray) -> float:
 
 
 def _two_nearest(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (n,) of each row to its nearest and second nearest other row.
-
-    Candidates by float32 products, then exact differences in float64: products lose small distances.
-    """
-    n, candidates = len(h), min(8, len(h) - 1)
-    centred = h - h.mean(0, dtype=np.float64)
-    single = centred.astype(np.float32)
-    square = (single**2).sum(1)
-    nearest = np.empty((n, 2))
-    for low in range(0, n, BLOCK):
-        rows = np.arange(low, min(low + BLOCK, n))
-        approximate = square - 2 * (single[rows] @ single.T)  # |a - b|^2 - |a|^2
-        approximate[np.arange(len(rows)), rows] = np.inf
-        near = np.argpartition(approximate, candidates - 1, axis=1)[:, :candidates]
-        exact = np.linalg.norm(centred[near] - centred[rows, None], axis=2)  # (block, candidates)
-        nearest[rows] = np.partition(exact, 1, axis=1)[:, :2]
-    return nearest[:, 0], nearest[:, 1]
+    """Distances (n,) of each row to its nearest and second nearest other row; exact among the candidates."""
+    h = h.astype(np.float64)
+    near = nearest(h, None, min(CANDIDATES, len(h) - 1))
+    distance = np.stack([np.linalg.norm(h[near[:, k]] - h, axis=1) for k in range(near.shape[1])], axis=1)
+    two = np.partition(distance, 1, axis=1)
+    return two[:, 0], two[:, 1]
 
 
 def class_centroid_spread(h: np.ndarray, classes: np.ndarray) -> float:
@@ -109,9 +96,8 @@ def class_centroid_spread(h: np.ndarray, classes: np.ndarray) -> float:
     Raises Degenerate for constant h.
     """
     centred = h - h.mean(0, dtype=np.float64)
-    total = (centred**2).sum()
-    if not total > 0:
-        raise Degenerate(f"all {len(h)} embeddings are equal: they have no spread")
+    total = float((centred**2).sum())
+    need_spread(total / len(h), float(np.abs(h).max()), len(h))
     between = sum(
         (classes == c).sum() * (centred[classes == c].mean(0) ** 2).sum() for c in np.unique(classes)
     )
