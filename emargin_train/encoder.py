@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from emargin_train.config import EncoderConfig
 from emargin_train.data.frames import Frames
@@ -49,7 +50,13 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, F) -> embeddings h (B, T, D), all >= 0: what is evaluated."""
-        return self.blocks(x.transpose(1, 2)).transpose(1, 2)
+        if self.config.kernel_size > 1:
+            return self.blocks(x.transpose(1, 2)).transpose(1, 2)
+        h = x.flatten(0, 1)  # frames one by one: the same as a convolution, without its transposes
+        for layer in self.blocks:
+            one_by_one = isinstance(layer, nn.Conv1d)
+            h = F.linear(h, layer.weight[:, :, 0], layer.bias) if one_by_one else layer(h)
+        return h.unflatten(0, x.shape[:2])
 
     def project(self, h: Tensor) -> Tensor:
         """(B, T, D) -> what the objective contrasts: h itself, or (B, T, 128) after a head."""

@@ -157,7 +157,9 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
         config=config,
         data_hash=splits.data_hash,
         encoder=encoder,
-        optimizer=torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=0.0),
+        optimizer=torch.optim.AdamW(
+            encoder.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True
+        ),
         batches=torch.Generator().manual_seed(config.seed),
         threshold=threshold,
         dissimilar_share=share,

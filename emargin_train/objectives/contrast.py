@@ -4,15 +4,15 @@ Letters: B sequences of T frames, D dimensions of the embedding; S_ij = cosine o
 B T frames; P(i) = frames adjacent to i in its sequence (neighbours = 2: both, neighbours = 1: the
 next); tau = temperature, m = margin, sigma = similar_sign.
 
-Adjacent pairs are handled here, one cosine each; all others in `negatives.far_logsumexp`.
+Adjacent pairs are handled here, one cosine each; all others in `negatives.far_and_adjacent`.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from emargin_train.objectives.kernels import Linear, Parabola
-from emargin_train.objectives.negatives import far_logsumexp
+from emargin_train.objectives.kernels import Kernel, Linear, Parabola
+from emargin_train.objectives.negatives import far_and_adjacent
 
 
 def infonce(h: Tensor, *, temperature: float, neighbours: int = 2) -> Tensor:
@@ -23,9 +23,7 @@ def infonce(h: Tensor, *, temperature: float, neighbours: int = 2) -> Tensor:
     h: (B, T, D), any scale.
     Returns the mean over frames having positives: a scalar, finite and >= 0.
     """
-    z = F.normalize(h, dim=-1)
-    before, after = _adjacent(z)
-    far = far_logsumexp(z, (Linear(temperature),))
+    far, before, after = _cosines(h, (Linear(temperature),))
     if neighbours == 1:
         return _mean_loss([after / temperature], [far, before / temperature])
     return _mean_loss([before / temperature, after / temperature], [far])
@@ -52,11 +50,9 @@ def emargin(
     h: (B, T, D), any scale; dissimilar: y, (B, T) of 0 and 1.
     Returns the mean over frames having positives: a scalar, finite and >= 0.
     """
-    z = F.normalize(h, dim=-1)
-    before, after = _adjacent(z)
     c = gamma / (2 * temperature)
     kernels = Parabola(c * similar_sign), Parabola(c, centre=margin, one_sided=True)
-    far = far_logsumexp(z, kernels, dissimilar)
+    far, before, after = _cosines(h, kernels, dissimilar)
     if neighbours == 1:
         kernel = margin_kernel(before, dissimilar, margin=margin, similar_sign=similar_sign)
         negative = torch.where(before > -torch.inf, gamma * kernel / temperature, -torch.inf)
@@ -86,12 +82,10 @@ def emargin_adjacent(
     margin: in cosine units, 0 to 1.
     Returns the mean over frames left with a positive: a scalar, finite and >= 0; 0 where there is none.
     """
-    z = F.normalize(h, dim=-1)
-    before, after = _adjacent(z)
+    far, before, after = _cosines(h, (Linear(temperature),))
     across_after = dissimilar.bool()
     across_before = across_after.roll(1, dims=1)  # that of a first frame is not used: it has none before
     none = torch.full_like(after, -torch.inf)
-    far = far_logsumexp(z, (Linear(temperature),))
     positive = [torch.where(across_after, none, after / temperature)]
     negative = [far, torch.where(across_after, (after + margin) / temperature, none)]
     if neighbours == 1:
@@ -102,10 +96,12 @@ def emargin_adjacent(
     return _mean_loss(positive, negative)
 
 
-def _adjacent(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine of each frame with the one before and the one after, (B, T) each; -inf = there is none."""
-    cosine = (z[:, :-1] * z[:, 1:]).sum(-1)
-    return F.pad(cosine, (1, 0), value=-torch.inf), F.pad(cosine, (0, 1), value=-torch.inf)
+def _cosines(
+    h: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """far, and cosines with the frame before and after; (B, T) each, -inf = there is none."""
+    far, cosine = far_and_adjacent(h, kernels, kind)
+    return far, F.pad(cosine, (1, 0), value=-torch.inf), F.pad(cosine, (0, 1), value=-torch.inf)
 
 
 def _mean_loss(positive: list[Tensor], negative: list[Tensor]) -> Tensor:
@@ -113,7 +109,7 @@ def _mean_loss(positive: list[Tensor], negative: list[Tensor]) -> Tensor:
 
     Logits (B, T) each, -inf = not there. 0 where no anchor has a positive.
     """
-    rows = torch.stack(positive).amax(0) > -torch.inf
+    rows = (torch.stack(positive) != -torch.inf).any(0)  # NaN is not left out
     near = torch.stack([logit[rows] for logit in positive]).logsumexp(0)
     away = torch.stack([logit[rows] for logit in negative])
     away = away.clamp_min(torch.finfo(away.dtype).min).logsumexp(0)  # no negative at all: gradient 0, not NaN

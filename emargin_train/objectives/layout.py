@@ -33,7 +33,7 @@ class Block:
 class Layout:
     """Frames sorted by kind of anchor, and by time within a kind.
 
-    order: (N,) frame of each row; place: (N,) row of each frame
+    order: (N,) frame of each row; place: (N,) row of each frame; the same tensor where nothing was sorted
     near: (N, 3) columns that are no far negatives of a row: itself and those adjacent to it, -1 = none
     starts: first row of each kind, and N
     """
@@ -42,6 +42,10 @@ class Layout:
     place: Tensor
     near: Tensor
     starts: tuple[int, ...]
+
+    @property
+    def is_in_time(self) -> bool:
+        return self.order is self.place
 
     @property
     def strips(self) -> list[tuple[int, slice]]:

@@ -1,11 +1,11 @@
-"""The costly part of every contrast, in closed form: log-sum-exp over each anchor's far negatives.
+"""The costly part of every contrast, in closed form: cosines, and log-sum-exp over far negatives.
 
         far_i = log sum_{j != i, j not adjacent to i in its sequence} e^{u_i(S_ij)}
 
-u_i is the logit kernel of anchor i, of one or two kinds. Adjacent pairs are few; they are left to the
+u_i is the logit kernel of anchor i, of one or two kinds. Adjacent pairs are few; they are handed to the
 caller, who knows which of them are positives.
 
-Letters: B sequences of T frames, N = B T in all, D dimensions; z rows of unit length, S = z z^T.
+Letters: B sequences of T frames, N = B T in all, D dimensions; z rows of h at unit length, S = z z^T.
 """
 
 from typing import Any
@@ -21,70 +21,101 @@ KEEP_BYTES = 2**28  # what a forward pass may keep for the backward pass; beyond
 SAFE_SPREAD = {torch.float32: 80.0, torch.float64: 700.0}  # e^-spread is still a normal number
 
 
-def far_logsumexp(z: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None = None) -> Tensor:
-    """far_i of all frames of a batch, (B, T); -inf where an anchor has no far negative.
+def far_and_adjacent(
+    h: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(far_i of all frames, (B, T); cosines of adjacent frames, (B, T - 1)).
 
-    Gradient in closed form, once. Time N^2 D; memory about N^2 numbers up to KEEP_BYTES, beyond that
+    far is -inf where an anchor has no far negative. A frame of zeros has cosine 0 with all, and gradient 0.
+    Gradients are closed-form, once. Time N^2 D; memory about N^2 numbers up to KEEP_BYTES, beyond that
     linear in N.
 
-    z: (B, T, D) of unit length (or zero); kernels: of each kind of anchor
+    h: (B, T, D), any scale; kernels: of each kind of anchor
     kind: (B, T) of 0 and 1, which kernel an anchor has; None = all have the first
     """
-    n_frames, rows = z.shape[1], z.flatten(0, 1)
-    safe = max(kernel.spread for kernel in kernels) <= SAFE_SPREAD[z.dtype]
-    function = _Symmetric if safe else _RowByRow
+    n_sequences, n_frames, _ = h.shape
     if kind is None:
-        far = function.apply(rows, kernels, in_time(len(rows), n_frames, z.device))
+        layout = in_time(n_sequences * n_frames, n_frames, h.device)
     else:
         layout = by_kind(kind.flatten().bool(), n_frames)
-        far = function.apply(rows[layout.order], kernels, layout)[layout.place]
-    return far.view(z.shape[:2])
+    return _FarAndAdjacent.apply(h, kernels, layout)
 
 
-class _Symmetric(torch.autograd.Function):
-    """S_ij serves anchor i and anchor j, so blocks below the diagonal are not needed.
-
-    With p_ij = e^{u_i(S_ij) - far_i} and g the gradient of far, the gradient of z is M z with
-    M_ij = g_i p_ij u_i'(S_ij) + g_j p_ji u_j'(S_ij). The kernels' largest values are taken off as one
-    constant for each kind, so that one e^{u - top} serves both anchors; `SAFE_SPREAD` says when that
-    is safe.
-    """
-
+class _FarAndAdjacent(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, kernels: tuple[Kernel, ...], layout: Layout) -> Tensor:
-        sums = z.new_zeros(len(z))
-        keep = z.requires_grad and len(z) ** 2 * z.element_size() <= KEEP_BYTES
-        kept = []
-        for block in layout.blocks:
-            at_rows, at_cols = _exponentials(z, kernels, block)
-            sums[block.rows] += at_rows[0].sum(1)
-            sums[block.cols][block.square :] += at_cols[0][:, block.square :].sum(0)
-            if keep:
-                kept += [at_rows[1], at_cols[1]]
-        ctx.kernels, ctx.layout = kernels, layout
-        ctx.save_for_backward(z, sums, *kept)
-        tops = z.new_tensor([kernel.top for kernel in kernels])
-        return sums.log() + tops.repeat_interleave(_sizes(layout))
+    def forward(ctx: Any, h: Tensor, kernels: tuple[Kernel, ...], layout: Layout) -> tuple[Tensor, Tensor]:
+        norm = h.norm(dim=-1, keepdim=True)
+        scale = torch.where(norm > 0, 1 / norm, 0)
+        z = h * scale
+        adjacent = (z[:, :-1] * z[:, 1:]).sum(-1)
+        rows = z.flatten(0, 1)
+        rows = rows if layout.is_in_time else rows[layout.order]
+        safe = max(kernel.spread for kernel in kernels) <= SAFE_SPREAD[h.dtype]
+        keep = ctx.needs_input_grad[0] and safe and len(rows) ** 2 * h.element_size() <= KEEP_BYTES
+        far, kept = (_far_by_blocks if safe else _far_by_rows)(rows, kernels, layout, keep)
+        ctx.kernels, ctx.layout, ctx.safe = kernels, layout, safe
+        ctx.save_for_backward(z, scale, rows, far, *kept)
+        return far[layout.place].view(h.shape[:2]), adjacent
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        z, sums, *kept = ctx.saved_tensors
-        slopes = z.new_tensor([kernel.slope for kernel in ctx.kernels]).repeat_interleave(_sizes(ctx.layout))
-        w = torch.where(sums > 0, slopes * g / sums, 0)
-        grad = torch.zeros_like(z)
-        for i, block in enumerate(ctx.layout.blocks):
-            if kept:
-                at_rows, at_cols = kept[2 * i : 2 * i + 2]
-            else:
-                (_, at_rows), (_, at_cols) = _exponentials(z, ctx.kernels, block)
-            if at_rows is at_cols:
-                m = torch.add(w[block.rows, None], w[block.cols]).mul_(at_rows)
-            else:
-                m = (at_rows * w[block.rows, None]).addcmul_(at_cols, w[block.cols])
-            grad[block.rows].addmm_(m, z[block.cols])
-            grad[block.cols][block.square :].addmm_(m[:, block.square :].T, z[block.rows])
-        return grad, None, None
+    def backward(ctx: Any, g_far: Tensor, g_adjacent: Tensor) -> tuple[Tensor, None, None]:
+        z, scale, rows, far, *kept = ctx.saved_tensors
+        slope = _by_row(ctx.layout, [kernel.slope for kernel in ctx.kernels], far)
+        g = torch.where(far > -torch.inf, slope * g_far.flatten()[ctx.layout.order], 0)
+        gradient = _gradient_by_blocks if ctx.safe else _gradient_by_rows
+        grad = gradient(g, rows, far, ctx.kernels, ctx.layout, kept)
+        grad = (grad if ctx.layout.is_in_time else grad[ctx.layout.place]).view_as(z)
+        grad[:, :-1].addcmul_(z[:, 1:], g_adjacent[..., None])
+        grad[:, 1:].addcmul_(z[:, :-1], g_adjacent[..., None])
+        along = torch.linalg.vecdot(grad, z)[..., None]  # of the length, which does not matter
+        return grad.addcmul_(z, along, value=-1).mul_(scale), None, None
+
+
+def _by_row(layout: Layout, values: list[float], like: Tensor) -> Tensor:
+    """One value for each kind -> (N,)."""
+    sizes = torch.tensor(layout.starts).diff()
+    return like.new_tensor(values).repeat_interleave(sizes.to(like.device))
+
+
+# By blocks: S_ij serves anchor i and anchor j, so blocks below the diagonal are not needed. With
+# p_ij = e^{u_i(S_ij) - far_i} and g the gradient of far, the gradient of z is M z with
+# M_ij = g_i p_ij u_i'(S_ij) + g_j p_ji u_j'(S_ij). A kernel's largest value is taken off as one constant,
+# so that one e^{u - top} serves both anchors; SAFE_SPREAD says when that loses nothing.
+
+
+def _far_by_blocks(
+    z: Tensor, kernels: tuple[Kernel, ...], layout: Layout, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    sums = z.new_zeros(len(z))
+    kept = []
+    for block in layout.blocks:
+        at_rows, at_cols = _exponentials(z, kernels, block)
+        sums[block.rows] += at_rows[0].sum(1)
+        sums[block.cols][block.square :] += at_cols[0][:, block.square :].sum(0)
+        if keep:
+            kept += [at_rows[1], at_cols[1]]
+    return sums.log() + _by_row(layout, [kernel.top for kernel in kernels], z), kept
+
+
+def _gradient_by_blocks(
+    g: Tensor, z: Tensor, far: Tensor, kernels: tuple[Kernel, ...], layout: Layout, kept: list[Tensor]
+) -> Tensor:
+    tops = _by_row(layout, [kernel.top for kernel in kernels], z)
+    w = torch.where(far > -torch.inf, g * torch.exp(tops - far), 0)
+    grad = torch.zeros_like(z)
+    for i, block in enumerate(layout.blocks):
+        if kept:
+            at_rows, at_cols = kept[2 * i : 2 * i + 2]
+        else:
+            (_, at_rows), (_, at_cols) = _exponentials(z, kernels, block)
+        if at_rows is at_cols:
+            m = torch.add(w[block.rows, None], w[block.cols]).mul_(at_rows)
+        else:
+            m = (at_rows * w[block.rows, None]).addcmul_(at_cols, w[block.cols])
+        grad[block.rows].addmm_(m, z[block.cols])
+        grad[block.cols][block.square :].addmm_(m[:, block.square :].T, z[block.rows])
+    return grad
 
 
 def _exponentials(z: Tensor, kernels: tuple[Kernel, ...], block: Block) -> list[tuple[Tensor, Tensor]]:
@@ -104,42 +135,30 @@ def _exponential(s: Tensor, kernel: Kernel, left_out: Tensor) -> tuple[Tensor, T
     return e, e if factor is None else factor.mul_(e)
 
 
-def _sizes(layout: Layout) -> Tensor:
-    return torch.tensor(layout.starts).diff().to(layout.order.device)
+# By rows: for any kernel, however steep. Each anchor takes off the largest of its own logits.
 
 
-class _RowByRow(torch.autograd.Function):
-    """For any kernel, however steep: each anchor takes off the largest of its own logits.
+def _far_by_rows(
+    z: Tensor, kernels: tuple[Kernel, ...], layout: Layout, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    far = z.new_empty(len(z))
+    for kind, rows in layout.strips:
+        far[rows] = _logits(z, kernels[kind], layout, rows)[0].logsumexp(1) + kernels[kind].top
+    return far, []
 
-    Nothing but far is kept; memory is linear in N.
-    """
 
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, kernels: tuple[Kernel, ...], layout: Layout) -> Tensor:
-        far = z.new_empty(len(z))
-        for kind, rows in layout.strips:
-            u, _ = _logits(z, kernels[kind], layout, rows)
-            far[rows] = u.logsumexp(1)
-        tops = z.new_tensor([kernel.top for kernel in kernels]).repeat_interleave(_sizes(layout))
-        ctx.kernels, ctx.layout = kernels, layout
-        ctx.save_for_backward(z, far)
-        return far + tops
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        z, far = ctx.saved_tensors
-        far = far.clamp_min(torch.finfo(far.dtype).min)  # without negatives: e^{-inf - far} = 0
-        grad = torch.zeros_like(z)
-        for kind, rows in ctx.layout.strips:
-            kernel = ctx.kernels[kind]
-            u, factor = _logits(z, kernel, ctx.layout, rows)
-            m = u.sub_(far[rows, None]).exp_().mul_(kernel.slope * g[rows, None])
-            if factor is not None:
-                m.mul_(factor)
-            grad[rows].addmm_(m, z)
-            grad.addmm_(m.T, z[rows])
-        return grad, None, None
+def _gradient_by_rows(
+    g: Tensor, z: Tensor, far: Tensor, kernels: tuple[Kernel, ...], layout: Layout, kept: list[Tensor]
+) -> Tensor:
+    grad = torch.zeros_like(z)
+    for kind, rows in layout.strips:
+        u, factor = _logits(z, kernels[kind], layout, rows)
+        m = torch.softmax(u, 1).nan_to_num_(0).mul_(g[rows, None])  # NaN: an anchor without far negatives
+        if factor is not None:
+            m.mul_(factor)
+        grad[rows].addmm_(m, z)
+        grad.addmm_(m.T, z[rows])
+    return grad
 
 
 def _logits(z: Tensor, kernel: Kernel, layout: Layout, rows: slice) -> tuple[Tensor, Tensor | None]:
