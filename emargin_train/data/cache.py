@@ -74,8 +74,9 @@ def get(name: str, build: Callable[[Path], None]) -> Stored:
             return _open_once(path)  # built while this process waited
         except Damaged:
             pass
+        for left_behind in path.parent.glob(f"{name}.*.tmp"):  # by a process that was killed
+            shutil.rmtree(left_behind, ignore_errors=True)
         scratch = path.with_suffix(f".{os.getpid()}.tmp")
-        shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         try:
             build(scratch)
@@ -120,10 +121,13 @@ def write(
     table = pa.table(columns).replace_schema_metadata({"info": json.dumps(info)})
     with pa.OSFile(str(target / INDEX), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    lines = [
-        f"{_crc32(target / name):08x} {(target / name).stat().st_size} {name}\n" for name in (FRAMES, INDEX)
-    ]
-    (target / SUMS).write_text("".join(lines))
+    (target / SUMS).write_text(_sums(target))
+
+
+def _sums(path: Path) -> str:
+    """The content that the SUMS file of a set must have."""
+    files = [path / name for name in (FRAMES, INDEX)]
+    return "".join(f"{_crc32(file):08x} {file.stat().st_size} {file.name}\n" for file in files)
 
 
 def _crc32(path: Path) -> int:
@@ -156,9 +160,8 @@ def _open(path: Path) -> Stored:
     """Verify and map a set; raises Damaged."""
     try:
         sums = (path / SUMS).read_text()
-        for line, name in zip(sums.splitlines(), (FRAMES, INDEX), strict=True):
-            if line != f"{_crc32(path / name):08x} {(path / name).stat().st_size} {name}":
-                raise Damaged(path / name)
+        if sums != _sums(path):
+            raise Damaged(path)
         with pa.OSFile(str(path / INDEX), "rb") as file:
             index = pa.ipc.open_file(file).read_all()
         return Stored(_map(path / FRAMES), index, json.loads(index.schema.metadata[b"info"]))

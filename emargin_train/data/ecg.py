@@ -43,11 +43,16 @@ def parts(config: DataConfig) -> list[Part]:
 def signal_files(header: Path) -> tuple[Path, ...]:
     """The files that hold the record's signals; none for a record of annotations alone."""
     record = wfdb_files.open_header(header)
-    if not 0 <= (record.n_sig or 0) <= CHANNELS:
+    names = record.file_name or ()
+    if len(names) != (record.n_sig or 0):
+        raise UserError(
+            f"{header} tells of {record.n_sig} signals but describes {len(names)}: get the file again"
+        )
+    if len(names) > CHANNELS:
         raise UserError(
             f"{header} tells of {record.n_sig} signals: 'ecg' reads one or two, describe others by a TOML"
         )
-    return tuple(header.parent / name for name in dict.fromkeys(record.file_name or ()))
+    return tuple(header.parent / name for name in dict.fromkeys(names))
 
 
 def read(header: Path) -> list[Recording]:

@@ -9,7 +9,7 @@ several heart rates. A hidden chain of rhythms decides when they come and what l
     J     no P wave, slow and very regular
     N     P wave, RR intervals varying with breathing and slowly
 
-Every subject has wave heights, heart rates and f waves of its own. Rhythms change between beats.
+Every subject has wave heights, heart rates and f waves of its own. Rhythms change at an R peak.
 """
 
 from functools import cache
@@ -33,7 +33,7 @@ MEDIAN_S = (120.0, 70.0, 50.0, 120.0)
 BOUT_SPREAD = 0.6  # standard deviation of the log of a bout's length
 LONGEST_S = 600.0
 
-PHASES = 512  # of one beat, R in the middle
+PHASES = 512  # of one beat, from R peak to R peak
 BEAT_RATES = (45, 80, 140)  # per minute, simulated by ECGSYN; other beats are mixed from the two nearest
 # ECGSYN's wave heights P, Q, R, S, T: its own for MLII; for V1 ours, with the deep S wave of that lead.
 LEADS = {"MLII": (1.2, -5.0, 30.0, -7.5, 0.75), "V1": (0.6, 0.0, 8.0, -25.0, 0.4)}
@@ -42,23 +42,28 @@ QRS_MV = {"MLII": 1.5, "V1": 1.0}  # from peak to peak
 
 @cache
 def waves() -> np.ndarray:
-    """(rates, leads, 3, PHASES) QRS, P and T wave of a beat at each of BEAT_RATES, in mV, 0 at both ends.
+    """(rates, leads, 3, PHASES) QRS, P and T wave of a beat at each of BEAT_RATES, in mV.
 
     ECGSYN is linear in its wave heights, so the waves are differences of beats with and without them; the
-    library scales every signal to one height, which is that of QRS in all of them.
+    library scales every signal to one height, which is that of QRS in all of them. Ends are equal for all
+    rates, so that any beat may follow any other.
     """
-    found = []
-    for rate in BEAT_RATES:
-        for lead, heights in LEADS.items():
+    found = np.empty((len(BEAT_RATES), len(LEADS), 3, PHASES))
+    for i, rate in enumerate(BEAT_RATES):
+        for k, (lead, heights) in enumerate(LEADS.items()):
             whole, no_p, no_t = (_beat(rate, heights, without) for without in (None, 0, 4))
-            waves = QRS_MV[lead] / 1.6 * np.array([no_p + no_t - whole, whole - no_p, whole - no_t])
-            ends = np.linspace(waves[:, 0], waves[:, -1], PHASES, axis=1)
-            found.append(waves - ends)
-    return np.array(found).reshape(len(BEAT_RATES), len(LEADS), 3, PHASES)
+            waves = np.array([no_p + no_t - whole, whole - no_p, whole - no_t])
+            waves -= np.median(waves, axis=1, keepdims=True)  # most of a beat holds none of the three
+            found[i, k] = waves * QRS_MV[lead] / 1.6
+    ends = found[..., [0, -1]]
+    wanted = np.zeros_like(ends)
+    wanted[:, :, 0] = ends[:, :, 0].mean((0, 2))[:, None]  # QRS: the R peak; P and T: nothing
+    near = np.exp(-np.arange(PHASES) / 4)  # mends the ends alone
+    return found + (wanted - ends)[..., :1] * near + (wanted - ends)[..., 1:] * near[::-1]
 
 
 def _beat(rate: int, heights: tuple[float, ...], without: int | None) -> np.ndarray:
-    """(PHASES,) one ECGSYN beat without one of its waves, around its R peak."""
+    """(PHASES,) one ECGSYN beat without one of its waves, from R peak to R peak."""
     import neurokit2
 
     period = 60 / rate
@@ -72,7 +77,7 @@ def _beat(rate: int, heights: tuple[float, ...], without: int | None) -> np.ndar
         ai=[0.0 if wave == without else height for wave, height in enumerate(heights)],
     )
     # The angle starts at 0, on an R peak, and turns once a period: the next R peak comes after one period.
-    seconds = np.linspace(0.5 * period, 1.5 * period, PHASES)
+    seconds = np.linspace(period, 2 * period, PHASES)
     return np.interp(seconds, np.arange(len(z)) / RATE_HZ, z)
 
 
@@ -82,7 +87,10 @@ def beat_of(rr_s: float, height: np.ndarray) -> np.ndarray:
     below = min(int(place), len(BEAT_RATES) - 2)
     mixed = (1 - place + below) * waves()[below] + (place - below) * waves()[below + 1]
     beat = (mixed * height[:, :, None]).sum(1)  # (leads, PHASES)
-    at = np.linspace(0, PHASES - 1, round(rr_s * RATE_HZ))
+    samples = round(rr_s * RATE_HZ)
+    at = np.arange(samples) * (
+        (PHASES - 1) / samples
+    )  # the next beat starts on the R peak that ends this one
     return np.array([np.interp(at, np.arange(PHASES), lead) for lead in beat])
 
 

@@ -125,9 +125,9 @@ def describe(side: np.ndarray, sequences: Sequences, class_names: tuple[str, ...
         present = [c for c, n in counts.items() if n]
         if len(present) < 2:
             raise UserError(
-                f"the {name} side has {' and '.join(present) or 'no class'} only ({len(y)} sequences), but "
-                "needs two classes: give another --split-seed, more subjects, a smaller --sequence-length, "
-                "or --split time"
+                f"the {name} side has {len(present)} class ({', '.join(present) or 'none'}; {len(y)} "
+                "sequences), but needs two: give another --split-seed, more subjects, a smaller "
+                "--sequence-length, or --split time"
             )
         subjects = np.unique(sequences.subject[chosen]).tolist()
         frames = ", ".join(f"{c} {n}" for c, n in counts.items())

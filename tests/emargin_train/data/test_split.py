@@ -1,0 +1,141 @@
+"""Splits: no subject on two sides, no sample shared in time, and as many classes as can be on all sides."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from emargin_train.data.sequences import Sequences, Stretch
+from emargin_train.data.split import assign, choose_sides, describe, time_blocks
+from emargin_train.errors import UserError
+
+CLASSES = 4
+
+
+def sequences_of(subject: list[str], y: np.ndarray, side: str | list[str] = "") -> Sequences:
+    n = len(subject)
+    number = np.arange(n)
+    side = [side] * n if isinstance(side, str) else side
+    return Sequences(number, number, y, np.array(subject), np.array(subject), number, np.array(side, str))
+
+
+def on_all_sides(side: np.ndarray, y: np.ndarray, n_sides: int) -> int:
+    sides = np.unique(side)
+    return sum(
+        len(sides) == n_sides and all((y[side == s] == c).any() for s in sides) for c in range(CLASSES)
+    )
+
+
+labels = hnp.arrays(np.int16, st.tuples(st.integers(5, 7), st.just(6)), elements=st.integers(-1, CLASSES - 1))
+
+
+@given(y=labels, seed=st.integers(0, 3))
+def test_as_many_classes_as_possible_are_on_all_sides(y, seed):
+    subject = np.array([f"s{i}" for i in range(len(y))])
+    side = assign(subject, y, CLASSES, (0.6, 0.2, 0.2), seed)
+    every = (
+        on_all_sides(np.array(way), y, 3)
+        for way in itertools.product(("train", "validation", "test"), repeat=len(y))
+        if way.count("validation") == 1 and way.count("test") == 1
+    )
+    assert on_all_sides(side, y, 3) == max(every)
+
+
+@given(
+    subject=st.lists(st.integers(0, 30), min_size=2, max_size=60),
+    seed=st.integers(0, 100),
+    data=st.data(),
+)
+def test_subjects_never_cross_a_split(subject, seed, data):
+    names = [f"s{i}" for i in subject]
+    y = data.draw(hnp.arrays(np.int16, (len(names), 4), elements=st.integers(-1, CLASSES - 1)))
+    n = len(set(names))
+    if n < 2:
+        with pytest.raises(UserError, match="needs 2"):
+            choose_sides(sequences_of(names, y), CLASSES, seed, None)
+        return
+    side = choose_sides(sequences_of(names, y), CLASSES, seed, None)
+    sides = {name: {s for own, s in zip(names, side, strict=True) if own == name} for name in names}
+    assert all(len(where) == 1 for where in sides.values())
+    n_of = {s: sum(where == {s} for where in sides.values()) for s in ("train", "validation", "test")}
+    if n < 5:
+        assert n_of["test"] == 0 and n_of["validation"] == 1
+    else:
+        assert n_of["validation"] == n_of["test"] == max(1, round(0.2 * n))
+    np.testing.assert_array_equal(side, choose_sides(sequences_of(names, y), CLASSES, seed, None))
+
+
+def test_rare_classes_are_placed_among_many_subjects():
+    """Three subjects of 30 hold class 3, three others class 2: an arbitrary split would seldom serve both."""
+    y = np.zeros((30, 50), np.int16)
+    y[:, :25] = 1
+    y[[3, 11, 20], :5] = 3
+    y[[4, 12, 21], :5] = 2
+    subject = np.array([f"s{i:02d}" for i in range(30)])
+    found = [assign(subject, y, CLASSES, (0.6, 0.2, 0.2), seed) for seed in range(5)]
+    assert [on_all_sides(side, y, 3) for side in found] == [4] * 5
+    assert len({tuple(side) for side in found}) == 5  # the seed matters
+
+
+def test_the_data_s_own_sides_are_kept():
+    y = np.tile([0, 1], (12, 3)).astype(np.int16)
+    names = [f"s{i}" for i in range(12)]
+    own = ["train"] * 8 + ["test"] * 4
+    side = choose_sides(sequences_of(names, y, own), CLASSES, 0, None)
+    assert side[8:].tolist() == ["test"] * 4
+    assert sorted(side[:8].tolist()) == ["train"] * 6 + ["validation"] * 2
+    both = ["train"] * 8 + ["validation"] * 4
+    assert choose_sides(sequences_of(names, y, both), CLASSES, 0, None).tolist() == both
+
+
+@pytest.mark.parametrize(
+    "n, share, held_out", [(10, 0.8, 2), (11, 0.8, 2), (14, 0.8, 2), (15, 0.8, 3), (7, 0.5, 3)]
+)
+def test_released_split_keeps_the_order(n, share, held_out):
+    """The paper's code: floor(n * 0.2) or floor(n * 0.5) sequences for validation, the last ones."""
+    side = choose_sides(sequences_of(["stream"] * n, np.zeros((n, 3), np.int16)), CLASSES, 0, share)
+    assert side.tolist() == ["train"] * (n - held_out) + ["validation"] * held_out
+
+
+@given(
+    lengths=st.lists(st.integers(0, 400), min_size=1, max_size=4),
+    length=st.integers(3, 30),
+    gap=st.integers(1, 4),
+    seed=st.integers(0, 9),
+)
+def test_time_blocks_lie_apart_and_lose_little(lengths, length, gap, seed):
+    stretches = [Stretch(np.zeros(n, np.int16), "s", f"r{i}", 0, "") for i, n in enumerate(lengths)]
+    blocks = time_blocks(stretches, length, gap, seed)
+    for number, n in enumerate(lengths):
+        own = sorted((b for b in blocks if b.stretch == number and len(b)), key=lambda b: b.first)
+        assert all(0 <= b.first and b.end <= n for b in own)
+        assert all(b.first - a.end >= gap for a, b in itertools.pairwise(own))
+        held_out = {s: sum(len(b) for b in own if b.side == s) for s in ("train", "validation", "test")}
+        assert held_out["validation"] == held_out["test"] <= held_out["train"] / 2
+        if n >= 5 * length + 2 * gap:
+            kept = sum(len(b) // length * length for b in own)
+            assert n - kept < length + 3 * gap * (n // (5 * length) + 1)
+
+
+def test_a_side_with_one_class_is_refused_with_its_name():
+    y = np.zeros((5, 4), np.int16)
+    y[:4, 0] = 1
+    with pytest.raises(UserError, match=r"the test side has 1 class \(a; 1 sequences\).*--split-seed"):
+        describe(
+            np.array(["train"] * 2 + ["validation"] * 2 + ["test"]),
+            sequences_of(list("abcde"), y),
+            tuple("abcd"),
+        )
+
+
+def test_description_names_every_subject_and_class():
+    y = np.tile([0, 1, -1, 1], (5, 1)).astype(np.int16)
+    lines = describe(np.array(["train"] * 3 + ["validation"] * 2), sequences_of(list("vwxyz"), y), ("p", "q"))
+    assert lines == [
+        "train: 3 sequences of 4 frames of 3 subjects v, w, x (p 3, q 6; unlabelled 3)",
+        "validation: 2 sequences of 4 frames of 2 subjects y, z (p 2, q 4; unlabelled 2)",
+        "test: none",
+    ]
