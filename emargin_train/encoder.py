@@ -1,6 +1,7 @@
 """The encoder, what it is shown, and how frames become embeddings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -39,8 +40,7 @@ class Encoder(nn.Module):
         self.config = config or EncoderConfig()
         self.n_features = n_features
         k = self.config.kernel_size
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
+        with seeded(seed):
             self.blocks = nn.Sequential()
             for n_in, n_out in zip((n_features, *channels[:-1]), channels, strict=True):
                 self.blocks.append(nn.Conv1d(n_in, n_out, k, padding=k // 2))
@@ -54,13 +54,29 @@ class Encoder(nn.Module):
             return self.blocks(x.transpose(1, 2)).transpose(1, 2)
         h = x.flatten(0, 1)  # frames one by one: the same as a convolution, without its transposes
         for layer in self.blocks:
-            one_by_one = isinstance(layer, nn.Conv1d)
-            h = F.linear(h, layer.weight[:, :, 0], layer.bias) if one_by_one else layer(h)
+            if isinstance(layer, nn.Conv1d):
+                h = F.linear(h, layer.weight[:, :, 0], layer.bias)
+            else:
+                h = layer(h)
         return h.unflatten(0, x.shape[:2])
 
     def project(self, h: Tensor) -> Tensor:
         """(B, T, D) -> what the objective contrasts: h itself, or (B, T, 128) after a head."""
         return self.head(h)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """PyTorch's initial weights from a seed; the global generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        yield
+
+
+def linear_classifier(dim: int, n_classes: int, *, seed: int) -> nn.Linear:
+    """(..., dim) embeddings -> (..., n_classes) logits."""
+    with seeded(seed):
+        return nn.Linear(dim, n_classes)
 
 
 def _head(name: str, dim: int) -> nn.Module:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from emargin_train import checkpoint
+from emargin_train.batches import Batches, make_batches
 from emargin_train.config import KNOBS, TrainConfig
 from emargin_train.data.frames import Splits
-from emargin_train.encoder import Encoder, framing
+from emargin_train.encoder import CHANNELS, Encoder, ToInput, framing, linear_classifier
 from emargin_train.errors import UserError
-from emargin_train.gates import gate_labels
 from emargin_train.objectives import OBJECTIVES, Batch
 from emargin_train.pseudo_labels import resolve_threshold
 
@@ -43,14 +44,15 @@ class State:
 
     threshold, dissimilar_share: both as resolved on the training frames; None where the objective has no gate
     losses: of all steps so far; loss: mean of those since the State before
-    batches: the generator that draws the batches
+    classifier: on the embeddings before the head, for objectives with cross-entropy
     """
 
     config: TrainConfig
     data_hash: str
     encoder: Encoder
+    classifier: nn.Linear | None
     optimizer: torch.optim.Optimizer
-    batches: torch.Generator
+    batches: Batches
     threshold: float | None
     dissimilar_share: float | None
     step: int = 0
@@ -70,8 +72,9 @@ class State:
             "loss": self.loss,
             "losses": self.losses,
             "encoder": self.encoder.state_dict(),
+            "classifier": self.classifier.state_dict() if self.classifier else None,
             "optimizer": self.optimizer.state_dict(),
-            "batches": self.batches.get_state(),
+            "generator": self.batches.generator.get_state(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -89,8 +92,10 @@ class State:
                 "resume with the same files"
             )
         self.encoder.load_state_dict(saved["encoder"])
+        if self.classifier:
+            self.classifier.load_state_dict(saved["classifier"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.batches.set_state(saved["batches"])
+        self.batches.generator.set_state(saved["generator"])
         self.step, self.loss, self.losses = saved["step"], saved["loss"], list(saved["losses"])
 
 
@@ -99,8 +104,7 @@ def train(
 ) -> Iterator[State]:
     """Yield a State every `config.report_every` steps and at the end.
 
-    Each step draws `batch_size` different training sequences (all of them where there are fewer),
-    independently of the step before. Nothing but `config.seed` is random, and the global generator is
+    Nothing but `config.seed` is random, and the global generator is
     left alone: the same settings on the same machine, with the same number of threads
     (`torch.get_num_threads()`, kept in checkpoints), give the same numbers bit by bit, resumed or not.
     A resumed training that has no steps left yields its State once.
@@ -113,23 +117,11 @@ def train(
     if state.step >= config.iterations:
         yield state
         return
-    frames, objective = splits.train, OBJECTIVES[config.objective.name]
     to_input = framing(config.data.framing, splits.magnitude_scale)
-    if state.threshold is None:
-        labels = np.zeros(frames.shape[:2], bool)
-    else:
-        labels = gate_labels(config.objective.gate, frames, state.threshold, seed=config.seed)
-    n_batch = min(config.batch_size, len(frames))
     reported = state.step
     state.encoder.train()
     while state.step < config.iterations:
-        which = torch.randperm(len(frames), generator=state.batches)[:n_batch].numpy()
-        x = torch.from_numpy(frames.x(which)).to(device)
-        batch = Batch(
-            z=state.encoder.project(state.encoder(to_input(x))),
-            dissimilar=torch.from_numpy(labels[which]).to(device),
-        )
-        loss = objective(batch, config.objective)
+        loss = _loss(state, to_input, device)
         value = loss.item()
         if not math.isfinite(value):
             raise Diverged(state.losses)
@@ -149,18 +141,37 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     """The State before the first step."""
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
+    c = config.objective
     encoder = Encoder(splits.train.shape[2], config.encoder, seed=config.seed).to(device)
+    classifier = None
+    if c.name == "supervised" or (c.name == "emargin-semi" and c.supervised_term == "cross-entropy"):
+        classifier = linear_classifier(CHANNELS[-1], len(splits.class_names), seed=config.seed).to(device)
     threshold, share = None, None
-    if "threshold" in KNOBS[config.objective.name]:
-        threshold, share = resolve_threshold(config.objective, splits.train)
+    if "threshold" in KNOBS[c.name]:
+        threshold, share = resolve_threshold(c, splits.train)
+    weights = [*encoder.parameters(), *(classifier.parameters() if classifier else ())]
     return State(
         config=config,
         data_hash=splits.data_hash,
         encoder=encoder,
-        optimizer=torch.optim.AdamW(
-            encoder.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True
-        ),
-        batches=torch.Generator().manual_seed(config.seed),
+        classifier=classifier,
+        optimizer=torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.0, fused=True),
+        batches=make_batches(config, splits.train, threshold),
         threshold=threshold,
         dissimilar_share=share,
     )
+
+
+def _loss(state: State, to_input: ToInput, device: str) -> Tensor:
+    drawn = state.batches.draw()
+    n = state.batches.n_plain
+    h = state.encoder(to_input(drawn.x.to(device)))
+    z = state.encoder.project(h)
+    batch = Batch(
+        z=z[:n],
+        dissimilar=drawn.dissimilar.to(device),
+        z_labelled=z[n:],
+        labels=drawn.labels.to(device),
+        logits=state.classifier(h[n:]) if state.classifier else None,
+    )
+    return OBJECTIVES[state.config.objective.name](batch, state.config.objective)
