@@ -16,7 +16,7 @@ from sklearn.metrics import (
 from emargin_train.evaluation.degenerate import Degenerate, need_spread
 from emargin_train.evaluation.distances import squared_distances
 
-NULL_DRAWS = 4
+NULL_DRAWS = 3
 NULL_POINTS = 2000
 
 

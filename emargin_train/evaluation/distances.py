@@ -34,7 +34,7 @@ def squared_distances(a: np.ndarray, b: np.ndarray | None = None) -> Iterator[tu
 
 
 def nearest(a: np.ndarray, b: np.ndarray | None, k: int) -> np.ndarray:
-    """Indices (n, k) int64 into b of the k nearest to each row of a, in no order; without b, other rows of a."""
+    """Indices (n, k) into b of the k nearest to each row of a, in no order; without b, other rows of a."""
     found = []
     for rows, squared in squared_distances(a, b):
         if b is None:

@@ -1,7 +1,7 @@
 """Classifiers that read classes from fixed embeddings: what linear, neighbour and non-linear readers find.
 
 All but the paper's probe give scores for classes that are equally frequent, right for balanced accuracy;
-`with_shares` adds log p(c), right for accuracy on the natural mixture (Bayes' rule): one training serves both.
+`with_shares` adds log p(c), right for accuracy on the natural mixture: one training serves both.
 """
 
 import numpy as np
