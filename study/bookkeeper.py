@@ -21,6 +21,10 @@ class Bookkeeper(Callback):
     def __init__(self, folder: Path, tracker: Tracker, progress: Progress) -> None:
         self._folder, self._tracker, self._progress = folder, tracker, progress
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for its own restore, which we do not use."""
+        return {}
+
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._progress.running += 1
 

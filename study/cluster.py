@@ -1,7 +1,6 @@
 """Where Ray begins: the cluster, the trainable, and Tune's loop over a plan."""
 
 import contextlib
-import logging
 import math
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray  # noqa: E402
@@ -84,23 +84,14 @@ def _answers(address: str) -> bool:
 
 
 @contextlib.contextmanager
-def joined(address: str | None, log: Path) -> Iterator[dict[str, Any]]:
-    """Ray, connected or started; yields the cluster's resources. What Ray says goes to a file in `log`."""
-    handler = logging.FileHandler(log / "ray.log")
-    for name in ("ray", "ray.tune"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-    ray.init(
-        address=address or "local",
-        log_to_driver=False,
-        configure_logging=False,
-        include_dashboard=None if address else False,
-    )
+def joined(address: str | None) -> Iterator[dict[str, Any]]:
+    """Ray, connected or started; yields the cluster's resources."""
+    dashboard = None if address else False  # of a cluster of our own: nobody would look
+    ray.init(address or "local", log_to_driver=False, configure_logging=False, include_dashboard=dashboard)
     try:
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
-        handler.close()
 
 
 def check_resources(settings: StudySettings, resources: dict[str, Any], *, started_here: bool) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
-
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from study import cluster, plan, results, search, tracking
@@ -50,7 +48,7 @@ def conduct(settings: StudySettings) -> Conducted:
         print(f"  {line}", file=sys.stderr)
 
     folder = results.create(settings)
-    with _library_noise_in(folder / "log"):
+    with _library_noise_in(folder / "log" / "libraries.log"):
         return _run(settings, study_plan, folder, address, uri, splits)
 
 
@@ -65,7 +63,7 @@ def _run(
     n_trials = sum(arm.n_trials for arm in study_plan)
     here = address is None
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
-    with cluster.joined(address, folder / "log") as resources:
+    with cluster.joined(address) as resources:
         cluster.check_resources(settings, resources, started_here=here)
         n_at_once = cluster.concurrency(settings, resources, started_here=here)
         results.write_manifest(
@@ -97,19 +95,26 @@ def _run(
 
 
 @contextlib.contextmanager
-def _library_noise_in(log: Path) -> Iterator[None]:
-    """What Optuna, MLflow and their database layer say goes to a file: the display stays calm."""
-    handler = logging.FileHandler(log / "libraries.log")
-    optuna.logging.disable_default_handler()
-    loggers = [logging.getLogger(name) for name in ("optuna", "mlflow", "alembic", "sqlalchemy")]
+def _library_noise_in(file: Path) -> Iterator[None]:
+    """What Ray, Optuna, MLflow and its database layer say goes to a file: the display stays calm.
+
+    The root logger gets the file, since `ray.init` takes other loggers' handlers away.
+    """
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    loggers = [
+        logging.getLogger(name) for name in ("ray", "ray.tune", "optuna", "mlflow", "alembic", "sqlalchemy")
+    ]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
-        logger.handlers, logger.propagate = [handler], False
+        logger.handlers, logger.propagate = [], True
+    logging.getLogger().addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.getLogger().removeHandler(handler)
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
         handler.close()

@@ -131,6 +131,10 @@ class PlanSearch(Searcher):
         front = {t.user_attrs["trial"] for study in self._studies.values() for t in study.best_trials}
         return front | set(self._settings.references)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles a searcher for its own restore, which we do not use."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the search is kept in Optuna's storage, not in Tune's pickles."""
 

@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 import tomli_w
 
+from emargin_train.config import OBJECTIVE_NAMES, REFERENCE_NAMES
 from emargin_train.errors import UserError, nearest
 from emargin_train.evaluation import METRICS
 
 SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
-REFERENCES = ("raw", "log-raw", "pca", "random", "supervised")
+SEARCHED = tuple(name for name in OBJECTIVE_NAMES if name != "supervised")
+REFERENCES = (*REFERENCE_NAMES, "supervised")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,13 @@ class StudySettings:
             raise UserError(
                 f"--keep-embeddings is '{self.keep_embeddings}': "
                 f"{nearest(self.keep_embeddings, ('front', 'all', 'none'))}"
+            )
+        for objective in self.objectives:
+            if objective not in SEARCHED:
+                raise UserError(f"--objective has '{objective}': {nearest(objective, SEARCHED)}")
+        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
+            raise UserError(
+                f"--objective is '{','.join(self.objectives)}': give distinct names, as emargin,infonce"
             )
         for reference in self.references:
             if reference not in REFERENCES:

@@ -1,0 +1,76 @@
+"""A small real study, run once as its user would, for all tests that look at what it leaves."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from study.settings import StudySettings
+from tests.tiny import tiny
+
+
+def small() -> tuple[str, ...]:
+    """Flags of a study that takes seconds."""
+    return ("--dataset", str(tiny()), "--iterations", "4")
+
+
+def command(
+    *words: str, module: str = "study.run", timeout: float = 240, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of ours in a fresh interpreter."""
+    return subprocess.run(
+        (sys.executable, "-m", module, *words),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"COLUMNS": "120"} | env,
+    )
+
+
+def small_settings(**changed: object) -> StudySettings:
+    given: dict[str, object] = {
+        "dataset": str(tiny()),
+        "name": "small",
+        "iterations": 4,
+        "trials": 3,
+        "seeds": (0, 1),
+    }
+    return StudySettings(**(given | changed))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Finished:
+    out: Path
+    folder: Path
+    ran: subprocess.CompletedProcess[str]
+    words: tuple[str, ...]
+
+    def records(self) -> list[dict]:
+        return [json.loads(path.read_text()) for path in sorted((self.folder / "records").glob("*.json"))]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Three eMargin trials x two seeds, two InfoNCE trials, all references."""
+    out = tmp_path_factory.mktemp("runs")
+    words = (
+        *small(),
+        "--trials",
+        "3",
+        "--seeds",
+        "0,1",
+        "--out",
+        str(out),
+        "--name",
+        "small",
+        "--address",
+        "local",
+    )
+    ran = command(*words)
+    assert ran.returncode == 0, ran.stderr
+    return Finished(out, out / "small", ran, words)

@@ -1,0 +1,74 @@
+"""A plan holds every trial once, references first, arms in step."""
+
+import pytest
+
+from emargin_train.errors import UserError
+from study import plan
+from study.space import Range
+from tests.study.conftest import small_settings
+
+
+def test_arms_of_a_plain_study():
+    arms = {arm.objective: arm for arm in plan.arms(small_settings())}
+    assert list(arms) == ["raw", "log-raw", "pca", "random", "supervised", "emargin", "infonce"]
+    assert arms["emargin"].dimensions["threshold"] == Range(0.2, 0.99)
+    assert arms["emargin"].n_trials == 3 and arms["infonce"].n_trials == 2
+    assert list(arms["infonce"].dimensions) == ["temperature"]
+    assert arms["raw"].seeds == (0,) and arms["random"].seeds == (0, 1)
+    assert arms["infonce"].role == "baseline" and arms["random"].role == "reference"
+
+
+def test_order_holds_every_trial_once_and_keeps_arms_in_step():
+    arms = plan.arms(small_settings(trials=8, baseline_trials=4))
+    names = [arm.trial_name(number) for arm, number in plan.order(arms)]
+    assert len(names) == len(set(names)) == 8 + 4 + 5
+    assert names[:5] == ["raw", "log-raw", "pca", "random", "supervised"]
+    half = names[5 : 5 + 6]
+    assert sum(name.startswith("infonce") for name in half) == 2
+
+
+def test_share_replaces_threshold():
+    arms = {a.objective: a for a in plan.arms(small_settings(dimensions={"dissimilar_share": "0:1"}))}
+    assert arms["emargin"].dimensions["dissimilar_share"] == Range(0, 1)
+    assert "threshold" not in arms["emargin"].dimensions
+    with pytest.raises(UserError, match="give one"):
+        plan.arms(small_settings(dimensions={"dissimilar_share": "0:1", "threshold": "0.4"}))
+
+
+def test_adjacent_margin_is_a_cosine():
+    arms = {a.objective: a for a in plan.arms(small_settings(objectives=("emargin-adjacent",)))}
+    assert arms["emargin-adjacent"].dimensions["margin"] == Range(0, 1)
+    wide = small_settings(objectives=("emargin-adjacent",), dimensions={"margin": "0.5:10"})
+    with pytest.raises(UserError, match="margin is 10"):
+        next(arm for arm in plan.arms(wide) if arm.role == "searched").check(wide)
+
+
+def test_a_knob_of_no_objective_is_refused():
+    with pytest.raises(UserError, match="has no such knob"):
+        plan.arms(small_settings(objectives=("infonce",), dimensions={"margin": "1:2"}))
+
+
+def test_an_unknown_objective_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'emargin'"):
+        small_settings(objectives=("emargn",))
+
+
+def test_nothing_to_search_is_one_trial():
+    fixed = {"threshold": "0.4", "margin": "5", "temperature": "0.1"}
+    arms = {a.objective: a for a in plan.arms(small_settings(dimensions=fixed))}
+    assert arms["emargin"].n_trials == 1
+
+
+def test_every_trial_of_an_arm_differs_only_in_its_knobs():
+    settings = small_settings()
+    arm = next(a for a in plan.arms(settings) if a.objective == "emargin")
+    values = {"threshold": 0.5, "margin": 2.0, "temperature": 0.2}
+    spec = plan.spec(settings, arm, 1, values)
+    config = spec.config(seed=1)
+    assert spec.trial == "emargin-0001" and config.seed == 1 and config.iterations == 4
+    assert (config.objective.threshold, config.objective.margin, config.objective.temperature) == (
+        0.5,
+        2.0,
+        0.2,
+    )
+    assert config.digest() == spec.config(seed=0).digest()

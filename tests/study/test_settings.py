@@ -1,0 +1,63 @@
+"""A study's settings are a value: they survive study.toml, and tell what differs."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emargin_train.errors import UserError
+from study.settings import SAMPLERS, StudySettings
+from tests.study.conftest import small_settings
+
+
+@given(
+    st.integers(1, 10_000),
+    st.none() | st.integers(0, 100),
+    st.lists(st.integers(0, 2**31), min_size=1, max_size=5, unique=True),
+    st.sampled_from(SAMPLERS),
+    st.dictionaries(st.sampled_from(["threshold", "margin"]), st.sampled_from(["0.1:0.9", "0.5", "0.1,0.2"])),
+)
+def test_settings_survive_study_toml(trials, baseline_trials, seeds, sampler, dimensions):
+    settings = small_settings(
+        trials=trials,
+        baseline_trials=baseline_trials,
+        seeds=tuple(seeds),
+        sampler=sampler,
+        dimensions=dimensions,
+    )
+    assert StudySettings.from_toml(settings.to_toml()) == settings
+
+
+def test_differences_leave_out_where_and_how():
+    settings = small_settings()
+    assert settings.differences(dataclasses.replace(settings, out="elsewhere", max_concurrent=7)) == []
+    assert settings.differences(dataclasses.replace(settings, trials=4)) == ["trials"]
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [
+        ({"trials": 0}, "--trials is 0"),
+        ({"seeds": (1, 1)}, "distinct"),
+        ({"seeds": ()}, "distinct"),
+        ({"sampler": "tpee"}, "did you mean 'tpe'"),
+        ({"goals": ("silhouete",)}, "did you mean 'silhouette'"),
+        ({"goals": ("effective_rank",)}, "no metric with a best end"),
+        ({"references": ("rand",)}, "did you mean 'random'"),
+        ({"name": "../up"}, "it names a folder"),
+        ({"gpus_per_trial": -1.0}, "--gpus-per-trial is -1"),
+        ({"keep_embeddings": "some"}, "--keep-embeddings"),
+    ],
+)
+def test_bad_settings_are_told_in_one_line(changed, told):
+    with pytest.raises(UserError) as error:
+        small_settings(**changed)
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_unknown_names_and_broken_toml_are_refused():
+    with pytest.raises(UserError, match="did you mean 'trials'"):
+        StudySettings.from_toml('dataset = "ecg"\nname = "x"\ntrails = 3\n')
+    with pytest.raises(UserError, match="not TOML"):
+        StudySettings.from_toml("dataset = ")

@@ -1,0 +1,111 @@
+"""A trial: its seeds in a folder, carried on from wherever it stopped, failures kept as results."""
+
+import json
+
+import pyarrow as pa
+import pytest
+
+from study import plan
+from study.trial import goal_values, loss_curve, run_trial, trial_records
+from tests.study.conftest import small_settings
+
+VOLATILE = ("started_at", "data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb")
+
+
+def spec_of(objective="emargin", *, settings=None, **values):
+    settings = settings or small_settings(objectives=(objective,) if objective != "raw" else ("emargin",))
+    arm = next(a for a in plan.arms(settings) if a.objective == objective)
+    defaults = (
+        {"threshold": 0.5, "margin": 1.0, "temperature": 0.1} if objective.startswith("emargin") else {}
+    )
+    return plan.spec(settings, arm, 0, defaults | values)
+
+
+def stable(records):
+    rows = [record["row"] for record in records]
+    return [{name: value for name, value in row.items() if name not in VOLATILE} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trial")
+    spec = spec_of()
+    steps = [(progress.n_done, progress.step) for progress in run_trial(spec, folder)]
+    return spec, folder, steps
+
+
+def test_a_trial_leaves_a_record_an_encoder_and_embeddings_for_each_seed(undisturbed):
+    spec, folder, steps = undisturbed
+    records = trial_records(spec, folder)
+    assert [record["seed"] for record in records] == [0, 1]
+    assert {record["row"]["status"] for record in records} == {"ok"}
+    assert records[0]["row"]["silhouette"] != records[1]["row"]["silhouette"]
+    assert steps == [(0, 4), (1, 0), (1, 4), (2, 0)]
+    assert records[0]["curve"][-1][0] == 4
+    with pa.memory_map(str(folder / "0.arrow")) as file:
+        table = pa.ipc.open_file(file).read_all()
+    assert table.column_names == ["h", "label", "cluster", "subject", "record", "frame"]
+    assert table.schema.field("h").type.list_size == 320
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_reports", [1, 2, 3])
+def test_a_trial_stopped_anywhere_ends_with_the_same_records(undisturbed, tmp_path, n_reports):
+    spec, folder, _ = undisturbed
+    running = run_trial(spec, tmp_path)
+    for _ in range(n_reports):
+        next(running)
+    running.close()  # the worker dies here
+    list(run_trial(spec, tmp_path))
+    assert stable(trial_records(spec, tmp_path)) == stable(trial_records(spec, folder))
+
+
+def test_an_exception_is_a_failed_row_and_the_other_seed_goes_on(tmp_path, monkeypatch):
+    from study import trial
+
+    real = trial.pretrain
+
+    def breaks_once(config, **more):
+        if config.seed == 0:
+            raise RuntimeError("the disk is on fire")
+        return real(config, **more)
+
+    monkeypatch.setattr(trial, "pretrain", breaks_once)
+    spec = spec_of()
+    list(run_trial(spec, tmp_path))
+    first, second = (record["row"] for record in trial_records(spec, tmp_path))
+    assert first["status"] == "failed" and first["error"] == "RuntimeError: the disk is on fire"
+    assert first["threshold"] == 0.5 and first.get("silhouette") is None
+    assert second["status"] == "ok"
+    assert "breaks_once" in (tmp_path / "0.traceback.txt").read_text()
+    assert goal_values([first, second], ("silhouette",)) is None
+
+
+def test_a_diverged_training_says_at_which_step(tmp_path):
+    spec = spec_of("emargin-released", margin=100.0)
+    list(run_trial(spec, tmp_path))
+    for record in trial_records(spec, tmp_path):
+        row = record["row"]
+        assert row["status"] == "diverged" and row["diverged_step"] >= 1
+        assert row.get("silhouette") is None and "not finite" in row["error"]
+        json.dumps(record, allow_nan=False)
+
+
+def test_a_reference_is_measured_and_not_trained(tmp_path):
+    spec = spec_of("raw")
+    list(run_trial(spec, tmp_path))
+    (record,) = trial_records(spec, tmp_path)
+    assert record["row"]["objective"] == "raw" and record["row"]["status"] == "ok"
+    assert record["row"]["threshold"] is None and record["row"]["iterations"] is None
+    assert not (tmp_path / "0.pt").exists() and (tmp_path / "0.arrow").exists()
+
+
+@pytest.mark.parametrize("n", [0, 1, 99, 100, 101, 1234])
+def test_a_loss_curve_has_at_most_100_points_and_keeps_the_mean(n):
+    losses = [float(i) for i in range(n)]
+    curve = loss_curve(losses)
+    assert len(curve) <= 100
+    if n:
+        assert curve[-1][0] == n
+        widths = [b - a for a, b in zip([0, *(s for s, _ in curve)], [s for s, _ in curve], strict=False)]
+        assert sum(w * loss for w, (_, loss) in zip(widths, curve, strict=True)) == pytest.approx(sum(losses))
