@@ -91,3 +91,59 @@ def emargin_adjacent(h: Tensor, y: Tensor, *, margin: float, temperature: float,
         if top:
             losses.append(log_sum(top + away) - log_sum(top))
     return mean_loss(losses)
+
+
+def supervised_contrastive(h: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    z, where = anchors(h)
+    known = [i for i, at in enumerate(where) if labels[at] >= 0]
+    losses = []
+    for i in known:
+        same = [j for j in known if j != i and labels[where[j]] == labels[where[i]]]
+        if same:
+            every = log_sum([z[i] @ z[j] / temperature for j in known if j != i])
+            losses.append(sum(every - z[i] @ z[p] / temperature for p in same) / len(same))
+    return mean_loss(losses)
+
+
+def released_parts(h: Tensor, temperature: float) -> tuple[list[list[float]], list[float], int]:
+    """S, e^{d_t / tau}, N of the batch as one stream."""
+    z, _ = anchors(h)
+    s = [[float(a @ b) for b in z] for a in z]
+    return s, [math.exp(s[t + 1][t] / temperature) for t in range(len(z) - 1)], len(z)
+
+
+def minus_log(x: float) -> float:
+    return -math.log(x) if x > 0 else math.nan
+
+
+def infonce_released(h: Tensor, *, temperature: float, neighbours: int) -> float:
+    s, d, n = released_parts(h, temperature)
+    c = [sum(math.exp(s[i][j] / temperature) for i in range(n) if i != j) for j in range(n)]
+    if neighbours == 1:
+        terms = [minus_log(d[t] / (c[t] - d[t])) for t in range(n - 1)]
+    else:
+        both = [d[k] + d[k + 1] for k in range(n - 2)]
+        terms = [minus_log(both[k] / ((c[k] - d[k]) + (c[k + 1] - both[k]))) for k in range(n - 2)]
+    return sum(terms) / len(terms)
+
+
+def emargin_released(h: Tensor, y: Tensor, *, margin: float, temperature: float, neighbours: int) -> float:
+    s, d, n = released_parts(h, temperature)
+    label = [bool(v) for v in y.flatten()]
+
+    def kernel(i: int, j: int, sign: int) -> float:
+        return 0.5 * max(0.0, margin - s[i][j]) ** 2 if label[j] else sign * 0.5 * s[i][j] ** 2
+
+    if neighbours == 1:
+        for i in range(n):
+            s[i][i] = 0.0
+        c = [sum(math.exp(kernel(i, t, 1)) for i in range(n)) for t in range(n - 1)]
+        terms = [minus_log(d[t] / (c[t] - d[t])) for t in range(n - 1)]
+    else:
+        c = [
+            sum(math.exp(0.05 * kernel(i, j, -1) / temperature) for i in range(n) if i != j) for j in range(n)
+        ]
+        both = [d[k] + d[k + 1] for k in range(n - 2)]
+        away = [(c[k] - d[k]) + (c[k + 1] - both[k]) for k in range(n - 2)]
+        terms = [minus_log(both[k] / (away[k] + both[k])) for k in range(n - 2)]
+    return sum(terms) / len(terms)
