@@ -43,7 +43,7 @@ def conduct(settings: StudySettings) -> Conducted:
     address = cluster.find_cluster(settings.address)
     uri = tracking.resolve(settings.tracking_uri, out)
     print(f"data: {settings.dataset}", file=sys.stderr)
-    splits = load(plan.spec_of_first(settings, study_plan).config(settings.seeds[0]).data)
+    splits = load(plan.first_config(settings, study_plan).data)
     for line in splits.described:
         print(f"  {line}", file=sys.stderr)
 
@@ -86,7 +86,10 @@ def _run(
             )
     interrupted = progress.done < n_trials
     if not interrupted:
-        results.prune_embeddings(folder, plan_search.kept_trials(settings.keep_embeddings))
+        finished = results.finished_trials(folder, study_plan)
+        results.prune_embeddings(
+            folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
+        )
     results.export(folder)
     tracker.note(progress.counts)
     tracker.finish("KILLED" if interrupted else "FINISHED")

@@ -19,8 +19,7 @@ def describe(settings: StudySettings) -> str:
     study_plan = plan.arms(settings)
     for arm in study_plan:
         arm.check(settings)
-    first = plan.spec_of_first(settings, study_plan)
-    config = first.config(settings.seeds[0])
+    config = plan.first_config(settings, study_plan)
     splits = load(config.data)
     step_s, measure_s = _measure(config)
     n_at_once = max(1, (os.cpu_count() or 1) // settings.cpus_per_trial)

@@ -1,7 +1,8 @@
 """Which trials a study consists of: its arms, and for each trial the settings of one training."""
 
+import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emargin_train.config import KNOBS, REFERENCE_NAMES, TrainConfig
 from emargin_train.data.catalogue import Dataset, find
@@ -9,16 +10,23 @@ from emargin_train.errors import UserError
 from study.settings import StudySettings
 from study.space import ADJACENT_MARGIN, SPACE, Choice, Dimension, Range, Value, flag, parse
 
-# Knobs of data and encoder: they apply to every objective.
+# Knobs of data and encoder: they apply to every objective, and to these references.
 COMMON = ("head", "kernel_size", "framing", "snr_db")
+REFERENCE_KNOBS = {
+    "raw": ("snr_db",),
+    "log-raw": ("snr_db",),
+    "pca": ("framing", "snr_db"),
+    "random": COMMON,
+    "supervised": COMMON,
+}
 
 
 @dataclass(frozen=True)
 class Arm:
     """Trials that share an objective and a space.
 
-    role: searched (an Optuna study looks for good settings), baseline (searched likewise, for comparison)
-        or reference (one setting, nothing to search)
+    role: searched (good settings are looked for), baseline (likewise, for comparison) or reference
+    searches: Optuna chooses the settings; else the trials are the grid of the dimensions' values
     seeds: of each trial; a reference without randomness has one
     """
 
@@ -27,23 +35,25 @@ class Arm:
     dimensions: dict[str, Dimension]
     n_trials: int
     seeds: tuple[int, ...]
+    searches: bool
 
-    @property
-    def searches(self) -> bool:
-        return any(isinstance(d, Range | Choice) for d in self.dimensions.values())
+    def grid(self) -> list[dict[str, Value]]:
+        """Every combination of the dimensions' values, the last dimension fastest."""
+        values = [d.values if isinstance(d, Choice) else (d,) for d in self.dimensions.values()]
+        return [dict(zip(self.dimensions, point, strict=True)) for point in itertools.product(*values)]
 
     def check(self, settings: StudySettings) -> None:
         """Build the training at every end of the space, so that a bad value is told before anything runs."""
         for pick in (min, max):
-            values = {name: _end(dimension, pick) for name, dimension in self.dimensions.items()}
-            spec(settings, self, 0, values).config(self.seeds[0])
-        for name, dimension in self.dimensions.items():
-            for value in dimension.values if isinstance(dimension, Choice) else ():
-                middle = {k: _end(d, min) for k, d in self.dimensions.items()}
-                spec(settings, self, 0, middle | {name: value}).config(self.seeds[0])
+            corner = {name: _end(dimension, pick) for name, dimension in self.dimensions.items()}
+            spec(settings, self, 0, corner).config(self.seeds[0])
+            for name, dimension in self.dimensions.items():
+                for value in dimension.values if isinstance(dimension, Choice) else ():
+                    spec(settings, self, 0, corner | {name: value}).config(self.seeds[0])
 
     def trial_name(self, number: int) -> str:
-        return self.objective if self.role == "reference" else f"{self.objective}-{number:04d}"
+        alone = self.role == "reference" and self.n_trials == 1
+        return self.objective if alone else f"{self.objective}-{number:04d}"
 
 
 @dataclass(frozen=True)
@@ -61,63 +71,67 @@ class TrialSpec:
 
     def config(self, seed: int) -> TrainConfig:
         """The training of one seed. A reference's objective is only a name, so the default stays."""
-        settings = {
-            k: v
-            for k, v in self.settings.items()
-            if self.objective not in REFERENCE_NAMES or k != "objective"
-        }
+        named = self.objective not in REFERENCE_NAMES
+        settings = {k: v for k, v in self.settings.items() if named or k != "objective"}
         return TrainConfig.from_dict(settings | {"seed": seed})
 
 
 def arms(settings: StudySettings) -> tuple[Arm, ...]:
     """References first, then the searched objectives, then InfoNCE over its own knob.
 
-    Raises UserError for an unknown objective or a knob that no objective of the study has.
+    Raises UserError for a knob that no objective of the study has, or a range in a grid.
     """
-    used = {name for objective in settings.objectives for name in KNOBS.get(objective, ())} | set(COMMON)
+    used = {name for objective in settings.objectives for name in KNOBS[objective]} | set(COMMON)
     for name in settings.dimensions:
         if name not in used:
-            raise UserError(
-                f"--{flag(name)} is given, but {', '.join(settings.objectives)} has no such knob: "
-                "leave it out"
-            )
-    common = {name: parse(name, text) for name, text in settings.dimensions.items() if name in COMMON}
-    references = [
-        Arm(name, "reference", {k: _first(v) for k, v in common.items()}, 1, _reference_seeds(name, settings))
-        for name in settings.references
-    ]
-    searched = [
-        Arm(name, "searched", _dimensions(name, settings) | common, settings.trials, settings.seeds)
-        for name in settings.objectives
-    ]
-    baseline = []
-    if "infonce" not in settings.objectives and settings.n_baseline_trials:
-        space = {"temperature": parse("temperature", str(SPACE["temperature"].default))} | common
-        baseline = [Arm("infonce", "baseline", space, settings.n_baseline_trials, settings.seeds)]
-    return tuple(_fixed_once(arm) for arm in (*references, *searched, *baseline))
-
-
-def _dimensions(objective: str, settings: StudySettings) -> dict[str, Dimension]:
-    """The knobs of an objective: as named by flags, else their default range."""
-    texts = dict(settings.dimensions)
-    if "threshold" in texts and "dissimilar_share" in texts:
+            objectives = ", ".join(settings.objectives)
+            raise UserError(f"--{flag(name)} is given, but {objectives} has no such knob: leave it out")
+    if {"threshold", "dissimilar_share"} <= settings.dimensions.keys():
         raise UserError(
             "--threshold and --dissimilar-share are both given, but one determines the other: give one"
         )
-    dimensions: dict[str, Dimension] = {}
+    with_baseline = "infonce" not in settings.objectives and settings.n_baseline_trials > 0
+    return (
+        *(_reference(name, settings) for name in settings.references),
+        *(_searched(name, "searched", settings.trials, settings) for name in settings.objectives),
+        *([_searched("infonce", "baseline", settings.n_baseline_trials, settings)] if with_baseline else []),
+    )
+
+
+def _searched(objective: str, role: str, n_trials: int, settings: StudySettings) -> Arm:
+    dimensions = _dimensions(objective, role, settings)
+    searches = settings.design == "search" and any(isinstance(d, Range | Choice) for d in dimensions.values())
+    arm = Arm(objective, role, dimensions, n_trials, settings.seeds, searches)
+    return arm if searches else replace(arm, n_trials=len(arm.grid()))  # more would repeat settings
+
+
+def _reference(name: str, settings: StudySettings) -> Arm:
+    given = {k: parse(k, text) for k, text in settings.dimensions.items() if k in REFERENCE_KNOBS[name]}
+    seeds = settings.seeds if name in ("random", "supervised") else settings.seeds[:1]
+    arm = Arm(name, "reference", given, 1, seeds, searches=False)
+    return replace(arm, n_trials=len(arm.grid()))
+
+
+def _dimensions(objective: str, role: str, settings: StudySettings) -> dict[str, Dimension]:
+    """An objective's knobs as named by flags, then those that a search varies by default.
+
+    The baseline of a search has its own default temperatures: it competes at its best, not at eMargin's.
+    """
+    searching = settings.design == "search"
+    texts = {k: v for k, v in settings.dimensions.items() if k in (*KNOBS[objective], *COMMON)}
+    if role == "baseline" and searching:
+        texts = {k: v for k, v in texts.items() if k in COMMON}
     for name in KNOBS[objective]:
-        text = texts.get(name, SPACE[name].default)
-        if name == "margin" and objective == "emargin-adjacent" and name not in texts:
-            text = ADJACENT_MARGIN
-        if name == "threshold" and "dissimilar_share" in texts and "dissimilar_share" in KNOBS[objective]:
-            continue
-        if text is not None:
-            dimensions[name] = parse(name, text)
+        text = ADJACENT_MARGIN if (name, objective) == ("margin", "emargin-adjacent") else SPACE[name].default
+        if text is not None and (searching or SPACE[name].role == "fixed"):
+            texts.setdefault(name, text)
+    if "dissimilar_share" in settings.dimensions and "dissimilar_share" in KNOBS[objective]:
+        texts.pop("threshold", None)
+    dimensions = {name: parse(name, text) for name, text in texts.items()}
+    for name, dimension in dimensions.items():
+        if isinstance(dimension, Range) and not searching:
+            raise UserError(f"--{flag(name)} is {dimension}, but a grid has points: give a list a,b,c")
     return dimensions
-
-
-def _reference_seeds(name: str, settings: StudySettings) -> tuple[int, ...]:
-    return settings.seeds if name in ("random", "supervised") else settings.seeds[:1]
 
 
 def _end(dimension: Dimension, pick: Callable[..., Value]) -> Value:
@@ -129,22 +143,6 @@ def _end(dimension: Dimension, pick: Callable[..., Value]) -> Value:
             return values[0]
         case fixed:
             return fixed
-
-
-def _first(dimension: Dimension) -> Dimension:
-    """References are measured once: at the first of several values."""
-    match dimension:
-        case Choice(values):
-            return values[0]
-        case Range(low, _, _):
-            return low
-        case fixed:
-            return fixed
-
-
-def _fixed_once(arm: Arm) -> Arm:
-    """An arm with nothing to search is one trial: more would repeat it."""
-    return arm if arm.searches else Arm(arm.objective, arm.role, arm.dimensions, 1, arm.seeds)
 
 
 def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
@@ -175,17 +173,12 @@ def spec(settings: StudySettings, arm: Arm, number: int, values: Mapping[str, ob
             "batch_size",
         )
     }
-    shared["iterations"] = settings.iterations or dataset.iterations
-    return TrialSpec(
-        arm.trial_name(number),
-        arm.role,
-        arm.objective,
-        shared | {"objective": arm.objective} | dict(values),
-        arm.seeds,
-    )
+    shared |= {"iterations": settings.iterations or dataset.iterations, "objective": arm.objective}
+    return TrialSpec(arm.trial_name(number), arm.role, arm.objective, shared | dict(values), arm.seeds)
 
 
-def spec_of_first(settings: StudySettings, plan: tuple[Arm, ...]) -> TrialSpec:
-    """The first trial at the low end of its space: any trial of a study has its data and its length."""
+def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> TrainConfig:
+    """A training of the plan, at the low end of its space: its data and length are the study's."""
     arm, number = order(plan)[-1]
-    return spec(settings, arm, number, {name: _end(d, min) for name, d in arm.dimensions.items()})
+    values = {name: _end(dimension, min) for name, dimension in arm.dimensions.items()}
+    return spec(settings, arm, number, values).config(arm.seeds[0])

@@ -19,6 +19,7 @@ from emargin_train.evaluation import METRICS
 from emargin_train.files import write_whole
 from study.plan import Arm, order
 from study.settings import StudySettings
+from study.trial import directions, goal_values
 
 SCHEMA_VERSION = "1"
 TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
@@ -163,10 +164,29 @@ def finished_trials(folder: Path, plan: tuple[Arm, ...]) -> dict[str, list[dict[
     return {trial: of for trial, of in rows.items() if len(of) == n_seeds.get(trial)}
 
 
-def prune_embeddings(folder: Path, kept: set[str] | None) -> None:
-    """Remove the embeddings of trials outside `kept`; None keeps all."""
+def kept_trials(done: dict[str, list[dict[str, Any]]], which: str, goals: tuple[str, ...]) -> set[str]:
+    """Trials whose embeddings are kept: all, none, or the references and the front of each objective."""
+    if which != "front":
+        return set(done) if which == "all" else set()
+    kept = {trial for trial, rows in done.items() if rows[0]["role"] == "reference"}
+    signs = [1 if direction == "maximize" else -1 for direction in directions(goals)]
+    by_objective: dict[str, dict[str, np.ndarray]] = {}
+    for trial, rows in done.items():
+        values = goal_values(rows, goals)
+        if values is not None:
+            by_objective.setdefault(rows[0]["objective"], {})[trial] = np.multiply(signs, values)
+    for points in by_objective.values():
+        for trial, own in points.items():
+            dominated = any((p >= own).all() and (p > own).any() for p in points.values())
+            if not dominated:
+                kept.add(trial)
+    return kept
+
+
+def prune_embeddings(folder: Path, kept: set[str]) -> None:
+    """Remove the embeddings of trials outside `kept`."""
     for path in (folder / "embeddings").glob("*.arrow"):
-        if kept is not None and path.stem.rsplit("-", 1)[0] not in kept:
+        if path.stem.rsplit("-", 1)[0] not in kept:
             path.unlink()
 
 

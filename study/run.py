@@ -77,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--goals", metavar="METRICS", help="searched for (default silhouette,probe_balanced_accuracy)"
     )
+    study.add_argument(
+        "--design", metavar="KIND", help="search (default), or grid: all combinations of the lists"
+    )
     study.add_argument("--sampler", metavar="NAME", help="tpe (default), nsgaii, qmc or random")
     study.add_argument("--search-seed", type=int, metavar="N", help="of the sampler (default 0)")
     study.add_argument(
@@ -132,7 +135,17 @@ def settings_of(args: argparse.Namespace) -> Any:
         raise UserError(f"--preset is '{args.preset}': {nearest(args.preset, PRESETS)}")
     given: dict[str, Any] = dict(PRESETS[args.preset]) if args.preset else {}
     given |= data_settings(args)
-    names = ("name", "out", "trials", "baseline_trials", "iterations", "batch_size", "sampler", "search_seed")
+    names = (
+        "name",
+        "out",
+        "trials",
+        "baseline_trials",
+        "iterations",
+        "batch_size",
+        "design",
+        "sampler",
+        "search_seed",
+    )
     names += (
         "keep_embeddings",
         "address",

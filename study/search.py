@@ -86,7 +86,8 @@ class PlanSearch(Searcher):
         arm, number = self._queue.pop(0)
         name = arm.trial_name(number)
         trial = self._ask(arm, number, name) if arm.searches else None
-        asked: TrialSpec = spec(self._settings, arm, number, suggest(trial, arm.dimensions))
+        values = suggest(trial, arm.dimensions) if trial is not None else arm.grid()[number]
+        asked: TrialSpec = spec(self._settings, arm, number, values)
         self._asked[trial_id] = (arm, trial)
         return {"spec": asked}
 
@@ -121,15 +122,6 @@ class PlanSearch(Searcher):
             study.tell(trial, state=TrialState.FAIL)
         else:
             study.tell(trial, values)
-
-    def kept_trials(self, which: str) -> set[str] | None:
-        """Trials whose embeddings are kept: None for all, else the front of each arm and the references."""
-        if which == "all":
-            return None
-        if which == "none":
-            return set()
-        front = {t.user_attrs["trial"] for study in self._studies.values() for t in study.best_trials}
-        return front | set(self._settings.references)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles a searcher for its own restore, which we do not use."""

@@ -12,6 +12,7 @@ from emargin_train.config import OBJECTIVE_NAMES, REFERENCE_NAMES
 from emargin_train.errors import UserError, nearest
 from emargin_train.evaluation import METRICS
 
+DESIGNS = ("search", "grid")
 SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
 SEARCHED = tuple(name for name in OBJECTIVE_NAMES if name != "supervised")
 REFERENCES = (*REFERENCE_NAMES, "supervised")
@@ -52,6 +53,7 @@ class StudySettings:
     iterations: int | None = None  # None = the dataset's paper setting
     batch_size: int = 8
     goals: tuple[str, ...] = ("silhouette", "probe_balanced_accuracy")
+    design: str = "search"  # search: Optuna chooses settings; grid: every combination of the listed values
     sampler: str = "tpe"
     search_seed: int = 0
     keep_embeddings: str = "front"
@@ -79,6 +81,8 @@ class StudySettings:
             raise UserError(
                 f"--seeds is {','.join(map(str, self.seeds))}: give distinct whole numbers from 0, as 0,1,2"
             )
+        if self.design not in DESIGNS:
+            raise UserError(f"--design is '{self.design}': {nearest(self.design, DESIGNS)}")
         if self.sampler not in SAMPLERS:
             raise UserError(f"--sampler is '{self.sampler}': {nearest(self.sampler, SAMPLERS)}")
         if self.keep_embeddings not in ("front", "all", "none"):

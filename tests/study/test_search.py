@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from study import plan
+from study.results import kept_trials
 from study.search import PlanSearch, make_storage
 from tests.study.conftest import small_settings
 
@@ -20,7 +21,7 @@ def rows_for(spec, *, status="ok"):
     if status != "ok":
         values = dict.fromkeys(values)
     return [
-        {"status": status, "seed": s, "objective": spec.objective, "trial": spec.trial} | values
+        {"status": status, "seed": s, "objective": spec.objective, "role": spec.role} | values
         for s in spec.seeds
     ]
 
@@ -83,14 +84,14 @@ def test_a_trial_finished_but_not_told_is_told_on_resuming(tmp_path):
 def test_a_trial_that_is_not_ok_fails_in_optuna_and_stays_off_the_front(tmp_path, status):
     settings = small_settings()
     bad = "emargin-0001"
-    search, _, _ = drive(tmp_path / "a", settings, status=lambda s: status if s.trial == bad else "ok")
+    _, _, ended = drive(tmp_path / "a", settings, status=lambda s: status if s.trial == bad else "ok")
     assert states(tmp_path / "a", settings, "emargin") == [
         TrialState.COMPLETE,
         TrialState.FAIL,
         TrialState.COMPLETE,
     ]
-    kept = search.kept_trials("front")
-    assert kept is not None and bad not in kept and "raw" in kept
+    kept = kept_trials(ended, "front", settings.goals)
+    assert bad not in kept and "raw" in kept
 
 
 def test_a_lost_worker_fails_in_optuna(tmp_path):
