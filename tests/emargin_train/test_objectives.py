@@ -1,11 +1,25 @@
-"""Each objective is what its equation says: loops, finite differences, limits and invariances."""
+"""Each objective equals loops written from its equation, and finite differences."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck
 
-from emargin_train.objectives import emargin, emargin_adjacent, infonce
+from emargin_train.objectives import (
+    cross_entropy,
+    emargin,
+    emargin_adjacent,
+    emargin_released,
+    infonce,
+    infonce_released,
+    layout,
+    negatives,
+    supervised_contrastive,
+)
 from tests.emargin_train import plain
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(2, 6), st.integers(2, 4))
@@ -14,14 +28,14 @@ MARGINS = st.sampled_from([0.0, 0.5, 1.0, 100.0]) | st.floats(0.0, 100.0)
 NEIGHBOURS = st.sampled_from([1, 2])
 
 
-def draw(size: tuple[int, int, int], seed: int, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+def draw(size: tuple[int, int, int], seed: int, share: float) -> tuple[Tensor, Tensor]:
     """Embeddings of any sign, and labels."""
     g = torch.Generator().manual_seed(seed)
     h = torch.randn(size, generator=g, dtype=torch.float64).requires_grad_()
     return h, (torch.rand(size[:2], generator=g) < share)
 
 
-def assert_same(fast: torch.Tensor, slow: torch.Tensor, h: torch.Tensor) -> None:
+def assert_same(fast: Tensor, slow: Tensor, h: Tensor) -> None:
     """Values and gradients to 1e-9, relative to their size where that is above 1."""
     assert fast.item() == pytest.approx(slow.item(), rel=1e-9, abs=1e-9)
     mine = torch.autograd.grad(fast, h)[0]
@@ -79,3 +93,66 @@ def test_emargin_adjacent_equals_loops(
     h, y = draw(size, seed, share)
     knobs = {"margin": margin, "temperature": temperature, "neighbours": neighbours}
     assert_same(emargin_adjacent(h, y, **knobs), plain.emargin_adjacent(h, y, **knobs), h)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.integers(0, 99), TEMPERATURES, st.integers(1, 4))
+def test_supervised_contrastive_equals_loops(
+    size: tuple[int, int, int], seed: int, temperature: float, n_classes: int
+) -> None:
+    h, _ = draw(size, seed, 0)
+    labels = torch.randint(-1, n_classes, size[:2], generator=torch.Generator().manual_seed(seed))
+    fast = supervised_contrastive(h, labels, temperature=temperature)
+    assert_same(fast, plain.supervised_contrastive(h, labels, temperature=temperature), h)
+
+
+def test_cross_entropy_is_that_of_the_labelled_frames() -> None:
+    logits, _ = draw((2, 3, 4), 0, 0)
+    labels = torch.tensor([[0, -1, 3], [-1, -1, 2]])
+    slow = -sum(logits[at].log_softmax(-1)[labels[at]] for at in [(0, 0), (0, 2), (1, 2)]) / 3
+    assert_same(cross_entropy(logits, labels), slow, logits)
+    assert cross_entropy(logits, torch.full((2, 3), -1)) == 0
+
+
+DIFFERENTIABLE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "infonce": lambda h, y: infonce(h, temperature=0.3),
+    "infonce-1": lambda h, y: infonce(h, temperature=0.3, neighbours=1),
+    "infonce-steep": lambda h, y: infonce(h, temperature=0.002),
+    "emargin": lambda h, y: emargin(h, y, margin=5.0, temperature=0.1),
+    "emargin-1": lambda h, y: emargin(h, y, margin=0.4, temperature=0.3, neighbours=1, gamma=1.0),
+    "emargin-steep": lambda h, y: emargin(h, y, margin=100.0, temperature=0.01, similar_sign=1),
+    "emargin-adjacent": lambda h, y: emargin_adjacent(h, y, margin=0.5, temperature=0.3),
+    "emargin-adjacent-1": lambda h, y: emargin_adjacent(h, y, margin=0.5, temperature=0.3, neighbours=1),
+    "emargin-released": lambda h, y: emargin_released(h, y, margin=2.0, temperature=1.0),
+    "emargin-released-1": lambda h, y: emargin_released(h, y, margin=2.0, temperature=1.0, neighbours=1),
+    "infonce-released": lambda h, y: infonce_released(h, temperature=1.0),
+    "infonce-released-1": lambda h, y: infonce_released(h, temperature=1.0, neighbours=1),
+    "supervised-contrastive": lambda h, y: supervised_contrastive(h, y.long(), temperature=0.3),
+    "cross-entropy": lambda h, y: cross_entropy(h, y.long()),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradient_matches_finite_differences(name: str) -> None:
+    h, y = draw((2, 5, 3), 1, 0.4)
+    assert 0 < y.sum() < y.numel()
+    assert gradcheck(lambda h: DIFFERENTIABLE[name](h, y), h)
+
+
+@pytest.mark.parametrize("name", ["infonce", "emargin", "emargin-1", "emargin-adjacent"])
+@pytest.mark.parametrize("strip", [1, 3, 7, 1000])
+def test_way_of_cutting_into_blocks_changes_nothing(
+    name: str, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h, y = draw((3, 7, 4), 2, 0.4)
+    whole = DIFFERENTIABLE[name](h, y)
+    expected = torch.autograd.grad(whole, h)[0]
+    monkeypatch.setattr(layout, "STRIP", strip)
+    for keep, safe in ((2**28, 700.0), (0, 700.0), (0, -1.0)):  # kept; computed again; row by row
+        layout.in_time.cache_clear()
+        monkeypatch.setattr(negatives, "KEEP_BYTES", keep)
+        monkeypatch.setitem(negatives.SAFE_SPREAD, torch.float64, safe)
+        loss = DIFFERENTIABLE[name](h, y)
+        assert loss.item() == pytest.approx(whole.item(), rel=1e-12)
+        torch.testing.assert_close(torch.autograd.grad(loss, h)[0], expected, rtol=1e-10, atol=1e-12)
+    layout.in_time.cache_clear()

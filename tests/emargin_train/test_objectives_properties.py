@@ -1,0 +1,182 @@
+"""What must hold of every objective, whatever the equation: finite, invariant, live, and its limits."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from emargin_train.config import OBJECTIVE_NAMES, ObjectiveConfig
+from emargin_train.objectives import (
+    OBJECTIVES,
+    Batch,
+    emargin,
+    emargin_adjacent,
+    emargin_released,
+    infonce,
+    margin_kernel,
+    supervised_contrastive,
+)
+
+Loss = Callable[[Tensor, Tensor, float], Tensor]
+STEEP: dict[str, Loss] = {
+    "infonce": lambda h, y, tau: infonce(h, temperature=tau),
+    "infonce-1": lambda h, y, tau: infonce(h, temperature=tau, neighbours=1),
+    "emargin": lambda h, y, tau: emargin(h, y, margin=100.0, temperature=tau),
+    "emargin-1": lambda h, y, tau: emargin(h, y, margin=100.0, temperature=tau, neighbours=1),
+    "emargin-one": lambda h, y, tau: emargin(h, y, margin=100.0, temperature=tau, gamma=1.0, similar_sign=1),
+    "emargin-adjacent": lambda h, y, tau: emargin_adjacent(h, y, margin=1.0, temperature=tau),
+    "supervised-contrastive": lambda h, y, tau: supervised_contrastive(h, y.long(), temperature=tau),
+}
+
+
+def embeddings(b: int, t: int, d: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Like the encoder's: not negative, many zeros, close to one another."""
+    g = torch.Generator().manual_seed(seed)
+    h = (torch.randn(b, t, d, generator=g) + 0.5).clamp_min(0)
+    return h.requires_grad_(), torch.rand(b, t, generator=g) < 0.3
+
+
+@pytest.mark.parametrize("name", STEEP)
+@pytest.mark.parametrize("tau", [0.05, 0.001])
+def test_finite_in_float32_at_paper_size_and_equal_to_float64(name: str, tau: float) -> None:
+    """Margin 100 and tau 0.05 at N = 1600, and far beyond; loss to 1e-5, gradient to 1e-3 of its largest."""
+    h, y = embeddings(8, 200, 32)
+    loss = STEEP[name](h, y, tau)
+    gradient = torch.autograd.grad(loss, h)[0]
+    assert loss.isfinite() and gradient.isfinite().all()
+    double = h.detach().double().requires_grad_()
+    exact = STEEP[name](double, y, tau)
+    assert loss.item() == pytest.approx(exact.item(), rel=1e-5, abs=1e-5)
+    reference = torch.autograd.grad(exact, double)[0].float()
+    tolerance = 1e-3 * reference.abs().max().item() * max(1, 0.05 / tau)
+    torch.testing.assert_close(gradient, reference, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", STEEP)
+def test_finite_for_dead_equal_and_opposite_frames(name: str) -> None:
+    """All zero, all the same, antipodal; a dead frame has no gradient."""
+    y = torch.arange(12).view(2, 6) % 2 == 0
+    one = torch.ones(2, 6, 3)
+    dead = torch.rand(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    dead[0, 2] = 0
+    for h in (torch.zeros(2, 6, 3), one, torch.where(y[..., None], one, -one), dead, one * 1e-20, one * 1e15):
+        h = h.clone().requires_grad_()
+        loss = STEEP[name](h, y, 0.05)
+        gradient = torch.autograd.grad(loss, h)[0]
+        assert loss.isfinite()
+        alive = h.norm(dim=-1) > 0
+        assert gradient[alive].isfinite().all()
+        if name != "supervised-contrastive":
+            assert (gradient[~alive] == 0).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(sorted(STEEP)), st.integers(0, 99), st.permutations(range(4)), st.floats(1e-3, 1e3))
+def test_invariant_to_order_of_sequences_and_to_scale(
+    name: str, seed: int, order: list[int], scale: float
+) -> None:
+    h, y = embeddings(4, 5, 6, seed)
+    h = h.double() + 1e-3
+    loss = STEEP[name](h, y, 0.2).item()
+    assert STEEP[name](h[order], y[order], 0.2).item() == pytest.approx(loss, rel=1e-9)
+    assert STEEP[name](h * scale, y, 0.2).item() == pytest.approx(loss, rel=1e-9)
+    each = scale ** torch.rand(4, 5, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    assert STEEP[name](h * each, y, 0.2).item() == pytest.approx(loss, rel=1e-9)
+
+
+def test_not_invariant_to_order_within_a_sequence() -> None:
+    h, y = embeddings(4, 5, 6)
+    for name in ("infonce", "emargin", "emargin-adjacent"):
+        assert STEEP[name](h.flip(0), y.flip(0), 0.2).item() == pytest.approx(STEEP[name](h, y, 0.2).item())
+        shuffled = [2, 0, 3, 1, 4]
+        assert abs(STEEP[name](h[:, shuffled], y[:, shuffled], 0.2) - STEEP[name](h, y, 0.2)) > 1e-4
+
+
+@pytest.mark.parametrize("neighbours", [1, 2])
+def test_adjacent_variant_is_infonce_where_nothing_is_dissimilar(neighbours: int) -> None:
+    h, y = embeddings(3, 6, 5)
+    knobs = {"temperature": 0.2, "neighbours": neighbours}
+    limit = emargin_adjacent(h, torch.zeros_like(y), margin=0.7, **knobs)
+    assert limit.item() == infonce(h, **knobs).item()
+    assert emargin_adjacent(h, torch.ones_like(y), margin=0.7, **knobs).item() == 0  # no positive is left
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 999), st.floats(0.2, 0.8), st.sampled_from(["emargin", "emargin-adjacent"]))
+def test_every_label_is_live(seed: int, share: float, name: str) -> None:
+    """Turning one anchor's label round changes the loss, unless it is a last frame of emargin-adjacent."""
+    h, _ = embeddings(2, 4, 5, seed)
+    h = (h + 1e-3).double()
+    y = torch.rand(2, 4, generator=torch.Generator().manual_seed(seed)) < share
+    loss = OBJECTIVES[name](batch(h, y), ObjectiveConfig(name=name, margin=0.5)).item()
+    for at in [(b, t) for b in range(2) for t in range(4)]:
+        turned = y.clone()
+        turned[at] = ~turned[at]
+        other = OBJECTIVES[name](batch(h, turned), ObjectiveConfig(name=name, margin=0.5)).item()
+        assert (other != loss) == (name == "emargin" or at[1] < 3)
+
+
+def batch(h: Tensor, y: Tensor, labels: Tensor | None = None) -> Batch:
+    labels = torch.zeros(0, h.shape[1], dtype=torch.int64) if labels is None else labels
+    return Batch(z=h, dissimilar=y, z_labelled=h[: len(labels)], labels=labels, logits=None)
+
+
+def test_registry_has_every_name_and_reads_every_knob() -> None:
+    assert tuple(OBJECTIVES) == OBJECTIVE_NAMES
+    h, y = embeddings(3, 5, 4)
+    labels = torch.arange(15).view(3, 5) % 3
+    base = {"margin": 0.5, "temperature": 0.3, "label_share": 1.0}
+    other = {"margin": 0.6, "temperature": 0.4, "neighbours": 1, "similar_sign": 1, "gamma": 0.1}
+    other["supervised_weight"] = 0.5
+    live = {
+        "infonce": {"temperature", "neighbours"},
+        "infonce-released": {"temperature", "neighbours"},
+        "emargin": set(other) - {"supervised_weight"},
+        "emargin-released": {"margin", "temperature", "neighbours"},
+        "emargin-adjacent": {"margin", "temperature", "neighbours"},
+        "emargin-semi": set(other),
+    }
+    for name, expected in live.items():
+        loss = OBJECTIVES[name](batch(h, y, labels), ObjectiveConfig(name=name, **base)).item()
+        for knob, value in other.items():
+            changed = ObjectiveConfig(name=name, **(base | {knob: value}))
+            differs = OBJECTIVES[name](batch(h, y, labels), changed).item() != loss
+            assert differs == (knob in expected), (name, knob)
+
+
+def test_margin_kernel_and_its_slope() -> None:
+    """k and dk/ds at a few points, for both labels and signs."""
+    s = torch.tensor([-0.5, 0.0, 0.8], requires_grad=True)
+    similar, dissimilar = torch.zeros(3), torch.ones(3)
+    for sign in (-1, 1):
+        k = margin_kernel(s, similar, margin=2.0, similar_sign=sign)
+        assert k.tolist() == pytest.approx([sign * 0.125, 0.0, sign * 0.32])
+        assert torch.autograd.grad(k.sum(), s)[0].tolist() == pytest.approx([-sign * 0.5, 0, sign * 0.8])
+    k = margin_kernel(s, dissimilar, margin=0.5)
+    assert k.tolist() == pytest.approx([0.5, 0.125, 0.0])
+    assert torch.autograd.grad(k.sum(), s)[0].tolist() == pytest.approx([-1.0, -0.5, 0.0])
+
+
+def mean_cosine_after(loss: Callable[[Tensor], Tensor], h: Tensor) -> float:
+    """Mean cosine of all pairs after 30 steps down the loss."""
+    h = h.detach().clone().requires_grad_()
+    for _ in range(30):
+        h = (h - 10 * torch.autograd.grad(loss(h), h)[0]).detach().requires_grad_()
+    z = torch.nn.functional.normalize(h.flatten(0, 1), dim=-1)
+    return (z @ z.T).mean().item()
+
+
+def test_dissimilar_kernel_pulls_all_pairs_together() -> None:
+    """Known fault 5: minimising e^{(m - S)^2 / 2} over negatives raises their similarity."""
+    g = torch.Generator().manual_seed(0)
+    h = torch.randn(4, 20, 8, generator=g, dtype=torch.float64)
+    y = torch.ones(4, 20, dtype=torch.bool)
+    before = mean_cosine_after(lambda h: 0 * h.sum(), h)
+    apart = mean_cosine_after(lambda h: infonce(h, temperature=0.5), h)
+    ours = mean_cosine_after(lambda h: emargin(h, y, margin=5.0, temperature=0.1), h)
+    released = mean_cosine_after(lambda h: emargin_released(h, y, margin=5.0, temperature=0.5), h)
+    assert apart < before
+    assert ours > before + 0.05 and released > before + 0.05
