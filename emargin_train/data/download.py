@@ -21,9 +21,10 @@ from filelock import FileLock
 from emargin_train.config import DataConfig
 from emargin_train.data import cache, fetch
 from emargin_train.data.fetch import Unreachable, Wanted
-from emargin_train.data.files import whole
+from emargin_train.data.files import writing
 from emargin_train.data.unpack import unpack
 from emargin_train.errors import UserError, nearest
+from emargin_train.files import write_whole
 
 if TYPE_CHECKING:
     from requests import Session
@@ -99,7 +100,7 @@ def ensure(name: str, *, subjects: int | None = None, to: Path | None = None) ->
     to: the folder; default: raw/<name> in the cache
     """
     own, target = home(name), to or cache.folder() / "raw" / name.replace(":", "/")
-    with _writable(target), lock(target), fetch.session() as web:
+    with writing(target.parent, "free space, or give --to"), lock(target), fetch.session() as web:
         try:
             if own.suffixes:
                 fetch_archive(name, own, target, web)
@@ -111,17 +112,6 @@ def ensure(name: str, *, subjects: int | None = None, to: Path | None = None) ->
                 f"--data-dir, or use {own.twin}, which needs no network"
             ) from None
     return target
-
-
-@contextmanager
-def _writable(target: Path) -> Iterator[None]:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{target} cannot be written ({error.strerror or error}): free space, or give --to"
-        ) from None
 
 
 def lock(target: Path) -> FileLock:
@@ -144,8 +134,7 @@ def fetch_files(name: str, own: Home, target: Path, subjects: int | None, web: "
         sums = fetch.text(address(own.url + SUMS), web)
         if not parse_sums(sums):
             raise UserError(f"{address(own.url + SUMS)} lists no sums: it is not what {name} has there")
-        with whole(listed) as scratch:
-            scratch.write_text(sums)
+        write_whole(listed, sums.encode())
     chosen = choose(parse_sums(listed.read_text()), own.wanted, subjects)
     if not chosen:
         raise UserError(f"{listed} lists no file of {own.title}: delete it, and check EMARGIN_MIRROR")
@@ -192,8 +181,7 @@ def fetch_archive(name: str, own: Home, target: Path, web: "Session") -> None:
     finally:
         zipped.unlink(missing_ok=True)
     if own.url not in known:
-        with whole(trusted) as scratch:
-            scratch.write_text(json.dumps(known | {own.url: found}, indent=1))
+        write_whole(trusted, json.dumps(known | {own.url: found}, indent=1).encode())
         say(f"{name}: no checksum is published; trusting sha256 {found} from now on ({trusted})")
 
 

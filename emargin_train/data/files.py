@@ -1,7 +1,6 @@
 """What all readers of files share: damage becomes one line, and no header is believed beyond reason."""
 
 import csv
-import os
 import pickle
 import struct
 import zipfile
@@ -69,16 +68,10 @@ def bounded(path: Path, n_values: int) -> int:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path to write to; the file appears at `path` when all is written, or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def writing(folder: Path, remedy: str) -> Iterator[None]:
+    """Around writing to `folder`: a full disk, or one that may not be written, becomes a UserError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield scratch
-        os.replace(scratch, path)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): free space there, or name another folder"
-        ) from None
-    finally:
-        scratch.unlink(missing_ok=True)
+        raise UserError(f"{folder} cannot be written ({error.strerror or error}): {remedy}") from None

@@ -8,6 +8,7 @@ a series makes 15 frames. Longer series make further sequences.
 
 import hashlib
 import importlib.util
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ import numpy as np
 from emargin_train.config import DataConfig
 from emargin_train.data import cache
 from emargin_train.data.catalogue import Dataset
-from emargin_train.data.files import bounded, reading, whole
+from emargin_train.data.files import bounded, reading, writing
 from emargin_train.data.recording import Part, Recording, unbroken
 from emargin_train.errors import UserError, nearest
+from emargin_train.files import write_whole
 
 FRAMES = 15
 SHORTEST_FRAME = 8  # samples
@@ -119,8 +121,10 @@ def convert(name: str, folder: Path) -> Path:
         arrays[f"{side}_values"] = np.concatenate(series, axis=1)
         arrays[f"{side}_label"] = np.array(labels, str)
         arrays["classes"] = np.array(classes, str)
-    with whole(target) as scratch, scratch.open("wb") as out:
-        np.savez(out, allow_pickle=False, **arrays)
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    with writing(target.parent, "free space there, or set EMARGIN_CACHE to another folder"):
+        write_whole(target, content.getvalue())
     return target
 
 

@@ -1,0 +1,108 @@
+"""Look at a data set, or download it."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from emargin_train.config import DataConfig
+from emargin_train.data import cache, catalogue, describe, download, load, picture
+from emargin_train.errors import UserError, exit_on_user_error
+
+EXAMPLES = """\
+examples:
+  What a simulated data set holds, and a picture of it:
+    python -m emargin_train.data describe sleepeeg-sim
+  Your own recordings, described by a TOML file (docs/datasets.md):
+    python -m emargin_train.data describe my.toml --data-dir recordings --plot my.png
+  Two nights of two sleepers, about 200 MB:
+    python -m emargin_train.data download sleepeeg --subjects 2
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m emargin_train.data",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="describe | download")
+    look = commands.add_parser(
+        "describe", help="print what is understood of a data set, and draw a recording"
+    )
+    look.add_argument("name", help="a dataset's name, ucr:<name>, or a .toml file")
+    look.add_argument(
+        "--data-dir", metavar="DIR", help="folder of the recordings (default: download, or simulate)"
+    )
+    look.add_argument("--subjects", type=int, metavar="N", help="the first N subjects only")
+    look.add_argument("--sequence-length", type=int, metavar="T", help="frames in a sequence")
+    look.add_argument(
+        "--split", default="subject", metavar="KIND", help="subject (default), time, or released"
+    )
+    look.add_argument("--split-seed", type=int, default=0, metavar="N", help="chooses who is on which side")
+    look.add_argument("--threshold", type=float, default=0.4, metavar="T", help="cosine, default 0.4")
+    look.add_argument(
+        "--plot", type=Path, metavar="FILE", help="picture, .png or .svg (default: <name>.png in the cache)"
+    )
+    get = commands.add_parser("download", help="fetch a data set from its public home")
+    get.add_argument("name", help=f"{', '.join(download.HOMES)} or ucr:<name>")
+    get.add_argument("--subjects", type=int, metavar="N", help="the first N subjects only")
+    get.add_argument(
+        "--to", type=Path, metavar="DIR", help="folder (default: in the cache, where it is found)"
+    )
+    return parser
+
+
+def run_describe(args: argparse.Namespace) -> None:
+    """Print as it becomes known, so that a refused split still shows what there is."""
+    config = DataConfig(
+        dataset=args.name,
+        data_dir=args.data_dir,
+        subjects=args.subjects,
+        sequence_length=args.sequence_length,
+        split=args.split,
+        split_seed=args.split_seed,
+    )
+    if not -1 <= args.threshold <= 1:
+        raise UserError(f"--threshold is {args.threshold}, but it is a cosine: give a value from -1 to 1")
+    dataset = catalogue.find(args.name)
+    found = describe.contents(dataset, config)
+    show(describe.describe_contents(dataset, found))
+    try:
+        splits = load(config)
+    except UserError:
+        show(describe.describe_classes(found, None))
+        raise
+    show(describe.describe_classes(found, splits))
+    show(describe.describe_splits(splits))
+    show(describe.describe_adjacency(describe.adjacency(splits, args.threshold), args.threshold))
+    show([describe.describe_cache()])
+    path = args.plot or cache.folder() / "pictures" / f"{dataset.name.replace(':', '-')}.png"
+    shown = picture.draw(dataset, config, splits, args.threshold, path)
+    show([f"  picture        {path} ({shown})"])
+
+
+def show(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def run_download(args: argparse.Namespace) -> None:
+    if args.subjects is not None and args.subjects < 1:
+        raise UserError(f"--subjects is {args.subjects}, but counts people: give 1 or more")
+    folder = download.ensure(args.name, subjects=args.subjects, to=args.to)
+    found = "" if args.to is None else f"; use it with --data-dir {folder}"
+    print(f"{args.name}: complete in {folder}{found}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = build_parser().parse_args(argv)
+    if args.command == "describe":
+        run_describe(args)
+    else:
+        run_download(args)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(lambda: main(sys.argv[1:]))

@@ -1,0 +1,238 @@
+"""What a data set holds, and whether the steps between its frames mean anything: numbers, no drawing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emargin_train.config import DataConfig
+from emargin_train.data import cache
+from emargin_train.data.catalogue import Dataset
+from emargin_train.data.frames import Frames, Splits
+from emargin_train.data.recording import Recording
+from emargin_train.data.sequences import Layout, checked, read_all
+
+QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
+PAIRS = 20_000  # adjacent ones and random ones to compare
+FEW = 50  # steps below which nothing is said of adjacency
+
+
+@dataclass
+class Contents:
+    """The recordings as they are read, before sequences are cut."""
+
+    layout: Layout | None = None
+    units: tuple[str, ...] = ()
+    records: set[str] = field(default_factory=set)
+    subjects: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    class_seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    class_subjects: list[set[str]] = field(default_factory=list)
+    gaps: int = 0  # stretches beyond one per record
+
+    @property
+    def unlabelled_s(self) -> float:
+        return max(0.0, self.seconds - float(self.class_seconds.sum()))
+
+    def add(self, dataset: Dataset, recording: Recording) -> None:
+        if self.layout is None:
+            self.layout, self.units = Layout.of(dataset, recording), recording.units
+            self.class_seconds = np.zeros(len(recording.class_names))
+            self.class_subjects = [set() for _ in recording.class_names]
+        self.gaps += recording.record in self.records
+        self.records.add(recording.record)
+        self.subjects.add(recording.subject)
+        self.seconds += recording.seconds
+        counts = np.bincount(recording.labels + 1, minlength=len(self.class_seconds) + 1)[1:]
+        self.class_seconds += counts / recording.rate_hz
+        for code in np.flatnonzero(counts):
+            self.class_subjects[code].add(recording.subject)
+
+
+@dataclass(frozen=True)
+class Adjacency:
+    """Steps between adjacent frames, against random pairs of frames of the same record.
+
+    quantiles: of adjacent cosines, at QUANTILES; random_median: of random pairs' cosines
+    dissimilar_share: of steps whose cosine is below the threshold
+    closer: the chance that a frame is closer to its successor than to a random frame of the same record and
+        label (ties count half); 0.5 = their order means nothing
+    closer_error: its standard error
+    stays, stays_by_chance: share of adjacent, and of random, labelled pairs with one label; None without such
+    """
+
+    n_steps: int
+    quantiles: tuple[float, ...]
+    random_median: float
+    dissimilar_share: float
+    closer: float
+    closer_error: float
+    stays: float | None
+    stays_by_chance: float | None
+
+    def verdict(self) -> str:
+        """One line: whether order carries anything; a warning where it seems shuffled."""
+        told = (
+            f"a frame is closer to the next than to a random one of its label in {self.closer:.1%} of cases"
+        )
+        if self.n_steps < FEW:
+            return f"too few steps ({self.n_steps}) to tell whether it means anything"
+        if self.closer - 2 * self.closer_error > 0.5:
+            return f"means something: {told}"
+        return f"WARNING: seems to mean nothing, as of shuffled frames: {told}, where chance is 50%"
+
+
+def contents(dataset: Dataset, config: DataConfig) -> Contents:
+    """Read all recordings once."""
+    found = Contents()
+    for _, recording in checked(dataset, read_all(dataset.parts(config), config.subjects)):
+        found.add(dataset, recording)
+    return found
+
+
+def adjacency(splits: Splits, threshold: float, *, seed: int = 0) -> Adjacency:
+    """Compare steps with random pairs, on all sides."""
+    from emargin_train.pseudo_labels import adjacent_cosines
+
+    rng = np.random.default_rng(seed)
+    sides = list(splits.sides().values())
+    shares = [PAIRS * len(frames) // sum(map(len, sides)) + 1 for frames in sides]
+    cosine = np.concatenate([adjacent_cosines(frames).ravel() for frames in sides])
+    wins = np.concatenate([closer_steps(f, n, rng) for f, n in zip(sides, shares, strict=True)])
+    pairs = [random_pairs(f, n, rng) for f, n in zip(sides, shares, strict=True)]
+    random = np.concatenate([cosines for cosines, _ in pairs])
+    stays = np.concatenate([_agree(f.y[:, :-1].ravel(), f.y[:, 1:].ravel()) for f in sides])
+    chance = np.concatenate([agree for _, agree in pairs])
+    return Adjacency(
+        n_steps=len(cosine),
+        quantiles=tuple(np.quantile(cosine, QUANTILES).tolist()),
+        random_median=float(np.median(random)),
+        dissimilar_share=float((cosine < threshold).mean()),
+        closer=float(wins.mean()) if len(wins) else 0.5,
+        closer_error=float(wins.std() / np.sqrt(len(wins))) if len(wins) else 0.5,
+        stays=float(stays.mean()) if len(stays) else None,
+        stays_by_chance=float(chance.mean()) if len(chance) else None,
+    )
+
+
+def _agree(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of labels of pairs: whether they are the same, for pairs that are labelled."""
+    known = (one >= 0) & (other >= 0)
+    return one[known] == other[known]
+
+
+def closer_steps(frames: Frames, n: int, rng: np.random.Generator) -> np.ndarray:
+    """For at most n steps within one label: the share of random pairs whose cosine is below the step's."""
+    t = frames.shape[1]
+    y = frames.y.ravel()
+    step = np.flatnonzero((np.arange(len(y)) % t < t - 1) & (y == np.roll(y, -1)))
+    step = step if len(step) <= n else rng.choice(step, n, replace=False)
+    if not len(step):
+        return np.zeros(0)
+    record = np.unique(frames.record, return_inverse=True)[1].repeat(t)
+    group = record * (int(y.max()) + 2) + y + 1
+    cosine = pair_cosines(frames, step, step + 1)
+    wins, tries = np.zeros(len(step)), np.zeros(len(step))
+    for _ in range(max(1, min(20, n // len(step)))):
+        other = alike(group, step, rng)
+        difference = np.round(cosine - pair_cosines(frames, step, other), 12)
+        wins += (np.sign(difference) / 2 + 0.5) * (other != step)
+        tries += other != step
+    return wins[tries > 0] / tries[tries > 0]
+
+
+def random_pairs(frames: Frames, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """About n pairs of frames of the same record: cosines; and of labelled ones, whether they agree."""
+    t = frames.shape[1]
+    y = frames.y.ravel()
+    one = rng.integers(len(y), size=n)
+    other = alike(np.unique(frames.record, return_inverse=True)[1].repeat(t), one, rng)
+    one, other = one[one != other], other[one != other]
+    return pair_cosines(frames, one, other), _agree(y[one], y[other])
+
+
+def alike(group: np.ndarray, one: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each of the frames `one`, a random frame of the same group (perhaps itself)."""
+    order = np.argsort(group, kind="stable")
+    first = np.searchsorted(group[order], group[one], "left")
+    end = np.searchsorted(group[order], group[one], "right")
+    return order[rng.integers(first, end)]
+
+
+def pair_cosines(frames: Frames, one: np.ndarray, other: np.ndarray, chunk: int = 1024) -> np.ndarray:
+    """Cosines of frames by their number, sequence * T + frame: (n,) float64."""
+    t = frames.shape[1]
+
+    def unit(which: np.ndarray) -> np.ndarray:
+        x = frames.store[frames.rows[which // t], which % t].astype(np.float64)
+        norm = np.linalg.norm(x, axis=1, keepdims=True)
+        return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
+
+    parts = [slice(i, i + chunk) for i in range(0, len(one), chunk)]
+    return np.concatenate([(unit(one[p]) * unit(other[p])).sum(1) for p in parts] or [np.zeros(0)])
+
+
+def describe_contents(dataset: Dataset, found: Contents) -> Iterator[str]:
+    """Lines on the recordings."""
+    layout = found.layout
+    yield f"{dataset.title}  [{dataset.name}]"
+    if layout is None:
+        yield "  no recordings"
+        return
+    channels = ", ".join(f"{c} ({u})" if u else c for c, u in zip(layout.channels, found.units, strict=True))
+    gaps = f", {found.gaps} gaps" if found.gaps else ""
+    hours = f"{found.seconds / 3600:,.2f} h{gaps}"
+    yield f"  recordings     {len(found.records)} of {len(found.subjects)} subjects, {hours}"
+    yield f"  signal         {channels} at {layout.rate_hz:g} Hz"
+    hop_s, frame_s = layout.hop / layout.rate_hz, layout.frame / layout.rate_hz
+    yield (
+        f"  frames         {layout.frame} samples ({frame_s:g} s), hop {layout.hop} ({hop_s:g} s), "
+        f"{layout.n_features} features"
+    )
+
+
+def describe_classes(found: Contents, splits: Splits | None) -> Iterator[str]:
+    """A table: seconds as read, frames as cut."""
+    if found.layout is None:
+        return
+    names = (*found.layout.class_names, "unlabelled")
+    seconds = [*found.class_seconds.tolist(), found.unlabelled_s]
+    subjects = [str(len(s)) for s in found.class_subjects] + [""]
+    width = max(14, *map(len, names))
+    yield f"  {'class':<{width}} {'seconds':>12} {'share':>7} {'subjects':>9} {'frames':>9}"
+    counts = [""] * len(names)
+    if splits is not None:
+        y = np.concatenate([frames.y.ravel() for frames in splits.sides().values()])
+        counts = [f"{int((y == code).sum()):,}" for code in (*range(len(names) - 1), -1)]
+    for name, s, people, n in zip(names, seconds, subjects, counts, strict=True):
+        share = s / found.seconds if found.seconds else 0.0
+        yield f"  {name:<{width}} {s:>12,.1f} {share:>7.1%} {people:>9} {n:>9}"
+
+
+def describe_splits(splits: Splits) -> Iterator[str]:
+    """Lines on sequences and sides."""
+    n, t = sum(map(len, splits.sides().values())), splits.train.shape[1]
+    dropped = [f"{count:,} ({reason})" for reason, count in splits.n_dropped.items() if count]
+    left = ", ".join(dropped) or "none"
+    yield f"  sequences      {n:,} of {t} frames; frames in none: {left}"
+    for line in splits.described:
+        head, _, rest = line.partition(": ")
+        yield f"  {head:<14} {rest}" if rest and len(head) < 14 else f"  {line}"
+
+
+def describe_adjacency(found: Adjacency, threshold: float) -> Iterator[str]:
+    """Lines on steps."""
+    quantiles = ", ".join(f"{q:.0%} {v:.2f}" for q, v in zip(QUANTILES, found.quantiles, strict=True))
+    share = f"{found.dissimilar_share:.2%} of {found.n_steps:,} steps"
+    yield f"  adjacent       cosines {quantiles}; random pairs of a record: median {found.random_median:.2f}"
+    yield f"  threshold {threshold:<4g} calls {share} dissimilar"
+    if found.stays is not None and found.stays_by_chance is not None:
+        yield (
+            f"  labels         stay in {found.stays:.1%} of steps; "
+            f"random pairs of a record share one in {found.stays_by_chance:.1%}"
+        )
+    yield f"  order          {found.verdict()}"
+
+
+def describe_cache() -> str:
+    return f"  cache          {cache.folder()}, {cache.size_bytes() / 1e6:,.1f} MB in all"
