@@ -28,7 +28,7 @@ def paper_probe(training: Training, *, seed: int = 1, epochs: int = 10) -> Score
     """The published probe: one linear layer on h as it is, Adam 1e-3, cross-entropy, 10 epochs.
 
     As published it knows the natural mixture of classes. Published batches are 8 sequences of all training
-    data, about 1,000 to 1,900 steps on the paper's datasets, and how far the layer gets hangs on that count:
+    data, one to two thousand steps on the paper's datasets, and how far the layer gets hangs on that count:
     so batches here are 128 frames, 1,180 steps with 15,000 training frames.
     """
     generator = torch.Generator().manual_seed(seed)
