@@ -7,7 +7,7 @@ import numpy as np
 
 from emargin_train.config import DataConfig
 from emargin_train.data import cache, catalogue
-from emargin_train.data.build import build, from_columns, settings, sides
+from emargin_train.data.build import build, column, from_columns, settings, sides
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.split import describe
 
@@ -41,7 +41,7 @@ def load(config: DataConfig) -> Splits:
         test=frames.select(side == "test") if (side == "test").any() else None,
         class_names=class_names,
         data_hash=_hash(content, *chosen[:4]),
-        magnitude_scale=_scale(stored.index["typical"].to_numpy()[side == "train"]),
+        magnitude_scale=_scale(column(stored.index, "typical")[side == "train"]),
         n_dropped=stored.info["n_dropped"],
         described=(*described, *_noise(config), *stored.info["remarks"]),
     )

@@ -1,0 +1,48 @@
+"""What every benchmark does: measure some times, print one JSON line per result."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def seconds(run: Callable[[], Any], repeats: int = 5) -> list[float]:
+    """Wall-clock seconds of each of so many runs, after one that does not count."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def machine() -> str:
+    """Processor, its count of cores, and Python's version."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux, or a processor without a name
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def report(name: str, values: list[float] | float, unit: str, *, baseline: float | None = None) -> None:
+    """Print the median of `values`, its ratio to the baseline, and their spread (highest less lowest)."""
+    values = values if isinstance(values, list) else [values]
+    value = statistics.median(values)
+    line = {
+        "name": name,
+        "value": round(value, 6),
+        "unit": unit,
+        "baseline": None if baseline is None else round(baseline, 6),
+        "ratio": None if not baseline else round(value / baseline, 4),
+        "spread": round(max(values) - min(values), 6) if len(values) > 1 else None,
+        "machine": machine(),
+    }
+    print(json.dumps(line), flush=True)
