@@ -33,7 +33,8 @@ class Bookkeeper(Callback):
         assert trial.checkpoint is not None
         with trial.checkpoint.as_directory() as work:
             self._finish(trial.config["spec"], trial.last_result["records"], Path(work))
-        shutil.rmtree(trial.local_path, ignore_errors=True)
+        if trial.local_path:
+            shutil.rmtree(trial.local_path, ignore_errors=True)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The worker was lost more often than `--max-retries`: every seed is recorded as failed."""

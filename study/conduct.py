@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
@@ -18,9 +19,15 @@ from study.settings import StudySettings
 
 @dataclass(frozen=True)
 class Conducted:
-    """How a study ended. counts: trials by status; browse: the command that opens MLflow on it."""
+    """How a study ended.
+
+    counts: trials by status
+    done: rows by finished trial
+    browse: the command that opens MLflow on it
+    """
 
     counts: dict[str, int]
+    done: dict[str, list[dict[str, Any]]]
     n_trials: int
     interrupted: bool
     browse: str
@@ -85,8 +92,8 @@ def _run(
                 n_at_once=n_at_once,
             )
     interrupted = progress.done < n_trials
+    finished = results.finished_trials(folder, study_plan)
     if not interrupted:
-        finished = results.finished_trials(folder, study_plan)
         results.prune_embeddings(
             folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
         )
@@ -94,7 +101,7 @@ def _run(
     tracker.note(progress.counts)
     tracker.finish("KILLED" if interrupted else "FINISHED")
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
-    return Conducted(progress.counts, n_trials, interrupted, browse)
+    return Conducted(progress.counts, finished, n_trials, interrupted, browse)
 
 
 @contextlib.contextmanager

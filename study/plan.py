@@ -8,7 +8,7 @@ from emargin_train.config import KNOBS, REFERENCE_NAMES, TrainConfig
 from emargin_train.data.catalogue import Dataset, find
 from emargin_train.errors import UserError
 from study.settings import StudySettings
-from study.space import ADJACENT_MARGIN, SPACE, Choice, Dimension, Range, Value, flag, parse
+from study.space import ADJACENT_MARGIN, SPACE, Choice, Dimension, Range, Value, flag, parse, points
 
 # Knobs of data and encoder: they apply to every objective, and to these references.
 COMMON = ("head", "kernel_size", "framing", "snr_db")
@@ -39,7 +39,7 @@ class Arm:
 
     def grid(self) -> list[dict[str, Value]]:
         """Every combination of the dimensions' values, the last dimension fastest."""
-        values = [d.values if isinstance(d, Choice) else (d,) for d in self.dimensions.values()]
+        values = [points(dimension) for dimension in self.dimensions.values()]
         return [dict(zip(self.dimensions, point, strict=True)) for point in itertools.product(*values)]
 
     def check(self, settings: StudySettings) -> None:

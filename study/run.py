@@ -135,7 +135,7 @@ def settings_of(args: argparse.Namespace) -> Any:
         raise UserError(f"--preset is '{args.preset}': {nearest(args.preset, PRESETS)}")
     given: dict[str, Any] = dict(PRESETS[args.preset]) if args.preset else {}
     given |= data_settings(args)
-    names = (
+    names: tuple[str, ...] = (
         "name",
         "out",
         "trials",
@@ -198,6 +198,10 @@ def main() -> None:
     outcome = conduct(settings)
     folder = settings.folder
     print(outcome.summary(time.monotonic() - started))
+    if args.preset and args.preset.startswith("paper-"):
+        from study.published import compare
+
+        print(compare(args.preset, settings, outcome.done))
     if outcome.counts["ok"]:
         from analysis.report import build
 

@@ -80,7 +80,7 @@ class PlanSearch(Searcher):
                 self._tell(rows[0]["objective"], self._begun.pop(trial), rows)
         self._queue = [(arm, number) for arm, number in order(plan) if arm.trial_name(number) not in done]
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a str
         if not self._queue:
             return Searcher.FINISHED
         arm, number = self._queue.pop(0)

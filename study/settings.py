@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import tomli_w
+from pydantic import TypeAdapter, ValidationError
 
 from emargin_train.config import OBJECTIVE_NAMES, REFERENCE_NAMES
 from emargin_train.errors import UserError, nearest
@@ -145,4 +146,9 @@ class StudySettings:
         for key in flat:
             if key not in known:
                 raise UserError(f"'{key}' is not a setting of a study: {nearest(key, known)}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()})
+        try:
+            return TypeAdapter(cls).validate_python(flat)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "a setting"
+            raise UserError(f"the study's settings: {where}: {first['msg']}: mend the file") from None

@@ -135,6 +135,17 @@ def parse(name: str, text: str) -> Dimension:
     return values[0] if len(values) == 1 else Choice(values)
 
 
+def points(dimension: Dimension) -> tuple[Value, ...]:
+    """The values of a choice, or the one fixed value."""
+    match dimension:
+        case Choice(values):
+            return values
+        case Range():
+            raise ValueError(f"{dimension} is a range: it has no points")
+        case fixed:
+            return (fixed,)
+
+
 def suggest(trial: Any, dimensions: dict[str, Dimension]) -> dict[str, Value]:
     """One setting: fixed values as they are, the others asked of an Optuna trial (optuna.trial.Trial)."""
     setting: dict[str, Value] = {}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -122,12 +122,14 @@ def embeddings_file(embeddings: Embeddings) -> bytes:
 
 def goal_values(rows: list[dict[str, Any]], goals: tuple[str, ...]) -> list[float] | None:
     """Means over seeds of the goals; None where a seed is not ok or a goal is null."""
-    values = [[row.get(goal) for row in rows] for goal in goals]
-    if not rows or any(row["status"] != "ok" for row in rows) or any(None in of for of in values):
+    if not rows or any(row["status"] != "ok" for row in rows):
         return None
-    return [sum(of) / len(of) for of in values]
+    columns: list[list[float]] = [[row[goal] for row in rows if row[goal] is not None] for goal in goals]
+    if any(len(column) < len(rows) for column in columns):
+        return None
+    return [sum(column) / len(column) for column in columns]
 
 
-def directions(goals: tuple[str, ...]) -> list[str]:
+def directions(goals: tuple[str, ...]) -> list[Literal["maximize", "minimize"]]:
     """Optuna's name of each goal's best end."""
     return ["maximize" if METRICS[goal].best == "max" else "minimize" for goal in goals]

@@ -61,3 +61,12 @@ def test_unknown_names_and_broken_toml_are_refused():
         StudySettings.from_toml('dataset = "ecg"\nname = "x"\ntrails = 3\n')
     with pytest.raises(UserError, match="not TOML"):
         StudySettings.from_toml("dataset = ")
+
+
+@pytest.mark.parametrize(
+    "line, told", [('trials = "three"', "trials"), ("seeds = 3", "seeds"), ("trials = 0", "--trials is 0")]
+)
+def test_values_of_another_kind_are_refused(line, told):
+    with pytest.raises(UserError, match=told) as error:
+        StudySettings.from_toml(f'dataset = "ecg"\nname = "x"\n{line}\n')
+    assert "\n" not in str(error.value)
