@@ -11,6 +11,7 @@ from typing import Any
 
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
+from emargin_train.evaluation import choose
 from study import cluster, plan, results, search, tracking
 from study.bookkeeper import Bookkeeper
 from study.progress import Progress
@@ -76,6 +77,7 @@ def _run(
         results.write_manifest(
             folder, data_hash=splits.data_hash, described=splits.described, resources=resources
         )
+        choose(splits, seed=settings.split_seed).save(folder / "evaluation_frames.npz")
         tracker = tracking.Tracker(uri, out=Path(settings.out), dataset=settings.dataset, study=settings.name)
         tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
         done = results.finished_trials(folder, study_plan)

@@ -85,7 +85,7 @@ def failed(spec: TrialSpec, seed: int, error: str) -> Outcome:
 
 
 def record(spec: TrialSpec, outcome: Outcome) -> dict[str, Any]:
-    """What is kept of one seed, as plain JSON: row, loss curve of at most 100 points, reasons of nulls."""
+    """What is kept of one seed, as plain JSON: row, loss curve, reasons of nulls, confusion matrices."""
     row = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in outcome.row.items()
@@ -98,6 +98,9 @@ def record(spec: TrialSpec, outcome: Outcome) -> dict[str, Any]:
         "row": row | {"trial": spec.trial, "role": spec.role},
         "curve": loss_curve(outcome.losses),
         "reasons": evaluation.reasons if evaluation else {},
+        "confusion": evaluation.confusion if evaluation else {},
+        "classes": evaluation.classes if evaluation else (),
+        "notes": evaluation.notes if evaluation else (),
     }
 
 
