@@ -15,10 +15,11 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -76,8 +77,8 @@ def get(name: str, build: Callable[[Path], None]) -> Stored:
             pass
         for left_behind in path.parent.glob(f"{name}.*.tmp"):  # by a process that was killed
             shutil.rmtree(left_behind, ignore_errors=True)
-        scratch = path.with_suffix(f".{os.getpid()}.tmp")
-        scratch.mkdir(parents=True)
+        scratch = path.with_suffix(f".{uuid4().hex}.tmp")
+        scratch.mkdir()
         try:
             build(scratch)
             path.mkdir(exist_ok=True)
@@ -216,12 +217,16 @@ def content(parts: list[Part]) -> str:
         described.append([part.settings, part.side, digests])
     if fresh:
         with _writable(folder()):
-            scratch = memo_path.with_suffix(f".{os.getpid()}.tmp")
+            scratch = memo_path.with_suffix(f".{uuid4().hex}.tmp")
             scratch.write_text(json.dumps(memo))
             os.replace(scratch, memo_path)
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def size_bytes() -> int:
-    """Bytes of all files in the cache."""
-    return sum(path.stat().st_size for path in folder().rglob("*") if path.is_file())
+    """Bytes of all files in the cache, while others may be adding and removing some."""
+    total = 0
+    for path in folder().rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total

@@ -230,8 +230,8 @@ def remarks(
     lines = []
     if length < wanted:
         lines.append(
-            f"sequences have {length} frames instead of {wanted}: no stretch on some side holds more "
-            f"(--sequence-length {length} or less says so)"
+            f"sequences have {length} frames instead of {wanted}, the longest that a stretch of every side "
+            f"holds: give --sequence-length {length} or less to choose"
         )
     n_lost, classes = lost(stretches, blocks, length)
     share = n_lost / sum(map(len, blocks))

@@ -86,7 +86,7 @@ def simulate(subject: int) -> Recording:
         for axis, (share, lag) in enumerate(AXES):
             rest = gravity[:, axis] + 0.05 * rng.standard_normal(len(ACTIVITIES))
             moving = sum(height * np.sin(order * phase + lag * order) for order, height in HARMONICS)
-            irregular = band_noise(rng, n, RATE_HZ, 0.3, 20.0)
+            irregular = band_noise(rng, n, RATE_HZ, 0.3, RATE_HZ / 2)
             signal[3 * sensor + axis] = (
                 rest[labels] + share * swing * moving + jitter * vigour_now * irregular
             )

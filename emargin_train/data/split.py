@@ -124,8 +124,9 @@ def describe(side: np.ndarray, sequences: Sequences, class_names: tuple[str, ...
         counts = {c: int((y == i).sum()) for i, c in enumerate(class_names)}
         present = [c for c, n in counts.items() if n]
         if len(present) < 2:
+            count = f"{len(present)} {'class' if len(present) == 1 else 'classes'}"
             raise UserError(
-                f"the {name} side has {len(present)} class ({', '.join(present) or 'none'}; {len(y)} "
+                f"the {name} side has {count} ({', '.join(present) or 'none'}; {len(y)} "
                 "sequences), but needs two: give another --split-seed, more subjects, a smaller "
                 "--sequence-length, or --split time"
             )
