@@ -1,0 +1,107 @@
+"""What additive white noise does to the cosine of adjacent spectra (derived in docs/pseudo_labels.md).
+
+A spectrum's entry is x = |a + n|: a of the clean signal, n complex Gaussian of power p = E|n|^2, the same
+in every bin, real at frequency 0 and at half the sampling rate. Sums over many bins come close to their
+means, and noise of adjacent frames is taken as independent, so with m = E x and q = E x^2 = a^2 + p
+
+        E cos(x_t, x_{t+1}) = sum_k m_t m_{t+1} / sqrt( sum_k q_t  sum_k q_{t+1} )
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import erf, i0e, i1e
+
+from emargin_train.data.frames import Frames
+
+CHUNK_SEQUENCES = 64
+
+
+@dataclass(frozen=True)
+class Bins:
+    """How a frame of C channels is laid out: n_bins = samples // 2 + 1 side by side for each channel."""
+
+    samples: int
+
+    @property
+    def n_bins(self) -> int:
+        return self.samples // 2 + 1
+
+    @property
+    def is_real(self) -> np.ndarray:
+        """(n_bins,) bool: frequency 0, and half the sampling rate where the frame is even."""
+        k = np.arange(self.n_bins)
+        return (k == 0) | (2 * k == self.samples)
+
+
+def mean_magnitude(a: np.ndarray, power: np.ndarray | float, is_real: np.ndarray | bool) -> np.ndarray:
+    """E|a + n|, shapes broadcast: the mean of a Rician, or of a folded normal distribution where real.
+
+    With u = a^2 / 2p: Rician sqrt(pi p) / 2 e^{-u} [(1 + 2u) I0(u) + 2u I1(u)],
+    folded sqrt(2 p / pi) e^{-u} + a erf(sqrt(u)).
+    """
+    u = a**2 / (2 * power)
+    rician = np.sqrt(np.pi * power) / 2 * ((1 + 2 * u) * i0e(u) + 2 * u * i1e(u))
+    folded = np.sqrt(2 * power / np.pi) * np.exp(-u) + a * erf(np.sqrt(u))
+    return np.where(is_real, folded, rician)
+
+
+def expected_cosine(a: np.ndarray, power: np.ndarray | float, is_real: np.ndarray | bool) -> np.ndarray:
+    """E cos of adjacent noisy frames: clean magnitudes (..., T, F) -> (..., T - 1).
+
+    power: E|n|^2 above 0, broadcasts to (..., T, F); is_real: to (F,)
+    """
+    a = a.astype(np.float64)
+    m = mean_magnitude(a, power, is_real)
+    length = np.sqrt((a**2 + power).sum(-1))
+    return (m[..., :-1, :] * m[..., 1:, :]).sum(-1) / (length[..., :-1] * length[..., 1:])
+
+
+def bin_power(frames: Frames, bins: Bins) -> np.ndarray:
+    """Power of each record's variations by channel, (N, C): mean of |X|^2 over frames and bins of both signs.
+
+    White noise at SNR r has 1/r of it in each bin, whatever the window. What a constant offset adds is
+    taken off, as the SNR compares variances: a Hann window shows it in bin 0 and, by half, in bins -1, 1.
+    """
+    n, _, f = frames.shape
+    weight = np.where(bins.is_real, 1, 2) / bins.samples
+    power, zero = np.empty((n, f // bins.n_bins)), []
+    for i in range(0, n, CHUNK_SEQUENCES):
+        x = frames.x(slice(i, i + CHUNK_SEQUENCES)).astype(np.float64)
+        power[i : i + len(x)] = (x**2).mean(1).reshape(len(x), -1, bins.n_bins) @ weight
+        zero.append(x[:, :, :: bins.n_bins])
+    at_zero = np.concatenate(zero)  # (N, T, C)
+    for record in np.unique(frames.record):
+        own = frames.record == record
+        offset = np.array([_squared_offset(at_zero[own, :, c]) for c in range(power.shape[1])])
+        power[own] = power[own].mean(0) - 1.5 * offset / bins.samples
+    return power
+
+
+def _squared_offset(magnitude: np.ndarray) -> float:
+    """mu^2 of a normal distribution of which only magnitudes are known, by their first two moments."""
+    first, second = float(magnitude.mean()), float((magnitude**2).mean())
+    ratios = np.linspace(0, 5, 501)  # mu / sigma; beyond, hardly a value has the other sign
+    shape = mean_magnitude(ratios, 1.0, True) ** 2 / (ratios**2 + 1)  # E|X|^2 / E X^2, from 2 / pi to 1
+    if first**2 >= shape[-1] * second:
+        return first**2
+    ratio = np.interp(first**2 / second, shape, ratios)
+    return second * float(ratio**2 / (1 + ratio**2))
+
+
+def predict(frames: Frames, bins: Bins, snr_db: float) -> np.ndarray:
+    """`expected_cosine` of all steps after white noise at `snr_db` dB per channel: (N, T - 1).
+
+    frames: without that noise
+    """
+    n, _, f = frames.shape
+    noise = np.repeat(bin_power(frames, bins) / 10 ** (snr_db / 10), bins.n_bins, axis=1)
+    noise = np.maximum(noise, np.finfo(float).tiny)  # a silent channel has no noise either
+    is_real = np.tile(bins.is_real, f // bins.n_bins)
+    parts = [
+        expected_cosine(
+            frames.x(slice(i, i + CHUNK_SEQUENCES)), noise[i : i + CHUNK_SEQUENCES, None], is_real
+        )
+        for i in range(0, n, CHUNK_SEQUENCES)
+    ]
+    return np.concatenate(parts)
