@@ -142,13 +142,21 @@ def _csv(path: Path, names: list[str], types: dict[str, Any], text: TextFormat, 
     skipped = text.skip_lines + text.header
     options = pa.csv.ReadOptions(column_names=names, skip_rows=skipped, block_size=1 << 24)
     parse = pa.csv.ParseOptions(delimiter=text.delimiter)
+    if STAMP not in types.values():
+        return pa.csv.read_csv(path, options, parse, convert)
     try:
         return pa.csv.read_csv(path, options, parse, convert)
     except pa.ArrowInvalid as error:
-        if STAMP not in types.values() or "zone" not in str(error):
+        if "conversion error to timestamp" not in str(error):
             raise
-        convert.column_types = {name: ZONED if type_ == STAMP else type_ for name, type_ in types.items()}
+    convert.column_types = {name: ZONED if type_ == STAMP else type_ for name, type_ in types.items()}
+    try:
         return pa.csv.read_csv(path, options, parse, convert)
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            f"{path} has times that are no dates ({' '.join(str(error).split())[:100]}): say how they are "
+            'written by time_format, or what they count by time_unit, like "s"'
+        ) from None
 
 
 def _spaced(path: Path, names: list[str], types: dict[str, Any], text: TextFormat) -> pa.Table:

@@ -23,6 +23,20 @@ COLOURS = [
 ]  # fmt: skip
 
 
+class Values:
+    """Rows of the charts, kept out of them: Altair would check every single value."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, list[dict[str, Any]]] = {}
+
+    def named(self, rows: list[dict[str, Any]]) -> Any:
+        import altair as alt
+
+        name = f"rows{len(self.by_name)}"
+        self.by_name[name] = rows
+        return alt.NamedData(name)
+
+
 def draw(dataset: Dataset, config: DataConfig, splits: Splits, threshold: float, path: Path) -> str:
     """Write the picture as PNG or SVG; what it shows, in words."""
     import vl_convert
@@ -75,10 +89,11 @@ def choose(splits: Splits) -> tuple[Frames, int]:
 
 
 def piece_of(recording: Recording, layout: Layout, frames: Frames, n: int) -> np.ndarray | None:
-    """(C, samples) under the drawn frames; None where they are not of this recording."""
+    """(C, samples), a hop for each drawn frame; None where these are not of this recording."""
     first = int(frames.start[0]) * layout.hop - recording.start // layout.hop * layout.hop
-    end = first + (n - 1) * layout.hop + layout.frame
-    return recording.signal[:, first:end] if 0 <= first and end <= recording.signal.shape[1] else None
+    end = first + n * layout.hop
+    inside = 0 <= first and end - layout.hop < recording.signal.shape[1]
+    return recording.signal[:, first:end] if inside else None
 
 
 def chart(
@@ -99,21 +114,23 @@ def chart(
     time = alt.Scale(domain=[0, n * hop], nice=False)
     hidden = alt.X("t:Q", scale=time, axis=alt.Axis(title=None, labels=False, ticks=False, grid=False))
     shown = alt.X("t:Q", scale=time, axis=alt.Axis(title=unit, grid=False))
-    rows = signal_rows(layout, signal, scale, hidden) if signal is not None else []
-    rows.append(spectrum_row(frames, n, layout, hop, hidden))
-    rows.append(label_row(frames.y.ravel()[:n], class_names, hop, hidden))
-    rows += step_rows(frames, n, threshold, hop, hidden, shown)
+    data = Values()
+    rows = signal_rows(data, layout, signal, scale, hidden) if signal is not None else []
+    rows.append(spectrum_row(data, frames, n, layout, hop, hidden))
+    rows.append(label_row(data, frames.y.ravel()[:n], class_names, hop, hidden))
+    rows += step_rows(data, frames, n, threshold, hop, hidden, shown)
     whole = alt.vconcat(*rows, spacing=8).resolve_scale(color="independent")
     whole = whole.properties(title=f"record {frames.record[0]} of subject {frames.subject[0]}, {n} frames")
-    return whole.configure_view(stroke="#dddddd").configure_axis(titleFontSize=11).to_dict()
+    spec = whole.configure_view(stroke="#dddddd").configure_axis(titleFontSize=11).to_dict()
+    return spec | {"datasets": data.by_name}
 
 
-def signal_rows(layout: Layout, signal: np.ndarray, scale: float, x: Any) -> list[Any]:
+def signal_rows(data: Values, layout: Layout, signal: np.ndarray, scale: float, x: Any) -> list[Any]:
     """The first two channels."""
     import altair as alt
 
     return [
-        alt.Chart(alt.Data(values=envelope(signal[channel], layout.rate_hz * scale)))
+        alt.Chart(data.named(envelope(signal[channel], layout.rate_hz * scale)))
         .mark_area(color=INK, line={"strokeWidth": 0.6, "color": INK})
         .encode(
             x=x,
@@ -125,7 +142,7 @@ def signal_rows(layout: Layout, signal: np.ndarray, scale: float, x: Any) -> lis
     ]
 
 
-def spectrum_row(frames: Frames, n: int, layout: Layout, hop: float, x: Any) -> Any:
+def spectrum_row(data: Values, frames: Frames, n: int, layout: Layout, hop: float, x: Any) -> Any:
     """The first channel's spectrum."""
     import altair as alt
 
@@ -133,12 +150,12 @@ def spectrum_row(frames: Frames, n: int, layout: Layout, hop: float, x: Any) -> 
     y = alt.Y("f:Q", title=f"{layout.channels[0][:12]}, Hz", scale=alt.Scale(domain=[0, layout.rate_hz / 2]))
     cells = spectrum(frames.x().reshape(-1, layout.n_features)[:n], layout, hop)
     stroke = alt.Stroke("db:Q", scale=alt.Scale(scheme="viridis"), legend=None)  # else seams show
-    drawn = alt.Chart(alt.Data(values=cells)).mark_rect(clip=True, strokeWidth=0.7)
+    drawn = alt.Chart(data.named(cells)).mark_rect(clip=True, strokeWidth=0.7)
     drawn = drawn.encode(x=x, x2="t2:Q", y=y, y2="f2:Q", color=db, stroke=stroke)
     return drawn.properties(width=WIDTH, height=150)
 
 
-def label_row(y: np.ndarray, class_names: tuple[str, ...], hop: float, x: Any) -> Any:
+def label_row(data: Values, y: np.ndarray, class_names: tuple[str, ...], hop: float, x: Any) -> Any:
     """The true labels as a band."""
     import altair as alt
 
@@ -148,14 +165,16 @@ def label_row(y: np.ndarray, class_names: tuple[str, ...], hop: float, x: Any) -
     scale = alt.Scale(domain=names, range=colours[: len(names)])
     legend = alt.Legend(title="true label", orient="top", titleOrient="left", direction="horizontal")
     return (
-        alt.Chart(alt.Data(values=runs(y, class_names, hop)))
+        alt.Chart(data.named(runs(y, class_names, hop)))
         .mark_rect()
         .encode(x=x, x2="t2:Q", color=alt.Color("label:N", scale=scale, legend=legend))
         .properties(width=WIDTH, height=26)
     )
 
 
-def step_rows(frames: Frames, n: int, threshold: float, hop: float, hidden: Any, shown: Any) -> list[Any]:
+def step_rows(
+    data: Values, frames: Frames, n: int, threshold: float, hop: float, hidden: Any, shown: Any
+) -> list[Any]:
     """Adjacent cosines with two thresholds, and which steps these call dissimilar."""
     import altair as alt
 
@@ -172,10 +191,10 @@ def step_rows(frames: Frames, n: int, threshold: float, hop: float, hidden: Any,
     marks = [{"t": s["t"], "what": what} for s in steps for what, value in at.items() if s["cosine"] < value]
     legend = alt.Legend(title="called dissimilar", orient="top", titleOrient="left", direction="horizontal")
     y = alt.Y("cosine:Q", title="adjacent cosine", scale=alt.Scale(zero=False, padding=4))
-    line = alt.Chart(alt.Data(values=steps)).mark_line(strokeWidth=1, color=INK).encode(x=hidden, y=y)
-    rule = alt.Chart(alt.Data(values=rules)).mark_rule(strokeDash=[4, 3])
+    line = alt.Chart(data.named(steps)).mark_line(strokeWidth=1, color=INK).encode(x=hidden, y=y)
+    rule = alt.Chart(data.named(rules)).mark_rule(strokeDash=[4, 3])
     rule = rule.encode(y="at:Q", color=alt.Color("what:N", scale=scale, legend=legend))
-    ticks = alt.Chart(alt.Data(values=marks)).mark_tick(thickness=1.5, size=14)
+    ticks = alt.Chart(data.named(marks)).mark_tick(thickness=1.5, size=14)
     ticks = ticks.encode(
         x=shown,
         y=alt.Y("what:N", title=None, scale=alt.Scale(domain=list(at)), axis=None),
