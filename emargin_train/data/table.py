@@ -17,7 +17,7 @@ from emargin_train.data.catalogue import Dataset
 from emargin_train.data.columns import read_columns
 from emargin_train.data.recording import Part
 from emargin_train.data.table_paths import Found, existing, find
-from emargin_train.data.table_read import load, read
+from emargin_train.data.table_read import load, read, subject_of
 from emargin_train.data.table_spec import TableSpec, load_spec
 from emargin_train.errors import UserError
 
@@ -57,6 +57,9 @@ def parts(spec: TableSpec, config: DataConfig) -> list[Part]:
     """One part per recording; without `data_dir`, patterns start at the TOML file's folder."""
     root = existing(Path(config.data_dir) if config.data_dir is not None else spec.path.parent)
     found = find(tuple(signal.files for signal in spec.signals), root)
+    if config.subjects is not None and spec.subject_column is None:
+        first = list(dict.fromkeys(subject_of(spec, own) for own in found))[: config.subjects]
+        found = [own for own in found if subject_of(spec, own) in first]
     class_names = classes(spec, found, root)
     rate_hz = spec.rate_hz or common_rate(spec, found[0], root)
     digest = hashlib.sha256(spec.path.read_bytes()).hexdigest()[:16]

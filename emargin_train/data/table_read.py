@@ -56,7 +56,7 @@ def read(
                 rate_hz,
                 class_index(spec, labels, class_names)[labels.at(start_s, n, rate_hz)],
                 class_names,
-                person(spec, subject or own.names.get("subject") or own.record),
+                subject_of(spec, own, subject),
                 own.record if subject is None else f"{own.record}-{run}-{subject}",
                 channels,
                 units,
@@ -88,8 +88,9 @@ def check_rates(spec: TableSpec, own: Found, sensors: list[list[Stretch]], rate_
             )
 
 
-def person(spec: TableSpec, subject: str) -> str:
-    """The subject, under one name where [subject] same lists several."""
+def subject_of(spec: TableSpec, own: Found, written: str | None = None) -> str:
+    """As `written` in a column, else by the files' names; one name where [subject] same lists several."""
+    subject = written or own.names.get("subject") or own.record
     for group in spec.same_subject:
         if subject in group:
             return "+".join(group)

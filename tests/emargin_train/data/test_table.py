@@ -414,11 +414,12 @@ def test_examples_are_described_by_the_command(shared, tmp_path, capsys, name):
     from pathlib import Path
 
     toml = Path(__file__).parents[3] / "examples" / f"{name}.toml"
-    split = "time" if name == "geotec" else "subject"
+    split = "time" if name == "geotec" else "subject"  # one subject
     picture = tmp_path / "a.png"
     code, out, err = command(
-        capsys, "describe", toml, "--data-dir", shared / "data", "--split", split, "--plot", picture
-    )
+        capsys, "describe", toml, "--data-dir", shared / "data", "--split", split, "--plot", picture,
+        "--subjects", 16,
+    )  # fmt: skip
     assert code == 0, err
     assert all(cls in out for cls in SECONDS[name]) and "means something" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
