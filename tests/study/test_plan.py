@@ -77,13 +77,21 @@ def test_every_trial_of_an_arm_differs_only_in_its_knobs():
 def test_a_grid_holds_every_combination_once():
     settings = small_settings(
         design="grid",
-        dimensions={"threshold": "0.2,0.4,0.6", "snr_db": "20,0", "gate": "intended,oracle", "temperature": "0.1"},
+        dimensions={
+            "threshold": "0.2,0.4,0.6",
+            "snr_db": "20,0",
+            "gate": "intended,oracle",
+            "temperature": "0.1",
+        },
     )
     arms = {arm.objective: arm for arm in plan.arms(settings)}
     grid = arms["emargin"].grid()
     assert arms["emargin"].n_trials == len(grid) == 12 and not arms["emargin"].searches
     assert len({tuple(point.items()) for point in grid}) == 12
-    assert arms["infonce"].grid() == [{"temperature": 0.1, "snr_db": 20.0}, {"temperature": 0.1, "snr_db": 0.0}]
+    assert arms["infonce"].grid() == [
+        {"temperature": 0.1, "snr_db": 20.0},
+        {"temperature": 0.1, "snr_db": 0.0},
+    ]
     assert arms["random"].n_trials == 2 and arms["raw"].trial_name(1) == "raw-0001"
     config = plan.spec(settings, arms["emargin"], 0, grid[0]).config(0)
     assert config.objective.margin == 5.0  # not searched: the default of one training
