@@ -203,13 +203,15 @@ def cut(stretches: list[Stretch], blocks: list[Block], length: int) -> Sequences
 
 
 def lost(stretches: list[Stretch], blocks: list[Block], length: int) -> tuple[int, set[int]]:
-    """Frames of blocks that fit in no sequence of `length`, and classes that only they hold."""
-    whole = {(b.stretch, b.first): len(b) // length * length for b in blocks}
-    kept = [stretches[s].y[f : f + n] for (s, f), n in whole.items()]
-    every = [stretches[b.stretch].y[b.first : b.end] for b in blocks]
-    n_lost = sum(map(len, every)) - sum(map(len, kept))
-    classes = set(np.unique(np.concatenate(every))) - set(np.unique(np.concatenate(kept))) - {-1}
-    return n_lost, {int(c) for c in classes}
+    """Frames of blocks that fit in no sequence of `length`, and classes that on some side only they hold."""
+    n_lost, kept, left_out = 0, set(), set()
+    for block in blocks:
+        whole = block.first + len(block) // length * length
+        y = stretches[block.stretch].y
+        n_lost += block.end - whole
+        kept |= {(block.side, c) for c in np.unique(y[block.first : whole]).tolist()}
+        left_out |= {(block.side, c) for c in np.unique(y[whole : block.end]).tolist()}
+    return n_lost, {c for _, c in left_out - kept if c >= 0}
 
 
 def shorter(stretches: list[Stretch], blocks: list[Block], length: int) -> int:
@@ -236,7 +238,9 @@ def remarks(
     n_lost, classes = lost(stretches, blocks, length)
     share = n_lost / sum(map(len, blocks))
     if classes or share > 0.1:
-        names = f", with them all of {', '.join(class_names[c] for c in sorted(classes))}" if classes else ""
+        where = " on some side" if any(block.side for block in blocks) else ""
+        names = ", ".join(class_names[c] for c in sorted(classes))
+        names = f", with them all of {names}{where}," if classes else ""
         lines.append(
             f"{n_lost} frames ({share:.0%}){names} lie in remainders shorter than a sequence of {length} "
             f"frames: --sequence-length {shorter(stretches, blocks, length)} keeps more"

@@ -123,6 +123,11 @@ def test_records_of_annotations_alone_are_left_out(folder):
     assert len(ecg.parts(config(folder))) == 5
 
 
+def test_annotations_alone_are_not_enough(tmp_path):
+    (tmp_path / "00735.hea").write_text("00735 0 250 9205760\n")
+    assert "no record in" in (message := refusal(tmp_path)) and ".dat" in message
+
+
 def test_known_pairs_of_records_are_one_subject(tmp_path):
     for name in ("200", "201", "202"):
         write_record(tmp_path, name, seconds=30)

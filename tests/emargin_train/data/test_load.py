@@ -100,6 +100,18 @@ def test_lost_frames_and_classes_are_told_with_a_length_that_keeps_them(monkeypa
     assert "remainders" not in better.described[-1]
 
 
+def test_a_class_lost_on_one_side_of_time_is_told(monkeypatch):
+    """Class c lies in short recordings alone: their validation and test blocks hold no sequence of it."""
+    made = [
+        recording(np.random.default_rng(i).standard_normal(600), np.arange(600) % 120 // 60, f"s{i}")
+        for i in (0, 1)
+    ]
+    made.append(recording(np.random.default_rng(2).standard_normal(100), np.full(100, 2), "s2"))
+    register(monkeypatch, made, sequence_length=10)
+    line = load(DataConfig(dataset="fake", split="time")).described[-1]
+    assert "all of c on some side" in line and "--sequence-length" in line
+
+
 def test_released_split_is_one_stream_that_meets_golden(shared, monkeypatch):
     golden = np.load(shared / "golden" / "spectra.npz")
     windows = golden["sleep_samples"][:, 0]
