@@ -57,7 +57,7 @@ def assign(
     """
     names, number = np.unique(subject, return_inverse=True)
     if len(names) < len(shares):
-        raise UserError(f"{len(names)} subjects cannot be on {len(shares)} sides: give more subjects")
+        raise UserError(f"{shown(names.tolist())} cannot be on {len(shares)} sides: give more subjects")
     counts = np.zeros((len(names), n_classes + 1), np.int64)
     np.add.at(counts, (np.repeat(number, y.shape[1]), y.ravel()), 1)  # -1 lands in the last column
     counts = counts[:, :n_classes].astype(np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -27,6 +27,7 @@ def test_spectra_and_labels_meet_golden_of_two_channels(shared):
     np.testing.assert_array_equal(majority(golden["ecg_labels"], 1500, 750, 4), golden["ecg_frame_labels"])
 
 
+@settings(deadline=None)
 @given(
     signal=hnp.arrays(
         np.float64, st.tuples(st.integers(1, 3), st.integers(0, 40)), elements=st.floats(-10, 10)
@@ -53,6 +54,7 @@ def test_spectra_equal_the_definition(signal, frame, hop):
     np.testing.assert_allclose(spectra(signal, frame, hop), expected, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(
     labels=hnp.arrays(np.int16, st.integers(0, 40), elements=st.integers(-1, 3)),
     frame=st.integers(1, 9),

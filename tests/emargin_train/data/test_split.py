@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -32,6 +32,7 @@ def on_all_sides(side: np.ndarray, y: np.ndarray, n_sides: int) -> int:
 labels = hnp.arrays(np.int16, st.tuples(st.integers(5, 7), st.just(6)), elements=st.integers(-1, CLASSES - 1))
 
 
+@settings(deadline=None)
 @given(y=labels, seed=st.integers(0, 3))
 def test_as_many_classes_as_possible_are_on_all_sides(y, seed):
     subject = np.array([f"s{i}" for i in range(len(y))])
@@ -44,6 +45,7 @@ def test_as_many_classes_as_possible_are_on_all_sides(y, seed):
     assert on_all_sides(side, y, 3) == max(every)
 
 
+@settings(deadline=None)
 @given(
     subject=st.lists(st.integers(0, 30), min_size=2, max_size=60),
     seed=st.integers(0, 100),
@@ -100,6 +102,7 @@ def test_released_split_keeps_the_order(n, share, held_out):
     assert side.tolist() == ["train"] * (n - held_out) + ["validation"] * held_out
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 400), min_size=1, max_size=4),
     length=st.integers(3, 30),
@@ -118,6 +121,12 @@ def test_time_blocks_lie_apart_and_lose_little(lengths, length, gap, seed):
         if n >= 5 * length + 2 * gap:
             kept = sum(len(b) // length * length for b in own)
             assert n - kept < length + 3 * gap * (n // (5 * length) + 1)
+
+
+def test_one_training_subject_cannot_give_a_validation_side():
+    y = np.tile([0, 1], (4, 3)).astype(np.int16)
+    with pytest.raises(UserError, match="1 subject s cannot be on 2 sides"):
+        choose_sides(sequences_of(["s"] * 2 + ["t"] * 2, y, ["train"] * 2 + ["test"] * 2), CLASSES, 0, None)
 
 
 def test_a_side_with_one_class_is_refused_with_its_name():
