@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from emargin_train.train import State
 
 FORMAT = 1
+DAMAGED = (
+    RuntimeError,
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+)  # seen on loading
 
 
 def save(state: "State", path: Path) -> None:
@@ -36,7 +44,7 @@ def load(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"checkpoint {path} does not exist: give one that a training wrote") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, AttributeError) as error:
+    except DAMAGED as error:
         raise UserError(
             f"checkpoint {path} is damaged ({type(error).__name__}): give another, or start anew"
         ) from None

@@ -110,7 +110,9 @@ def show(found: dict[str, Steps], expected: dict[str, float], thresholds: np.nda
 
     console = Console()
     head = ("SNR dB", "steps", "changes", "mean", "expected", "1 %", "median", "99 %", "AUROC", "AP")
-    overview = Table(*head, title=title, box=SIMPLE)
+    overview = Table(title=title, box=SIMPLE, collapse_padding=True)
+    for name in head:
+        overview.add_column(name, justify="right", no_wrap=True)
     for noise, steps in found.items():
         n_known = len(steps.changed) + len(steps.unchanged)
         share = len(steps.changed) / n_known if n_known else None
@@ -123,7 +125,9 @@ def show(found: dict[str, Steps], expected: dict[str, float], thresholds: np.nda
     )
     every = max(1, -(-len(thresholds) // MAX_ROWS))
     for noise, steps in found.items():
-        table = Table("threshold", "share", "precision", "recall", "F1", title=f"SNR dB: {noise}", box=SIMPLE)
+        table = Table(title=f"SNR dB: {noise}", box=SIMPLE, collapse_padding=True)
+        for name in ("threshold", "share", "precision", "recall", "F1"):
+            table.add_column(name, justify="right")
         for threshold in thresholds[::every]:
             row: Row = steps.at(float(threshold))
             table.add_row(f"{threshold:.3f}", *map(_text, row.values()))
