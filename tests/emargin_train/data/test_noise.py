@@ -119,3 +119,11 @@ def test_noise_falls_on_the_sides_asked_for(monkeypatch):
             assert np.array_equal(frames.x(), clean.sides()[side].x()) == (not touched)
             if touched:  # one realisation, whichever sides have it
                 np.testing.assert_array_equal(frames.x(), noisy["all"].sides()[side].x())
+
+
+def test_noise_comes_before_recordings_are_joined(monkeypatch):
+    register(monkeypatch, [noisy_recording(f"s{i}", 61, i) for i in range(5)])
+    clean = load(DataConfig(dataset="fake", split="released"))
+    noisy = load(DataConfig(dataset="fake", split="released", snr_db=0, noise_on="eval"))
+    np.testing.assert_array_equal(noisy.train.x(), clean.train.x())
+    assert (noisy.validation.x() != clean.validation.x()).any(axis=(1, 2)).all()
