@@ -148,10 +148,10 @@ def fetch_files(name: str, own: Home, target: Path, subjects: int | None, web: "
 
 
 def parse_sums(text: str) -> dict[str, str]:
-    """Path to sha256, of lines as sha256sum writes them; paths that lead elsewhere are refused."""
+    """Path to sha256, of lines as sha256sum or PhysioNet write them; refuses paths that lead elsewhere."""
     sums = {}
     for line in text.splitlines():
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S.*)", line.strip())
+        match = re.fullmatch(r"([0-9a-f]{64})\s+\*?(\S.*)", line.strip())
         if match is not None:
             path = match[2].removeprefix("./")
             if path.startswith("/") or ".." in Path(path).parts:

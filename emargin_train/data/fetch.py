@@ -5,13 +5,13 @@ go on from.
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, TypeVar
 
 from emargin_train.errors import UserError
@@ -100,7 +100,7 @@ def fetch(wanted: Wanted, web: "Session", progress: Callable[[int], None]) -> st
     reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(min(2.0**attempt / 2, LONGEST_WAIT_S))
+            sleep(min(2.0**attempt / 2, LONGEST_WAIT_S))
         try:
             _append(wanted.url, part, web, progress)
         except Unreachable as error:
@@ -176,7 +176,7 @@ def _ask(web: "Session", method: str, url: str, headers: dict[str, str] | None =
         wait = _wait(answer.headers.get("Retry-After"), attempt)
         if wait > LONGEST_WAIT_S or attempt == ATTEMPTS - 1:
             break
-        time.sleep(wait)
+        sleep(wait)
     raise Unreachable(
         f"{url} answers {answer.status_code} {answer.reason}, and asks to come back in {wait:.0f} s"
     )

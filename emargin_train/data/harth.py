@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from emargin_train.config import DataConfig
-from emargin_train.data import download, timeline
+from emargin_train.data import download, table_labels, timeline
 from emargin_train.data.columns import Words, read_columns
 from emargin_train.data.recording import UNLABELLED, Part, Recording
 from emargin_train.errors import UserError
@@ -56,18 +56,17 @@ def read(file: Path) -> list[Recording]:
     recordings = []
     for stretch in stretches:
         n = int((stretch.end_s - stretch.start_s) * RATE_HZ + 1e-3)
-        place = np.searchsorted(stretch.times, stretch.start_s + (np.arange(n) + 1e-3) / RATE_HZ, "right") - 1
-        assert stretch.codes is not None
+        track = table_labels.of_samples(stretch, labels.words)
         recordings.append(
             Recording(
                 timeline.at_rate(stretch, stretch.start_s, n, RATE_HZ),
                 RATE_HZ,
-                index[stretch.codes[place]],
+                index[track.at(stretch.start_s, n, RATE_HZ)],
                 CLASS_NAMES,
                 subject=file.stem,
                 record=file.stem,
                 channels=CHANNELS,
-                units=("g",) * 6,
+                units=("g",) * len(CHANNELS),
                 start=max(0, round((stretch.start_s - stretches[0].start_s) * RATE_HZ)),
             )
         )

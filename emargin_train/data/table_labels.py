@@ -29,17 +29,11 @@ class Track:
     def at(self, start_s: float, n: int, rate_hz: float) -> np.ndarray:
         """(n,) int64: the codes at `start_s + k / rate_hz`."""
         # A thousandth of a period forgives rounding: a label beginning at a sample belongs to it.
-        times = start_s + (np.arange(n) + 1e-3) / rate_hz
-        place = np.searchsorted(self.edges_s, times, side="right") - 1
-        inside = (place >= 0) & (place < len(self.codes))
-        out = np.full(n, -1, np.int64)
-        out[inside] = self.codes[place[inside]]
-        return out
-
-    def seconds(self) -> dict[str, float]:
-        """How long each word holds."""
-        lengths = np.diff(self.edges_s)
-        return {word: float(lengths[self.codes == k].sum()) for k, word in enumerate(self.words)}
+        first = np.ceil((self.edges_s - start_s) * rate_hz - 1e-3).clip(0, n).astype(np.int64)
+        if not len(first):
+            return np.full(n, -1, np.int64)
+        codes = np.concatenate([[-1], self.codes, [-1]])
+        return np.repeat(codes, np.diff(first, prepend=0, append=n))
 
 
 def of_samples(stretch: Stretch, words: tuple[str, ...]) -> Track:
