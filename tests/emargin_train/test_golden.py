@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.published import margin_loss
 from emargin_train.encoder import Encoder
 from emargin_train.gates import released_labels
 from emargin_train.objectives import emargin, emargin_released, infonce_released
@@ -158,3 +159,13 @@ def test_released_adjacency_wraps_into_the_next_sequence() -> None:
         one = emargin(h, y, neighbours=neighbours, **knobs)
         other = emargin(h[swapped], y[swapped], neighbours=neighbours, **knobs)
         assert one.item() == pytest.approx(other.item(), rel=1e-12)
+
+
+def test_benchmark_baseline_is_the_released_loss() -> None:
+    g = torch.Generator().manual_seed(0)
+    h = torch.rand(2, 10, 6, generator=g, dtype=torch.float64).requires_grad_()
+    y = torch.rand(20, generator=g, dtype=torch.float64).round()
+    theirs = margin_loss(h.flatten(0, 1), y, margin=2.0, temperature=0.5)
+    ours = emargin_released(h, y, margin=2.0, temperature=0.5)
+    assert theirs.isfinite() and theirs.item() == pytest.approx(ours.item(), rel=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(theirs, h), torch.autograd.grad(ours, h))
