@@ -72,11 +72,15 @@ def peak_mb() -> float:
 
 def opened() -> dict[str, float]:
     """In a fresh process: seconds and memory that opening the cached frames takes."""
+    sets = len(list(cache.folder().glob("frames/*/SUMS")))
     before = resident_mb()
     start = time.perf_counter()
     splits = load(DataConfig(dataset=DATASET.name))
     found = {"seconds": time.perf_counter() - start, "memory_mb": resident_mb() - before}
     assert sum(frames.y.size for frames in splits.sides().values()) == 400_000
+    assert len(list(cache.folder().glob("frames/*/SUMS"))) == sets, (
+        "built, not opened: was the source edited?"
+    )
     return found
 
 
