@@ -94,8 +94,9 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
         "point": {"color": t["ink"], "filled": True},
         "range": {
             "category": [*t["colours"], *[t["reference"]] * GREYS],
-            "heatmap": {"scheme": "viridis"},
-            "ramp": {"scheme": "viridis"},
+            "heatmap": {"scheme": "viridis", "extent": [0.05, 0.9]},
+            "ramp": {"scheme": "viridis", "extent": [0.05, 0.9]},
+            "ordinal": {"scheme": "viridis", "extent": [0.15, 0.85]},
         },
     }
 
@@ -124,6 +125,11 @@ def axis(channel: type, name: str, metric: Metric, **more: Any) -> Any:
     return channel(f"{name}:Q", title=metric.title + better, scale=alt.Scale(zero=False), **more)
 
 
+def rows_height(names: pd.Series, step: int, per_row: int = 1) -> int:
+    """Height of a chart with one line for each distinct name. A fixed number, as a page sets the width."""
+    return step * per_row * max(int(names.nunique()), 1) + 12
+
+
 def compact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The columns a chart needs, floats to five digits: what is drawn needs no more, and pages stay small."""
     part = table[list(dict.fromkeys(columns))].copy()
@@ -149,16 +155,20 @@ def thin(table: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.Da
     return pd.concat([table[keep].head(limit), others]).sort_index()
 
 
+def on_paper(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec in the light theme on white, for files."""
+    return spec | {"config": theme("light", font="sans-serif") | {"background": "#ffffff"}}
+
+
 def save(chart: ChartType, stem: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write the chart in the light theme as `stem`.png, .svg, .pdf or .html; needs no browser, no network."""
-    spec = chart.to_dict()
-    spec["config"] = theme("light", font="sans-serif") | {"background": "#ffffff"}
+    spec = on_paper(chart.to_dict())
     written = []
     for suffix in formats:
         path = stem.with_name(f"{stem.name}.{suffix}")
         match suffix:
             case "png":
-                path.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
+                path.write_bytes(vl_convert.svg_to_png(vl_convert.vegalite_to_svg(spec), scale=2))
             case "svg":
                 path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
             case "pdf":

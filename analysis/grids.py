@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.tables import SETTINGS, Study, describe
+from analysis.tables import SETTINGS, Study, settings_text
 
 MINIMUM = 3  # values of the threshold that make a grid
 # Settings that a grid varies, or that only say how its rows are spread.
@@ -73,15 +73,20 @@ def _grids(rows: pd.DataFrame) -> Iterator[Grid]:
         return
     gated["given"] = np.where(_typed(gated["threshold"]), "threshold", "dissimilar_share")
     shared = [name for name in SETTINGS if name not in VARIED]
-    gated["rest"] = [describe(row, shared) for _, row in gated[shared].iterrows()]
+    trials = gated.drop_duplicates("trial")
+    texts = settings_text(trials, shared)
+    gated["rest"] = gated["trial"].map(dict(zip(trials["trial"], texts, strict=True)))
     gated["gate"] = gated["gate"].fillna("intended")
     gated["snr"] = gated["snr_db"].astype(float).fillna(np.inf)
     gated["activity"] = _activity(gated)
+    # Shares are resolved on frames, so equal ones may differ in late digits.
+    gated["at"] = gated["threshold"].where(gated["given"] == "threshold", gated["dissimilar_share"])
+    gated["at"] = gated["at"].astype(float).round(4)
+    same = gated.groupby(["dataset", "objective", "gate", "given", "rest"], sort=False)
+    gated = gated[same["at"].transform("nunique") >= MINIMUM]
     for keys, part in gated.groupby(["dataset", "objective", "gate", "given", "rest"], sort=False):
         dataset, objective, gate, given, rest = keys
-        part = part.assign(at=part[given].astype(float).round(4), unit=_unit(part))
-        if part["at"].nunique() >= MINIMUM:
-            yield Grid(dataset, objective, gate, given, rest, part)
+        yield Grid(dataset, objective, gate, given, rest, part.assign(unit=_unit(part)))
 
 
 def _typed(threshold: pd.Series) -> pd.Series:

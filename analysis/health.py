@@ -5,7 +5,7 @@ import pandas as pd
 from analysis import charts
 from analysis.pareto import goals, plural
 from analysis.sections import Figure, Section
-from analysis.tables import Study, describe, per_trial, varying
+from analysis.tables import Study, per_trial, settings_text
 
 FEW_SEEDS = 5  # t intervals of fewer are wide: at 3 seeds 2.5 standard deviations each way
 
@@ -79,8 +79,7 @@ def trials_figure(study: Study) -> Figure:
     x, y = goals(study)
     extra: list[str] = [name for name in ("effective_rank", "nmi") if name in study.metrics]
     table = per_trial(study, list(dict.fromkeys([x.name, y.name, *extra])))
-    names = varying(table)
-    table["setting"] = [describe(row, names) for _, row in table.iterrows()]
+    table["setting"] = settings_text(table)
     columns = ["trial", "dataset", "objective", "setting", "seeds", "ok"]
     columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")] + extra
     return Figure(

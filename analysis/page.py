@@ -9,12 +9,10 @@ from importlib.resources import files
 from typing import Any
 
 import pandas as pd
-import vl_convert
 
 from analysis import charts
 from analysis.sections import Figure, Section
 
-_EXPORTS = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
 MAX_SVG_POINTS = 1500  # beyond this a chart is drawn on a canvas
 
 
@@ -23,16 +21,15 @@ def _resource(name: str) -> str:
     return files("analysis").joinpath(name).read_text(encoding="utf-8")
 
 
-@cache
-def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, from vl-convert's own copy."""
-    return vl_convert.javascript_bundle(_EXPORTS)
+Specs = dict[str, dict[str, Any]]  # stem of a chart's files to its Vega-Lite spec
 
 
-def page(title: str, header: str, sections: Sequence[Section], footer: str) -> str:
-    """The whole page. `header` and `footer` are HTML."""
+def page(
+    title: str, header: str, sections: Sequence[Section], footer: str, *, specs: Specs, vega: str
+) -> str:
+    """The whole page. `header` and `footer` are HTML, `vega` the script that draws the charts."""
     links = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
-    body = "\n".join(section_html(section) for section in sections)
+    body = "\n".join(section_html(section, specs) for section in sections)
     themes = {name: charts.theme(name) for name in ("light", "dark")}
     return f"""<!doctype html>
 <html lang="en">
@@ -53,14 +50,14 @@ def page(title: str, header: str, sections: Sequence[Section], footer: str) -> s
 </main>
 {footer}
 <script type="application/json" id="themes">{_json(themes)}</script>
-<script>{_script(_vega())}</script>
+<script>{_script(vega)}</script>
 <script>{_resource("page.js")}</script>
 </body>
 </html>
 """
 
 
-def section_html(section: Section) -> str:
+def section_html(section: Section, specs: Specs) -> str:
     """One section: intro, findings, what cannot be said, figures, commands."""
     parts = [f'<section id="{section.name}" aria-labelledby="{section.name}-title">']
     parts.append(f'<h2 id="{section.name}-title">{html.escape(section.title)}</h2>')
@@ -68,7 +65,7 @@ def section_html(section: Section) -> str:
         parts.append(f'<p class="intro">{html.escape(section.intro)}</p>')
     parts.append(bullets(section.verdicts))
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
-    parts += [figure_html(figure) for figure in section.figures]
+    parts += [figure_html(figure, specs) for figure in section.figures]
     if section.commands:
         lines = html.escape("\n".join(section.commands))
         parts.append(f"<h3>Run it again</h3><pre tabindex='0'><code>{lines}</code></pre>")
@@ -80,11 +77,11 @@ def bullets(sentences: Iterable[str]) -> str:
     return f'<ul class="findings">{items}</ul>' if items else ""
 
 
-def figure_html(figure: Figure) -> str:
+def figure_html(figure: Figure, specs: Specs) -> str:
     """Charts beside each other, their reading above, their numbers below."""
     panels = []
-    for (stem, chart), title in zip(figure.stems().items(), figure.charts, strict=True):
-        spec = responsive(chart.to_dict())
+    for stem, title in zip(figure.stems(), figure.charts, strict=True):
+        spec = responsive(specs[stem])
         heading = f"<h4>{html.escape(title)}</h4>" if len(figure.charts) > 1 else ""
         renderer = "canvas" if points(spec) > MAX_SVG_POINTS else "svg"
         label = html.escape(f"{figure.title}: {title}. {figure.reading}", quote=True)
@@ -116,10 +113,8 @@ def table_html(name: str, table: pd.DataFrame) -> str:
 def responsive(spec: dict[str, Any]) -> dict[str, Any]:
     """A single view fills its column; composed views keep their size and scroll."""
     if "layer" in spec or "mark" in spec:
-        spec["width"] = "container"
-        spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-    spec.pop("config", None)
-    return spec
+        spec = spec | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    return {name: value for name, value in spec.items() if name != "config"}
 
 
 def points(spec: dict[str, Any]) -> int:

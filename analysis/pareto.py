@@ -16,7 +16,7 @@ from scipy import stats
 from analysis import charts, fronts
 from analysis.errors import UserError, exit_on_user_error
 from analysis.sections import Figure, Section, parser, run
-from analysis.tables import Metric, Study, command, describe, per_trial, varying
+from analysis.tables import Metric, Study, command, per_trial, settings_text
 
 GOALS = ("silhouette", "probe_balanced_accuracy")
 WORLD = ["dataset", "snr_db", "noise_kind"]  # trials are comparable within one of these
@@ -139,8 +139,7 @@ def section(study: Study, x: str | None = None, y: str | None = None) -> Section
     """Fronts, what they say about the searched objectives beside the baselines, and a recommended setting."""
     a, b = goals(study, x, y)
     table = trade_off(study, a, b)
-    names = varying(table)
-    table["setting"] = [describe(row, names) for _, row in table.iterrows()]
+    table["setting"] = settings_text(table)
     notes = []
     if table["world"].nunique() > MAX_PANELS:
         notes.append(
@@ -279,14 +278,20 @@ def front_chart(trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
     left = _crowded(data[data["kind"] == "reference"], x.name, y.name)
     named = base.transform_filter("datum.kind == 'reference'").encode(x=at_x, y=at_y, text="method:N")
     beside = alt.FieldOneOfPredicate(field="trial", oneOf=left)
-    return alt.layer(
+    layers = [
         whisker.encode(x=alt.X(f"{x.name}_low:Q"), x2=f"{x.name}_high:Q", y=at_y, color=colour),
         whisker.encode(y=alt.Y(f"{y.name}_low:Q"), y2=f"{y.name}_high:Q", x=at_x, color=colour),
-        steps,
-        points,
-        named.transform_filter(~beside).mark_text(align="left", dx=9),
-        named.transform_filter(beside).mark_text(align="right", dx=-9),
-    ).properties(width=charts.WIDTH + 120, height=charts.HEIGHT + 40)
+    ]
+    if not data[f"{x.name}_low"].notna().any():
+        layers = []  # an empty layer would have no extent to scale to
+    if data["on_front"].any():
+        layers.append(steps)
+    layers.append(points)
+    if (data["kind"] == "reference").sum() > len(left):
+        layers.append(named.transform_filter(~beside).mark_text(align="left", dx=9))
+    if left:
+        layers.append(named.transform_filter(beside).mark_text(align="right", dx=-9))
+    return alt.layer(*layers).properties(width=charts.WIDTH + 120, height=charts.HEIGHT + 40)
 
 
 def _crowded(references: pd.DataFrame, x: str, y: str) -> list[str]:

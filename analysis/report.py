@@ -10,14 +10,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import charts, health, pareto, slices
+from analysis import charts, embeddings, geometry, health, importance, pareto, robustness, semi, slices
 from analysis.errors import exit_on_user_error
 from analysis.page import page
+from analysis.rendering import Renderer
 from analysis.sections import Section
 from analysis.summary import header_html, headline
 from analysis.tables import Study, load
 
-SECTIONS: tuple[Callable[[Study], Section | None], ...] = (pareto.section, slices.section, health.section)
+SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
+    pareto.section,
+    robustness.section,
+    geometry.section,
+    semi.section,
+    slices.section,
+    importance.section,
+    embeddings.section,
+    health.section,
+)
 
 
 def build(folder: Path | str) -> Path:
@@ -26,16 +36,23 @@ def build(folder: Path | str) -> Path:
     Raises UserError where there is no exported study or its table cannot be read.
     """
     study = load(folder)
-    found = (make(study) for make in SECTIONS)
-    sections = [section for section in found if section is not None]
     target = study.folder / "report"
     target.mkdir(exist_ok=True)
-    for section in sections:
-        for figure in section.figures:
-            figure.table.to_csv(target / f"{figure.name}.csv", index=False)
-            for stem, chart in figure.stems().items():
-                charts.save(chart, target / stem)
-    made = page(headline(study), header_html(study, sections), sections, footer_html(study))
+    sections, specs = [], {}
+    with Renderer() as renderer:
+        for make in SECTIONS:
+            section = make(study)
+            if section is None:
+                continue
+            sections.append(section)
+            for figure in section.figures:
+                figure.table.to_csv(target / f"{figure.name}.csv", index=False)
+                for stem, chart in figure.stems().items():
+                    specs[stem] = chart.to_dict()
+                    renderer.add(charts.on_paper(specs[stem]), target / stem)
+        header = header_html(study, sections)
+        vega = renderer.finish()
+    made = page(headline(study), header, sections, footer_html(study), specs=specs, vega=vega)
     path = target / "index.html"
     whole = path.with_suffix(".part")
     whole.write_text(made, encoding="utf-8")

@@ -137,7 +137,9 @@ def range_chart(judged: pd.DataFrame, metric: Metric) -> ChartType:
         x="range:Q", y=y, color=colour, shape=alt.Shape("verdict:N", scale=words), tooltip=_SHOWN
     )
     line = alt.Chart(data[["margin"]].head(1)).mark_rule(strokeDash=[5, 4]).encode(x="margin:Q")
-    return alt.layer(line, bars, dots).properties(width=charts.WIDTH, height=alt.Step(24))
+    return alt.layer(line, bars, dots).properties(
+        width=charts.WIDTH, height=charts.rows_height(data["name"], 26)
+    )
 
 
 _SHOWN = ["verdict", "range", "range_low", "range_high", "margin", "seeds", "seeds_needed", "thresholds"]
@@ -182,7 +184,9 @@ def map_chart(cells: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]) -> Cha
             ),
         )
     )
-    return alt.layer(squares, numbers).properties(width=charts.WIDTH, height=alt.Step(34))
+    return alt.layer(squares, numbers).properties(
+        width=charts.WIDTH, height=charts.rows_height(data["snr"], 36)
+    )
 
 
 _CELLS = ["metric", "at", "snr", "mean", "low", "high", "n", "activity"]
@@ -241,7 +245,9 @@ def rank_chart(ranks: pd.DataFrame) -> ChartType:
         tooltip=["name", "relation", "estimate", "low", "high", "seeds"],
     )
     zero = base.mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
-    return alt.layer(zero, bars, dots).properties(width=charts.WIDTH, height=alt.Step(15))
+    return alt.layer(zero, bars, dots).properties(
+        width=charts.WIDTH, height=charts.rows_height(data["name"], 16, data["relation"].nunique())
+    )
 
 
 def _panels(found: Sequence[Grid], cells: pd.DataFrame) -> Iterator[tuple[str, Grid, pd.DataFrame]]:

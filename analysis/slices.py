@@ -14,7 +14,7 @@ from analysis.errors import exit_on_user_error
 from analysis.pareto import goals, worlds
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import spearman_interval
-from analysis.tables import Metric, Study, describe, per_trial, varying
+from analysis.tables import Metric, Study, per_trial, settings_text
 
 KNOBS = ("threshold", "dissimilar_share", "margin", "temperature", "supervised_weight")
 LOGARITHMIC = ("margin", "temperature", "supervised_weight")
@@ -28,8 +28,7 @@ def section(study: Study) -> Section:
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
     searched = table[table["kind"] != "reference"]
     knobs = [name for name in KNOBS if searched[name].nunique() >= MINIMUM]
-    names = varying(table)
-    table["setting"] = [describe(row, names) for _, row in table.iterrows()]
+    table["setting"] = settings_text(table)
     found = correlations(table, knobs, (x, y))
     return Section(
         name="settings",

@@ -199,3 +199,17 @@ def _half_width(sd: float | pd.Series, n: int | pd.Series, confidence: float) ->
     """t quantile times standard error; nan for n < 2."""
     degrees = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)
     return special.stdtrit(degrees, 0.5 + confidence / 2) * sd / np.sqrt(n)
+
+
+def determination(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """R2 of a straight line, with the interval of Fisher's z of the correlation; nan below 5 pairs."""
+    pairs = ~(np.isnan(x) | np.isnan(y))
+    n = int(pairs.sum())
+    if n < 5 or np.ptp(x[pairs]) == 0 or np.ptp(y[pairs]) == 0:
+        return UNKNOWN._replace(n=n)
+    r = float(stats.pearsonr(x[pairs], y[pairs]).statistic)
+    z = np.arctanh(np.clip(r, -1 + 1e-9, 1 - 1e-9))
+    half = stats.norm.ppf(0.5 + confidence / 2) / np.sqrt(n - 3)
+    low, high = np.tanh([z - half, z + half])
+    ends = low**2, high**2
+    return Interval(r**2, 0.0 if low < 0 < high else float(min(ends)), float(max(ends)), n)

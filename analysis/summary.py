@@ -9,7 +9,7 @@ from analysis import charts
 from analysis.page import bullets
 from analysis.pareto import goals, plural, recommended, trade_off
 from analysis.sections import Section
-from analysis.tables import Metric, Study, describe, varying
+from analysis.tables import Metric, Study, settings_text, varying
 
 DATA = {
     "sleepeeg": "sleep EEG",
@@ -110,8 +110,7 @@ def best_trials(study: Study) -> pd.DataFrame:
     """The best complete trial of each objective for each goal, and the compromise between them."""
     x, y = goals(study)
     table = trade_off(study, x, y)
-    names = varying(table)
-    table["setting"] = [describe(row, names) for _, row in table.iterrows()]
+    table["setting"] = settings_text(table)
     rows = []
     trained = table[table["complete"] & (table["kind"] != "reference")]
     for _, arm in trained.groupby(["world", "objective"], sort=False):

@@ -157,12 +157,22 @@ def varying(table: pd.DataFrame) -> list[str]:
     return [name for name in SETTINGS if table[name].nunique() > 1]
 
 
-def describe(row: "pd.Series[Any]", names: Sequence[str]) -> str:
-    """The settings of a row in words, absent ones left out: "threshold 0.4, margin 5"."""
-    shown = [name for name in names if pd.notna(row[name])]
-    if "threshold" in shown and "dissimilar_share" in shown:
-        shown.remove("dissimilar_share")  # both are recorded; the one determines the other
-    return ", ".join(f"{name.replace('_', ' ')} {_short(row[name], 3)}" for name in shown)
+def settings_text(table: pd.DataFrame, names: Sequence[str] | None = None) -> pd.Series:
+    """Each row's settings in words, absent ones left out: "threshold 0.4, margin 5".
+
+    names: which settings; by default those that vary within the table
+    """
+    text = pd.Series("", index=table.index)
+    for name in varying(table) if names is None else names:
+        values = table[name]
+        there = values.notna()
+        if name == "dissimilar_share":
+            there &= table["threshold"].isna()  # both are recorded; the one determines the other
+        if there.any():
+            label = name.replace("_", " ")
+            words = [f"{label} {_short(value, 3)}" for value in values[there]]
+            text[there] = text[there].where(text[there] == "", text[there] + ", ") + words
+    return text
 
 
 def command(row: "pd.Series[Any]", data_dir: str | None = None) -> str:

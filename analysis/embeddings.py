@@ -1,0 +1,236 @@
+"""What do the embeddings look like? t-SNE of chosen trials side by side, baseline beside eMargin.
+
+python -m analysis.embeddings runs/NAME                          # front and baselines, as kept
+python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --method umap
+"""
+
+import argparse
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from altair.typing import ChartType
+from pyarrow import feather
+from threadpoolctl import threadpool_limits
+
+from analysis import charts
+from analysis.errors import UserError, exit_on_user_error, nearest
+from analysis.pareto import goals, plural, recommended, trade_off
+from analysis.sections import Figure, Section, parser, run
+from analysis.shapes import effective_rank
+from analysis.tables import Study
+
+PANELS = 3
+FRAMES = 400  # a panel; more make slow, black pictures
+PERPLEXITY = 30.0
+SEED = 0
+READING = (
+    "Each point is a frame. Distances between islands, and their sizes, mean nothing in such a picture; "
+    "threads whose colour changes steadily with time are one-dimensional embeddings."
+)
+COLOURS = {"class": "label", "KMeans cluster": "cluster", "time within record": "time"}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Validation frames of one training: h (n, D); label, cluster, subject, record and frame in `about`."""
+
+    trial: str
+    seed: int
+    h: np.ndarray
+    about: pd.DataFrame
+
+
+def available(study: Study) -> dict[str, Path]:
+    """Trial to its first seed's file, for the trials whose embeddings were kept."""
+    found: dict[str, Path] = {}
+    for path in sorted((study.folder / "embeddings").glob("*.arrow")):
+        found.setdefault(path.stem.rsplit("-", 1)[0], path)
+    return found
+
+
+def read(path: Path) -> Embedded:
+    """One file of `embeddings/`. Raises UserError where it is not what a study writes."""
+    try:
+        table = feather.read_table(path)
+        width = table.schema.field("h").type.list_size
+        h = table["h"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        about = table.select(["label", "cluster", "subject", "record", "frame"]).to_pandas()
+    except (pa.ArrowInvalid, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{path} is no table of embeddings ({error}): remove it, or run the study again"
+        ) from None
+    trial, seed = path.stem.rsplit("-", 1)
+    return Embedded(trial, int(seed), h, about)
+
+
+def thinned(embedded: Embedded, frames: int = FRAMES) -> Embedded:
+    """At most so many frames, the same ones for every trial that has the same frames."""
+    n = len(embedded.h)
+    if n <= frames:
+        return embedded
+    at = np.sort(np.random.default_rng(SEED).choice(n, frames, replace=False))
+    return Embedded(
+        embedded.trial, embedded.seed, embedded.h[at], embedded.about.iloc[at].reset_index(drop=True)
+    )
+
+
+def project(h: np.ndarray, *, method: str = "tsne", perplexity: float = PERPLEXITY) -> np.ndarray:
+    """(n, D) -> (n, 2): t-SNE from a PCA start, or UMAP; the seed is fixed."""
+    if method == "umap":
+        try:
+            import umap
+        except ModuleNotFoundError:
+            raise UserError(
+                "--method is umap, which is not installed: pip install umap-learn, or use tsne"
+            ) from None
+        return np.asarray(umap.UMAP(random_state=SEED).fit_transform(h))
+    if method != "tsne":
+        raise UserError(f"--method is '{method}': {nearest(method, ['tsne', 'umap'])}")
+    from sklearn.manifold import TSNE
+
+    made = TSNE(perplexity=min(perplexity, (len(h) - 1) / 3), init="pca", random_state=SEED, max_iter=500)
+    with threadpool_limits(1):  # at this size threads only wait for each other
+        return made.fit_transform(h.astype(np.float64))
+
+
+def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
+    """The trials to draw: as named, else the compromise, the best of both goals and the best baseline."""
+    there = available(study)
+    for name in trials:
+        if name not in there:
+            raise UserError(f"--trials has '{name}', whose embeddings were not kept: {nearest(name, there)}")
+    if trials:
+        return list(trials)
+    x, y = goals(study)
+    table = trade_off(study, x, y)
+    wanted = list(recommended(table, x, y)["trial"])
+    for kind in ("searched", "baseline"):
+        for metric in (x, y):
+            own = table[(table["kind"] == kind) & table["trial"].isin(there)]
+            if len(own):
+                at = own[metric.name].idxmin() if metric.best == "min" else own[metric.name].idxmax()
+                wanted.append(own.loc[at, "trial"])
+    order = [*wanted, *there]
+    kept = [name for name in dict.fromkeys(order) if name in there]
+    by_objective = table.set_index("trial")["objective"].to_dict()
+    first = {
+        by_objective.get(name, name): name for name in reversed(kept)
+    }  # one of each objective comes first
+    return list(dict.fromkeys([*first.values(), *kept]))[:PANELS]
+
+
+def panels(study: Study, trials: Sequence[str], *, method: str = "tsne") -> pd.DataFrame:
+    """Long form, one row per trial and frame: u, v, class, cluster, time, and where the frame lies."""
+    there = available(study)
+    parts = []
+    for name in trials:
+        embedded = thinned(read(there[name]))
+        if len(embedded.h) < 10 or np.ptp(embedded.h) == 0:
+            continue
+        uv = project(embedded.h, method=method)
+        about = embedded.about
+        time = about.groupby("record")["frame"].rank(pct=True)
+        parts.append(
+            about.assign(trial=name, u=uv[:, 0], v=uv[:, 1], time=time, rank=effective_rank(embedded.h))
+        )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def section(study: Study, trials: Sequence[str] = (), method: str = "tsne") -> Section | None:
+    """Pictures of a few trials; None where no embeddings were kept."""
+    if not available(study):
+        return None
+    table = panels(study, chosen(study, trials), method=method)
+    if table.empty:
+        return None
+    titles = {name: panel_title(study, str(name), part) for name, part in table.groupby("trial", sort=False)}
+    n = int(table.groupby("trial").size().max())
+    count = f"{len(titles)} {plural(len(titles), 'trial')}"
+    how = f"t-SNE, perplexity {min(PERPLEXITY, (n - 1) / 3):.0f}" if method == "tsne" else "UMAP"
+    return Section(
+        name="embeddings",
+        title="Embeddings",
+        intro="Islands, clouds, or threads?",
+        verdicts=tuple(sentences(table)),
+        figures=(
+            Figure(
+                name="embeddings",
+                title=f"Validation frames of {count} ({how}, seed {SEED})",
+                reading=READING,
+                charts={title: panel(table[table["trial"] == name]) for name, title in titles.items()},
+                table=table.drop(columns="rank"),
+            ),
+        ),
+    )
+
+
+def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:
+    """Objective and the trial's own scores, over its panel."""
+    rows = study.ok[study.ok["trial"] == trial]
+    x, y = goals(study)
+    scores = ", ".join(f"{m.title} {rows[m.name].mean():.2f}" for m in (x, y) if rows[m.name].notna().any())
+    objective = charts.objective_title(str(rows["objective"].iloc[0])) if len(rows) else trial
+    return f"{objective} ({trial}): {scores}, effective rank {part['rank'].iloc[0]:.0f}"
+
+
+def panel(frames: pd.DataFrame) -> ChartType:
+    """One trial's frames, coloured by class, cluster or time as chosen on the page."""
+    known = [name for name in COLOURS if frames[COLOURS[name]].nunique() > 1]
+    long = frames.assign(
+        **{"class": frames["label"].astype(str), "KMeans cluster": frames["cluster"].astype(str)},
+        **{"time within record": (frames["time"] * 6).apply(np.ceil).map(lambda i: f"sixth {i:.0f}")},
+    )
+    data = charts.compact(long, ["u", "v", "subject", "record", "frame", *COLOURS])
+    options = known or ["class"]
+    name = f"colour{zlib.crc32(str(frames['trial'].iloc[0]).encode())}"
+    pick = alt.param(name=name, value=options[0], bind=alt.binding_select(options=options, name="Colour by "))
+    plain = alt.Axis(labels=False, ticks=False, grid=False, title=None)
+    scale = alt.Scale(zero=False)
+    return (
+        alt.Chart(data)
+        .add_params(pick)
+        .transform_calculate(shade=f"datum[{name}]")
+        .mark_point(size=18, opacity=0.75)
+        .encode(
+            x=alt.X("u:Q", axis=plain, scale=scale),
+            y=alt.Y("v:Q", axis=plain, scale=scale),
+            color=alt.Color("shade:N", title=None),
+            tooltip=["class", "KMeans cluster", "subject", "record", "frame"],
+        )
+        .properties(width=charts.WIDTH - 100, height=charts.WIDTH - 120)
+    )
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """Dimension of what is drawn, trial by trial: whether threads are to be expected."""
+    ranks = table.groupby("trial", sort=False)["rank"].first()
+    each = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.items())
+    return [f"Effective rank of the drawn frames: {each}."]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    made = parser(__doc__, "python -m analysis.embeddings")
+    made.add_argument("--trials", default="", help="trials to draw, as emargin-0003,infonce-0001")
+    made.add_argument("--method", default="tsne", help="tsne (default) or umap")
+    arguments: argparse.Namespace = made.parse_args(argv)
+
+    def needed(study: Study) -> Section:
+        names = [name for name in arguments.trials.split(",") if name]
+        found = section(study, names, arguments.method)
+        if found is None:
+            raise UserError(
+                f"{study.folder} keeps no embeddings to draw: run it with --keep-embeddings front or all"
+            )
+        return found
+
+    run(arguments, needed)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

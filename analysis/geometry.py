@@ -1,0 +1,172 @@
+"""Why do embeddings cluster well and classify badly? Their shape beside their scores.
+
+python -m analysis.geometry runs/NAME
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import charts, geometry_charts
+from analysis.errors import UserError, exit_on_user_error
+from analysis.pareto import worlds
+from analysis.sections import Section, parser, run
+from analysis.statistics import determination, mean_interval, spearman_interval
+from analysis.tables import Study, per_trial, settings_text
+
+SCORES = ("silhouette", "davies_bouldin")
+SHAPE = ("effective_rank", "intrinsic_dimension", "mean_cosine")
+BALANCE = ("silhouette_null", "silhouette_excess", "largest_cluster_share")
+CLUSTERING = ("silhouette", "davies_bouldin", "silhouette_excess", "nmi")
+PROBES = ("probe_balanced_accuracy", "knn_balanced_accuracy", "mlp_balanced_accuracy")
+LOGARITHMIC = ("effective_rank", "intrinsic_dimension")
+ALL = "all trained"
+MINIMUM = 6  # trials that make a relation
+
+
+def measured(study: Study) -> pd.DataFrame:
+    """Trial means of every metric used here, with `world` and `setting`; none of those never measured."""
+    wanted = dict.fromkeys((*SCORES, *SHAPE, *BALANCE, *CLUSTERING, *PROBES))
+    there = [name for name in wanted if name in study.metrics and study.rows[name].notna().any()]
+    table = per_trial(study, there)
+    table["world"] = worlds(table)
+    table["setting"] = settings_text(table)
+    return table[table[there].notna().any(axis=1)].reset_index(drop=True)
+
+
+def fits(table: pd.DataFrame) -> pd.DataFrame:
+    """R2 of each clustering score on each measure of shape over the trained trials of a world, with interval.
+
+    Effective rank and intrinsic dimension enter as logarithms.
+    """
+    rows = []
+    for world, part in _trained(table).groupby("world", sort=False):
+        for score, shape in product(SCORES, SHAPE):
+            if score in part and shape in part:
+                x = part[shape].to_numpy(dtype=float)
+                fit = determination(
+                    np.log(x) if shape in LOGARITHMIC else x, part[score].to_numpy(dtype=float)
+                )
+                rows.append((world, score, shape, fit.estimate, fit.low, fit.high, fit.n))
+    return pd.DataFrame(rows, columns=["world", "score", "shape", "r2", "low", "high", "trials"])
+
+
+def correlations(table: pd.DataFrame) -> pd.DataFrame:
+    """Spearman's rho of each clustering metric with each probe, over all trained trials and by objective.
+
+    The paper's headline, that better clustering goes with worse probes, is the first of these below 0.
+    """
+    rows = []
+    for world, part in _trained(table).groupby("world", sort=False):
+        arms = {ALL: part} | dict(iter(part.groupby("objective", sort=False)))
+        for (name, arm), a, b in product(arms.items(), CLUSTERING, PROBES):
+            if a in arm and b in arm:
+                rho = spearman_interval(arm[a].to_numpy(dtype=float), arm[b].to_numpy(dtype=float))
+                rows.append((world, name, a, b, rho.estimate, rho.low, rho.high, rho.n))
+    columns = ["world", "objective", "clustering", "probe", "spearman", "low", "high", "trials"]
+    return pd.DataFrame(rows, columns=columns).dropna(subset=["spearman"])
+
+
+def gaps(table: pd.DataFrame) -> pd.DataFrame:
+    """For each objective and world: how much kNN and MLP probes read beyond the linear one, and the excess.
+
+    Means over trials with t intervals: what a typical setting shows, not one setting's seeds.
+    """
+    pairs = {
+        "MLP minus linear": ("mlp_balanced_accuracy", "probe_balanced_accuracy"),
+        "kNN minus linear": ("knn_balanced_accuracy", "probe_balanced_accuracy"),
+        "calibrated Silhouette": ("silhouette_excess", None),
+        "largest cluster": ("largest_cluster_share", None),
+    }
+    rows = []
+    for (world, objective), part in table.groupby(["world", "objective"], sort=False):
+        for name, (a, b) in pairs.items():
+            if a in part and (b is None or b in part):
+                found = mean_interval(part[a] - part[b] if b else part[a])
+                rows.append((world, objective, name, found.estimate, found.low, found.high, found.n))
+    return pd.DataFrame(rows, columns=["world", "objective", "quantity", "mean", "low", "high", "trials"])
+
+
+def _trained(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["kind"] != "reference"]
+
+
+def section(study: Study) -> Section | None:
+    """Shape against scores, calibration, probes; None with fewer than six trained trials measured."""
+    table = measured(study)
+    needed = [name for name in ("silhouette", "effective_rank") if name in table]
+    if len(needed) < 2 or len(_trained(table).dropna(subset=needed)) < MINIMUM:
+        return None
+    r2, rho, gap = fits(table), correlations(table), gaps(table)
+    return Section(
+        name="geometry",
+        title="Shape and score",
+        intro="Do high clustering scores mean clusters, or only embeddings that have collapsed?",
+        verdicts=tuple(sentences(study, r2, rho, gap)),
+        figures=geometry_charts.figures(study, table, r2, rho, gap),
+        notes=("A search does not sample settings at random: these are relations among the settings tried.",),
+    )
+
+
+def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFrame) -> list[str]:
+    """What the relations say, each with its interval."""
+    found = []
+    several = r2["world"].nunique() > 1
+    title = {name: metric.title for name, metric in study.metrics.items()}
+    rank = r2[(r2["score"] == "silhouette") & (r2["shape"] == "effective_rank")].dropna()
+    for _, row in rank.iterrows():
+        where = f" on {row['world']}" if several else ""
+        found.append(
+            f"Effective rank alone accounts for {row['r2']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of "
+            f"what {title['silhouette']} varies over {row['trials']} trained trials{where}."
+        )
+    main = rho[(rho["clustering"] == "silhouette") & (rho["probe"] == "probe_balanced_accuracy")]
+    for _, row in main[main["objective"] != ALL].iterrows():
+        where = f" on {row['world']}" if several else ""
+        relation = _sign(row, "opposed", "aligned", "not clearly related")
+        found.append(
+            f"Over the settings of {charts.objective_title(row['objective'])}{where}, {title['silhouette']} "
+            f"and {title['probe_balanced_accuracy']} are {relation}: rank correlation {row['spearman']:.2f} "
+            f"[{row['low']:.2f}, {row['high']:.2f}]."
+        )
+    for _, row in gap[gap["quantity"] == "MLP minus linear"].dropna().iterrows():
+        if row["trials"] < MINIMUM:
+            continue
+        where = f" on {row['world']}" if several else ""
+        verb = (
+            "reads more than"
+            if row["low"] > 0
+            else "reads less than"
+            if row["high"] < 0
+            else "reads no more than"
+        )
+        found.append(
+            f"From {charts.objective_title(row['objective'])}{where} a non-linear probe reads {verb} than a "
+            f"linear one: {row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] balanced accuracy."
+        )
+    return found
+
+
+def _sign(row: Any, below: str, above: str, neither: str) -> str:
+    """A word for where an interval lies beside zero."""
+    return below if row["high"] < 0 else above if row["low"] > 0 else neither
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    def needed(study: Study) -> Section:
+        found = section(study)
+        if found is None:
+            raise UserError(
+                f"{study.folder} has fewer than {MINIMUM} trained trials with Silhouette and effective rank: "
+                "run more trials"
+            )
+        return found
+
+    run(parser(__doc__, "python -m analysis.geometry").parse_args(argv), needed)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,249 @@
+"""Which settings matter for which metric? Optuna's PED-ANOVA over the trials of each objective.
+
+    python -m analysis.importance runs/NAME
+    python -m analysis.importance runs/NAME --evaluator fanova
+
+Needs Optuna, which `pip install 'emargin-study[study]'` brings.
+"""
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import charts, importance_charts
+from analysis.errors import UserError, exit_on_user_error
+from analysis.pareto import goals, worlds
+from analysis.sections import Figure, Section, parser, run
+from analysis.tables import Metric, Study, per_trial, settings_text, varying
+
+MINIMUM = 10  # trials of an objective below which an importance is noise
+DRAWS = 15
+PER_DRAW = 200  # trials of one draw: more change little and take long
+EDGE = 0.05  # of a range: a best setting closer to its end suggests a wider range
+LOGARITHMIC = ("margin", "temperature", "supervised_weight", "gamma")
+SKIPPED = ("split_seed", "dissimilar_share")  # not searched, or determined by the threshold
+EVALUATORS = ("ped-anova", "fanova")
+READINGS = {
+    "shares": "Share of what sets good trials apart that falls to each setting; whiskers hold 90 % of the "
+    "values over resampled trials. Overlapping whiskers do not rank.",
+    "parallel": "Each line is a trial, coloured by its outcome; where lines of one colour bundle, that "
+    "setting matters. Axes are ranks, so that each is spread evenly.",
+}
+
+
+def importances(
+    table: pd.DataFrame, metrics: Sequence[Metric], *, evaluator: str = "ped-anova", draws: int = DRAWS
+) -> pd.DataFrame:
+    """Importance of each searched setting for each metric, by world and objective; sums to 1.
+
+    table: of `tables.per_trial` with `world`. PED-ANOVA (Watanabe et al. 2023) asks what sets the best
+    tenth of trials apart; fANOVA (Hutter et al. 2014) what explains the variance of the metric.
+
+    Columns: `importance`, mean over draws of the trials with replacement; `low` and `high`, the middle 90 %
+    of these draws; `on_all`, the value of the trials as they are, which a few good ones can decide alone.
+    """
+    if evaluator not in EVALUATORS:
+        raise UserError(f"--evaluator is '{evaluator}': choose one of {', '.join(EVALUATORS)}")
+    rows = []
+    trained = table[table["kind"] != "reference"]
+    for (world, objective), arm in trained.groupby(["world", "objective"], sort=False):
+        names = searched_settings(arm)
+        for metric in metrics:
+            own = arm.dropna(subset=[metric.name])
+            if len(own) < MINIMUM or len(names) < 2:
+                continue
+            trials = _as_trials(own, names, metric)
+            rng = np.random.default_rng(0)
+            size = min(len(trials), PER_DRAW)
+            drawn = pd.DataFrame(
+                _evaluate([trials[i] for i in rng.integers(0, len(trials), size)], metric, evaluator)
+                for _ in range(draws)
+            )
+            whole = _evaluate(trials[:PER_DRAW], metric, evaluator)
+            for name in names:
+                low, high = drawn[name].quantile([0.05, 0.95])
+                rows.append(
+                    (
+                        world,
+                        objective,
+                        metric.name,
+                        name,
+                        drawn[name].mean(),
+                        low,
+                        high,
+                        whole[name],
+                        len(own),
+                    )
+                )
+    columns = ["world", "objective", "metric", "setting", "importance", "low", "high", "on_all", "trials"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def searched_settings(arm: pd.DataFrame) -> list[str]:
+    return [name for name in varying(arm) if name not in SKIPPED and arm[name].notna().all()]
+
+
+def _as_trials(arm: pd.DataFrame, names: Sequence[str], metric: Metric) -> list[Any]:
+    """The rows as finished Optuna trials over the ranges that were tried."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.trial import create_trial
+
+    distributions: dict[str, Any] = {}
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        if pd.api.types.is_numeric_dtype(arm[name]):
+            columns[name] = arm[name].astype(float).tolist()
+            low, high = min(columns[name]), max(columns[name])
+            distributions[name] = FloatDistribution(low, high, log=name in LOGARITHMIC and low > 0)
+        else:
+            columns[name] = arm[name].astype(str).tolist()
+            distributions[name] = CategoricalDistribution(sorted(set(columns[name])))
+    return [
+        create_trial(
+            params=dict(zip(names, values, strict=True)), distributions=distributions, value=float(value)
+        )
+        for *values, value in zip(*(columns[name] for name in names), arm[metric.name], strict=True)
+    ]
+
+
+def _evaluate(trials: list[Any], metric: Metric, evaluator: str) -> dict[str, float]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="minimize" if metric.best == "min" else "maximize")
+    study.add_trials(trials)
+    names = list(trials[0].params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        made: Any = (
+            optuna.importance.PedAnovaImportanceEvaluator()
+            if evaluator == "ped-anova"
+            else optuna.importance.FanovaImportanceEvaluator(seed=0)
+        )
+        found = optuna.importance.get_param_importances(study, evaluator=made, params=names)
+    return {name: float(found.get(name, 0.0)) for name in names}
+
+
+def edges(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Best complete trials whose setting lies within a twentieth of the end of the range tried.
+
+    Logarithmic settings are measured on their scale. A best trial at the edge asks for a wider range.
+    """
+    rows = []
+    searched = table[(table["kind"] != "reference") & table["complete"]]
+    for (world, objective), arm in searched.groupby(["world", "objective"], sort=False):
+        names = [
+            n
+            for n in searched_settings(arm)
+            if pd.api.types.is_numeric_dtype(arm[n]) and arm[n].nunique() > 4
+        ]
+        for metric in metrics:
+            own = arm.dropna(subset=[metric.name])
+            if own.empty or metric.best is None:
+                continue
+            best = own.loc[own[metric.name].idxmin() if metric.best == "min" else own[metric.name].idxmax()]
+            for name in names:
+                scale = np.log if name in LOGARITHMIC and (arm[name] > 0).all() else np.asarray
+                values = scale(arm[name].to_numpy(dtype=float))
+                at = (float(scale(float(best[name]))) - values.min()) / np.ptp(values)
+                if at < EDGE or at > 1 - EDGE:
+                    end = "low" if at < EDGE else "high"
+                    rows.append((world, objective, metric.name, name, float(best[name]), end, best["trial"]))
+    return pd.DataFrame(rows, columns=["world", "objective", "metric", "setting", "value", "end", "trial"])
+
+
+def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
+    """Importances and parallel coordinates; None with fewer than ten trials of any objective."""
+    x, y = goals(study)
+    table = per_trial(study, [x.name, y.name])
+    table["world"], table["setting"] = worlds(table), settings_text(table)
+    try:
+        found = importances(table, (x, y), evaluator=evaluator)
+    except ModuleNotFoundError:
+        reason = "Importances need Optuna, which is not installed: pip install 'emargin-study[study]'."
+        return Section(name="importance", title="What matters", intro="", notes=(reason,))
+    if found.empty:
+        return None
+    largest = (
+        int(found.groupby("objective")["trials"].max().idxmax() == "") or found["objective"].mode().iloc[0]
+    )
+    return Section(
+        name="importance",
+        title="What matters",
+        intro="Which settings decide between good and bad trials?",
+        verdicts=tuple(sentences(found, (x, y))),
+        figures=(
+            Figure(
+                name="importance",
+                title=f"Importance of each setting ({evaluator})",
+                reading=READINGS["shares"],
+                charts={m.title: importance_charts.shares(found[found["metric"] == m.name]) for m in (x, y)},
+                table=found,
+            ),
+            Figure(
+                name="importance-parallel",
+                title="Settings and outcomes side by side",
+                reading=READINGS["parallel"],
+                charts={
+                    m.title: importance_charts.parallel(table, str(largest), m, y if m is x else x)
+                    for m in (x, y)
+                },
+                table=edges(table, (x, y)),
+            ),
+        ),
+        notes=tuple(edge_notes(edges(table, (x, y)), study)),
+    )
+
+
+def sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
+    """The most important setting of each objective for each metric, and whether it is clearly first."""
+    said = []
+    titles = {m.name: m.title for m in metrics}
+    several = found["world"].nunique() > 1
+    for (world, objective, metric), part in found.groupby(["world", "objective", "metric"], sort=False):
+        if len(part) < 2:
+            continue
+        first, second = part.sort_values("importance", ascending=False).iloc[[0, 1]].itertuples()
+        where = f" on {world}" if several else ""
+        clear = "clearly" if first.low > second.high else "not clearly"
+        said.append(
+            f"For {titles[metric]} of {charts.objective_title(objective)}{where}, "
+            f"{first.setting.replace('_', ' ')} matters most ({first.importance:.0%}), {clear} more than "
+            f"{second.setting.replace('_', ' ')} "
+            f"({second.importance:.0%}), over {first.trials} trials."
+        )
+    return said
+
+
+def edge_notes(found: pd.DataFrame, study: Study) -> list[str]:
+    """One sentence for each setting whose best value sits at the end of its range."""
+    return [
+        f"{charts.objective_title(row.objective)} on {row.world} has its best "
+        f"{study.metrics[row.metric].title} at {row.setting.replace('_', ' ')} {row.value:.3g}, the "
+        f"{row.end} end of what was tried: a wider range may hold better."
+        for row in found.itertuples()
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    made = parser(__doc__, "python -m analysis.importance")
+    made.add_argument("--evaluator", default="ped-anova", help="ped-anova (default) or fanova")
+    arguments: argparse.Namespace = made.parse_args(argv)
+
+    def needed(study: Study) -> Section:
+        found = section(study, arguments.evaluator)
+        if found is None:
+            raise UserError(
+                f"{study.folder} has no objective with {MINIMUM} trials and two varying settings: run more"
+            )
+        return found
+
+    run(arguments, needed)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

@@ -1,0 +1,73 @@
+"""Charts of analysis.importance: bars with whiskers, and parallel coordinates."""
+
+import altair as alt
+import pandas as pd
+from altair.typing import ChartType
+
+from analysis import charts
+from analysis.tables import Metric, varying
+
+
+def shares(found: pd.DataFrame) -> ChartType:
+    """Bars of importance with whiskers, a colour for each objective."""
+    data = found.assign(method=found["objective"].map(charts.objective_title))
+    data["setting"] = data["setting"].str.replace("_", " ")
+    if data["world"].nunique() > 1:
+        data["setting"] = data["setting"] + ", " + data["world"]
+    data = data.sort_values("importance", ascending=False)
+    base = alt.Chart(charts.compact(data, ["setting", "method", "importance", "low", "high", "trials"]))
+    y = alt.Y("setting:N", sort=None, title=None, axis=alt.Axis(labelLimit=220))
+    colour = charts.objective_colour(found["objective"].unique())
+    shift = alt.YOffset("method:N")
+    x = alt.X(
+        "importance:Q",
+        title="importance",
+        stack=False,
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="~%"),
+    )
+    bars = base.mark_bar(opacity=0.75).encode(
+        x=x,
+        y=y,
+        yOffset=shift,
+        color=colour,
+        tooltip=["method", "setting", "importance", "low", "high", "trials"],
+    )
+    whiskers = base.mark_rule(strokeWidth=1.5).encode(
+        x=alt.X("low:Q", title="importance"), x2="high:Q", y=y, yOffset=shift
+    )
+    return alt.layer(bars, whiskers).properties(
+        width=charts.WIDTH, height=charts.rows_height(data["setting"], 22, data["method"].nunique())
+    )
+
+
+def parallel(table: pd.DataFrame, objective: str, colour_by: Metric, other: Metric) -> ChartType:
+    """Parallel coordinates of one objective's trials: settings, then both goals, each as a rank."""
+    arm = table[(table["objective"] == objective) & table[[colour_by.name, other.name]].notna().all(axis=1)]
+    arm = charts.thin(arm, arm["trial"].isna(), 300)
+    numeric = [
+        n
+        for n in varying(arm)
+        if pd.api.types.is_numeric_dtype(arm[n]) and n not in ("split_seed", "dissimilar_share")
+    ]
+    axes = numeric + [other.name, colour_by.name]
+    ranks = (
+        arm[axes].rank(pct=True).assign(trial=arm["trial"], shade=arm[colour_by.name], setting=arm["setting"])
+    )
+    long = ranks.melt(["trial", "shade", "setting"], var_name="axis", value_name="rank")
+    titles = {colour_by.name: colour_by.title, other.name: other.title}
+    long["axis"] = long["axis"].map(lambda name: titles.get(name, name.replace("_", " ")))
+    base = alt.Chart(charts.compact(long, ["trial", "shade", "setting", "axis", "rank"]))
+    return (
+        base.mark_line(opacity=0.5)
+        .encode(
+            x=alt.X(
+                "axis:N", sort=None, title=None, scale=alt.Scale(padding=0.1), axis=alt.Axis(labelAngle=-20)
+            ),
+            y=alt.Y("rank:Q", title="rank", axis=alt.Axis(format="~%")),
+            detail="trial:N",
+            color=alt.Color("shade:Q", title=colour_by.title, legend=alt.Legend(gradientLength=160)),
+            tooltip=["trial", "setting", alt.Tooltip("shade:Q", title=colour_by.title)],
+        )
+        .properties(width=charts.WIDTH, height=charts.HEIGHT - 60)
+    )

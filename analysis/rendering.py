@@ -1,0 +1,75 @@
+"""PNG and SVG files of many charts, drawn by a second process while this one computes the next.
+
+vl-convert holds Python's lock while it draws, so a thread would not help. The process is this very file, run
+by path: it imports vl-convert and nothing else of the package.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import vl_convert
+
+EXPORTS = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
+
+
+class Renderer:
+    """Draws what it is given, in order; `finish` waits and hands back Vega's JavaScript for a page.
+
+    Use as a context: leaving it ends the process, whatever happened.
+    """
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory()
+        self._count = 0
+        command = [sys.executable, "-P", __file__]  # -P: this folder's statistics.py is not the standard one
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        return self
+
+    def add(self, spec: dict[str, Any], stem: Path) -> None:
+        """Draw a Vega-Lite spec, its config included, as `stem`.png and `stem`.svg."""
+        assert self._process.stdin is not None
+        self._count += 1
+        path = Path(self._folder.name) / f"{self._count}.json"
+        path.write_text(json.dumps(spec), encoding="utf-8")
+        self._process.stdin.write(json.dumps([str(path), str(stem)]) + "\n")
+        self._process.stdin.flush()
+
+    def finish(self) -> str:
+        """Wait for all charts. Returns Vega, Vega-Lite and vega-embed as one script."""
+        script, errors = self._process.communicate()
+        if self._process.returncode:
+            raise RuntimeError(f"drawing the charts failed: {errors.strip()[-2000:]}")
+        return script
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+        self._folder.cleanup()
+
+
+def draw(spec: dict[str, Any], stem: Path) -> None:
+    """`stem`.svg and, from it, `stem`.png at twice the size."""
+    svg = vl_convert.vegalite_to_svg(spec)
+    stem.with_name(f"{stem.name}.svg").write_text(svg, encoding="utf-8")
+    stem.with_name(f"{stem.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
+
+
+def _serve() -> None:
+    script = vl_convert.javascript_bundle(EXPORTS)
+    for line in sys.stdin:
+        path, stem = json.loads(line)
+        draw(json.loads(Path(path).read_text(encoding="utf-8")), Path(stem))
+    sys.stdout.write(script)
+
+
+if __name__ == "__main__":
+    _serve()
