@@ -105,3 +105,13 @@ def predict(frames: Frames, bins: Bins, snr_db: float) -> np.ndarray:
         for i in range(0, n, CHUNK_SEQUENCES)
     ]
     return np.concatenate(parts)
+
+
+def stationary_cosine(power_a: np.ndarray, power_b: np.ndarray) -> np.ndarray:
+    """E cos of frames whose signals are Gaussian noise themselves, of powers E|X|^2: (..., F) each -> (...).
+
+    pi / 4 times the Bhattacharyya coefficient of the two spectra: pi / 4 where they are the same, whatever
+    they are.
+    """
+    overlap = np.sqrt(power_a * power_b).sum(-1) / np.sqrt(power_a.sum(-1) * power_b.sum(-1))
+    return np.pi / 4 * overlap

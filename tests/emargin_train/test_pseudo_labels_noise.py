@@ -5,7 +5,14 @@ import pytest
 
 from emargin_train.data.frames import Frames, spectra
 from emargin_train.pseudo_labels import adjacent_cosine
-from emargin_train.pseudo_labels.noise import Bins, bin_power, expected_cosine, mean_magnitude, predict
+from emargin_train.pseudo_labels.noise import (
+    Bins,
+    bin_power,
+    expected_cosine,
+    mean_magnitude,
+    predict,
+    stationary_cosine,
+)
 
 SAMPLES = 178
 
@@ -67,3 +74,17 @@ def test_white_noise_has_its_snr_in_every_bin(offset: float) -> None:
     power = bin_power(frames_of(signal, SAMPLES), Bins(SAMPLES))[0]
     ratio = power / (frames_of(noise, SAMPLES).x() ** 2).mean((0, 1)).reshape(2, -1)[:, 5:80].mean(1)
     assert ratio == pytest.approx(signal.var(1) / noise.var(1), rel=0.03)
+
+
+@pytest.mark.parametrize("snr_db", [30, 0, -20])
+def test_stationary_signals(snr_db: float) -> None:
+    """Gaussian noise of two alternating spectra plus white noise: the cosine of a change, to 0.01."""
+    rng = np.random.default_rng(3)
+    k = np.arange(200)
+    one, two = 0.01 + np.exp(-k / 40), 0.01 + np.exp(-((k - 120) ** 2) / 800)
+    white = 10 ** (-snr_db / 10) * (one.mean() + two.mean()) / 2
+    powers = np.stack([one, two] * 10) + white
+    draws = rng.standard_normal((200, 20, 200, 2)) * np.sqrt(powers / 2)[..., None]
+    measured = adjacent_cosine(np.hypot(draws[..., 0], draws[..., 1]).astype(np.float32)).mean()
+    assert measured == pytest.approx(stationary_cosine(one + white, two + white), abs=0.01)
+    assert stationary_cosine(one, one) == pytest.approx(np.pi / 4)
