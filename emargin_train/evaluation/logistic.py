@@ -6,7 +6,7 @@ from scipy.special import log_softmax
 
 from emargin_train.evaluation.training import Scores, Training, folds, standardise
 
-PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # strong to weak, each started from the one before
+PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
 SELECTION_CAP = 4000  # training frames on which the penalty is chosen
 GRADIENT = 1e-4  # largest entry of the gradient at the end
 
@@ -16,7 +16,8 @@ def logistic(training: Training) -> Scores:
 
         min over W, b of  sum_i v_i (-log softmax(W h_i + b)[y_i])  +  penalty/2 |W|^2,   v_i = 1/(K n_(y_i))
 
-    The penalty is the one of `PENALTIES` with the lowest such loss on left-out training subjects (`folds`).
+    The penalty is the one of `PENALTIES` with the lowest such loss on left-out training subjects
+    (`choose_penalty`).
     """
     scale = standardise(training.h)
     x = scale(training.h)
@@ -50,17 +51,26 @@ def fit(
 
 
 def choose_penalty(x: np.ndarray, training: Training) -> float:
-    """The penalty with the lowest loss on left-out subjects, classes weighing the same."""
+    """The penalty with the lowest loss on left-out subjects, classes weighing the same.
+
+    From strong to weak, followed as long as the loss falls: weaker ones only fit the other subjects better.
+    """
     few = np.linspace(0, len(x) - 1, min(len(x), SELECTION_CAP)).astype(int)
     x, y, weight = x[few], training.y[few], training.weight[few]
-    losses = np.zeros(len(PENALTIES))
-    for inside, outside in folds(training.subject[few], 3):
-        outside = outside[np.isin(y[outside], y[inside])]
-        w = None
-        for i, penalty in enumerate(PENALTIES):
-            w = fit(x[inside], y[inside], weight[inside] / weight[inside].sum(), penalty, w)
-            losses[i] -= (weight[outside] * _log_p(x[outside], w)).sum(dtype=np.float64)
-    return PENALTIES[int(losses.argmin())]
+    parts = folds(training.subject[few], 3)
+    starts: list[np.ndarray | None] = [None] * len(parts)
+    best, lowest = PENALTIES[0], np.inf
+    for penalty in PENALTIES:
+        loss = 0.0
+        for i, (inside, outside) in enumerate(parts):
+            outside = outside[np.isin(y[outside], y[inside])]
+            w = fit(x[inside], y[inside], weight[inside] / weight[inside].sum(), penalty, starts[i])
+            loss -= float((weight[outside] * _log_p(x[outside], w)).sum(dtype=np.float64))
+            starts[i] = w
+        if loss >= lowest:
+            break
+        best, lowest = penalty, loss
+    return best
 
 
 def _log_p(x: np.ndarray, w: np.ndarray) -> np.ndarray:

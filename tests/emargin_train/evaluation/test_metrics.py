@@ -1,12 +1,11 @@
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from emargin_train.errors import UserError
+from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.evaluation import METRICS
-from emargin_train.evaluation.__main__ import updated
+from emargin_train.evaluation.__main__ import main, updated
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 COLUMNS = """
@@ -43,12 +42,19 @@ def test_the_document_is_current():
     assert updated(DOCUMENT.read_text()) == DOCUMENT.read_text()
 
 
-def test_a_document_without_a_place_for_the_table_is_refused(tmp_path):
+def test_a_document_without_a_place_for_the_table_is_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="no table to renew"):
         updated("# Metrics")
-    done = subprocess.run(
-        [sys.executable, "-m", "emargin_train.evaluation", str(tmp_path / "none.md")],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and "there is no file" in done.stderr and done.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["evaluation", str(tmp_path / "none.md")])
+    with pytest.raises(SystemExit) as done:
+        exit_on_user_error(main)
+    said = capsys.readouterr().err
+    assert done.value.code == 2 and "there is no file" in said and said.count("\n") == 1
+
+
+def test_the_command_renews_the_table(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.md"
+    path.write_text(DOCUMENT.read_text().replace("| `nmi` |", "| `old` |"))
+    monkeypatch.setattr(sys, "argv", ["evaluation", str(path)])
+    main()
+    assert path.read_text() == DOCUMENT.read_text()
