@@ -94,7 +94,7 @@ def _position(column: Column, names: list[str], path: Path) -> int:
         return column - 1
     if names.count(column) != 1:
         what = "has no column" if column not in names else "has more than one column"
-        raise UserError(f"{path} {what} '{column}': {nearest(column, names[:100])}")
+        raise UserError(f"{path} {what} '{column}': {nearest(column, [name[:40] for name in names[:40]])}")
     return names.index(column)
 
 

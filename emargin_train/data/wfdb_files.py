@@ -96,7 +96,9 @@ def channels(path: Path, wanted: Sequence[str | int]) -> tuple[np.ndarray, float
         record = wfdb.rdrecord(str(path.with_suffix("")), physical=False)
         for name, told, found in zip(names, record.checksum, record.calc_checksum(), strict=True):
             if told is not None and told % 65536 != found % 65536:
-                raise UserError(f"signal {name} of {path} fails its checksum: the signal file is damaged")
+                raise UserError(
+                    f"signal {name[:40]} of {path} fails its checksum: the signal file is damaged"
+                )
         values = record.dac(return_res=32)[:, places].T  # (C, n)
         return (
             np.ascontiguousarray(values, np.float32),
