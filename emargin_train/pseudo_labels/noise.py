@@ -15,6 +15,7 @@ from scipy.special import erf, i0e, i1e
 from emargin_train.data.frames import Frames
 
 CHUNK_SEQUENCES = 64
+LEAST_NOISE = 1e-15  # of the largest squared magnitude; below, formulas lose their digits
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,14 @@ def predict(frames: Frames, bins: Bins, snr_db: float) -> np.ndarray:
     frames: without that noise
     """
     n, _, f = frames.shape
-    noise = np.repeat(bin_power(frames, bins) / 10 ** (snr_db / 10), bins.n_bins, axis=1)
-    noise = np.maximum(noise, np.finfo(float).tiny)  # a silent channel has no noise either
+    noise = np.repeat(bin_power(frames, bins) / 10 ** (snr_db / 10), bins.n_bins, axis=1)  # (N, F)
     is_real = np.tile(bins.is_real, f // bins.n_bins)
-    parts = [
-        expected_cosine(
-            frames.x(slice(i, i + CHUNK_SEQUENCES)), noise[i : i + CHUNK_SEQUENCES, None], is_real
-        )
-        for i in range(0, n, CHUNK_SEQUENCES)
-    ]
+    parts = []
+    for i in range(0, n, CHUNK_SEQUENCES):
+        x = frames.x(slice(i, i + CHUNK_SEQUENCES))
+        least = LEAST_NOISE * x.max(axis=(1, 2)).astype(np.float64) ** 2 + np.finfo(float).tiny
+        power = np.maximum(noise[i : i + len(x)], least[:, None])  # a constant channel gets no noise
+        parts.append(expected_cosine(x, power[:, None], is_real))
     return np.concatenate(parts)
 
 

@@ -88,3 +88,14 @@ def test_stationary_signals(snr_db: float) -> None:
     measured = adjacent_cosine(np.hypot(draws[..., 0], draws[..., 1]).astype(np.float32)).mean()
     assert measured == pytest.approx(stationary_cosine(one + white, two + white), abs=0.01)
     assert stationary_cosine(one, one) == pytest.approx(np.pi / 4)
+
+
+def test_constant_and_silent_channels_get_no_noise() -> None:
+    rng = np.random.default_rng(4)
+    signal = rhythm(300, rng)
+    flat = np.concatenate([signal, np.full((1, 30_000), 2.0), np.zeros((1, 30_000))])
+    noisy = flat + flat.std(1, keepdims=True) * rng.standard_normal(flat.shape)  # 0 dB
+    expected = predict(frames_of(flat, SAMPLES), Bins(SAMPLES), 0.0)
+    assert adjacent_cosine(frames_of(noisy, SAMPLES).x()).mean() == pytest.approx(expected.mean(), abs=0.01)
+    nothing = frames_of(np.zeros((1, 30_000)), SAMPLES)
+    assert np.isfinite(predict(nothing, Bins(SAMPLES), 0.0)).all()
