@@ -7,10 +7,12 @@ import numpy as np
 
 from emargin_train.config import DataConfig
 from emargin_train.data.catalogue import Dataset
+from emargin_train.data.files import writing
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import Layout, read_all
 from emargin_train.errors import UserError
+from emargin_train.files import write_whole
 
 MAX_FRAMES = 240
 MAX_BINS = 48
@@ -55,11 +57,13 @@ def draw(dataset: Dataset, config: DataConfig, splits: Splits, threshold: float,
             break
     assert layout is not None
     spec = chart(frames, n, layout, signal, threshold, splits.class_names)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn: bytes
     if path.suffix.lower() == ".png":
-        path.write_bytes(vl_convert.vegalite_to_png(spec, scale=1.5))
+        drawn = vl_convert.vegalite_to_png(spec, scale=1.5)
     else:
-        path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+        drawn = vl_convert.vegalite_to_svg(spec).encode()
+    with writing(path.parent, "give another --plot"):
+        write_whole(path, drawn)
     return f"{n} frames of record {frames.record[0]}, from frame {int(frames.start[0])}"
 
 

@@ -63,9 +63,10 @@ def open_header(path: Path) -> "Record":
 
 
 def check_signal_file(header: Path, name: str, formats: Sequence[str], n: int) -> None:
-    """Refuse a signal file elsewhere, of a format not read here, or shorter than `n` samples."""
-    if Path(name).name != name:
-        raise UserError(f"{header} names the signal file '{name}': it has to lie beside the header")
+    """Refuse a signal file that is missing, of a format not read here, or shorter than `n` samples.
+
+    wfdb takes names without a slash only, so the file lies beside its header.
+    """
     file = header.parent / name
     if not file.is_file():
         raise UserError(f"{file}, named by {header.name}, is missing: get it too")
