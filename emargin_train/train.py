@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from emargin_train import checkpoint
 from emargin_train.batches import Batches, make_batches
 from emargin_train.config import KNOBS, TrainConfig
+from emargin_train.cost import git_revision
 from emargin_train.data.frames import Splits
 from emargin_train.encoder import CHANNELS, Encoder, ToInput, framing, linear_classifier
 from emargin_train.errors import UserError
@@ -64,6 +65,7 @@ class State:
         return {
             "config": self.config.to_dict(),
             "data_hash": self.data_hash,
+            "git_revision": git_revision(),
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
             "threads": torch.get_num_threads(),
             "threshold": self.threshold,

@@ -1,0 +1,56 @@
+"""Memory of one training step beyond weights and inputs, on the CPU (Linux).
+
+python -m benchmarks.memory             # N = 1,600, seconds
+python -m benchmarks.memory --long      # also N = 50,000 frames blockwise, minutes
+
+step_memory_matrices    peak growth of a step at N = 1,600, in matrices of N x N float32 (wanted: at most 4)
+blockwise_memory_gb     the same at N = 50,000, in GB (wanted: under 2); one such matrix would be 10 GB
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from benchmarks.common import report
+from emargin_train.encoder import Encoder
+from emargin_train.objectives import emargin
+
+T, F = 200, 90
+
+
+def peak_growth_bytes(n_sequences: int) -> int:
+    """Highest resident memory during a step less that before it; one tiny step goes before."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand(n_sequences, T, F, generator=g)
+    y = torch.rand(n_sequences, T, generator=g) < 0.3
+    encoder = Encoder(F)
+    emargin(encoder(x[:2, :5]), y[:2, :5], margin=5.0, temperature=0.1).backward()
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # starts VmHWM anew
+    emargin(encoder(x), y, margin=5.0, temperature=0.1).backward()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> int:
+    """Bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--long", action="store_true", help="also 50,000 frames")
+    matrix = (8 * T) ** 2 * 4
+    long = parser.parse_args().long
+    report("step_memory_matrices", peak_growth_bytes(8) / matrix, "N x N float32")
+    if long:
+        report("blockwise_memory_gb", peak_growth_bytes(250) / 1e9, "GB")
+
+
+if __name__ == "__main__":
+    main()
