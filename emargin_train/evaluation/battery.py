@@ -100,24 +100,28 @@ class Readers:
 
 
 def add_probes(table: Table, prefix: str, side: Side, readers: Readers) -> Confusion:
-    """Scores of every probe on frames of classes that the training side has; their confusion matrices."""
+    """Scores of every probe on frames of classes that the training side has; their confusion matrices.
+
+    On validation every probe reads both kinds of frames, on test those that the columns ask for.
+    """
     confusion: Confusion = {}
     for frames in ("balanced", "natural"):
+        columns = names(prefix, "probe", frames)
         y = side.y(frames)
         known = np.isin(y, readers.classes)
         true = np.searchsorted(readers.classes, y[known])
         if len(np.unique(true)) < 2:
-            table.none(
-                names(prefix, "probe", frames), f"fewer than two training classes among {frames} frames"
-            )
+            table.none(columns, f"fewer than two training classes among {frames} frames")
             continue
         for reader in readers.scores:
             stem = prefix + reader
+            own = tuple(name for name in columns if name.startswith(stem))
+            if prefix and not own:
+                continue
             try:
                 guess = readers.guess(reader, side, frames)[known]
             except Degenerate as reason:
-                wanted = (name for name in names(prefix, "probe", frames) if name.startswith(stem))
-                table.none(tuple(wanted), str(reason))
+                table.none(own, str(reason))
                 continue
             counts = scores.confusion(true, guess, len(readers.classes))
             confusion[f"{stem}_{frames}"] = counts.tolist()
