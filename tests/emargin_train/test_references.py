@@ -5,6 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from emargin_train.config import REFERENCE_NAMES, DataConfig, EncoderConfig, TrainConfig
+from emargin_train.encoder import Encoder, encode, framing
 from emargin_train.errors import UserError
 from emargin_train.references import encoding
 
@@ -51,21 +52,12 @@ def test_pca_keeps_the_largest_components(monkeypatch):
     np.testing.assert_allclose(found.var(0, ddof=1), expected, rtol=1e-3)
 
 
-def test_random_is_untrained_seeded_and_normed_on_training_frames():
-    config = TrainConfig(seed=3)
-    found = encoding("random", SIDES, config)(SIDES.validation, MASK)
-    assert (found == encoding("random", SIDES, config)(SIDES.validation, MASK)).all()
-    assert (
-        found != encoding("random", SIDES, dataclasses.replace(config, seed=4))(SIDES.validation, MASK)
-    ).any()
-    louder = dataclasses.replace(
-        SIDES,
-        train=dataclasses.replace(SIDES.train, store=100 * SIDES.train.store),
-        validation=dataclasses.replace(SIDES.validation, store=100 * SIDES.validation.store),
-    )
-    np.testing.assert_allclose(encoding("random", louder, config)(louder.validation, MASK), found, atol=0.02)
-    wide = encoding("random", SIDES, dataclasses.replace(config, encoder=EncoderConfig(kernel_size=3)))
-    assert (wide(SIDES.validation, MASK) != found).any()
+def test_random_is_the_encoder_as_it_starts():
+    config = TrainConfig(seed=3, encoder=EncoderConfig(kernel_size=3))
+    expected = encode(Encoder(6, config.encoder, seed=3), SIDES.validation, MASK, framing("magnitude", 2.0))
+    assert (encoding("random", SIDES, config)(SIDES.validation, MASK) == expected).all()
+    for other in (dataclasses.replace(config, seed=4), dataclasses.replace(config, encoder=EncoderConfig())):
+        assert (encoding("random", SIDES, other)(SIDES.validation, MASK) != expected).any()
 
 
 def test_an_unknown_name_is_refused():
