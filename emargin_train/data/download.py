@@ -74,8 +74,11 @@ HOMES = {
 def home(name: str) -> Home:
     """The home of that data set."""
     if name.startswith("ucr:"):
+        from emargin_train.data import ucr
+
         own = name.removeprefix("ucr:")
-        return Home(f"{own} of the UCR/UEA archive", f"{ARCHIVE}{own}.zip", "ucr:ACSF1", suffixes=(".ts",))
+        twin = f"ucr:{ucr.closest(own)}"
+        return Home(f"{own} of the UCR/UEA archive", f"{ARCHIVE}{own}.zip", twin, suffixes=(".ts",))
     if name not in HOMES:
         raise UserError(f"'{name}' cannot be downloaded: {nearest(name, [*HOMES, 'ucr:<name>'])}")
     return HOMES[name]

@@ -31,7 +31,10 @@ def find(patterns: tuple[str, ...], root: Path) -> list[Found]:
     """Files of the first pattern, in order, each with its partners by the other patterns."""
     root = existing(root)
     first, others = patterns[0], patterns[1:]
-    regex = re.compile(_regex(first))
+    try:
+        regex = re.compile(_regex(first))
+    except re.error as error:
+        raise UserError(f"'{first}' is not a pattern of files ({error})") from None
     found = []
     for path in _glob(_fill(first, {}), root):
         match = regex.fullmatch(path.relative_to(root).as_posix())
@@ -80,7 +83,7 @@ def _glob(pattern: str, root: Path) -> list[Path]:
         raise UserError(f"'{pattern}' leaves the data folder: give it relative to --data-dir, without '..'")
     try:
         matches = sorted(p for p in root.glob(pattern) if p.is_file())
-    except (ValueError, OSError, NotImplementedError) as error:
+    except (ValueError, OSError, NotImplementedError, re.error) as error:
         raise UserError(f"'{pattern}' is not a pattern of files ({error})") from None
     if len(matches) > MAX_FILES:
         raise UserError(f"'{pattern}' matches over {MAX_FILES:,} files under {root}: narrow it")

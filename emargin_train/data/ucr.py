@@ -6,6 +6,7 @@ shortest where they differ: a frame is an eighth of it (8 samples at least), the
 a series makes 15 frames. Longer series make further sequences.
 """
 
+import difflib
 import hashlib
 import importlib.util
 import io
@@ -22,7 +23,7 @@ from emargin_train.data import cache
 from emargin_train.data.catalogue import Dataset
 from emargin_train.data.files import bounded, reading, writing
 from emargin_train.data.recording import Part, Recording, unbroken
-from emargin_train.errors import UserError, nearest
+from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 
 FRAMES = 15
@@ -98,9 +99,9 @@ def offline_names() -> list[str]:
     return sorted(p.name for p in bundled().iterdir() if is_here(bundled(), p.name))
 
 
-def unknown(name: str) -> str:
-    """Remedy for a name that is not in the archive."""
-    return nearest(name, offline_names())
+def closest(name: str) -> str:
+    """The set that needs no download whose name is most like this one."""
+    return difflib.get_close_matches(name, offline_names(), n=1, cutoff=0)[0]
 
 
 def convert(name: str, folder: Path) -> Path:

@@ -82,6 +82,10 @@ def serving() -> Iterator[Home]:
                 until = time.monotonic() + 2
                 while home.most_at_once < 2 and time.monotonic() < until:
                     time.sleep(0.01)
+            if fault == "silent":
+                self.connection.close()
+                self.close_connection = True
+                return None
             if fault == "cut":
                 self.wfile.write(body[: len(body) // 2])
                 self.wfile.flush()

@@ -185,6 +185,14 @@ def test_a_download_that_was_given_up_goes_on_at_the_next_attempt(home, nights, 
     assert not list((tmp_path / "d").rglob("*.part"))
 
 
+def test_a_server_that_falls_silent_leaves_nothing(home, activities, tmp_path, capsys):
+    home.files[HARTH] = zipped(activities)
+    home.faults[HARTH] = ["silent"] * fetch.ATTEMPTS
+    assert "was cut off" in refused(capsys, "download", "harth", "--to", tmp_path / "d")
+    assert left(tmp_path / "d") == [] and not list(tmp_path.rglob("*.part"))
+    assert home.waited == [1, 2, 4], "longer each time"
+
+
 def test_a_server_without_ranges_starts_again(home, nights, tmp_path, capsys):
     home.publish(SLEEP, nights)
     name = "sleep-cassette/SC4001E0-PSG.edf"

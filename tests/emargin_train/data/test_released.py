@@ -158,11 +158,22 @@ HUGE = (1 << 62).to_bytes(8, "little")
         (raw(b"cnumpy\nndarray\n)R"), "holds no array but NoneType"),  # an array without a state
         (pickle.dumps(np.zeros(3)).replace(b"f8", b"O8"), "instead of numbers"),
         (pickle.dumps(np.zeros(3)).replace(b"f8", b"f4"), "cannot be read"),
+        (pickle.dumps(np.zeros(3), 5).replace(b"K\x03", b"K\x04"), "cannot be read"),
+        (raw(b"cnumpy._core.numeric\n_frombuffer\n(C\x01xNK\x01\x85\x8c\x01CtR"), "an array of objects"),
+        (
+            raw(
+                b"cnumpy._core.numeric\n_frombuffer\n(C\x01xcnumpy\ndtype\n\x8c\x02u1\x85R("
+                + b"K\x01" * 9
+                + b"t\x8c\x01CtR"
+            ),
+            "an array of shape",
+        ),
+        (raw(b"c_codecs\nencode\n\x8c\x01x\x8c\x03rot\x86R"), "text encoded as rot"),
         (pickle.dumps(np.zeros(3))[:-20], "cannot be read"),
         (pickle.dumps(torch.zeros(3).to_sparse()), "wants to call"),
         (pickle.dumps(torch.zeros(3, dtype=torch.complex64)), "not plain numbers"),
     ],
-    ids=range(15),
+    ids=range(19),
 )
 def test_damaged_pickles_are_named(tmp_path, content, said):
     (tmp_path / "a.pkl").write_bytes(content)
@@ -212,6 +223,8 @@ def test_damaged_torch_files_are_named(tmp_path, capsys):
     assert "samples that are not numbers" in said(
         saved({"samples": torch.zeros(3, 1, 178, dtype=torch.bool), "labels": torch.zeros(3)})
     )
+    two = saved({"samples": torch.zeros(3, 178), "labels": torch.zeros(3)})
+    assert "from 0 to 4" not in said(two) and "no labelled" not in said(two), "windows without a channel axis"
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", b"0" * 1_000_000)

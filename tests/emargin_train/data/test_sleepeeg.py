@@ -223,3 +223,37 @@ def test_an_interrupted_recording_is_refused(tmp_path, capsys):
     assert content.count(b"+30\x14\x14") == 1
     path.write_bytes(content.replace(b"+30\x14\x14", b"+90\x14\x14"))
     assert "interrupted (EDF+D)" in refused(capsys, "describe", "sleepeeg", "--data-dir", tmp_path)
+
+
+def test_positions_and_twins_of_channels_are_refused(tmp_path):
+    from emargin_train.errors import UserError
+
+    path = write_edf(tmp_path / "a.edf", [("EEG", np.zeros(100), 100), ("EEG", np.zeros(100), 100)])
+    assert edf_files.channels(path, [2])[2] == ["EEG"]
+    with pytest.raises(UserError, match="has 2 channels, but channel 3 is asked for"):
+        edf_files.channels(path, [3])
+    with pytest.raises(UserError, match="has more than one channel 'EEG'"):
+        edf_files.channels(path, ["EEG"])
+
+
+def test_a_start_that_was_taken_out_is_none(tmp_path):
+    path = write_edf(tmp_path / "a.edf", [("EEG", np.zeros(100), 100)])
+    content = bytearray(path.read_bytes())
+    content[88:168] = b"Startdate X X X X".ljust(80)
+    path.write_bytes(content)
+    assert edf_files.start_of(edf_files.open_edf(path)) is None
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    from emargin_train.errors import UserError
+
+    path = write_edf(tmp_path / "a.edf", [("EEG", np.zeros(100), 100)])
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(UserError, match="may not be read"):
+        edf_files.open_edf(path)

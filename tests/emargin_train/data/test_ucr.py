@@ -88,6 +88,10 @@ def test_refused_by_the_command(tmp_path, capsys):
     for side in ("TRAIN", "TEST"):
         (tmp_path / "Bad" / f"Bad_{side}.ts").write_text("@problemName Bad\n@data\n1,2,x,4:5\n")
     assert "Bad_TRAIN.ts" in refused(capsys, "describe", "ucr:Bad", "--data-dir", tmp_path)
+    head = "@problemName Bad\n@timeStamps false\n@missing false\n@univariate true\n@equalLength true\n"
+    head += "@seriesLength 3\n"
+    (tmp_path / "Bad" / "Bad_TRAIN.ts").write_text(head + "@classLabel false\n@data\n1,2,3\n4,5,6\n")
+    assert "no series with classes" in refused(capsys, "describe", "ucr:Bad", "--data-dir", tmp_path)
     (tmp_path / "Bad" / "Bad_TRAIN.ts").write_bytes(b"\x00\xff" * 50)
     assert "Bad_TRAIN.ts" in refused(capsys, "describe", "ucr:Bad", "--data-dir", tmp_path)
 
