@@ -8,6 +8,7 @@ weights_only.
 import io
 import pickle
 import re
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -116,7 +117,9 @@ def _encode(text: str, encoding: str) -> bytes:
 def _storage(raw: bytes) -> Any:
     import torch
 
-    return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the protocol: what it cannot read, it refuses
+        return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
 
 
 def _tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Any:
