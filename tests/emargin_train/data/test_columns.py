@@ -121,6 +121,12 @@ def test_a_parquet_file_that_unpacks_beyond_reason_is_refused(tmp_path, monkeypa
         read_columns(tmp_path / "a.parquet", ["x"], parquet=True)
 
 
+def test_a_parquet_file_without_rows(tmp_path):
+    pa.parquet.write_table(pa.table({"x": pa.array([], pa.float64())}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="holds no row"):
+        read_columns(tmp_path / "a.parquet", ["x"], parquet=True)
+
+
 def test_numbers_and_times_of_the_wrong_kind_are_named(tmp_path):
     pa.parquet.write_table(pa.table({"x": ["a", "b"], "t": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match="a column of string was asked for as numbers"):
