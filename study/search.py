@@ -11,12 +11,12 @@ import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import Trial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 
 from study.plan import Arm, TrialSpec, order, spec
 from study.settings import StudySettings
-from study.space import suggest
+from study.space import Value, suggest
 from study.trial import directions, goal_values
 
 
@@ -69,15 +69,16 @@ class PlanSearch(Searcher):
             for arm in plan
             if arm.searches
         }
-        self._begun = {
-            frozen.user_attrs["trial"]: Trial(study, frozen._trial_id)
+        self._begun: dict[str, tuple[optuna.Study, FrozenTrial]] = {
+            frozen.user_attrs["trial"]: (study, frozen)
             for study in self._studies.values()
-            for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            for frozen in study.get_trials(deepcopy=False)
             if "trial" in frozen.user_attrs
         }
         for trial, rows in done.items():
-            if trial in self._begun:
-                self._tell(rows[0]["objective"], self._begun.pop(trial), rows)
+            study, frozen = self._begun.get(trial, (None, None))
+            if study is not None and frozen is not None and not frozen.state.is_finished():
+                self._tell(rows[0]["objective"], Trial(study, frozen._trial_id), rows)
         self._queue = [(arm, number) for arm, number in order(plan) if arm.trial_name(number) not in done]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a str
@@ -85,25 +86,29 @@ class PlanSearch(Searcher):
             return Searcher.FINISHED
         arm, number = self._queue.pop(0)
         name = arm.trial_name(number)
-        trial = self._ask(arm, number, name) if arm.searches else None
-        values = suggest(trial, arm.dimensions) if trial is not None else arm.grid()[number]
+        trial, values = self._ask(arm, number, name) if arm.searches else (None, arm.grid()[number])
         asked: TrialSpec = spec(self._settings, arm, number, values)
         self._asked[trial_id] = (arm, trial)
         return {"spec": asked}
 
-    def _ask(self, arm: Arm, number: int, name: str) -> Trial:
-        """The Optuna trial of this name: begun by an earlier run, or new.
+    def _ask(self, arm: Arm, number: int, name: str) -> tuple[Trial | None, dict[str, Value]]:
+        """The Optuna trial of this name and its setting: begun by an earlier run, or new.
 
+        None for the trial where Optuna was told its result, but the driver died before all was recorded.
         Each trial has a sampler of its own seed, so that a resumed study goes on as an undisturbed one would.
         """
-        begun = self._begun.pop(name, None)
-        if begun is not None:
-            return begun
         study = self._studies[arm.objective]
         study.sampler = make_sampler(self._settings.sampler, self._settings.search_seed, number)
-        trial = study.ask()
+        _, frozen = self._begun.get(name, (study, None))
+        if frozen is not None and frozen.state.is_finished():
+            return None, suggest(FixedTrial(frozen.params), arm.dimensions)
+        if frozen is None:
+            # a driver that died between asking and naming has left one without a name
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            frozen = next((orphan for orphan in running if "trial" not in orphan.user_attrs), None)
+        trial = study.ask() if frozen is None else Trial(study, frozen._trial_id)
         trial.set_user_attr("trial", name)
-        return trial
+        return trial, suggest(trial, arm.dimensions)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

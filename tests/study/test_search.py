@@ -80,6 +80,27 @@ def test_a_trial_finished_but_not_told_is_told_on_resuming(tmp_path):
     assert states(tmp_path / "a", settings, "emargin") == [TrialState.COMPLETE] * 3
 
 
+def test_a_trial_told_but_not_recorded_is_asked_again_and_told_once(tmp_path):
+    settings = small_settings()
+    _, specs, done = drive(tmp_path / "a", settings, stop_after=7)
+    lost = next(spec for spec in reversed(specs) if spec.trial in done)  # told, then the driver died
+    del done[lost.trial]
+    _, after, _ = drive(tmp_path / "a", settings, done=done)
+    assert lost in after
+    assert states(tmp_path / "a", settings, "emargin") == [TrialState.COMPLETE] * 3
+    assert states(tmp_path / "a", settings, "infonce") == [TrialState.COMPLETE] * 2
+
+
+def test_a_trial_asked_but_not_named_is_used_for_the_next(tmp_path):
+    settings = small_settings()
+    _, undisturbed, _ = drive(tmp_path / "a", settings)
+    drive(tmp_path / "b", settings, stop_after=0)
+    optuna.load_study(study_name="small/emargin", storage=make_storage(tmp_path / "b")).ask()  # and died
+    _, resumed, _ = drive(tmp_path / "b", settings)
+    assert resumed == undisturbed
+    assert states(tmp_path / "b", settings, "emargin") == [TrialState.COMPLETE] * 3
+
+
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_trial_that_is_not_ok_fails_in_optuna_and_stays_off_the_front(tmp_path, status):
     settings = small_settings()
