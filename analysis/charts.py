@@ -111,7 +111,8 @@ def objective_colour(present: Iterable[str]) -> alt.Color:
     present = list(present)
     domain = [*OBJECTIVES.values()]
     shown = [objective_title(name) for name in list(OBJECTIVES)[:-GREYS] if name in present]
-    return alt.Color("method:N", scale=alt.Scale(domain=domain), legend=alt.Legend(title=None, values=shown))
+    legend = alt.Legend(title=None, values=shown) if shown else None
+    return alt.Color("method:N", scale=alt.Scale(domain=domain), legend=legend)
 
 
 def kind_shape() -> alt.Shape:
@@ -122,7 +123,13 @@ def kind_shape() -> alt.Shape:
 def axis(channel: type, name: str, metric: Metric, **more: Any) -> Any:
     """An axis of a metric: its title, which end is better, a domain that follows the data."""
     better = {"max": ", higher is better", "min": ", lower is better"}.get(metric.best or "", "")
-    return channel(f"{name}:Q", title=metric.title + better, scale=alt.Scale(zero=False), **more)
+    ticks = alt.Axis(tickCount=8 if channel is alt.X else 6)
+    return channel(f"{name}:Q", title=metric.title + better, scale=alt.Scale(zero=False), axis=ticks, **more)
+
+
+def layered(layers: Sequence[tuple[ChartType, bool]]) -> alt.LayerChart:
+    """The layers that have something to draw: an empty one has no extent, and Vega complains of it."""
+    return alt.LayerChart(layer=[layer for layer, there in layers if there])
 
 
 def rows_height(names: pd.Series, step: int, per_row: int = 1) -> int:

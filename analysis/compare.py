@@ -15,10 +15,11 @@ from altair.typing import ChartType
 
 from analysis import charts
 from analysis.errors import UserError, exit_on_user_error, nearest
-from analysis.pareto import goals, plural
+from analysis.pareto import goals
 from analysis.sections import Figure, Section, parser, show
 from analysis.statistics import Interval, holm, improvement, mean_p, paired_difference
 from analysis.tables import SETTINGS, Metric, Study, load, settings_text
+from analysis.words import plural
 
 METRICS = ("davies_bouldin", "nmi", "knn_balanced_accuracy", "mlp_balanced_accuracy", "effective_rank")
 Pairs = list[tuple[str, pd.Series, pd.Series]]  # what is compared, and both sides' values by seed
@@ -137,7 +138,7 @@ def difference_chart(table: pd.DataFrame, metric: Metric) -> ChartType:
     x = alt.X("difference:Q", title=f"difference in {metric.title}")
     dots = base.mark_point(size=60).encode(x=x, y=y, tooltip=columns)
     zero = base.mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
-    return alt.layer(zero, bars, dots).properties(
+    return charts.layered([(zero, True), (bars, bool(data["low"].notna().any())), (dots, True)]).properties(
         width=charts.WIDTH, height=charts.rows_height(data["compared"], 22)
     )
 

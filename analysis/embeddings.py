@@ -20,10 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from analysis import charts
 from analysis.errors import UserError, exit_on_user_error, nearest
-from analysis.pareto import goals, plural, recommended, trade_off
+from analysis.pareto import goals, recommended, trade_off
 from analysis.sections import Figure, Section, parser, run
 from analysis.shapes import effective_rank
 from analysis.tables import Study
+from analysis.words import plural
 
 PANELS = 3
 FRAMES = 400  # a panel; more make slow, black pictures
@@ -157,7 +158,6 @@ def section(study: Study, trials: Sequence[str] = (), method: str = "tsne") -> S
         name="embeddings",
         title="Embeddings",
         intro="Islands, clouds, or threads?",
-        verdicts=tuple(sentences(table)),
         figures=(
             Figure(
                 name="embeddings",
@@ -205,13 +205,6 @@ def panel(frames: pd.DataFrame) -> ChartType:
         )
         .properties(width=charts.WIDTH - 100, height=charts.WIDTH - 120)
     )
-
-
-def sentences(table: pd.DataFrame) -> list[str]:
-    """Dimension of what is drawn, trial by trial: whether threads are to be expected."""
-    ranks = table.groupby("trial", sort=False)["rank"].first()
-    each = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.items())
-    return [f"Effective rank of the drawn frames: {each}."]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,7 +12,6 @@ import pandas as pd
 
 from analysis import charts, geometry_charts
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import worlds
 from analysis.sections import Section, parser, run
 from analysis.statistics import determination, mean_interval, spearman_interval
 from analysis.tables import Study, per_trial, settings_text
@@ -32,7 +31,7 @@ def measured(study: Study) -> pd.DataFrame:
     wanted = dict.fromkeys((*SCORES, *SHAPE, *BALANCE, *CLUSTERING, *PROBES))
     there = [name for name in wanted if name in study.metrics and study.rows[name].notna().any()]
     table = per_trial(study, there)
-    table["world"] = worlds(table)
+    table["world"] = table["dataset"]  # noise levels together: the relation is of shape and score
     table["setting"] = settings_text(table)
     return table[table[there].notna().any(axis=1)].reset_index(drop=True)
 
@@ -106,6 +105,7 @@ def section(study: Study) -> Section | None:
         title="Shape and score",
         intro="Do high clustering scores mean clusters, or only embeddings that have collapsed?",
         verdicts=tuple(sentences(study, r2, rho, gap)),
+        headlines=3,
         figures=geometry_charts.figures(study, table, r2, rho, gap),
         notes=("A search does not sample settings at random: these are relations among the settings tried.",),
     )

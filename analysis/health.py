@@ -3,9 +3,11 @@
 import pandas as pd
 
 from analysis import charts
-from analysis.pareto import goals, plural
+from analysis.pareto import goals
 from analysis.sections import Figure, Section
 from analysis.tables import Study, per_trial, settings_text
+from analysis.verdicts import IDLE
+from analysis.words import plural
 
 FEW_SEEDS = 5  # t intervals of fewer are wide: at 3 seeds 2.5 standard deviations each way
 
@@ -46,7 +48,9 @@ def cautions(study: Study) -> list[str]:
     for _, row in by_objective(study).iterrows():
         n = row["ok"] + row["diverged"] + row["failed"]
         name = charts.objective_title(row["objective"])
-        if row["diverged"]:
+        if row["diverged"] == n:
+            found.append(f"All {n} trainings of {name} diverged: nothing can be said of what it learns.")
+        elif row["diverged"]:
             found.append(
                 f"{row['diverged']} of {n} trainings of {name} diverged: its means are of the survivors."
             )
@@ -59,6 +63,7 @@ def cautions(study: Study) -> list[str]:
             )
             most = f", most often with “{why.index[0][:120]}”" if len(why) else ""
             found.append(f"{row['failed']} of {n} trainings of {name} failed{most}.")
+    found += idle_gates(study)
     seeds = rows[rows["kind"] == "searched"].groupby("trial").size()
     if len(seeds) and seeds.max() < FEW_SEEDS:
         n = int(seeds.max())
@@ -71,6 +76,23 @@ def cautions(study: Study) -> list[str]:
     empty = [m for m in study.metrics if study.rows[m].isna().all()]
     if empty:
         found.append(f"Never measured: {', '.join(empty)}.")
+    return found
+
+
+def idle_gates(study: Study) -> list[str]:
+    """How many trials have a gate that hardly ever, or always, fires: their threshold did nothing."""
+    found = []
+    trials = study.rows.drop_duplicates("trial")
+    trials = trials[trials["gate"].eq("intended") & trials["dissimilar_share"].notna()]
+    for objective, arm in trials.groupby("objective", sort=False):
+        share = arm["dissimilar_share"].astype(float)
+        never, always = int((share <= IDLE).sum()), int((share >= 1 - IDLE).sum())
+        if never or always:
+            found.append(
+                f"{never + always} of {len(arm)} trials of {charts.objective_title(str(objective))} have a "
+                f"vacuous gate: it fires at under {IDLE:.0%} of steps in {never}, "
+                f"at over {1 - IDLE:.0%} in {always}."
+            )
     return found
 
 

@@ -54,7 +54,7 @@ def importances(
         names = searched_settings(arm)
         for metric in metrics:
             own = arm.dropna(subset=[metric.name])
-            if len(own) < MINIMUM or len(names) < 2:
+            if len(own) < MINIMUM or len(names) < 2 or own[metric.name].nunique() < 2:
                 continue
             trials = _as_trials(own, names, metric)
             rng = np.random.default_rng(0)
@@ -118,7 +118,7 @@ def _evaluate(trials: list[Any], metric: Metric, evaluator: str) -> dict[str, fl
     study.add_trials(trials)
     names = list(trials[0].params)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.simplefilter("ignore")  # experimental evaluators; draws whose best tenth is the whole
         made: Any = (
             optuna.importance.PedAnovaImportanceEvaluator()
             if evaluator == "ped-anova"

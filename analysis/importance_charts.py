@@ -14,31 +14,20 @@ def shares(found: pd.DataFrame) -> ChartType:
     data["setting"] = data["setting"].str.replace("_", " ")
     if data["world"].nunique() > 1:
         data["setting"] = data["setting"] + ", " + data["world"]
-    data = data.sort_values("importance", ascending=False)
-    base = alt.Chart(charts.compact(data, ["setting", "method", "importance", "low", "high", "trials"]))
+    data = data.sort_values("importance", ascending=False).assign(start=0)
+    columns = ["method", "setting", "importance", "low", "high", "trials"]
+    base = alt.Chart(charts.compact(data, [*columns, "start"]))
     y = alt.Y("setting:N", sort=None, title=None, axis=alt.Axis(labelLimit=220))
+    shift = alt.YOffset("method:N", sort=None)
+    percent = alt.Axis(format="~%", tickCount=6)
+    start = alt.X("start:Q", title="importance", scale=alt.Scale(domain=[0, 1]), axis=percent)
     colour = charts.objective_colour(found["objective"].unique())
-    shift = alt.YOffset("method:N")
-    x = alt.X(
-        "importance:Q",
-        title="importance",
-        stack=False,
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format="~%"),
+    bars = base.mark_rule(strokeWidth=11, opacity=0.7).encode(
+        x=start, x2="importance:Q", y=y, yOffset=shift, color=colour, tooltip=columns
     )
-    bars = base.mark_bar(opacity=0.75).encode(
-        x=x,
-        y=y,
-        yOffset=shift,
-        color=colour,
-        tooltip=["method", "setting", "importance", "low", "high", "trials"],
-    )
-    whiskers = base.mark_rule(strokeWidth=1.5).encode(
-        x=alt.X("low:Q", title="importance"), x2="high:Q", y=y, yOffset=shift
-    )
-    return alt.layer(bars, whiskers).properties(
-        width=charts.WIDTH, height=charts.rows_height(data["setting"], 22, data["method"].nunique())
-    )
+    whiskers = base.mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q", y=y, yOffset=shift)
+    height = charts.rows_height(data["setting"], 22, data["method"].nunique())
+    return alt.layer(bars, whiskers).properties(width=charts.WIDTH, height=height)
 
 
 def parallel(table: pd.DataFrame, objective: str, colour_by: Metric, other: Metric) -> ChartType:

@@ -97,12 +97,14 @@ function fill(holder, csv) {
 
 for (const details of document.querySelectorAll("details[data-csv]")) {
   const csv = () => JSON.parse(text(details.dataset.csv));
-  details.addEventListener("toggle", () => {
+  const open = () => {
     const holder = details.querySelector(".scroll");
     if (!details.open || holder.firstChild) return;
     const n = fill(holder, csv());
-    details.querySelector(".count").textContent = n > SHOWN ? `The first ${SHOWN} of ${n} rows; the file holds all.` : `${n} rows`;
-  });
+    details.querySelector(".count").textContent = n > SHOWN ? `${SHOWN} of ${n} rows shown.` : `${n} rows`;
+  };
+  details.addEventListener("toggle", open);
+  open();
   details.querySelector("button").addEventListener("click", () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));

@@ -13,6 +13,8 @@ import pandas as pd
 from analysis import charts
 from analysis.sections import Figure, Section
 
+SHORT = 15  # rows of a table without chart that is shown at once
+PAGE_ROWS = 2000  # of a table within the page
 MAX_SVG_POINTS = 1500  # beyond this a chart is drawn on a canvas
 
 
@@ -64,7 +66,7 @@ def section_html(section: Section, specs: Specs) -> str:
     if section.intro:
         parts.append(f'<p class="intro">{html.escape(section.intro)}</p>')
     parts.append(bullets(section.verdicts))
-    parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
+    parts += [f'<p class="note">{prose(note)}</p>' for note in section.notes]
     parts += [figure_html(figure, specs) for figure in section.figures]
     if section.commands:
         lines = html.escape("\n".join(section.commands))
@@ -73,8 +75,14 @@ def section_html(section: Section, specs: Specs) -> str:
 
 
 def bullets(sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+    items = "".join(f"<li>{prose(sentence)}</li>" for sentence in sentences)
     return f'<ul class="findings">{items}</ul>' if items else ""
+
+
+def prose(sentence: str) -> str:
+    """Escaped, with true minus signs, and intervals that are not broken over lines."""
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", html.escape(sentence))
+    return re.sub(r"\[[^\]]*\]", lambda interval: f'<span class="iv">{interval.group()}</span>', text)
 
 
 def figure_html(figure: Figure, specs: Specs) -> str:
@@ -94,17 +102,20 @@ def figure_html(figure: Figure, specs: Specs) -> str:
 <h3>{html.escape(figure.title)}</h3>
 <figcaption>{html.escape(figure.reading)}</figcaption>
 {f'<div class="panels">{"".join(panels)}</div>' if panels else ""}
-{table_html(figure.name, figure.table)}
+{table_html(figure.name, figure.table, alone=not figure.charts)}
 </figure>"""
 
 
-def table_html(name: str, table: pd.DataFrame) -> str:
+def table_html(name: str, table: pd.DataFrame, *, alone: bool) -> str:
     """The numbers, closed at first; shown, sorted and saved by page.js out of one copy of the CSV."""
-    csv = charts.compact(table, list(table.columns)).to_csv(index=False, lineterminator="\n")
-    return f"""<details data-csv="{name}-csv" data-name="{name}.csv">
+    part = table.head(PAGE_ROWS)
+    csv = charts.compact(part, list(table.columns)).to_csv(index=False, lineterminator="\n")
+    cut = f"The first {PAGE_ROWS:,} rows; {name}.csv beside this page holds all {len(table):,}."
+    shown = " open" if alone and len(table) <= SHORT else ""
+    return f"""<details{shown} data-csv="{name}-csv" data-name="{name}.csv">
 <summary>The numbers</summary>
 <div class="tools"><button type="button" class="plain">Save as CSV</button>
-<span class="count" role="status"></span></div>
+<span class="count" role="status"></span>{f" <span>{cut}</span>" if len(table) > PAGE_ROWS else ""}</div>
 <div class="scroll" tabindex="0" role="region" aria-label="Table: {html.escape(name)}"></div>
 </details>
 <script type="application/json" id="{name}-csv">{_json(csv)}</script>"""

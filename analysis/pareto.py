@@ -7,20 +7,19 @@ python -m analysis.pareto runs/NAME --x davies_bouldin --y knn_balanced_accuracy
 import argparse
 from collections.abc import Sequence
 
-import altair as alt
 import numpy as np
 import pandas as pd
-from altair.typing import ChartType
 from scipy import stats
 
-from analysis import charts, fronts
+from analysis import charts, fronts, hypervolumes
 from analysis.errors import UserError, exit_on_user_error
-from analysis.sections import Figure, Section, parser, run
+from analysis.pareto_charts import MAX_PANELS, front_figure
+from analysis.sections import Section, parser, run
 from analysis.tables import Metric, Study, command, per_trial, settings_text
+from analysis.words import begin, estimate, listed, plural
 
 GOALS = ("silhouette", "probe_balanced_accuracy")
 WORLD = ["dataset", "snr_db", "noise_kind"]  # trials are comparable within one of these
-MAX_PANELS = 6
 
 
 def goals(study: Study, x: str | None = None, y: str | None = None) -> tuple[Metric, Metric]:
@@ -38,14 +37,15 @@ def goals(study: Study, x: str | None = None, y: str | None = None) -> tuple[Met
 
 
 def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
-    """One row per trial with results in both metrics, as `tables.per_trial`, and
+    """One row per trial with results in both metrics, controls aside: as `tables.per_trial`, and
 
     world: the condition it was measured under, in words
     on_front: non-dominated among the complete trials of its objective and world
     on_joint_front: likewise among all trained trials of its world
     front_probability: of being on its objective's front, seed noise considered; null where unknown
     """
-    table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name]).reset_index(drop=True)
+    table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
+    table = table[~controls(table)].reset_index(drop=True)
     table["world"] = worlds(table)
     table["on_front"] = table["on_joint_front"] = False
     table["front_probability"] = np.nan
@@ -62,6 +62,11 @@ def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
                 points, _standard_errors(arm, x, y), arm["ok"].to_numpy() - 1, best, rng=rng
             )
     return table
+
+
+def controls(table: pd.DataFrame) -> pd.Series:
+    """Trials whose gate is there for comparison (random, oracle, …), not a setting to choose."""
+    return ~(table["gate"].isna() | table["gate"].isin(["intended", "released"]))
 
 
 def worlds(table: pd.DataFrame) -> pd.Series:
@@ -82,48 +87,6 @@ def _standard_errors(table: pd.DataFrame, x: Metric, y: Metric) -> np.ndarray:
     return np.column_stack(halves)
 
 
-def reference_point(table: pd.DataFrame, x: Metric, y: Metric) -> tuple[float, float]:
-    """Where hypervolume is measured from: the worst end of each metric's range, or the worst mean seen."""
-    return tuple(  # type: ignore[return-value]
-        end if np.isfinite(end := m.low if m.best == "max" else m.high) else float(_worst(table[m.name], m))
-        for m in (x, y)
-    )
-
-
-def _worst(values: pd.Series, metric: Metric) -> float:
-    return values.min() if metric.best == "max" else values.max()
-
-
-def volumes(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
-    """Hypervolume of each objective in each world.
-
-    hypervolume: of all its trials
-    at_equal_budget: expected for as many trials as the world's smallest arm has (`budget`)
-    """
-    best, reference = (x.best or "", y.best or ""), reference_point(table, x, y)
-    rng = np.random.default_rng(0)
-    found = []
-    trained = table[table["complete"] & (table["kind"] != "reference")]
-    for world, part in trained.groupby("world", sort=False):
-        smallest = part.groupby("objective").size().min()
-        for objective, arm in part.groupby("objective", sort=False):
-            points = arm[[x.name, y.name]].to_numpy()
-            equal = fronts.expected_hypervolume(points, reference, best, size=smallest, rng=rng)
-            found.append(
-                {
-                    "world": world,
-                    "objective": objective,
-                    "trials": len(arm),
-                    "hypervolume": fronts.hypervolume(points, reference, best),
-                    "at_equal_budget": equal,
-                    "budget": smallest,
-                    "reference_x": reference[0],
-                    "reference_y": reference[1],
-                }
-            )
-    return pd.DataFrame(found)
-
-
 def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
     """The knee of each searched objective's front, one row per world and objective that has one."""
     rows = []
@@ -135,174 +98,103 @@ def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=table.columns)
 
 
+def main_worlds(table: pd.DataFrame) -> list[str]:
+    """One world for each dataset, the one with least noise: those that sentences are about."""
+    quiet = table.assign(snr=table["snr_db"].astype(float).fillna(np.inf))
+    best = quiet.groupby("dataset", sort=False)["snr"].transform("max") == quiet["snr"]
+    return [str(world) for world in quiet.loc[best, "world"].drop_duplicates()]
+
+
 def section(study: Study, x: str | None = None, y: str | None = None) -> Section:
-    """Fronts, what they say about the searched objectives beside the baselines, and a recommended setting."""
+    """Fronts, what they say about searched objectives beside baselines, and a recommended setting."""
     a, b = goals(study, x, y)
     table = trade_off(study, a, b)
     table["setting"] = settings_text(table)
-    notes = []
-    if table["world"].nunique() > MAX_PANELS:
-        notes.append(
-            f"Of {table['world'].nunique()} conditions, {MAX_PANELS} are drawn; the tables hold all."
+    name, title = "pareto", "The trade-off"
+    intro = f"How much {a.title} and how much {b.title} can be had together?"
+    if table.empty:
+        return Section(name, title, intro, notes=("No trial has both metrics: there is no front to draw.",))
+    knees = recommended(table, a, b)
+    knees = knees[knees["world"].isin(main_worlds(table))]
+    said = findings(table, a, b)
+    course = hypervolumes.figure(study, table, a, b)
+    return Section(
+        name,
+        title,
+        intro,
+        verdicts=tuple(said),
+        headlines=min(3, len(said)),
+        figures=(front_figure(table, a, b), *([course] if course else [])),
+        notes=tuple(notes(study, table)),
+        commands=tuple(command(row, study.settings.get("data_dir")) for _, row in knees.iterrows()),
+    )
+
+
+def notes(study: Study, table: pd.DataFrame) -> list[str]:
+    """What the front leaves out or cannot say."""
+    found = []
+    trials = study.rows.drop_duplicates("trial")
+    aside = trials[controls(trials)]
+    if len(aside):
+        found.append(
+            f"{len(aside)} {plural(len(aside), 'trial')} with the gates "
+            f"{listed(sorted(aside['gate'].unique()))} are controls: left out here, read "
+            "beside the threshold."
+        )
+    worlds_drawn = table["world"].nunique()
+    if worlds_drawn > len(main_worlds(table)):
+        found.append(
+            "Sentences are about the least noisy condition of each data set; "
+            f"the table holds all {worlds_drawn}, the charts {min(MAX_PANELS, worlds_drawn)}."
         )
     partial = int((~table["complete"]).sum())
     if partial:
-        notes.append(
-            f"{partial} {plural(partial, 'trial')} lost seeds to divergence or failure: they are drawn, "
-            "with the mean of the seeds that are left, but kept out of fronts."
+        found.append(
+            f"{partial} {plural(partial, 'trial')} lost seeds to divergence or failure: drawn with the mean "
+            "of the seeds that are left, but kept out of fronts."
         )
-    if not table.empty and table["ok"].max() < 2:
-        notes.append("Every trial has a single seed, so no interval can be given and the front may be luck.")
-    knees = recommended(table, a, b)
-    return Section(
-        name="pareto",
-        title="The trade-off",
-        intro=f"How much {a.title} and how much {b.title} can be had together?",
-        verdicts=tuple(findings(table, a, b)),
-        figures=(front_figure(table, a, b),) if len(table) else (),
-        notes=tuple(notes) if len(table) else ("No trial has both metrics, so there is no front to draw.",),
-        commands=tuple(command(row, study.settings.get("data_dir")) for _, row in knees.iterrows()),
-    )
+    if table["ok"].max() < 2:
+        found.append("Every trial has a single seed: no interval can be given, and the front may be luck.")
+    return found
 
 
 def findings(table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
     """Sentences: best of each metric by objective, area under the fronts at equal budgets, the knee."""
     found = []
+    main = main_worlds(table)
     several = table["world"].nunique() > 1
-    sizes = volumes(table, x, y) if len(table) else pd.DataFrame()
-    for world, part in table[table["complete"] & (table["kind"] != "reference")].groupby("world", sort=False):
+    sizes = hypervolumes.volumes(table, x, y)
+    trained = table[table["complete"] & (table["kind"] != "reference") & table["world"].isin(main)]
+    for world, part in trained.groupby("world", sort=False):
         where = str(world) if several else ""
         for metric in (x, y):
             bests = [_best(arm, metric) for _, arm in part.groupby("objective", sort=False)]
-            found.append(_begin(where, f"best {metric.title}: {'; '.join(bests)}."))
-        area = sizes[sizes["world"] == world]
+            found.append(begin(where, f"the best {metric.title} is {listed(bests)}."))
+        area = sizes[(sizes["world"] == world) & (sizes["budget"] >= hypervolumes.MINIMUM)]
         if len(area) > 1:
-            each = ", ".join(
-                f"{charts.objective_title(o)} {v:.3f}"
-                for o, v in zip(area["objective"], area["at_equal_budget"], strict=True)
-            )
-            origin = f"({area['reference_x'].iloc[0]:.3g}, {area['reference_y'].iloc[0]:.3g})"
+            each = [
+                f"{charts.objective_title(row.objective)} {row.at_equal_budget:.3f}"
+                for row in area.itertuples()
+            ]
+            budget = area["budget"].iloc[0]
             found.append(
-                _begin(
-                    where,
-                    f"area under the front for {area['budget'].iloc[0]} trials each, from {origin}: {each}.",
-                )
+                begin(where, f"with {budget} trials each, the area under the front is {listed(each)}.")
             )
     for _, row in recommended(table, x, y).iterrows():
-        where = f" on {row['world']}" if several else ""
-        found.append(
-            f"A compromise{where}: {charts.objective_title(row['objective'])} with {row['setting']} "
-            f"({x.title} {row[x.name]:.3f}, {y.title} {row[y.name]:.3f})."
-        )
+        if row["world"] in main:
+            found.append(
+                begin(
+                    row["world"] if several else "",
+                    f"a compromise is {charts.objective_title(row['objective'])} with {row['setting']}: "
+                    f"{x.title} {row[x.name]:.3f}, {y.title} {row[y.name]:.3f}.",
+                )
+            )
     return found
-
-
-def _begin(where: str, sentence: str) -> str:
-    return f"On {where}: {sentence}" if where else sentence[0].upper() + sentence[1:]
-
-
-def plural(n: int, word: str) -> str:
-    """The word for so many things."""
-    return word if n == 1 else f"{word}s"
 
 
 def _best(arm: pd.DataFrame, metric: Metric) -> str:
     at = arm[metric.name].idxmax() if metric.best == "max" else arm[metric.name].idxmin()
-    row = arm.loc[at]
-    low, high = row[f"{metric.name}_low"], row[f"{metric.name}_high"]
-    interval = f" [{low:.3f}, {high:.3f}]" if pd.notna(low) else ""
-    return f"{charts.objective_title(row['objective'])} {row[metric.name]:.3f}{interval}"
-
-
-def front_figure(table: pd.DataFrame, x: Metric, y: Metric) -> Figure:
-    """Every trial with its intervals, each objective's front joined; a panel for each world."""
-    panels: dict[str, ChartType] = {}
-    for world, part in list(table.groupby("world", sort=False))[:MAX_PANELS]:
-        panels[str(world)] = front_chart(part, x, y)
-    columns = ["trial", "world", "objective", "kind", "setting", "seeds", "ok", "on_front", "on_joint_front"]
-    columns += ["front_probability"]
-    columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
-    shown = table.sort_values(["on_front", x.name], ascending=[False, x.best == "min"])
-    return Figure(
-        name="pareto",
-        title=f"{x.title} against {y.title}",
-        reading="Each point is a trial, the mean of its seeds; whiskers are 95 % t intervals. Steps join an "
-        f"objective's trials that none of its others beats in both metrics. Best is {_corner(x, y)}; "
-        "diamonds are references that were not searched.",
-        charts=panels,
-        table=shown[columns],
-    )
-
-
-def _corner(x: Metric, y: Metric) -> str:
-    up = "top" if y.best == "max" else "bottom"
-    return f"{up} {'right' if x.best == 'max' else 'left'}"
-
-
-def front_chart(trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
-    """One world: points with t intervals, fronts as steps, references named; hover shows the settings."""
-    columns = ["trial", "kind", "setting", "on_front", "ok", "seeds", "complete", "front_probability"]
-    columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
-    data = charts.compact(
-        trials.assign(method=trials["objective"].map(charts.objective_title)), [*columns, "method"]
-    )
-    keep = data["on_front"] | (data["kind"] != "searched")
-    base = alt.Chart(charts.thin(data, keep))
-    colour = charts.objective_colour(trials["objective"].unique())
-    at_x, at_y = charts.axis(alt.X, x.name, x), charts.axis(alt.Y, y.name, y)
-    faded = alt.condition("datum.on_front || datum.kind == 'reference'", alt.value(0.95), alt.value(0.35))
-    whisker = base.transform_filter("datum.on_front || datum.kind != 'searched'").mark_rule(opacity=0.45)
-    points = base.mark_point(size=64).encode(
-        x=at_x,
-        y=at_y,
-        color=colour,
-        shape=charts.kind_shape(),
-        opacity=faded,
-        tooltip=[
-            alt.Tooltip("method:N", title="method"),
-            alt.Tooltip("trial:N", title="trial"),
-            alt.Tooltip("setting:N", title="setting"),
-            alt.Tooltip(f"{x.name}:Q", title=x.title, format=".3f"),
-            alt.Tooltip(f"{y.name}:Q", title=y.title, format=".3f"),
-            alt.Tooltip("ok:Q", title="seeds with results"),
-            alt.Tooltip("front_probability:Q", title="probability of being on the front", format=".2f"),
-        ],
-    )
-    steps = (
-        base.transform_filter("datum.on_front")
-        .mark_line(
-            interpolate="step-before" if x.best == "max" else "step-after", opacity=0.8, strokeWidth=1.5
-        )
-        .encode(x=at_x, y=at_y, color=colour, order=alt.Order(f"{x.name}:Q"))
-    )
-    left = _crowded(data[data["kind"] == "reference"], x.name, y.name)
-    named = base.transform_filter("datum.kind == 'reference'").encode(x=at_x, y=at_y, text="method:N")
-    beside = alt.FieldOneOfPredicate(field="trial", oneOf=left)
-    layers = [
-        whisker.encode(x=alt.X(f"{x.name}_low:Q"), x2=f"{x.name}_high:Q", y=at_y, color=colour),
-        whisker.encode(y=alt.Y(f"{y.name}_low:Q"), y2=f"{y.name}_high:Q", x=at_x, color=colour),
-    ]
-    if not data[f"{x.name}_low"].notna().any():
-        layers = []  # an empty layer would have no extent to scale to
-    if data["on_front"].any():
-        layers.append(steps)
-    layers.append(points)
-    if (data["kind"] == "reference").sum() > len(left):
-        layers.append(named.transform_filter(~beside).mark_text(align="left", dx=9))
-    if left:
-        layers.append(named.transform_filter(beside).mark_text(align="right", dx=-9))
-    return alt.layer(*layers).properties(width=charts.WIDTH + 120, height=charts.HEIGHT + 40)
-
-
-def _crowded(references: pd.DataFrame, x: str, y: str) -> list[str]:
-    """Trials whose name would run into the next reference's on its right: they are named on their left."""
-    spread = references[[x, y]].max() - references[[x, y]].min()
-    found = []
-    for _, row in references.iterrows():
-        right = references[(references[x] > row[x]) & (references[x] - row[x] < 0.5 * spread[x])]
-        if ((right[y] - row[y]).abs() < 0.06 * spread[y]).any():
-            found.append(row["trial"])
-    return found
+    return f"{charts.objective_title(arm.loc[at, 'objective'])}'s {estimate(arm.loc[at], metric.name)}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ vl-convert holds Python's lock while it draws, so a thread would not help. The p
 by path: it imports vl-convert and nothing else of the package.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -37,14 +38,21 @@ class Renderer:
         self._count += 1
         path = Path(self._folder.name) / f"{self._count}.json"
         path.write_text(json.dumps(spec), encoding="utf-8")
-        self._process.stdin.write(json.dumps([str(path), str(stem)]) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps([str(path), str(stem)]) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self.finish()  # raises with what the process said
 
     def finish(self) -> str:
         """Wait for all charts. Returns Vega, Vega-Lite and vega-embed as one script."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdin = None
         script, errors = self._process.communicate()
         if self._process.returncode:
-            raise RuntimeError(f"drawing the charts failed: {errors.strip()[-2000:]}")
+            raise RuntimeError(f"drawing the charts failed: {errors.strip()[:500]}")
         return script
 
     def __exit__(

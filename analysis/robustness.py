@@ -15,11 +15,12 @@ from scipy import stats
 from analysis import charts, robustness_charts
 from analysis.errors import UserError, exit_on_user_error
 from analysis.grids import Grid, grids
-from analysis.pareto import goals, plural
+from analysis.pareto import goals
 from analysis.sections import Section, parser, run
 from analysis.statistics import Interval, mean_interval
 from analysis.tables import Metric, Study
 from analysis.verdicts import Judged, corrected, judge
+from analysis.words import plural
 
 MARGIN = 0.05  # of the metric's range: five points of accuracy, 0.1 of Silhouette
 
@@ -179,12 +180,13 @@ def _shared_r2(rows: pd.DataFrame, over: str, metric: str) -> float | None:
 
 def section(study: Study, metric: str | None = None, margin: float | None = None) -> Section | None:
     """Verdicts, heat maps and curves; None where the study has no grid of thresholds."""
-    found = grids(study)
+    found = sorted(grids(study), key=lambda grid: grid.gate != "intended")  # controls last
     if not found:
         return None
     x, y = goals(study)
     chosen = [study.metric(metric)] if metric else [y, x]
     judged = pd.concat([verdicts(found, m, margin_of(m, margin)) for m in chosen], ignore_index=True)
+    judged = judged.sort_values("gate", key=lambda gate: gate != "intended", kind="stable", ignore_index=True)
     ranks = pd.concat([rank_correlations(found, m) for m in chosen], ignore_index=True)
     shared = pd.concat([common_curve(found, m) for m in chosen], ignore_index=True)
     return Section(
@@ -192,6 +194,7 @@ def section(study: Study, metric: str | None = None, margin: float | None = None
         title="Is the threshold robust?",
         intro="Does it matter where the threshold stands, and does noise change the answer?",
         verdicts=tuple(sentence(row, study) for _, row in judged.iterrows()),
+        headlines=min(4, int((judged["gate"] == "intended").sum())),
         figures=robustness_charts.figures(study, found, chosen, judged, ranks, shared),
         notes=notes(found),
     )

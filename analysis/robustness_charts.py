@@ -56,7 +56,7 @@ def figures(
             name="robustness-verdicts",
             title="How far the metric moves over the thresholds",
             reading=READINGS["verdicts"],
-            charts={m.title: range_chart(judged[judged["metric"] == m.name], m) for m in chosen},
+            charts={m.title: range_chart(judged[judged["metric"] == m.name]) for m in chosen},
             table=judged,
         ),
         Figure(
@@ -119,16 +119,16 @@ def cell_table(found: Sequence[Grid], metrics: Sequence[Metric]) -> pd.DataFrame
     return table.drop(columns="sd")
 
 
-def range_chart(judged: pd.DataFrame, metric: Metric) -> ChartType:
+def range_chart(judged: pd.DataFrame) -> ChartType:
     """Ranges with bounds beside the margin, one line per grid."""
     data = judged.assign(name=[_label(row) for _, row in judged.iterrows()])
     data["range_high"] = data["range_high"].replace(np.inf, np.nan)
     base = alt.Chart(charts.compact(data, [*_SHOWN, "name"]))
-    y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
+    y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=200))
     words = alt.Scale(domain=["robust", "undecided", "sensitive", "vacuous"])
-    colour = alt.Color("verdict:N", scale=words, legend=alt.Legend(title=None))
+    colour = alt.Color("verdict:N", scale=words, legend=alt.Legend(title=None, columns=2))
     bars = base.mark_rule(strokeWidth=3, opacity=0.6).encode(
-        x=alt.X("range_low:Q", title=f"range of {metric.title} over thresholds"),
+        x=alt.X("range_low:Q", title="range over thresholds"),
         x2="range_high:Q",
         y=y,
         color=colour,
@@ -137,7 +137,8 @@ def range_chart(judged: pd.DataFrame, metric: Metric) -> ChartType:
         x="range:Q", y=y, color=colour, shape=alt.Shape("verdict:N", scale=words), tooltip=_SHOWN
     )
     line = alt.Chart(data[["margin"]].head(1)).mark_rule(strokeDash=[5, 4]).encode(x="margin:Q")
-    return alt.layer(line, bars, dots).properties(
+    bounded = bool(data[["range_low", "range_high"]].notna().all(axis=1).any())
+    return charts.layered([(line, True), (bars, bounded), (dots, True)]).properties(
         width=charts.WIDTH, height=charts.rows_height(data["name"], 26)
     )
 
@@ -215,7 +216,9 @@ def curve_chart(cells: pd.DataFrame, grid: Grid, metric: Metric) -> ChartType:
     chance = base.mark_rule(strokeDash=[3, 3]).encode(y=alt.datum(0.5))
     low = 80
     views = [
-        alt.layer(band, line).properties(width=charts.WIDTH, height=220),
+        charts.layered([(band, bool(data["low"].notna().any())), (line, True)]).properties(
+            width=charts.WIDTH, height=220
+        ),
         share.properties(width=charts.WIDTH, height=low),
     ]
     if data["auroc"].notna().any():
@@ -245,7 +248,7 @@ def rank_chart(ranks: pd.DataFrame) -> ChartType:
         tooltip=["name", "relation", "estimate", "low", "high", "seeds"],
     )
     zero = base.mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
-    return alt.layer(zero, bars, dots).properties(
+    return charts.layered([(zero, True), (bars, bool(data["low"].notna().any())), (dots, True)]).properties(
         width=charts.WIDTH, height=charts.rows_height(data["name"], 16, data["relation"].nunique())
     )
 

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -38,16 +38,19 @@ class Section:
     """One question's part of the report.
 
     verdicts: what was found, in whole sentences, most important first
+    headlines: how many of these belong in the report's first screen
     notes: what cannot be said, and why
+    commands: to paste
     """
 
     name: str
     title: str
     intro: str
     verdicts: tuple[str, ...] = ()
+    headlines: int = 0
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
-    commands: tuple[str, ...] = field(default=())
+    commands: tuple[str, ...] = ()
 
 
 def parser(doc: str | None, prog: str) -> argparse.ArgumentParser:

@@ -12,10 +12,11 @@ from altair.typing import ChartType
 
 from analysis import charts
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import goals, plural
+from analysis.pareto import goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import holm, mean_p, paired_difference
 from analysis.tables import Metric, Study, per_trial
+from analysis.words import plural
 
 SEMI, PLAIN = "emargin-semi", "emargin"
 ENDS = (PLAIN, "infonce", "supervised")  # what they are compared with
@@ -111,6 +112,7 @@ def section(study: Study) -> Section | None:
         title="A few labels",
         intro=f"Can a semi-supervised eMargin keep its {x.title} and gain {y.title}?",
         verdicts=tuple(sentences(table, x, y)),
+        headlines=2,
         figures=(
             Figure(
                 name="semi",
@@ -155,7 +157,7 @@ def gain_chart(table: pd.DataFrame, metric: Metric) -> ChartType:
     )
     dots = base.mark_point(size=60, opacity=1).encode(x=x, y=y, yOffset=shift, color=colour, tooltip=columns)
     zero = base.mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
-    return alt.layer(zero, bars, dots).properties(
+    return charts.layered([(zero, True), (bars, bool(own["low"].notna().any())), (dots, True)]).properties(
         width=charts.WIDTH,
         height=charts.rows_height(own["label_share"], 20, own["supervised_weight"].nunique() if few else 4),
     )
@@ -184,7 +186,10 @@ def plane_chart(means: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
         .mark_text(align="left", dx=9)
         .encode(x=at_x, y=at_y, text="method:N")
     )
-    return alt.layer(points, names).properties(width=charts.WIDTH + 120, height=charts.HEIGHT)
+    ends = bool((named["kind"] == "reference").any())
+    return charts.layered([(points, True), (names, ends)]).properties(
+        width=charts.WIDTH + 120, height=charts.HEIGHT
+    )
 
 
 def sentences(table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from analysis import charts
-from analysis.errors import exit_on_user_error
+from analysis.errors import UserError, exit_on_user_error
 from analysis.pareto import goals, worlds
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import spearman_interval
@@ -19,15 +19,17 @@ from analysis.tables import Metric, Study, per_trial, settings_text
 KNOBS = ("threshold", "dissimilar_share", "margin", "temperature", "supervised_weight")
 LOGARITHMIC = ("margin", "temperature", "supervised_weight")
 MAX_WORLDS = 3  # drawn; the table holds all
-MINIMUM = 4  # distinct values that make a curve
+MINIMUM = 10  # distinct values that make a curve; fewer are a grid, which robustness.py reads
 
 
-def section(study: Study) -> Section:
-    """The threshold against both goals, then the other knobs."""
+def section(study: Study) -> Section | None:
+    """The threshold against both goals, then the other knobs; None where no setting takes ten values."""
     x, y = goals(study)
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
     searched = table[table["kind"] != "reference"]
     knobs = [name for name in KNOBS if searched[name].nunique() >= MINIMUM]
+    if not knobs:
+        return None
     table["setting"] = settings_text(table)
     found = correlations(table, knobs, (x, y))
     return Section(
@@ -35,8 +37,8 @@ def section(study: Study) -> Section:
         title="The knobs",
         intro="What does each setting do to both goals, with the others varying along?",
         verdicts=tuple(_sentences(found, (x, y))),
+        headlines=2,
         figures=tuple(knob_figure(table, knob, (x, y), found) for knob in knobs),
-        notes=() if knobs else ("No setting takes four values or more, so there is no curve to draw.",),
     )
 
 
@@ -114,8 +116,9 @@ def knob_chart(trials: pd.DataFrame, knob: str, metric: Metric) -> ChartType:
         x=at_x, y=alt.Y(f"{m}_low:Q"), y2=f"{m}_high:Q", color=colour
     )
     trend = base.transform_loess(knob, m, groupby=["method"], bandwidth=0.6).mark_line(strokeWidth=2)
-    layers = [whiskers, points, trend.encode(x=at_x, y=at_y, color=colour)]
-    return alt.layer(*layers).properties(width=charts.WIDTH, height=charts.HEIGHT - 60)
+    intervals = bool(data[f"{m}_low"].notna().any())
+    layers = [(whiskers, intervals), (points, True), (trend.encode(x=at_x, y=at_y, color=colour), True)]
+    return charts.layered(layers).properties(width=charts.WIDTH, height=charts.HEIGHT - 60)
 
 
 def _sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
@@ -134,7 +137,16 @@ def _sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run(parser(__doc__, "python -m analysis.slices").parse_args(argv), section)
+    def needed(study: Study) -> Section:
+        found = section(study)
+        if found is None:
+            raise UserError(
+                f"{study.folder} has no setting with {MINIMUM} values, so there is no curve to draw: search "
+                "a range, as --threshold 0.2:0.99, or read a grid with `python -m analysis.robustness`"
+            )
+        return found
+
+    run(parser(__doc__, "python -m analysis.slices").parse_args(argv), needed)
 
 
 if __name__ == "__main__":

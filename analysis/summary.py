@@ -7,16 +7,16 @@ import pandas as pd
 
 from analysis import charts
 from analysis.page import bullets
-from analysis.pareto import goals, plural, recommended, trade_off
+from analysis.pareto import goals, main_worlds, recommended, trade_off
 from analysis.sections import Section
-from analysis.tables import Metric, Study, settings_text, varying
+from analysis.tables import Metric, Study, setting_title, settings_text, varying
+from analysis.words import listed, plural
 
 DATA = {
     "sleepeeg": "sleep EEG",
     "harth": "human activity from accelerometers",
     "ecg": "ECG rhythms",
 }
-FINDINGS = 2  # of each section, in the first screen
 
 
 def data_title(dataset: str) -> str:
@@ -34,9 +34,9 @@ def headline(study: Study) -> str:
     names = {
         k: [charts.objective_title(o) for o in part["objective"]] for k, part in objectives.groupby("kind")
     }
-    searched = _and(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
-    beside = _and(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
-    data = _and([data_title(name) for name in study.rows["dataset"].unique()])
+    searched = listed(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
+    beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
+    data = listed([data_title(name) for name in study.rows["dataset"].unique()])
     return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
 
 
@@ -61,7 +61,7 @@ def header_html(study: Study, sections: Sequence[Section]) -> str:
         f"<div{' class=bad' if name in _BAD and n else ''}><dt>{_FACTS[name]}</dt><dd>{n:,}</dd></div>"
         for name, n in numbers.items()
     )
-    found = [sentence for section in sections for sentence in section.verdicts[:FINDINGS]]
+    found = [sentence for section in sections for sentence in section.verdicts[: section.headlines]]
     return f"""<header>
 <p class="kicker">{kicker} · {html.escape(study.name)}</p>
 <h1>{html.escape(headline(study))}</h1>
@@ -93,39 +93,48 @@ def lead(study: Study) -> str:
             parts.append(f"{n} {word}")
     seeds = study.rows.groupby("trial").size().max()
     knobs = [name for name in varying(trials) if name not in ("objective", "split_seed", "dissimilar_share")]
-    search = f", over {_and([name.replace('_', ' ') for name in knobs])}" if knobs else ""
+    search = f", over {listed([setting_title(name) for name in knobs])}" if knobs else ""
     text = (
-        f"{len(trials):,} {plural(len(trials), 'trial')} ({_and(parts)}){search}, "
+        f"{len(trials):,} {plural(len(trials), 'trial')} ({listed(parts)}){search}, "
         f"each trained with up to {seeds} {plural(seeds, 'seed')}."
     )
     splits = set(study.rows["split"].dropna())
     if splits == {"subject"}:
-        text += " Everything is measured on people who were not in the training data."
-    if study.rows["dataset"].str.endswith("-sim").any():
+        text += " Everything is measured on subjects who were not in the training data."
+    names = study.rows["dataset"].astype(str)
+    simulated = list(names[names.str.endswith("-sim")].unique())
+    if len(simulated) == names.nunique():
         text += " The data are simulated, so these numbers say nothing about patients."
+    elif simulated:
+        text += f" Simulated data ({listed(simulated)}) say nothing about patients."
     return text
 
 
 def best_trials(study: Study) -> pd.DataFrame:
-    """The best complete trial of each objective for each goal, and the compromise between them."""
+    """The best complete trial of each objective for each goal, and the compromise between them.
+
+    Of each data set at its least noise; `what` says what the trial is best at.
+    """
     x, y = goals(study)
     table = trade_off(study, x, y)
     table["setting"] = settings_text(table)
-    rows = []
-    trained = table[table["complete"] & (table["kind"] != "reference")]
+    trained = table[
+        table["complete"] & (table["kind"] != "reference") & table["world"].isin(main_worlds(table))
+    ]
+    titles: dict[str, list[str]] = {}  # trial to what it is best at, in the order of the table
     for _, arm in trained.groupby(["world", "objective"], sort=False):
         for metric in (x, y):
             at = arm[metric.name].idxmax() if metric.best == "max" else arm[metric.name].idxmin()
-            rows.append(arm.loc[at].to_dict() | {"what": f"best {metric.title}"})
-    rows += [row.to_dict() | {"what": "compromise"} for _, row in recommended(table, x, y).iterrows()]
-    best = pd.DataFrame(rows)
-    if best.empty:
-        return best
+            titles.setdefault(arm.loc[at, "trial"], []).append(f"best {metric.title}")
+        for trial in recommended(arm, x, y)["trial"]:
+            titles.setdefault(trial, []).append("compromise")
+    best = table.set_index("trial").loc[list(titles)].reset_index()
+    best.insert(0, "what", [listed(words) for words in titles.values()])
     for metric in (x, y):
         name = f"test_{metric.name}"
         if name in study.rows:
             best[name] = best["trial"].map(study.ok.groupby("trial")[name].mean())
-    return best.sort_values(["world", "objective"], kind="stable")
+    return best
 
 
 def best_html(study: Study) -> str:
@@ -166,7 +175,3 @@ def _interval(row: "pd.Series[float]", metric: Metric) -> str:
 
 def _number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.3f}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -106,6 +106,11 @@ def load(folder: str | Path) -> Study:
         raise UserError(f"{path} is not readable Parquet ({error}): export the study again") from None
     _check(path, table)
     metrics = _metrics(table.schema)
+    if not metrics:
+        raise UserError(
+            f"{path} has no metric column that tells its range and best end: export the study again with "
+            f"`python -m study.run --resume {folder}`"
+        )
     rows = table.to_pandas()
     absent = tuple(name for name in SETTINGS if name not in rows)
     rows = rows.assign(**{name: None for name in absent})
@@ -169,10 +174,15 @@ def settings_text(table: pd.DataFrame, names: Sequence[str] | None = None) -> pd
         if name == "dissimilar_share":
             there &= table["threshold"].isna()  # both are recorded; the one determines the other
         if there.any():
-            label = name.replace("_", " ")
+            label = setting_title(name)
             words = [f"{label} {_short(value, 3)}" for value in values[there]]
             text[there] = text[there].where(text[there] == "", text[there] + ", ") + words
     return text
+
+
+def setting_title(name: str) -> str:
+    """A setting's name in words."""
+    return {"snr_db": "SNR"}.get(name, name.replace("_", " "))
 
 
 def command(row: "pd.Series[Any]", data_dir: str | None = None) -> str:

@@ -132,8 +132,12 @@ def outcome(row: dict[str, object], rng: np.random.Generator, noise: float = 0.0
     silhouette, accuracy = (float(v + noise * rng.normal()) for v in (silhouette, accuracy))
     rank = float(rank * np.exp(0.05 * rng.normal()))
     values: dict[str, object] = {name: float(np.clip(0.5 + 0.1 * rng.normal(), 0, 1)) for name in METRICS}
-    values |= {"silhouette": silhouette, "silhouette_normalised": silhouette - 0.05, "silhouette_null": 0.3}
-    values |= {"silhouette_excess": silhouette - 0.3, "davies_bouldin": 1.6 - 1.4 * silhouette}
+    values |= {
+        "silhouette": silhouette,
+        "silhouette_normalised": silhouette - 0.05,
+        "silhouette_null": 0.02 + rank**-0.5,
+    }
+    values |= {"silhouette_excess": silhouette - 0.02 - rank**-0.5, "davies_bouldin": 1.6 - 1.4 * silhouette}
     values |= {"effective_rank": rank, "participation_ratio": rank / 2, "intrinsic_dimension": 2 + rank / 20}
     values |= {"mean_cosine": 1 - rank / 200, "uniformity": -rank / 60, "calinski_harabasz": 900 * silhouette}
     values |= {

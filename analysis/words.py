@@ -1,0 +1,28 @@
+"""Numbers and lists in sentences."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+
+def plural(n: int, word: str) -> str:
+    """The word for so many things."""
+    return word if n == 1 else f"{word}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c"""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def begin(where: str, sentence: str) -> str:
+    """A sentence about a place: "On x, …", or capitalised without one."""
+    return f"On {where}, {sentence}" if where else sentence[0].upper() + sentence[1:]
+
+
+def estimate(row: Any, name: str, digits: int = 3) -> str:
+    """Mean and interval of a metric in a row of `per_trial`: "0.721 [0.700, 0.743]"."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if pd.notna(low) else ""
+    return f"{row[name]:.{digits}f}{interval}"
