@@ -94,15 +94,13 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
         ray.shutdown()
 
 
-def check_resources(settings: StudySettings, resources: dict[str, Any], *, started_here: bool) -> None:
-    """Raises UserError where a trial asks for more than a machine that cannot grow has."""
-    if not started_here:
-        return
-    for name, asked in (("CPU", settings.cpus_per_trial), ("GPU", settings.gpus_per_trial)):
-        if asked > resources.get(name, 0):
+def check_resources(settings: StudySettings) -> None:
+    """Raises UserError where a trial asks for more than this machine has; a cluster elsewhere may grow."""
+    has = {"cpus": os.cpu_count() or 1, "gpus": torch.cuda.device_count()}
+    for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", settings.gpus_per_trial)):
+        if asked > has[name]:
             raise UserError(
-                f"--{name.lower()}s-per-trial is {asked:g}, but this machine has {resources.get(name, 0):g}: "
-                "give less"
+                f"--{name}-per-trial is {asked:g}, but this machine has {has[name]}: give less, or join a cluster"
             )
 
 

@@ -49,6 +49,8 @@ def conduct(settings: StudySettings) -> Conducted:
         arm.check(settings)
     results.check_free(settings)
     address = cluster.find_cluster(settings.address)
+    if address is None:
+        cluster.check_resources(settings)
     uri = tracking.resolve(settings.tracking_uri, out)
     print(f"data: {settings.dataset}", file=sys.stderr)
     splits = load(plan.first_config(settings, study_plan).data)
@@ -72,7 +74,6 @@ def _run(
     here = address is None
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
     with cluster.joined(address) as resources:
-        cluster.check_resources(settings, resources, started_here=here)
         n_at_once = cluster.concurrency(settings, resources, started_here=here)
         results.write_manifest(
             folder, data_hash=splits.data_hash, described=splits.described, resources=resources
