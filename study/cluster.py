@@ -100,7 +100,8 @@ def check_resources(settings: StudySettings) -> None:
     for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", settings.gpus_per_trial)):
         if asked > has[name]:
             raise UserError(
-                f"--{name}-per-trial is {asked:g}, but this machine has {has[name]}: give less, or join a cluster"
+                f"--{name}-per-trial is {asked:g}, but this machine has {has[name]}: "
+                "give less, or join a cluster"
             )
 
 
