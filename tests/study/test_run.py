@@ -299,6 +299,8 @@ def wfdb_folder(folder: Path) -> Path:
             sig_name=["I", "II"],
             p_signal=signal,
             fmt=["16"] * 2,
+            adc_gain=[200.0] * 2,
+            baseline=[0] * 2,
             write_dir=str(folder),
         )
         wfdb.wrann(
