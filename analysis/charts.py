@@ -30,7 +30,7 @@ KINDS = {"searched": "circle", "baseline": "square", "reference": "diamond"}
 GREYS = 5  # the references at the end of OBJECTIVES share one colour: they are named on the chart
 
 WIDTH, HEIGHT = 420, 320
-MAX_POINTS = 3000  # beyond this a chart shows a random part and says so
+MAX_POINTS = 1200  # beyond this a chart shows a random part, and `thinned` says so
 
 _THEMES = {
     "light": {
@@ -165,6 +165,16 @@ def thin(table: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.Da
 def on_paper(spec: dict[str, Any]) -> dict[str, Any]:
     """A spec in the light theme on white, for files."""
     return spec | {"config": theme("light", font="sans-serif") | {"background": "#ffffff"}}
+
+
+def thinned(n: int) -> tuple[str, ...]:
+    """The note that belongs to charts of so many trials; none where all are drawn."""
+    if n <= MAX_POINTS:
+        return ()
+    return (
+        f"Charts draw {MAX_POINTS:,} of {n:,} trials, chosen at random beside the fronts; "
+        "numbers and tables hold all.",
+    )
 
 
 def save(chart: ChartType, stem: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:

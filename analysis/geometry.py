@@ -107,7 +107,10 @@ def section(study: Study) -> Section | None:
         verdicts=tuple(sentences(study, r2, rho, gap)),
         headlines=3,
         figures=geometry_charts.figures(study, table, r2, rho, gap),
-        notes=("A search does not sample settings at random: these are relations among the settings tried.",),
+        notes=(
+            "A search does not sample settings at random: these are relations among the settings tried.",
+            *charts.thinned(len(table)),
+        ),
     )
 
 

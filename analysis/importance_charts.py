@@ -48,7 +48,7 @@ def parallel(table: pd.DataFrame, objective: str, colour_by: Metric, other: Metr
     long["axis"] = long["axis"].map(lambda name: titles.get(name, name.replace("_", " ")))
     base = alt.Chart(charts.compact(long, ["trial", "shade", "setting", "axis", "rank"]))
     return (
-        base.mark_line(opacity=0.5)
+        base.mark_line(strokeOpacity=0.5)  # not opacity: each line would be a layer of its own
         .encode(
             x=alt.X(
                 "axis:N", sort=None, title=None, scale=alt.Scale(padding=0.1), axis=alt.Axis(labelAngle=-20)

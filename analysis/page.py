@@ -14,7 +14,7 @@ from analysis import charts
 from analysis.sections import Figure, Section
 
 SHORT = 15  # rows of a table without chart that is shown at once
-PAGE_ROWS = 2000  # of a table within the page
+PAGE_ROWS = 1000  # of a table within the page
 MAX_SVG_POINTS = 1500  # beyond this a chart is drawn on a canvas
 
 

@@ -125,7 +125,7 @@ def section(study: Study, x: str | None = None, y: str | None = None) -> Section
         verdicts=tuple(said),
         headlines=min(3, len(said)),
         figures=(front_figure(table, a, b), *([course] if course else [])),
-        notes=tuple(notes(study, table)),
+        notes=(*notes(study, table), *charts.thinned(len(table))),
         commands=tuple(command(row, study.settings.get("data_dir")) for _, row in knees.iterrows()),
     )
 

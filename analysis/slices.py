@@ -28,6 +28,9 @@ def section(study: Study) -> Section | None:
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
     searched = table[table["kind"] != "reference"]
     knobs = [name for name in KNOBS if searched[name].nunique() >= MINIMUM]
+    if "threshold" in knobs and "dissimilar_share" in knobs:  # one determines the other
+        by_share = "dissimilar_share" in study.settings.get("dimensions", {})
+        knobs.remove("threshold" if by_share else "dissimilar_share")
     if not knobs:
         return None
     table["setting"] = settings_text(table)
@@ -38,6 +41,7 @@ def section(study: Study) -> Section | None:
         intro="What does each setting do to both goals, with the others varying along?",
         verdicts=tuple(_sentences(found, (x, y))),
         headlines=2,
+        notes=charts.thinned(len(searched)),
         figures=tuple(knob_figure(table, knob, (x, y), found) for knob in knobs),
     )
 
@@ -125,11 +129,11 @@ def _sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
     titles = {metric.name: metric.title for metric in metrics}
     several = found["world"].nunique() > 1
     sentences = []
-    for _, row in found[found["knob"] == "threshold"].iterrows():
+    for _, row in found[found["knob"].isin(["threshold", "dissimilar_share"])].iterrows():
         where = f" on {row['world']}" if several else ""
         relation = "rises" if row["low"] > 0 else "falls" if row["high"] < 0 else "shows no clear trend"
         sentences.append(
-            f"{titles[row['metric']]} {relation} with the threshold of "
+            f"{titles[row['metric']]} {relation} with the {row['knob'].replace('_', ' ')} of "
             f"{charts.objective_title(row['objective'])}{where}: rank correlation {row['spearman']:.2f} "
             f"[{row['low']:.2f}, {row['high']:.2f}] over {row['trials']} trials."
         )

@@ -1,6 +1,8 @@
 """The report: one file that opens without a network, says what happened and never shows an empty chart."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,23 @@ def test_hover_shows_the_setting_and_table_can_be_saved(built: Path, chromium: A
     assert download.value.suggested_filename == "pareto.csv"
     assert list(pd.read_csv(saved)["trial"]) == list(whole["trial"])
     page.close()
+
+
+@pytest.mark.slow
+def test_thousand_trials_stay_within_bounds(tmp_path: Path) -> None:
+    """1,000 trials of 5 seeds: page, memory and work (two processes share it, so wall time is about half)."""
+    rows = synthetic.rows(trials=650, baseline_trials=345, seeds=5)
+    folder = synthetic.write(tmp_path / "many", rows)
+    assert rows["trial"].nunique() == 1000
+    code = (
+        "import resource, sys; from analysis import report; report.build(sys.argv[1]);"
+        "own, children = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN));"
+        "print(own.ru_utime + children.ru_utime, own.ru_maxrss + children.ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+    seconds, kilobytes = map(float, done.stdout.split())
+    assert kilobytes < 1e6
+    assert seconds < 60  # 23 on the machine this was written on; a shared one may take twice that
+    assert (folder / "report" / "index.html").stat().st_size < 6e6
