@@ -43,9 +43,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "first": {
         "dataset": "sleepeeg-sim",
         "name": "first",
+        "subjects": 4,  # few enough to be quick: training and validation only, no test subjects
         "trials": 12,
+        "baseline_trials": 2,
+        "references": ("raw", "random", "supervised"),
         "seeds": (0, 1),
-        "iterations": 100,
+        "iterations": 40,
     },
     "paper-sleepeeg": _paper("sleepeeg"),
     "paper-harth": _paper("harth"),
