@@ -2,9 +2,9 @@
 
 smoke             2 eMargin trials, 1 seed, 20 steps on simulated sleep EEG: half a minute on two cores
 first             12 eMargin trials x 2 seeds beside InfoNCE on simulated sleep EEG: `make study`
-paper-sleepeeg    the paper's settings with the loss as its code computes it, 5 seeds; likewise
-paper-harth       paper-harth and paper-ecg; printed beside the published figures
-paper-ecg
+paper-sleepeeg    the paper's settings with the loss as its code computes it, 5 seeds, beside its figures
+paper-harth       likewise
+paper-ecg         likewise
 """
 
 from typing import Any
