@@ -139,13 +139,7 @@ def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFra
         if row["trials"] < MINIMUM:
             continue
         where = f" on {row['world']}" if several else ""
-        verb = (
-            "reads more than"
-            if row["low"] > 0
-            else "reads less than"
-            if row["high"] < 0
-            else "reads no more than"
-        )
+        verb = _sign(row, "less", "more", "neither more nor less")
         found.append(
             f"From {charts.objective_title(row['objective'])}{where} a non-linear probe reads {verb} than a "
             f"linear one: {row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] balanced accuracy."

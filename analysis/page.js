@@ -77,7 +77,7 @@ function fill(holder, csv) {
     row.forEach((value, i) => {
       const cell = line.insertCell();
       cell.textContent = short(value);
-      if (numeric[i]) cell.className = "n";
+      cell.className = numeric[i] ? "n" : value.length > 24 ? "setting" : "";
     });
     return line;
   }));

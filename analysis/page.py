@@ -98,7 +98,7 @@ def figure_html(figure: Figure, specs: Specs) -> str:
             f'data-renderer="{renderer}" data-spec="{stem}-spec"></div>'
             f'<script type="application/json" id="{stem}-spec">{_json(spec)}</script></div>'
         )
-    return f"""<figure id="{figure.name}">
+    return f"""<figure id="figure-{figure.name}">
 <h3>{html.escape(figure.title)}</h3>
 <figcaption>{html.escape(figure.reading)}</figcaption>
 {f'<div class="panels">{"".join(panels)}</div>' if panels else ""}

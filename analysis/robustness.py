@@ -20,7 +20,7 @@ from analysis.sections import Section, parser, run
 from analysis.statistics import Interval, mean_interval
 from analysis.tables import Metric, Study
 from analysis.verdicts import Judged, corrected, judge
-from analysis.words import plural
+from analysis.words import listed, plural
 
 MARGIN = 0.05  # of the metric's range: five points of accuracy, 0.1 of Silhouette
 
@@ -193,7 +193,10 @@ def section(study: Study, metric: str | None = None, margin: float | None = None
         name="robustness",
         title="Is the threshold robust?",
         intro="Does it matter where the threshold stands, and does noise change the answer?",
-        verdicts=tuple(sentence(row, study) for _, row in judged.iterrows()),
+        verdicts=(
+            *(sentence(row, study) for _, row in judged[judged["gate"] == "intended"].iterrows()),
+            *control_sentences(judged[judged["gate"] != "intended"], study),
+        ),
         headlines=min(4, int((judged["gate"] == "intended").sum())),
         figures=robustness_charts.figures(study, found, chosen, judged, ranks, shared),
         notes=notes(found),
@@ -218,6 +221,15 @@ def sentence(row: Any, study: Study) -> str:
     need, now = row["seeds_needed"], int(row["seeds"])
     many = "more seeds than are feasible" if pd.isna(need) else f"about {int(need)} seeds"
     return f"{start} undecided with {now} {plural(now, 'seed')} ({numbers}); {many} would decide."
+
+
+def control_sentences(judged: pd.DataFrame, study: Study) -> list[str]:
+    """One sentence for each control gate, metric and verdict, naming the data sets."""
+    return [
+        f"Control: with the gate {gate}, {study.metrics[str(metric)].title} is {verdict} on "
+        f"{listed(list(part['dataset'].unique()))}."
+        for (gate, metric, verdict), part in judged.groupby(["gate", "metric", "verdict"], sort=False)
+    ]
 
 
 def notes(found: Sequence[Grid]) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ def range_chart(judged: pd.DataFrame) -> ChartType:
     words = alt.Scale(domain=["robust", "undecided", "sensitive", "vacuous"])
     colour = alt.Color("verdict:N", scale=words, legend=alt.Legend(title=None, columns=2))
     bars = base.mark_rule(strokeWidth=3, opacity=0.6).encode(
-        x=alt.X("range_low:Q", title="range over thresholds"),
+        x=alt.X("range_low:Q", title="range over thresholds", axis=alt.Axis(tickCount=5)),
         x2="range_high:Q",
         y=y,
         color=colour,

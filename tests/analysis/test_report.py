@@ -68,12 +68,12 @@ def test_opens_offline_without_error_or_request(built: Path, chromium: Any, sche
 def test_hover_shows_the_setting_and_table_can_be_saved(built: Path, chromium: Any, tmp_path: Path) -> None:
     page = chromium.new_page()
     page.goto(built.as_uri())
-    point = page.locator('#pareto path[aria-roledescription="point"]').first
+    point = page.locator('#figure-pareto path[aria-roledescription="point"]').first
     point.wait_for()
     point.hover(force=True)
     page.locator("#vg-tooltip-element.visible", has_text="seeds with results").wait_for()
 
-    details = page.locator("#pareto details")
+    details = page.locator('details[data-name="pareto.csv"]')
     details.locator("summary").press("Enter")  # by keyboard
     details.locator("tbody tr").first.wait_for()
     details.locator("th button", has_text="silhouette").first.click()
