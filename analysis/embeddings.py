@@ -120,9 +120,9 @@ def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
     order = [*wanted, *there]
     kept = [name for name in dict.fromkeys(order) if name in there]
     by_objective = table.set_index("trial")["objective"].to_dict()
-    first = {
-        by_objective.get(name, name): name for name in reversed(kept)
-    }  # one of each objective comes first
+    first: dict[str, str] = {}  # one of each objective comes first
+    for name in kept:
+        first.setdefault(by_objective.get(name, name), name)
     return list(dict.fromkeys([*first.values(), *kept]))[:PANELS]
 
 
