@@ -76,7 +76,11 @@ def _run(
     with cluster.joined(address) as resources:
         n_at_once = cluster.concurrency(settings, resources, started_here=here)
         results.write_manifest(
-            folder, data_hash=splits.data_hash, described=splits.described, resources=resources
+            folder,
+            asked=sum(arm.n_trials * len(arm.seeds) for arm in study_plan),
+            data_hash=splits.data_hash,
+            described=splits.described,
+            resources=resources,
         )
         choose(splits, seed=settings.split_seed).save(folder / "evaluation_frames.npz")
         tracker = tracking.Tracker(uri, out=Path(settings.out), dataset=settings.dataset, study=settings.name)

@@ -111,9 +111,9 @@ def flat_settings(settings: StudySettings) -> dict[str, str]:
 
 
 def write_manifest(
-    folder: Path, *, data_hash: str, described: tuple[str, ...], resources: dict[str, Any]
+    folder: Path, *, asked: int, data_hash: str, described: tuple[str, ...], resources: dict[str, Any]
 ) -> None:
-    """manifest.json: what made the results, and on what."""
+    """manifest.json: what made the results, and on what. asked: rows that the finished study will have"""
     packages = (
         "emargin-study",
         "torch",
@@ -128,6 +128,7 @@ def write_manifest(
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "written_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "asked": asked,
         "git_revision": git_revision(),
         "data_hash": data_hash,
         "split": list(described),
