@@ -46,9 +46,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "subjects": 4,  # few enough to be quick: training and validation only, no test subjects
         "trials": 12,
         "baseline_trials": 2,
-        "references": ("raw", "random", "supervised"),
+        "references": ("raw", "random"),
         "seeds": (0, 1),
-        "iterations": 40,
+        "iterations": 30,
     },
     "paper-sleepeeg": _paper("sleepeeg"),
     "paper-harth": _paper("harth"),
