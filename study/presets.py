@@ -1,7 +1,7 @@
 """Complete settings by name; flags given beside a preset win.
 
 smoke             2 eMargin trials, 1 seed, 20 steps on simulated sleep EEG: half a minute on two cores
-first             12 eMargin trials x 2 seeds beside InfoNCE on simulated sleep EEG: `make study`
+first             12 eMargin trials x 2 seeds beside InfoNCE on 4 simulated nights, 30 steps: `make study`
 paper-sleepeeg    the paper's settings with the loss as its code computes it, 5 seeds, beside its figures
 paper-harth       likewise
 paper-ecg         likewise
