@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from emargin_train.config import KNOBS, REFERENCE_NAMES, TrainConfig
 from emargin_train.data.catalogue import Dataset, find
 from emargin_train.errors import UserError
+from emargin_train.flags import NAMES
 from study.settings import StudySettings
 from study.space import ADJACENT_MARGIN, SPACE, Choice, Dimension, Range, Value, flag, parse, points
 
@@ -158,21 +159,7 @@ def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
 def spec(settings: StudySettings, arm: Arm, number: int, values: Mapping[str, object]) -> TrialSpec:
     """The trial of an arm at the chosen values of its knobs."""
     dataset: Dataset = find(settings.dataset)
-    shared: dict[str, object] = {
-        name: getattr(settings, name)
-        for name in (
-            "dataset",
-            "data_dir",
-            "subjects",
-            "sequence_length",
-            "split",
-            "split_seed",
-            "noise_kind",
-            "noise_on",
-            "noise_seed",
-            "batch_size",
-        )
-    }
+    shared: dict[str, object] = {name: getattr(settings, name) for name in (*NAMES, "batch_size")}
     shared |= {"iterations": settings.iterations or dataset.iterations, "objective": arm.objective}
     return TrialSpec(arm.trial_name(number), arm.role, arm.objective, shared | dict(values), arm.seeds)
 
