@@ -92,7 +92,9 @@ class Tracker:
         key = f"{record['trial']}-{record['seed']}"
         known = self._find(f"tags.study = '{self.study}' and tags.key = '{key}'")
         if known is not None:
-            return known
+            if self._client.get_run(known).info.status != "RUNNING":
+                return known
+            self._client.delete_run(known)  # half written by a driver that was killed: written anew
         started = int(datetime.fromisoformat(row["started_at"]).timestamp() * 1000)
         took = sum(row.get(name) or 0.0 for name in ("data_seconds", "train_seconds", "eval_seconds"))
         tags = {

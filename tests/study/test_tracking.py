@@ -67,6 +67,17 @@ def test_writing_again_adds_nothing(tracker, tmp_path):
     assert len(all_runs(tracker.uri)) == 2
 
 
+def test_a_run_half_written_by_a_killed_driver_is_written_anew(tracker):
+    client = mlflow.MlflowClient(tracker.uri)
+    half = tracker.log_trial(record(), [])
+    client.update_run(half, status="RUNNING")
+    whole = tracker.log_trial(record(), [])
+    tracker.finish("FINISHED")
+    runs = all_runs(tracker.uri)
+    assert whole != half and {run.info.run_id for run in runs} >= {whole} and len(runs) == 2
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_bad_trial_is_a_failed_run(tracker, status):
     run_id = tracker.log_trial(record(status=status, final_loss=None), [])
