@@ -71,6 +71,7 @@ class DataConfig:
     noise_kind: str = "white"
     noise_on: str = "all"  # all | train | eval
     noise_seed: int = 0
+    evaluation_frames: int = 5000  # measured of a side, at most; probes learn from 3 times as many
 
     def __post_init__(self) -> None:
         _choice("split", self.split, ("subject", "time", "released"))
@@ -83,6 +84,7 @@ class DataConfig:
         )
         if self.snr_db is not None:
             _within("snr_db", self.snr_db, -100, 100, "it is a ratio in decibels")
+        _within("evaluation_frames", self.evaluation_frames, 50, math.inf, "metrics need frames to rest on")
         if self.subjects is not None:
             _within("subjects", self.subjects, 2, math.inf, "a split needs two sides")
         if self.sequence_length is not None:

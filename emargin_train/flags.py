@@ -13,6 +13,7 @@ NAMES = (
     "noise_kind",
     "noise_on",
     "noise_seed",
+    "evaluation_frames",
 )
 
 
@@ -43,6 +44,12 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--noise-on", metavar="SIDES", help="all (default), train or eval")
     group.add_argument("--noise-seed", type=int, metavar="N", help="seed of the noise (default 0)")
+    group.add_argument(
+        "--evaluation-frames",
+        type=int,
+        metavar="N",
+        help="at most N frames of a side are measured, and probes learn from 3 N (default 5000)",
+    )
 
 
 def data_settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def pretrain(
     clock, memory = Clock(), PeakMemory()
     row = settings_row(config, reference) | {"device": device_name(device)}
     splits = load(config.data)
-    chosen = choose(splits, seed=config.data.split_seed)
+    chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
     row["data_hash"] = splits.data_hash
     if reference is None:
         row |= pseudo_label_row(config, splits)

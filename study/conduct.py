@@ -82,7 +82,8 @@ def _run(
             described=splits.described,
             resources=resources,
         )
-        choose(splits, seed=settings.split_seed).save(folder / "evaluation_frames.npz")
+        chosen = choose(splits, seed=settings.split_seed, cap=settings.evaluation_frames)
+        chosen.save(folder / "evaluation_frames.npz")
         tracker = tracking.Tracker(uri, out=Path(settings.out), dataset=settings.dataset, study=settings.name)
         tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
         done = results.finished_trials(folder, study_plan)

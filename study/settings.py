@@ -45,6 +45,7 @@ class StudySettings:
     noise_kind: str = "white"
     noise_on: str = "all"
     noise_seed: int = 0
+    evaluation_frames: int = 5000
     objectives: tuple[str, ...] = ("emargin",)
     dimensions: dict[str, str] = field(default_factory=dict)
     trials: int = 32

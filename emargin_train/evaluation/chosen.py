@@ -13,19 +13,20 @@ from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 
 PER_CLASS = 1000  # frames of a class in a class-balanced set, as in the paper's sleep settings
-VALIDATION_CAP = 5000
-TRAIN_CAP = 15000
-PAIRS_CAP = 2500
+CAP = 5000  # frames of a side that are measured
+TRAIN_CAPS = 3  # times as many teach the probes
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
     """Masks (N, T) bool over the frames of a side; all but `pairs` hold labelled frames only.
 
-    train: the natural mixture of classes, what every probe is trained on (at most 15,000)
-    balanced: min(1000, 5000 // classes) frames of each class, all where there are fewer
-    natural: the natural mixture of classes (at most 5,000)
-    pairs: first frames of adjacent pairs within a sequence, labelled or not (at most 2,500)
+    With a cap of 5,000 frames, the default:
+
+    train: the natural mixture of classes, what every probe is trained on (at most 3 caps, 15,000)
+    balanced: min(1000, cap // classes) frames of each class, all where there are fewer
+    natural: the natural mixture of classes (at most the cap)
+    pairs: first frames of adjacent pairs within a sequence, labelled or not (at most half the cap)
     test_balanced, test_natural: as balanced and natural; None without a test side
     """
 
@@ -104,8 +105,8 @@ class EvaluationSet:
         return cls(**masks)
 
 
-def choose(splits: Splits, *, seed: int = 0) -> EvaluationSet:
-    """Choose the frames to measure; equal for equal labels and seed.
+def choose(splits: Splits, *, seed: int = 0, cap: int = CAP) -> EvaluationSet:
+    """Choose the frames to measure, at most `cap` of a side; equal for equal labels, seed and cap.
 
     Raises UserError where the training or the validation side has fewer than two labelled classes.
     """
@@ -114,12 +115,12 @@ def choose(splits: Splits, *, seed: int = 0) -> EvaluationSet:
     sides = {name: np.random.default_rng([seed, i]) for i, name in enumerate(("train", "validation", "test"))}
     validation, test = splits.validation, splits.test
     return EvaluationSet(
-        train=_natural(splits.train.y, TRAIN_CAP, sides["train"]),
-        balanced=_balanced(validation.y, sides["validation"]),
-        natural=_natural(validation.y, VALIDATION_CAP, sides["validation"]),
-        pairs=_pairs(validation.y, sides["validation"]),
-        test_balanced=None if test is None else _balanced(test.y, sides["test"]),
-        test_natural=None if test is None else _natural(test.y, VALIDATION_CAP, sides["test"]),
+        train=_natural(splits.train.y, TRAIN_CAPS * cap, sides["train"]),
+        balanced=_balanced(validation.y, cap, sides["validation"]),
+        natural=_natural(validation.y, cap, sides["validation"]),
+        pairs=_pairs(validation.y, cap // 2, sides["validation"]),
+        test_balanced=None if test is None else _balanced(test.y, cap, sides["test"]),
+        test_natural=None if test is None else _natural(test.y, cap, sides["test"]),
     )
 
 
@@ -144,14 +145,14 @@ def _natural(y: np.ndarray, cap: int, rng: np.random.Generator) -> np.ndarray:
     return _mask(y.shape, rng.permutation(labelled)[:cap])
 
 
-def _balanced(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _balanced(y: np.ndarray, cap: int, rng: np.random.Generator) -> np.ndarray:
     classes = np.unique(y[y >= 0])
-    each = min(PER_CLASS, VALIDATION_CAP // max(1, len(classes)))
+    each = min(PER_CLASS, cap // max(1, len(classes)))
     taken = [rng.permutation(np.flatnonzero(y.reshape(-1) == c))[:each] for c in classes]
     return _mask(y.shape, np.concatenate([np.empty(0, dtype=np.int64), *taken]))
 
 
-def _pairs(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _pairs(y: np.ndarray, cap: int, rng: np.random.Generator) -> np.ndarray:
     n, t = y.shape
     first = np.flatnonzero(np.arange(n * t) % t < t - 1)  # a last frame has no successor
-    return _mask(y.shape, rng.permutation(first)[:PAIRS_CAP])
+    return _mask(y.shape, rng.permutation(first)[:cap])

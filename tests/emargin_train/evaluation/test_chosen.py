@@ -5,18 +5,17 @@ import pytest
 
 from emargin_train.data.frames import Frames
 from emargin_train.errors import UserError
-from emargin_train.evaluation import EvaluationSet, choose, chosen
+from emargin_train.evaluation import EvaluationSet, choose
 
 from .synthetic import frames, splits
 
 
-def test_choice_follows_from_labels_alone(monkeypatch):
-    monkeypatch.setattr(chosen, "VALIDATION_CAP", 60)
+def test_choice_follows_from_labels_alone():
     one = splits()
     store = np.random.default_rng(9).random(one.validation.store.shape).astype(np.float32)
     other = dataclasses.replace(one, validation=dataclasses.replace(one.validation, store=store))
-    assert choose(one, seed=3).digest() == choose(other, seed=3).digest()
-    assert choose(one, seed=3).digest() != choose(one, seed=4).digest()
+    assert choose(one, seed=3, cap=60).digest() == choose(other, seed=3, cap=60).digest()
+    assert choose(one, seed=3, cap=60).digest() != choose(one, seed=4, cap=60).digest()
 
 
 def test_choice_on_validation_does_not_depend_on_the_other_sides():
@@ -45,7 +44,7 @@ def big(n: int, seed: int) -> Frames:
     return frames(n, "ab", seed=seed, shares=(0.75, 0.24, 0.01), t=200)
 
 
-def test_caps_and_balance(monkeypatch):
+def test_caps_and_balance():
     sides = dataclasses.replace(splits(), train=big(100, 0), validation=big(60, 1))
     y = sides.validation.y
     masks = choose(sides)
@@ -54,8 +53,9 @@ def test_caps_and_balance(monkeypatch):
     assert (np.bincount(y[masks.balanced]) == np.minimum(1000, available)).all() and available[2] < 1000
     natural = np.bincount(y[masks.natural]) / 5000
     np.testing.assert_allclose(natural, available / available.sum(), atol=0.02)
-    monkeypatch.setattr(chosen, "VALIDATION_CAP", 300)
-    assert (np.bincount(y[choose(sides).balanced]) == 100).all()
+    few = choose(sides, cap=300)
+    assert (np.bincount(y[few.balanced]) == 100).all()
+    assert few.train.sum() == 900 and few.natural.sum() == 300 and few.pairs.sum() == 150
 
 
 def test_pairs_stay_within_a_sequence():
