@@ -65,7 +65,7 @@ def pretrain(
     row = settings_row(config, reference) | {"device": device_name(device)}
     splits = load(config.data)
     chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
-    row["data_hash"] = splits.data_hash
+    row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
     if reference is None:
         row |= pseudo_label_row(config, splits)
     clock.lap("data_seconds")
@@ -106,13 +106,14 @@ def settings_row(config: TrainConfig, reference: str | None = None) -> dict[str,
     objective = reference or config.objective.name
     knobs = KNOBS.get(objective, ())
     row = {name: flat[name] if name in knobs else None for name in ALL_KNOBS}
-    for name in ("dataset", "split", "split_seed", "framing", "snr_db", "seed"):
+    for name in ("dataset", "split", "split_seed", "framing", "snr_db", "evaluation_frames", "seed"):
         row[name] = flat[name]
     row["noise_kind"] = None if config.data.snr_db is None else config.data.noise_kind
     encodes = reference is None or reference == "random"
     for name in ("head", "kernel_size"):
         row[name] = flat[name] if encodes else None
-    row["iterations"] = config.iterations if reference is None else None
+    for name in ("iterations", "batch_size"):
+        row[name] = flat[name] if reference is None else None
     return row | {
         "objective": objective,
         "config_hash": config.digest() if reference is None else f"{reference}-{config.digest()}",

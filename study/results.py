@@ -32,8 +32,9 @@ COLUMNS: dict[str, pa.DataType] = {
     "dataset": TEXT, "split": TEXT, "objective": TEXT, "gate": TEXT, "threshold": NUMBER,
     "dissimilar_share": NUMBER, "margin": NUMBER, "temperature": NUMBER, "neighbours": INT,
     "similar_sign": INT, "gamma": NUMBER, "head": TEXT, "kernel_size": INT, "framing": TEXT,
-    "iterations": INT, "snr_db": NUMBER,
-    "noise_kind": TEXT, "label_share": NUMBER, "supervised_term": TEXT, "supervised_weight": NUMBER,
+    "iterations": INT, "batch_size": INT, "sequence_length": INT, "evaluation_frames": INT,
+    "snr_db": NUMBER, "noise_kind": TEXT,
+    "label_share": NUMBER, "supervised_term": TEXT, "supervised_weight": NUMBER,
     # outcome
     "status": TEXT, "error": TEXT, "diverged_step": INT, "final_loss": NUMBER,
 }  # fmt: skip
