@@ -1,25 +1,34 @@
-"""What the driver does when a trial ends: record, files, MLflow, display. Tune calls it."""
+"""What the driver does when a trial ends: record, files, search, MLflow, display. Tune calls it."""
 
+import contextlib
+import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
+from study import records
+from study.limits import Limits, is_full
 from study.plan import TrialSpec
 from study.progress import Progress
-from study.results import save_record
+from study.search import PlanSearch
 from study.tracking import Tracker
-from study.trial import failed, record
+from study.trial import failed, record, trial_records
 
 
 class Bookkeeper(Callback):
-    """Keeps a study's folder and MLflow up to date, trial by trial."""
+    """Keeps a study's folder, search and MLflow up to date, trial by trial; the record comes first."""
 
-    def __init__(self, folder: Path, tracker: Tracker, progress: Progress) -> None:
-        self._folder, self._tracker, self._progress = folder, tracker, progress
+    def __init__(
+        self, folder: Path, search: PlanSearch, tracker: Tracker, progress: Progress, limits: Limits
+    ) -> None:
+        self._folder, self._search, self._tracker = folder, search, tracker
+        self._progress, self._limits = progress, limits
+        self._newest: dict[str, Checkpoint] = {}  # of running trials
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for its own restore, which we do not use."""
@@ -28,41 +37,94 @@ class Bookkeeper(Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._progress.running += 1
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._progress.running -= 1
-        assert trial.checkpoint is not None
-        with trial.checkpoint.as_directory() as work:
-            self._finish(trial.config["spec"], trial.last_result["records"], Path(work))
-        if trial.local_path:
-            shutil.rmtree(trial.local_path, ignore_errors=True)
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """The worker was lost more often than `--max-retries`: every seed is recorded as failed."""
-        self._progress.running -= 1
-        spec: TrialSpec = trial.config["spec"]
-        reason = str(trial.get_error() or "its worker died").strip().splitlines()[-1]
-        self._finish(spec, [record(spec, failed(spec, seed, reason)) for seed in spec.seeds], None)
-
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._progress.running -= 1
 
-    def _finish(self, spec: TrialSpec, records: list[dict[str, Any]], work: Path | None) -> None:
-        for item in records:
-            begun = time.perf_counter()
-            name = f"{spec.trial}-{item['seed']}"
-            kept = []
-            for source, target in (
-                (f"{item['seed']}.pt", self._folder / "checkpoints" / f"{name}.pt"),
-                (f"{item['seed']}.arrow", self._folder / "embeddings" / f"{name}.arrow"),
-                (f"{item['seed']}.traceback.txt", self._folder / "log" / f"{name}.traceback.txt"),
-            ):
-                if work is not None and (work / source).exists():
-                    shutil.copyfile(work / source, target)
-                    if target.suffix != ".arrow":
-                        kept.append(target)
-            item["row"]["study"] = self._folder.name
-            item["row"]["mlflow_run_id"] = self._tracker.log_trial(item, kept)
-            item["row"]["log_seconds"] = time.perf_counter() - begun
-            save_record(self._folder, item)
-        self._progress.add(spec.objective, spec.trial, [item["row"] for item in records])
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any
+    ) -> None:
+        """The newest is kept. (Tune's own `num_to_keep` writes the state of all trials each time.)"""
+        older = self._newest.get(trial.trial_id)
+        if older is not None and older.filesystem is not None:
+            older.filesystem.delete_dir(older.path)
+        self._newest[trial.trial_id] = checkpoint
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._progress.running -= 1
+        ended = trial.last_result.pop("records", None)
+        trial.last_result.pop("rows", None)
+        if ended is None:  # it came too late to begin, or was interrupted
+            self._search.end(trial.trial_id, None)
+        else:
+            with self._work(trial) as work:
+                self._end(trial, ended, work)
+        self._remove(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """The worker was lost more often than `--max-retries`: seeds that were not finished are `failed`."""
+        self._progress.running -= 1
+        spec: TrialSpec = trial.config["spec"]
+        reason = str(trial.get_error() or "its worker died").strip().splitlines()[-1]
+        if is_full(reason):
+            self._limits.close(f"{spec.key}: {reason}")
+            self._search.end(trial.trial_id, None)
+        else:
+            with self._work(trial) as work:
+                ended = trial_records(spec, work) if work else []
+                seeds = {item["seed"] for item in ended}
+                lost = [seed for seed in spec.seeds if seed not in seeds]
+                ended += [record(spec, failed(spec, seed, reason)) for seed in lost]
+                self._end(trial, ended, work)
+        self._remove(trial)
+
+    @contextlib.contextmanager
+    def _work(self, trial: Trial) -> Iterator[Path | None]:
+        """The trial's folder at its last checkpoint (study.trial), fetched from Tune's storage if need be."""
+        if trial.checkpoint is None:
+            yield None
+        else:
+            with trial.checkpoint.as_directory() as work:
+                yield Path(work)
+
+    def _remove(self, trial: Trial) -> None:
+        """What Tune still holds of a trial that is over: with thousands of them, it would fill the disk."""
+        newest = self._newest.pop(trial.trial_id, None)
+        if newest is not None and newest.filesystem is not None:
+            newest.filesystem.delete_dir(os.path.dirname(newest.path))
+        if trial.local_path:
+            shutil.rmtree(trial.local_path, ignore_errors=True)
+
+    def _end(self, trial: Trial, ended: list[dict[str, Any]], work: Path | None) -> None:
+        """Record every seed, then tell the search. A full disk records nothing and ends the study."""
+        spec: TrialSpec = trial.config["spec"]
+        try:
+            for item in ended:
+                self._keep(spec, item, work)
+        except OSError as error:
+            self._limits.close(f"{self._folder} cannot be written ({error.strerror})")
+            self._search.end(trial.trial_id, None)
+            return
+        rows = [item["row"] for item in ended]
+        self._search.end(trial.trial_id, rows)
+        self._progress.add(spec.objective, spec.key, rows)
+        if any(row["status"] == "failed" for row in rows):
+            self._limits.count_failure()
         self._tracker.note(self._progress.counts)
+
+    def _keep(self, spec: TrialSpec, item: dict[str, Any], work: Path | None) -> None:
+        begun = time.perf_counter()
+        name = f"{spec.trial}-{item['seed']}"
+        kept = []
+        for source, target in (
+            (f"{item['seed']}.pt", self._folder / "checkpoints" / f"{name}.pt"),
+            (f"{item['seed']}.arrow", self._folder / "embeddings" / f"{name}.arrow"),
+            (f"{item['seed']}.traceback.txt", self._folder / "log" / f"{name}.traceback.txt"),
+        ):
+            if work is not None and (work / source).exists():
+                shutil.copyfile(work / source, target)
+                if target.suffix != ".arrow":
+                    kept.append(target)
+        item["row"]["study"] = self._folder.name
+        item["row"]["mlflow_run_id"] = self._tracker.log_trial(item, kept)
+        item["row"]["log_seconds"] = time.perf_counter() - begun
+        records.save(self._folder, item)

@@ -4,12 +4,14 @@ import contextlib
 import math
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+# Tune's own state of all trials, for a restore that we do not use: written at the end only.
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray  # noqa: E402
@@ -118,35 +122,56 @@ def trainable(config: dict[str, Any]) -> None:
     """A Tune trial: `run_trial` in a folder of its own, checkpointed to Tune's storage.
 
     The last report holds the records of all seeds; a lost worker's successor starts from the last checkpoint.
+    A trial that waited for a worker until after the deadline does not begin: it reports nothing.
     """
     spec: TrialSpec = config["spec"]
+    saved = tune.get_checkpoint()
+    if saved is None and config["deadline"] is not None and time.time() >= config["deadline"]:
+        return
     torch.set_num_threads(config["threads"])
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
-    saved = tune.get_checkpoint()
     with tempfile.TemporaryDirectory(prefix="emargin-trial-") as name:
         work = Path(name)
         if saved is not None:
             saved.to_directory(work)
         last = time.monotonic()
-        for progress in run_trial(spec, work, device=device):
+        for progress in config["run"](spec, work, device=device):
             if progress.n_done == len(spec.seeds):
                 records = trial_records(spec, work)
                 report = {"n_done": progress.n_done, "rows": [record["row"] for record in records]}
                 tune.report(report | {"records": records}, checkpoint=tune.Checkpoint.from_directory(work))
-            elif time.monotonic() - last > CHECKPOINT_EVERY_S:
+            elif time.monotonic() - last > config["checkpoint_every_s"]:
                 tune.report({"n_done": progress.n_done}, checkpoint=tune.Checkpoint.from_directory(work))
                 last = time.monotonic()
 
 
 def run_trials(
-    settings: StudySettings, search: PlanSearch, callbacks: list[Callback], *, n_trials: int, n_at_once: int
+    settings: StudySettings,
+    search: PlanSearch,
+    callbacks: list[Callback],
+    *,
+    n_trials: int,
+    n_at_once: int,
+    deadline: float | None = None,
 ) -> None:
-    """Tune's loop; returns when every trial is finished, failed, or the user has interrupted it."""
-    storage = (settings.folder / "ray").resolve()
+    """Tune's loop; returns when every trial is finished, or failed, or none is begun any more.
+
+    deadline: seconds since the epoch after which a worker begins no trial
+    A first Ctrl-C ends the loop, a second one the process.
+    """
+    own = (settings.folder / "ray").resolve()  # removed at the end
+    storage = f"{settings.storage.rstrip('/')}/{settings.name}" if settings.storage else str(own)
     resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+    param_space = {
+        "run": run_trial,
+        "threads": settings.cpus_per_trial,
+        "gpu": settings.gpus_per_trial > 0,
+        "checkpoint_every_s": CHECKPOINT_EVERY_S,
+        "deadline": deadline,
+    }
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
-        param_space={"threads": settings.cpus_per_trial, "gpu": settings.gpus_per_trial > 0},
+        param_space=param_space,
         tune_config=tune.TuneConfig(
             search_alg=search,
             num_samples=n_trials,
@@ -156,14 +181,26 @@ def run_trials(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(storage),
+            storage_path=storage,
             verbose=0,
             callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=settings.max_retries),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
+    before = signal.getsignal(signal.SIGINT)
+    at_once = partial(_end_at_once, settings.folder)
+    signal.signal(signal.SIGINT, at_once)  # Tune sets its own, and puts this one back at the first Ctrl-C
     try:
         tuner.fit()
     finally:
-        shutil.rmtree(storage, ignore_errors=True)
+        if signal.getsignal(signal.SIGINT) is not at_once:
+            signal.signal(signal.SIGINT, before)
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _end_at_once(folder: Path, *_: Any) -> None:
+    """Ray's processes end with this one."""
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    print(f"{show_cursor}ended at once; to go on: python -m study.run --resume {folder}", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(130)

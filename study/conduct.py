@@ -7,47 +7,68 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
+from emargin_train.errors import UserError
 from emargin_train.evaluation import choose
-from study import cluster, plan, results, search, tracking
+from study import cluster, plan, records, results, search, storage, tracking
 from study.bookkeeper import Bookkeeper
+from study.limits import Limits
 from study.progress import Progress
+from study.secrets import without_password
 from study.settings import StudySettings
+from study.space import SPACE
 
 
 @dataclass(frozen=True)
 class Conducted:
     """How a study ended.
 
-    counts: trials by status
+    counts: trials by status; with --seeds-as-trials, every seed counts
     done: rows by finished trial
+    stopped: why not every trial is done, in words; None where all are
+    interrupted: the user stopped it
     browse: the command that opens MLflow on it
     """
 
     counts: dict[str, int]
-    done: dict[str, list[dict[str, Any]]]
+    done: records.Rows
     n_trials: int
+    stopped: str | None
     interrupted: bool
     browse: str
+
+    @property
+    def exit_code(self) -> int:
+        """As `python -m study.run --help` says."""
+        if self.interrupted:
+            return 130
+        out_of_time = self.stopped is None or "time budget" in self.stopped
+        return 0 if self.counts["ok"] and out_of_time else 1
 
     def summary(self, seconds: float) -> str:
         counts = ", ".join(f"{n} {name}" for name, n in self.counts.items())
         return f"{sum(self.counts.values())} of {self.n_trials} trials: {counts}; {seconds / 60:.1f} min"
 
 
-def conduct(settings: StudySettings) -> Conducted:
+def conduct(settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False) -> Conducted:
     """Run a study, or go on with one whose folder is there with the same settings.
 
     Everything a user can get wrong is checked before the folder is made.
+    extend: trials of each objective that are added to a study that is there
+    retry_failed: trials that failed are run again
     """
     out = Path(settings.out)
+    if extend is not None:
+        settings = results.extended(settings, extend)
     study_plan = plan.arms(settings)
+    if extend is not None and not any(arm.searches for arm in study_plan):
+        raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
     for arm in study_plan:
         arm.check(settings)
-    results.check_free(settings)
+    if extend is None:
+        results.check_free(settings)
     address = cluster.find_cluster(settings.address)
     if address is None:
         cluster.check_resources(settings)
@@ -56,10 +77,15 @@ def conduct(settings: StudySettings) -> Conducted:
     splits = load(plan.first_config(settings, study_plan).data)
     for line in splits.described:
         print(f"  {line}", file=sys.stderr)
+    if settings.optuna_storage is not None:
+        storage.make_storage(settings.folder, settings.optuna_storage)
 
     folder = results.create(settings)
     with _library_noise_in(folder / "log" / "libraries.log"):
-        return _run(settings, study_plan, folder, address, uri, splits)
+        tracker = tracking.Tracker(uri, out=out, dataset=settings.dataset, study=settings.name)
+        if retry_failed:
+            tracker.forget(records.forget_failed(folder))
+        return _run(settings, study_plan, folder, address, tracker, splits)
 
 
 def _run(
@@ -67,49 +93,54 @@ def _run(
     study_plan: tuple[plan.Arm, ...],
     folder: Path,
     address: str | None,
-    uri: str,
+    tracker: tracking.Tracker,
     splits: Splits,
 ) -> Conducted:
-    n_trials = sum(arm.n_trials for arm in study_plan)
+    turns = plan.turns(settings, study_plan)
     here = address is None
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
     with cluster.joined(address) as resources:
-        n_at_once = cluster.concurrency(settings, resources, started_here=here)
         results.write_manifest(
             folder,
-            asked=sum(arm.n_trials * len(arm.seeds) for arm in study_plan),
+            asked=sum(len(turn.seeds) for turn in turns),
             data_hash=splits.data_hash,
             described=splits.described,
             resources=resources,
         )
         chosen = choose(splits, seed=settings.split_seed, cap=settings.evaluation_frames)
         chosen.save(folder / "evaluation_frames.npz")
-        tracker = tracking.Tracker(uri, out=Path(settings.out), dataset=settings.dataset, study=settings.name)
         tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
-        done = results.finished_trials(folder, study_plan)
-        plan_search = search.PlanSearch(settings, study_plan, search.make_storage(folder), done)
-        progress = Progress(settings.goals, n_trials)
-        for trial, rows in done.items():
-            progress.add(rows[0]["objective"], trial, rows, earlier=True)
+        limits = Limits(settings.time_budget_s, settings.max_failures)
+        progress = Progress(settings.goals, len(turns))
+        needed = ("objective", "role", "status", "gate", *SPACE, *settings.goals)
+        done = records.finished(folder, turns, needed)
+        for key, rows in done.items():
+            progress.add(rows[0]["objective"], key, rows, earlier=True)
+        kept = storage.make_storage(folder, settings.optuna_storage)
+        plan_search = search.PlanSearch(settings, study_plan, kept, done, limits)
         with progress:
             cluster.run_trials(
                 settings,
                 plan_search,
-                [Bookkeeper(folder, tracker, progress)],
-                n_trials=n_trials - len(done),
-                n_at_once=n_at_once,
+                [Bookkeeper(folder, plan_search, tracker, progress, limits)],
+                n_trials=len(turns) - len(done),
+                n_at_once=cluster.concurrency(settings, resources, started_here=here),
+                deadline=limits.deadline,
             )
-    interrupted = progress.done < n_trials
-    finished = results.finished_trials(folder, study_plan)
-    if not interrupted:
+    finished = records.finished(folder, plan.trials(study_plan))
+    complete = progress.done == len(turns)
+    if complete:
         results.prune_embeddings(
             folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
         )
     results.export(folder)
     tracker.note(progress.counts)
-    tracker.finish("KILLED" if interrupted else "FINISHED")
+    tracker.finish("FINISHED" if complete else "KILLED")
+    uri = tracker.uri
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
-    return Conducted(progress.counts, finished, n_trials, interrupted, browse)
+    stopped = None if complete else limits.reached or "interrupted"
+    interrupted = stopped == "interrupted"
+    return Conducted(progress.counts, finished, len(turns), stopped, interrupted, without_password(browse))
 
 
 @contextlib.contextmanager

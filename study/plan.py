@@ -27,8 +27,9 @@ class Arm:
     """Trials that share an objective and a space.
 
     role: searched (good settings are looked for), baseline (likewise, for comparison) or reference
-    searches: Optuna chooses the settings; else the trials are the grid of the dimensions' values
+    searches: Optuna chooses the settings; else the trials are those of `listed`
     seeds: of each trial; a reference without randomness has one
+    one_at_a_time: what is listed is an ablation, not a full grid
     """
 
     objective: str
@@ -37,20 +38,29 @@ class Arm:
     n_trials: int
     seeds: tuple[int, ...]
     searches: bool
+    one_at_a_time: bool = False
 
-    def grid(self) -> list[dict[str, Value]]:
-        """Every combination of the dimensions' values, the last dimension fastest."""
-        values = [points(dimension) for dimension in self.dimensions.values()]
-        return [dict(zip(self.dimensions, point, strict=True)) for point in itertools.product(*values)]
+    def listed(self) -> list[dict[str, Value]]:
+        """The settings made of the dimensions' values.
+
+        A grid: every combination, the last dimension fastest. An ablation: the centre, which is the first
+        value of each dimension, then each other value with all else at the centre.
+        """
+        values = {name: points(dimension) for name, dimension in self.dimensions.items()}
+        if not self.one_at_a_time:
+            return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+        centre = {name: of[0] for name, of in values.items()}
+        return [centre, *(centre | {name: value} for name, of in values.items() for value in of[1:])]
 
     def check(self, settings: StudySettings) -> None:
         """Build the training at every end of the space, so that a bad value is told before anything runs."""
+        turn = Turn(self, 0, self.seeds)
         for pick in (min, max):
             corner = {name: _end(dimension, pick) for name, dimension in self.dimensions.items()}
-            spec(settings, self, 0, corner).config(self.seeds[0])
+            spec(settings, turn, corner).config(self.seeds[0])
             for name, dimension in self.dimensions.items():
                 for value in dimension.values if isinstance(dimension, Choice) else ():
-                    spec(settings, self, 0, corner | {name: value}).config(self.seeds[0])
+                    spec(settings, turn, corner | {name: value}).config(self.seeds[0])
 
     def trial_name(self, number: int) -> str:
         alone = self.role == "reference" and self.n_trials == 1
@@ -62,9 +72,11 @@ class TrialSpec:
     """One trial, ready to run anywhere: plain values only.
 
     settings: of `TrainConfig.from_dict`, without the seed
+    key: names it among all that the cluster runs; the trial's name where all its seeds run together
     """
 
     trial: str
+    key: str
     role: str
     objective: str
     settings: dict[str, object]
@@ -102,15 +114,15 @@ def arms(settings: StudySettings) -> tuple[Arm, ...]:
 def _searched(objective: str, role: str, n_trials: int, settings: StudySettings) -> Arm:
     dimensions = _dimensions(objective, role, settings)
     searches = settings.design == "search" and any(isinstance(d, Range | Choice) for d in dimensions.values())
-    arm = Arm(objective, role, dimensions, n_trials, settings.seeds, searches)
-    return arm if searches else replace(arm, n_trials=len(arm.grid()))  # more would repeat settings
+    arm = Arm(objective, role, dimensions, n_trials, settings.seeds, searches, settings.design == "ablation")
+    return arm if searches else replace(arm, n_trials=len(arm.listed()))  # more would repeat settings
 
 
 def _reference(name: str, settings: StudySettings) -> Arm:
     given = {k: parse(k, text) for k, text in settings.dimensions.items() if k in REFERENCE_KNOBS[name]}
     seeds = settings.seeds if name in ("random", "supervised") else settings.seeds[:1]
-    arm = Arm(name, "reference", given, 1, seeds, searches=False)
-    return replace(arm, n_trials=len(arm.grid()))
+    arm = Arm(name, "reference", given, 1, seeds, False, settings.design == "ablation")
+    return replace(arm, n_trials=len(arm.listed()))
 
 
 def _dimensions(objective: str, role: str, settings: StudySettings) -> dict[str, Dimension]:
@@ -131,7 +143,9 @@ def _dimensions(objective: str, role: str, settings: StudySettings) -> dict[str,
     dimensions = {name: parse(name, text) for name, text in texts.items()}
     for name, dimension in dimensions.items():
         if isinstance(dimension, Range) and not searching:
-            raise UserError(f"--{flag(name)} is {dimension}, but a grid has points: give a list a,b,c")
+            raise UserError(
+                f"--{flag(name)} is {dimension}, but --design {settings.design} has points: give a list a,b,c"
+            )
     return dimensions
 
 
@@ -156,16 +170,46 @@ def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
     return [(arm, number) for *_, arm, number in sorted(turns, key=lambda turn: turn[:3])]
 
 
-def spec(settings: StudySettings, arm: Arm, number: int, values: Mapping[str, object]) -> TrialSpec:
-    """The trial of an arm at the chosen values of its knobs."""
+@dataclass(frozen=True)
+class Turn:
+    """What the cluster runs at one time: a trial with all its seeds, or one of them (--seeds-as-trials)."""
+
+    arm: Arm
+    number: int
+    seeds: tuple[int, ...]
+
+    @property
+    def trial(self) -> str:
+        return self.arm.trial_name(self.number)
+
+    @property
+    def key(self) -> str:
+        return self.trial if self.seeds == self.arm.seeds else f"{self.trial}-{self.seeds[0]}"
+
+
+def trials(plan: tuple[Arm, ...]) -> list[Turn]:
+    """Every trial with all its seeds, in the order they are asked for."""
+    return [Turn(arm, number, arm.seeds) for arm, number in order(plan)]
+
+
+def turns(settings: StudySettings, plan: tuple[Arm, ...]) -> list[Turn]:
+    """All that the cluster runs, in the order it is asked for; seeds of a trial follow each other."""
+    if not settings.seeds_as_trials:
+        return trials(plan)
+    return [replace(turn, seeds=(seed,)) for turn in trials(plan) for seed in turn.seeds]
+
+
+def spec(settings: StudySettings, turn: Turn, values: Mapping[str, object]) -> TrialSpec:
+    """The trial of a turn at the chosen values of its knobs."""
     dataset: Dataset = find(settings.dataset)
     shared: dict[str, object] = {name: getattr(settings, name) for name in (*NAMES, "batch_size")}
-    shared |= {"iterations": settings.iterations or dataset.iterations, "objective": arm.objective}
-    return TrialSpec(arm.trial_name(number), arm.role, arm.objective, shared | dict(values), arm.seeds)
+    shared |= {"iterations": settings.iterations or dataset.iterations, "objective": turn.arm.objective}
+    objective, role = turn.arm.objective, turn.arm.role
+    return TrialSpec(turn.trial, turn.key, role, objective, shared | dict(values), turn.seeds)
 
 
 def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> TrainConfig:
     """A training of the plan, at the low end of its space: its data and length are the study's."""
-    arm, number = order(plan)[-1]
-    values = {name: _end(dimension, min) for name, dimension in arm.dimensions.items()}
-    return spec(settings, arm, number, values).config(arm.seeds[0])
+    turn = turns(settings, plan)[-1]
+    values = {name: _end(dimension, min) for name, dimension in turn.arm.dimensions.items()}
+    return spec(settings, turn, values).config(turn.seeds[0])

@@ -34,7 +34,7 @@ FIGURES = {
 def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str, Any]]]) -> str:
     """A table of the published figures and ours, per objective, with the data that ours come from.
 
-    done: rows by trial, as `study.results.finished_trials` gives them
+    done: rows by trial, as `study.records.finished` gives them
     """
     paper = preset.removeprefix("paper-")
     dataset = find(settings.dataset)

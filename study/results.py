@@ -1,4 +1,4 @@
-"""A study on disk: settings, manifest, one record per finished trial × seed, and the table made of them."""
+"""A study on disk: settings, manifest, and the table made of its records."""
 
 import dataclasses
 import json
@@ -17,7 +17,8 @@ from emargin_train.cost import git_revision
 from emargin_train.errors import UserError
 from emargin_train.evaluation import METRICS
 from emargin_train.files import write_whole
-from study.plan import Arm, order
+from study import records
+from study.records import Rows
 from study.settings import StudySettings
 from study.trial import directions, goal_values
 
@@ -90,6 +91,16 @@ def check_free(settings: StudySettings) -> None:
         )
 
 
+def extended(settings: StudySettings, more: int) -> StudySettings:
+    """The settings of the study that is there, with so many trials more. Raises UserError."""
+    if more < 1:
+        raise UserError(f"--extend is {more}: give a whole number from 1")
+    stored = stored_settings(settings.folder)
+    settings = dataclasses.replace(settings, trials=stored.trials)
+    check_free(settings)
+    return dataclasses.replace(settings, trials=stored.trials + more)
+
+
 def create(settings: StudySettings) -> Path:
     """Make the study's folder with its settings, where it is not there already."""
     folder = settings.folder
@@ -144,29 +155,7 @@ def write_manifest(
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
 
 
-def save_record(folder: Path, record: dict[str, Any]) -> Path:
-    """One finished trial × seed: the truth that all else is made from."""
-    path = folder / "records" / f"{record['trial']}-{record['seed']}.json"
-    write_whole(path, json.dumps(record).encode())
-    return path
-
-
-def load_records(folder: Path) -> list[dict[str, Any]]:
-    """All records, in the order of trial and seed."""
-    records = [json.loads(path.read_text()) for path in sorted((folder / "records").glob("*.json"))]
-    return sorted(records, key=lambda record: (record["trial"], record["seed"]))
-
-
-def finished_trials(folder: Path, plan: tuple[Arm, ...]) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the trials of which every seed has a record, by trial."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for record in load_records(folder):
-        rows.setdefault(record["trial"], []).append(record["row"])
-    n_seeds = {arm.trial_name(number): len(arm.seeds) for arm, number in order(plan)}
-    return {trial: of for trial, of in rows.items() if len(of) == n_seeds.get(trial)}
-
-
-def kept_trials(done: dict[str, list[dict[str, Any]]], which: str, goals: tuple[str, ...]) -> set[str]:
+def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
     """Trials whose embeddings are kept: all, none, or the references and the front of each objective."""
     if which != "front":
         return set(done) if which == "all" else set()
@@ -196,7 +185,7 @@ def export(folder: Path) -> Path:
     """Write results.parquet from the records; missing values are null."""
     table_schema = schema()
     rows = []
-    for record in load_records(folder):
+    for record in records.load(folder):
         row = dict(record["row"]) | {"study": folder.name}
         row["started_at"] = datetime.fromisoformat(row["started_at"])
         row["null_reasons"] = json.dumps(record["reasons"]) if record["reasons"] else None

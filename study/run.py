@@ -4,8 +4,10 @@ The knobs are searched where a range A:B or a list a,b,c is given, and fixed whe
 interrupted study goes on where it stopped when the same command is given again."""
 
 import argparse
+import dataclasses
 import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 from emargin_train.errors import UserError, exit_on_user_error, nearest
 from emargin_train.flags import add_data_flags, data_settings
+from study import secrets
 from study.presets import PRESETS
 from study.space import SPACE, flag
 
@@ -28,13 +31,21 @@ examples:
     python -m study.run --dataset ecg --data-dir mitdb --dissimilar-share 0:1 --margin 5
   Negative numbers need an equals sign:
     python -m study.run --dataset sleepeeg-sim --threshold=-1:0.9
+  One factor at a time round the first values; the same settings again from a file:
+    python -m study.run --dataset sleepeeg-sim --design ablation --threshold 0.4,0.2,0.6 --margin 5,1,10
+    python -m study.run --config runs/NAME/study.toml --name again
+  Go on with what was interrupted; with 16 trials more; with what failed once more:
+    python -m study.run --resume runs/NAME
+    python -m study.run --resume runs/NAME --extend 16
+    python -m study.run --resume runs/NAME --retry failed
 
 results:
   runs/NAME/results.parquet      one row per trial and seed
   runs/NAME/report/index.html    the Pareto front, the threshold's effect, every trial
   mlflow ui --backend-store-uri sqlite:///runs/mlflow.db      every trial, to browse and compare
 
-exit codes: 0 done; 1 done, but no trial was ok; 2 something to put right, named in one line; 130 interrupted
+exit codes: 0 done, or the time budget is used up; 1 no trial was ok, or the study stopped for a reason it
+names; 2 something to put right, named in one line; 130 interrupted
 """
 
 
@@ -52,7 +63,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--name", help="of the study, a folder in --out (default: dataset and a digest of the settings)"
     )
     parser.add_argument("--out", metavar="DIR", help="where studies lie (default runs)")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings as in a study's folder (study.toml); flags win over it",
+    )
     parser.add_argument("--resume", metavar="DIR", help="go on with the study in this folder, e.g. runs/NAME")
+    parser.add_argument(
+        "--extend", type=int, metavar="N", help="go on with N more trials of each objective than it had"
+    )
+    parser.add_argument(
+        "--retry", choices=("failed",), help="go on, and run again what failed (what diverged would again)"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the plan and the expected time, run nothing"
     )
@@ -78,7 +100,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--goals", metavar="METRICS", help="searched for (default silhouette,probe_balanced_accuracy)"
     )
     study.add_argument(
-        "--design", metavar="KIND", help="search (default), or grid: all combinations of the lists"
+        "--design",
+        metavar="KIND",
+        help="search (default); grid: all combinations of the lists; ablation: one knob at a time leaves "
+        "the first value of its list",
+    )
+    study.add_argument(
+        "--seeds-as-trials",
+        action="store_true",
+        default=None,
+        help="schedule and search each seed as a trial of its own",
     )
     study.add_argument("--sampler", metavar="NAME", help="tpe (default), nsgaii, qmc or random")
     study.add_argument("--search-seed", type=int, metavar="N", help="of the sampler (default 0)")
@@ -115,6 +146,18 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--tracking-uri", metavar="URI", help="MLflow server or database (default sqlite in --out)"
     )
+    where.add_argument(
+        "--optuna-storage",
+        metavar="URL",
+        help="database of the search, as postgresql://user@host/name; its password from OPTUNA_STORAGE (the "
+        "whole URL) or PGPASSWORD (default: a file in the study's folder)",
+    )
+    where.add_argument(
+        "--storage",
+        metavar="URI",
+        help="where running trials leave checkpoints: a folder or s3://bucket/path that all nodes reach "
+        "(default: in the study's folder)",
+    )
     where.add_argument("--cpus-per-trial", type=int, metavar="N", help="and its threads (default 1)")
     where.add_argument(
         "--gpus-per-trial", type=float, metavar="X", help="0 (default), 1, or a share such as 0.25"
@@ -123,39 +166,24 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--max-retries", type=int, metavar="N", help="of a trial whose worker died (default 2)"
     )
+    where.add_argument(
+        "--time-budget", metavar="T", help="as 90m, 2h or 1d; then no trial begins, and running ones finish"
+    )
+    where.add_argument("--max-failures", metavar="N", type=int, help="failed trials after which none begins")
     return parser
 
 
-def settings_of(args: argparse.Namespace) -> Any:
-    """Preset, then flags. Raises UserError for what cannot be."""
-    from emargin_train.data.catalogue import find
-    from study.settings import StudySettings
+PLAIN = (
+    "name", "out", "trials", "baseline_trials", "iterations", "batch_size", "design", "seeds_as_trials",
+    "sampler", "search_seed", "keep_embeddings", "address", "tracking_uri", "optuna_storage", "storage",
+    "cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_retries", "time_budget", "max_failures",
+)  # fmt: skip
 
-    if args.preset is not None and args.preset not in PRESETS:
-        raise UserError(f"--preset is '{args.preset}': {nearest(args.preset, PRESETS)}")
-    given: dict[str, Any] = dict(PRESETS[args.preset]) if args.preset else {}
-    given |= data_settings(args)
-    names: tuple[str, ...] = (
-        "name",
-        "out",
-        "trials",
-        "baseline_trials",
-        "iterations",
-        "batch_size",
-        "design",
-        "sampler",
-        "search_seed",
-    )
-    names += (
-        "keep_embeddings",
-        "address",
-        "tracking_uri",
-        "cpus_per_trial",
-        "gpus_per_trial",
-        "max_concurrent",
-        "max_retries",
-    )
-    given |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+def flags_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that flags name. A password goes to the environment, whatever holds it."""
+    given = data_settings(args)
+    given |= {name: getattr(args, name) for name in PLAIN if getattr(args, name) is not None}
     for flag_name, name in (("objective", "objectives"), ("references", "references"), ("goals", "goals")):
         text = getattr(args, flag_name)
         if text is not None:
@@ -168,7 +196,28 @@ def settings_of(args: argparse.Namespace) -> Any:
                 f"--seeds is '{args.seeds}', but seeds are whole numbers: give a list as 0,1,2"
             ) from None
     dimensions = {name: getattr(args, name) for name in SPACE if getattr(args, name) is not None}
-    given["dimensions"] = given.get("dimensions", {}) | dimensions
+    if dimensions:
+        given["dimensions"] = dimensions
+    given.setdefault("optuna_storage", os.environ.get(secrets.VARIABLES["optuna_storage"]))
+    return given | {
+        name: secrets.put_away(name, given[name]) for name in secrets.VARIABLES if given.get(name) is not None
+    }
+
+
+def settings_of(args: argparse.Namespace) -> Any:
+    """Preset, then file, then flags. Raises UserError for what cannot be."""
+    from emargin_train.data.catalogue import find
+    from study.settings import StudySettings, stored_part
+
+    if args.preset is not None and args.preset not in PRESETS:
+        raise UserError(f"--preset is '{args.preset}': {nearest(args.preset, PRESETS)}")
+    given: dict[str, Any] = {}
+    for source in (
+        PRESETS[args.preset] if args.preset else {},
+        stored_part(Path(args.config)) if args.config else {},
+        flags_of(args),
+    ):
+        given |= source | {"dimensions": given.get("dimensions", {}) | source.get("dimensions", {})}
     if "dataset" not in given:
         raise UserError(
             "--dataset is missing, but a study needs data: give one, as sleepeeg-sim, or --preset smoke"
@@ -182,11 +231,28 @@ def settings_of(args: argparse.Namespace) -> Any:
     return StudySettings(**given)
 
 
-def main() -> None:
-    args = build_parser().parse_args()
+def resumed_settings(folder: Path, given: dict[str, Any]) -> Any:
+    """Of the study in a folder; flags may change where and how it runs, not what it finds."""
     from study import results
 
-    settings = results.stored_settings(Path(args.resume)) if args.resume else settings_of(args)
+    settings = results.stored_settings(folder)
+    for name, value in given.items():
+        stored = getattr(settings, name)
+        if value is not None and name not in settings.OPERATIONAL and value != stored:
+            raise UserError(
+                f"--{name.replace('_', '-')} is given beside --resume, but {folder} is a study with another: "
+                "leave it out, or start a study of another name"
+            )
+    changed = {k: v for k, v in given.items() if v is not None and k in settings.OPERATIONAL and k != "out"}
+    return dataclasses.replace(settings, **changed)
+
+
+def main() -> None:
+    args = build_parser().parse_args()
+    if args.resume:
+        settings = resumed_settings(Path(args.resume), flags_of(args))
+    else:
+        settings = settings_of(args)
     if args.dry_run:
         from study.dry_run import describe
 
@@ -195,7 +261,11 @@ def main() -> None:
     from study.conduct import conduct
 
     started = time.monotonic()
-    outcome = conduct(settings)
+    try:
+        outcome = conduct(settings, extend=args.extend, retry_failed=args.retry == "failed")
+    except KeyboardInterrupt:
+        print("interrupted before the first trial", file=sys.stderr)
+        sys.exit(130)
     folder = settings.folder
     print(outcome.summary(time.monotonic() - started))
     if args.preset and args.preset.startswith("paper-"):
@@ -208,10 +278,9 @@ def main() -> None:
         print(f"report:  {build(folder)}")
     print(f"results: {folder / 'results.parquet'}")
     print(f"browse:  {outcome.browse}")
-    if outcome.interrupted:
-        print(f"interrupted; to go on: python -m study.run --resume {folder}")
-        sys.exit(130)
-    sys.exit(0 if outcome.counts["ok"] else 1)
+    if outcome.stopped:
+        print(f"{outcome.stopped}; to go on: python -m study.run --resume {folder}")
+    sys.exit(outcome.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A study as a value: everything that `python -m study.run` was asked for, as study.toml holds it."""
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,34 @@ from pydantic import TypeAdapter, ValidationError
 from emargin_train.config import OBJECTIVE_NAMES, REFERENCE_NAMES
 from emargin_train.errors import UserError, nearest
 from emargin_train.evaluation import METRICS
+from study import secrets
 
-DESIGNS = ("search", "grid")
+DESIGNS = ("search", "grid", "ablation")
 SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
 SEARCHED = tuple(name for name in OBJECTIVE_NAMES if name != "supervised")
 REFERENCES = (*REFERENCE_NAMES, "supervised")
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration_s(text: str) -> float:
+    """Seconds of a duration as 90s, 30m, 2h or 1.5d. Raises UserError."""
+    try:
+        value = float(text[:-1]) * UNITS_S[text[-1:]]
+    except (ValueError, KeyError):
+        value = -1.0
+    if not 0 < value < math.inf:
+        raise UserError(
+            f"--time-budget is '{text}', which is no duration: give a number and s, m, h or d, as 2h"
+        )
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Raises UserError for text that is not TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"the study's settings are not TOML ({error}): mend the file") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +57,10 @@ class StudySettings:
         "max_concurrent",
         "max_retries",
         "keep_embeddings",
+        "time_budget",
+        "max_failures",
+        "optuna_storage",
+        "storage",
     )
 
     dataset: str
@@ -55,7 +83,10 @@ class StudySettings:
     iterations: int | None = None  # None = the dataset's paper setting
     batch_size: int = 8
     goals: tuple[str, ...] = ("silhouette", "probe_balanced_accuracy")
-    design: str = "search"  # search: Optuna chooses settings; grid: every combination of the listed values
+    # search: Optuna chooses settings; grid: every combination of the listed values; ablation: the first value
+    # of each list is the centre, and one knob at a time leaves it
+    design: str = "search"
+    seeds_as_trials: bool = False  # each seed is scheduled and searched as a trial of its own
     sampler: str = "tpe"
     search_seed: int = 0
     keep_embeddings: str = "front"
@@ -66,6 +97,10 @@ class StudySettings:
     gpus_per_trial: float = 0.0
     max_concurrent: int | None = None
     max_retries: int = 2
+    time_budget: str | None = None  # as 2h; afterwards no trial begins
+    max_failures: int | None = None  # failed trials of one run after which no trial begins
+    optuna_storage: str | None = None  # database of the search, without its password; None = optuna.log
+    storage: str | None = None  # folder or URI that all nodes reach, for running trials; None = in `out`
 
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("cpus_per_trial", 1), ("max_retries", 0), ("batch_size", 1)):
@@ -73,7 +108,12 @@ class StudySettings:
                 raise UserError(
                     f"--{name.replace('_', '-')} is {getattr(self, name)}: give a whole number from {low}"
                 )
-        for name, low in (("baseline_trials", 0), ("iterations", 1), ("max_concurrent", 1)):
+        for name, low in (
+            ("baseline_trials", 0),
+            ("iterations", 1),
+            ("max_concurrent", 1),
+            ("max_failures", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise UserError(f"--{name.replace('_', '-')} is {value}: give a whole number from {low}")
@@ -113,6 +153,15 @@ class StudySettings:
                 raise UserError(
                     f"--goals has '{goal}', which is no metric with a best end: {nearest(goal, directed)}"
                 )
+        if self.time_budget is not None:
+            duration_s(self.time_budget)
+        for name in ("optuna_storage", "tracking_uri"):
+            url = getattr(self, name)
+            if url is not None and secrets.without_password(url) != url:
+                raise UserError(
+                    f"{name} holds a password, but settings are stored and logged: "
+                    f"take it out, and give it in the environment ({secrets.VARIABLES[name]})"
+                )
         if not self.name or any(c in self.name for c in "/\\\0") or self.name.startswith("."):
             raise UserError(
                 f"--name is '{self.name}', but it names a folder: leave out slashes and a leading dot"
@@ -125,6 +174,10 @@ class StudySettings:
     @property
     def n_baseline_trials(self) -> int:
         return (self.trials + 1) // 2 if self.baseline_trials is None else self.baseline_trials
+
+    @property
+    def time_budget_s(self) -> float | None:
+        return None if self.time_budget is None else duration_s(self.time_budget)
 
     def differences(self, other: "StudySettings") -> list[str]:
         """Names of the settings that differ, operational ones left out; empty for the same study."""
@@ -139,10 +192,11 @@ class StudySettings:
     @classmethod
     def from_toml(cls, text: str) -> "StudySettings":
         """Inverse of `to_toml`. Raises UserError for text that is not TOML or an unknown name."""
-        try:
-            flat: dict[str, Any] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"the study's settings are not TOML ({error}): mend the file") from None
+        return cls.from_dict(parse_toml(text))
+
+    @classmethod
+    def from_dict(cls, flat: dict[str, Any]) -> "StudySettings":
+        """Settings by name; missing ones take their defaults. Raises UserError."""
         known = {f.name for f in dataclasses.fields(cls)}
         for key in flat:
             if key not in known:
@@ -151,5 +205,19 @@ class StudySettings:
             return TypeAdapter(cls).validate_python(flat)
         except ValidationError as error:
             first = error.errors()[0]
+            cause = first.get("ctx", {}).get("error")
+            if isinstance(cause, UserError):
+                raise cause from None
             where = ".".join(map(str, first["loc"])) or "a setting"
             raise UserError(f"the study's settings: {where}: {first['msg']}: mend the file") from None
+
+
+def stored_part(path: Path) -> dict[str, Any]:
+    """The settings that a file such as study.toml names. Raises UserError."""
+    try:
+        flat = parse_toml(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise UserError(f"--config is {path}, but it cannot be read ({reason}): give a study.toml") from None
+    whole = StudySettings.from_dict({"dataset": "-", "name": "-"} | flat)
+    return {name: getattr(whole, name) for name in flat}

@@ -146,6 +146,20 @@ def points(dimension: Dimension) -> tuple[Value, ...]:
             return (fixed,)
 
 
+def distributions(dimensions: dict[str, Dimension]) -> dict[str, Any]:
+    """Optuna's name of each dimension that is searched (optuna.distributions)."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    kinds: dict[str, Any] = {}
+    for name, dimension in dimensions.items():
+        match dimension:
+            case Range(low, high, log):
+                kinds[name] = FloatDistribution(low, high, log=log)
+            case Choice(values):
+                kinds[name] = CategoricalDistribution(values)
+    return kinds
+
+
 def suggest(trial: Any, dimensions: dict[str, Dimension]) -> dict[str, Value]:
     """One setting: fixed values as they are, the others asked of an Optuna trial (optuna.trial.Trial)."""
     setting: dict[str, Value] = {}

@@ -117,6 +117,13 @@ class Tracker:
         self._client.set_terminated(run, STATUS[row["status"]], end_time=started + int(took * 1000))
         return run
 
+    def forget(self, keys: list[str]) -> None:
+        """Delete the runs of these records, `<trial>-<seed>`: they are run again."""
+        for key in keys:
+            run = self._find(f"tags.study = '{self.study}' and tags.key = '{key}'")
+            if run is not None:
+                self._client.delete_run(run)
+
     def _log(
         self, run: str, params: dict[str, Any], values: dict[str, Any], curve: list[tuple[int, float]]
     ) -> None:

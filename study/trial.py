@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
+import torch
 
 from emargin_train import checkpoint
 from emargin_train.config import REFERENCE_NAMES
@@ -26,6 +27,7 @@ from emargin_train.train import State
 from study.plan import TrialSpec
 
 CURVE_POINTS = 100
+MACHINE = (OSError, MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def run_trial(spec: TrialSpec, folder: Path, *, device: str = "cpu") -> Iterator
     """Yield Progress; after each, `folder` holds all that is needed to go on elsewhere.
 
     A folder that already holds finished seeds or a checkpoint is carried on from. A training that raises is
-    a finished seed too: its row says `failed` and why, the other seeds go on.
+    a finished seed too: its row says `failed` and why, the other seeds go on. Raises what is the fault of the
+    machine: a disk, a network, too little memory.
     """
     for n_done, seed in enumerate(spec.seeds):
         if not (folder / f"{seed}.json").exists():
@@ -63,6 +66,8 @@ def _run_seed(spec: TrialSpec, seed: int, folder: Path, n_done: int, device: str
             else:
                 outcome = item
         assert outcome is not None
+    except MACHINE:
+        raise  # of the machine, not of the setting: the trial is tried again, perhaps elsewhere
     except Exception as error:  # the boundary of a trial: whatever it raises is its result, told to the user
         outcome = failed(spec, seed, f"{type(error).__name__}: {error}")
         write_whole(folder / f"{seed}.traceback.txt", traceback.format_exc().encode())

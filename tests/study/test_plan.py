@@ -63,7 +63,7 @@ def test_every_trial_of_an_arm_differs_only_in_its_knobs():
     settings = small_settings()
     arm = next(a for a in plan.arms(settings) if a.objective == "emargin")
     values = {"threshold": 0.5, "margin": 2.0, "temperature": 0.2}
-    spec = plan.spec(settings, arm, 1, values)
+    spec = plan.spec(settings, plan.Turn(arm, 1, arm.seeds), values)
     config = spec.config(seed=1)
     assert spec.trial == "emargin-0001" and config.seed == 1 and config.iterations == 4
     assert (config.objective.threshold, config.objective.margin, config.objective.temperature) == (
@@ -85,18 +85,48 @@ def test_a_grid_holds_every_combination_once():
         },
     )
     arms = {arm.objective: arm for arm in plan.arms(settings)}
-    grid = arms["emargin"].grid()
+    grid = arms["emargin"].listed()
     assert arms["emargin"].n_trials == len(grid) == 12 and not arms["emargin"].searches
     assert len({tuple(point.items()) for point in grid}) == 12
-    assert arms["infonce"].grid() == [
+    assert arms["infonce"].listed() == [
         {"temperature": 0.1, "snr_db": 20.0},
         {"temperature": 0.1, "snr_db": 0.0},
     ]
     assert arms["random"].n_trials == 2 and arms["raw"].trial_name(1) == "raw-0001"
-    config = plan.spec(settings, arms["emargin"], 0, grid[0]).config(0)
+    turn = plan.Turn(arms["emargin"], 0, settings.seeds)
+    config = plan.spec(settings, turn, grid[0]).config(0)
     assert config.objective.margin == 5.0  # not searched: the default of one training
 
 
-def test_a_grid_refuses_ranges():
+@pytest.mark.parametrize("design", ["grid", "ablation"])
+def test_listed_designs_refuse_ranges(design):
     with pytest.raises(UserError, match="give a list a,b,c"):
-        plan.arms(small_settings(design="grid", dimensions={"threshold": "0:1"}))
+        plan.arms(small_settings(design=design, dimensions={"threshold": "0:1"}))
+
+
+def test_an_ablation_leaves_its_centre_one_knob_at_a_time():
+    knobs = {"threshold": "0.4,0.2,0.6", "margin": "5,1", "temperature": "0.1", "gate": "intended,random"}
+    arms = {arm.objective: arm for arm in plan.arms(small_settings(design="ablation", dimensions=knobs))}
+    arm = arms["emargin"]
+    centre, *others = arm.listed()
+    assert centre == {"threshold": 0.4, "margin": 5.0, "temperature": 0.1, "gate": "intended"}
+    assert arm.n_trials == 1 + 2 + 1 + 1 and not arm.searches
+    left = [{name for name in centre if point[name] != centre[name]} for point in others]
+    assert left == [{"threshold"}, {"threshold"}, {"margin"}, {"gate"}]
+    assert arms["infonce"].listed() == [{"temperature": 0.1}]
+
+
+def test_seeds_as_trials_are_the_same_trainings_one_by_one():
+    settings = small_settings()
+    split = small_settings(seeds_as_trials=True)
+    whole = plan.turns(settings, plan.arms(settings))
+    single = plan.turns(split, plan.arms(split))
+    assert [(turn.trial, turn.seeds) for turn in single] == [(t.trial, (s,)) for t in whole for s in t.seeds]
+    assert len({turn.key for turn in single}) == len(single) == sum(len(turn.seeds) for turn in whole)
+    values = {"threshold": 0.5, "margin": 2.0, "temperature": 0.2}
+    turn = next(turn for turn in whole if turn.trial == "emargin-0001")
+    together = plan.spec(settings, turn, values)
+    for alone in (turn for turn in single if turn.trial == "emargin-0001"):
+        spec = plan.spec(split, alone, values)
+        assert spec.key == f"emargin-0001-{alone.seeds[0]}" and spec.trial == together.trial
+        assert spec.config(alone.seeds[0]) == together.config(alone.seeds[0])

@@ -1,15 +1,19 @@
 """The searcher, driven as Tune drives it but without a cluster."""
 
 import math
+from functools import partial
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from study import plan
+from study.limits import Limits
 from study.results import kept_trials
-from study.search import PlanSearch, make_storage
+from study.search import PlanSearch
+from study.storage import make_storage, patiently
 from tests.study.conftest import small_settings
 
 
@@ -40,8 +44,8 @@ def drive(folder, settings, *, stop_after=None, done=None, status=lambda spec: "
         if stop_after is not None and len(specs) > stop_after:
             return search, specs, ended  # killed while this one ran
         rows = rows_for(spec, status=status(spec))
-        search.on_trial_complete(f"t{len(specs) - 1}", {"rows": rows})
-        ended[spec.trial] = rows
+        search.end(f"t{len(specs) - 1}", rows)
+        ended[spec.key] = rows
 
 
 def states(folder, settings, objective):
@@ -121,7 +125,7 @@ def test_a_lost_worker_fails_in_optuna(tmp_path):
     for number in range(6):
         spec = search.suggest(f"t{number}")["spec"]
     assert spec.objective == "emargin"
-    search.on_trial_complete("t5", error=True)
+    search.end("t5", [])
     assert states(tmp_path, settings, "emargin") == [TrialState.FAIL]
 
 
@@ -132,6 +136,158 @@ def test_optuna_sees_the_mean_over_seeds(tmp_path):
         spec = search.suggest(f"t{number}")["spec"]
     rows = rows_for(spec)
     rows[0]["silhouette"], rows[1]["silhouette"] = 0.25, 0.75
-    search.on_trial_complete("t5", {"rows": rows})
+    search.end("t5", rows)
     study = optuna.load_study(study_name="small/emargin", storage=make_storage(tmp_path))
     assert math.isclose(study.trials[0].values[0], 0.5)
+
+
+def test_an_extended_search_asks_what_a_longer_one_would(tmp_path):
+    longer = small_settings(trials=6)
+    _, undisturbed, _ = drive(tmp_path / "a", longer)
+    _, first, done = drive(tmp_path / "b", small_settings(trials=3))
+    _, more, _ = drive(tmp_path / "b", longer, done=done)
+    assert len(first) + len(more) == len(undisturbed)
+    asked = {spec.trial: spec for spec in (*first, *more)}
+    assert [asked[spec.trial] for spec in undisturbed] == undisturbed
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("stop_after", [None, 8, 9])
+def test_seeds_as_trials_share_their_setting(tmp_path, sampler, stop_after):
+    settings = small_settings(seeds_as_trials=True, sampler=sampler)
+    before = []
+    done = None
+    if stop_after is not None:
+        _, before, done = drive(tmp_path / "a", settings, stop_after=stop_after)
+    _, after, _ = drive(tmp_path / "a", settings, done=done)
+    asked = {spec.key: spec for spec in (*before, *after)}
+    assert len(asked) == 3 * 2 + 2 * 2 + 3 + 2 * 2
+    for trial in {spec.trial for spec in asked.values()}:
+        settings_of = [spec.settings for spec in asked.values() if spec.trial == trial]
+        assert all(other == settings_of[0] for other in settings_of)
+    assert states(tmp_path / "a", settings, "emargin") == [TrialState.COMPLETE] * 6
+    study = optuna.load_study(study_name="small/emargin", storage=make_storage(tmp_path / "a"))
+    assert len({trial.user_attrs["trial"] for trial in study.trials}) == 6
+
+
+def test_a_random_search_tries_the_same_settings_with_seeds_inside_or_outside(tmp_path):
+    inside = small_settings(sampler="random")
+    outside = small_settings(sampler="random", seeds_as_trials=True)
+    _, together, _ = drive(tmp_path / "a", inside)
+    _, apart, _ = drive(tmp_path / "b", outside)
+    assert {s.trial: s.settings for s in together} == {s.trial: s.settings for s in apart}
+
+
+def test_a_failed_trial_that_is_retried_keeps_its_setting_and_is_added_once(tmp_path):
+    settings = small_settings()
+    bad = "emargin-0001"
+    _, specs, done = drive(tmp_path, settings, status=lambda s: "failed" if s.trial == bad else "ok")
+    del done[bad]
+    for _ in range(2):  # fails once more, then ends well
+        _, again, _ = drive(tmp_path, settings, done=done, status=lambda _: "failed")
+        assert again == [spec for spec in specs if spec.trial == bad]
+    _, _, done = drive(tmp_path, settings, done=done)
+    drive(tmp_path, settings, done=done)
+    assert states(tmp_path, settings, "emargin") == [
+        TrialState.COMPLETE,
+        TrialState.FAIL,
+        TrialState.COMPLETE,
+        TrialState.COMPLETE,
+    ]
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "garbled"])
+def test_a_search_whose_storage_is_damaged_is_told_anew_from_the_records(tmp_path, damage):
+    settings = small_settings(trials=6)
+    _, undisturbed, _ = drive(tmp_path / "a", settings)
+    _, before, done = drive(tmp_path / "b", settings, stop_after=8)
+    knobs = {spec.trial: spec.settings for spec in before}
+    done = {trial: [row | knobs[trial] for row in rows] for trial, rows in done.items()}
+    journal = tmp_path / "b" / "optuna.log"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    match damage:
+        case "gone":
+            journal.unlink()
+        case "cut":
+            journal.write_bytes(b"".join(lines)[:-20])
+        case "garbled":
+            journal.write_bytes(b"".join((*lines[:5], lines[5][:10], *lines[6:])))
+    _, after, _ = drive(tmp_path / "b", settings, done=done)
+    asked = {spec.trial: spec for spec in (*before, *after)}
+    assert [asked[spec.trial] for spec in undisturbed] == undisturbed
+    assert states(tmp_path / "b", settings, "emargin") == [TrialState.COMPLETE] * 6
+
+
+def test_limits_end_the_asking(tmp_path):
+    settings = small_settings()
+    limits = Limits(max_failures=2)
+    search = PlanSearch(settings, plan.arms(settings), make_storage(tmp_path), {}, limits)
+    for number in range(5):
+        search.suggest(f"t{number}")
+        assert limits.reached is None
+    limits.count_failure()
+    assert search.suggest("t5") != Searcher.FINISHED
+    limits.count_failure()
+    assert search.suggest("t6") == Searcher.FINISHED and "2 trials failed" in (limits.reached or "")
+    assert "time budget" in (Limits(time_budget_s=1e-9).reached or "")
+    assert Limits(time_budget_s=1000).reached is None
+
+
+class Flaky(optuna.storages.InMemoryStorage):
+    """Fails at chosen calls, before or after the deed is done, as a database that goes away does."""
+
+    def __init__(self, fail_at, *, after):
+        super().__init__()
+        self.calls, self.fail_at, self.after = 0, fail_at, after
+
+    def _call(self, deed, *args, **more):
+        self.calls += 1
+        fails = self.calls in self.fail_at
+        if fails and not self.after:
+            raise StorageInternalError("gone")
+        answer = deed(*args, **more)
+        if fails:
+            raise StorageInternalError("gone")
+        return answer
+
+    def create_new_trial(self, *args, **more):
+        return self._call(super().create_new_trial, *args, **more)
+
+    def set_trial_param(self, *args, **more):
+        return self._call(super().set_trial_param, *args, **more)
+
+    def set_trial_user_attr(self, *args, **more):
+        return self._call(super().set_trial_user_attr, *args, **more)
+
+    def set_trial_state_values(self, *args, **more):
+        return self._call(super().set_trial_state_values, *args, **more)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_database_that_goes_away_at_any_call_loses_and_doubles_nothing(tmp_path, after):
+    settings = small_settings(references=())
+    _, undisturbed, _ = drive(tmp_path, settings)
+    for fail_at in range(1, 25):
+        storage = Flaky({fail_at, fail_at + 2}, after=after)
+        search = PlanSearch(settings, plan.arms(settings), storage, {})
+        specs = []
+        while (config := search.suggest(f"t{len(specs)}")) != Searcher.FINISHED:
+            specs.append(config["spec"])
+            search.end(f"t{len(specs) - 1}", rows_for(specs[-1]))
+        assert specs == undisturbed
+        for study in optuna.get_all_study_names(storage):
+            trials = optuna.load_study(study_name=study, storage=storage).trials
+            assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+            assert len(trials) == (3 if study == "small/emargin" else 2)
+
+
+def test_a_database_that_stays_away_ends_the_asking_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("study.search.patiently", partial(patiently, patience_s=0.3))
+    settings = small_settings(references=())
+    limits = Limits()
+    storage = Flaky(range(6, 10_000), after=False)
+    search = PlanSearch(settings, plan.arms(settings), storage, {}, limits)
+    spec = search.suggest("t0")["spec"]
+    search.end("t0", rows_for(spec))  # told, or not: no error
+    assert search.suggest("t1") == Searcher.FINISHED
+    assert "storage cannot be written" in (limits.reached or "")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emargin_train.errors import UserError
-from study.settings import SAMPLERS, StudySettings
+from study.settings import SAMPLERS, StudySettings, stored_part
 from tests.study.conftest import small_settings
 
 
@@ -54,6 +54,46 @@ def test_bad_settings_are_told_in_one_line(changed, told):
     with pytest.raises(UserError) as error:
         small_settings(**changed)
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text, seconds", [("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5d", 129600)])
+def test_a_time_budget_is_a_number_and_a_unit(text, seconds):
+    assert small_settings(time_budget=text).time_budget_s == seconds
+
+
+@pytest.mark.parametrize("text", ["2", "h", "-1h", "0s", "infh", "nanh", "2 weeks", ""])
+def test_other_time_budgets_are_refused(text):
+    with pytest.raises(UserError, match="as 2h"):
+        small_settings(time_budget=text)
+
+
+def test_a_file_names_what_it_names(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text('dataset = "ecg"\nseeds = [1, 2]\ndesign = "grid"\n[dimensions]\nthreshold = "0.1,0.2"\n')
+    assert stored_part(file) == {
+        "dataset": "ecg",
+        "seeds": (1, 2),
+        "design": "grid",
+        "dimensions": {"threshold": "0.1,0.2"},
+    }
+    file.write_text("trails = 3\n")
+    with pytest.raises(UserError, match="did you mean 'trials'"):
+        stored_part(file)
+    with pytest.raises(UserError, match="cannot be read"):
+        stored_part(tmp_path / "missing.toml")
+
+
+def test_a_whole_study_toml_is_a_config(tmp_path):
+    settings = small_settings(design="ablation", dimensions={"threshold": "0.1,0.2"}, seeds_as_trials=True)
+    file = tmp_path / "study.toml"
+    file.write_text(settings.to_toml())
+    assert StudySettings(**stored_part(file)) == settings
+
+
+@pytest.mark.parametrize("name", ["optuna_storage", "tracking_uri"])
+def test_settings_never_hold_a_password(name):
+    with pytest.raises(UserError, match="in the environment"):
+        small_settings(**{name: "postgresql://me:planted-secret@host/db"})
 
 
 def test_unknown_names_and_broken_toml_are_refused():

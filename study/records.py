@@ -1,0 +1,54 @@
+"""The truth of a study: one small file per finished trial × seed, written whole; all else is made of them."""
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from emargin_train.files import write_whole
+from study.plan import Turn
+
+Rows = dict[str, list[dict[str, Any]]]  # by trial, or by key of a turn
+
+
+def save(folder: Path, record: dict[str, Any]) -> Path:
+    """Write the record of one trial and seed (`study.trial.record`); a record of the same is replaced."""
+    path = folder / "records" / f"{record['trial']}-{record['seed']}.json"
+    write_whole(path, json.dumps(record).encode())
+    return path
+
+
+def load(folder: Path) -> list[dict[str, Any]]:
+    """All records, in the order of trial and seed."""
+    return sorted(_read(folder), key=lambda record: (record["trial"], record["seed"]))
+
+
+def _read(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in (folder / "records").glob("*.json"):
+        yield json.loads(path.read_bytes())
+
+
+def finished(folder: Path, turns: Iterable[Turn], columns: Collection[str] | None = None) -> Rows:
+    """Rows of the turns of which every seed has a record, by key, in the order of the plan.
+
+    columns: only these, so that thousands of trials fit into memory; None = whole rows
+    """
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in _read(folder):
+        row = record["row"]
+        kept = row if columns is None else {name: row.get(name) for name in columns}
+        rows[record["trial"], record["seed"]] = kept
+    found = {turn.key: [rows.get((turn.trial, seed)) for seed in turn.seeds] for turn in turns}
+    return {key: [row for row in of if row] for key, of in found.items() if all(of)}
+
+
+def forget_failed(folder: Path) -> list[str]:
+    """Remove the records of trials that failed, so that they are run again; returns `<trial>-<seed>` of each.
+
+    A trial that diverged has not failed: it would diverge again.
+    """
+    paths = {f"{r['trial']}-{r['seed']}": r["row"]["status"] for r in _read(folder)}
+    failed = sorted(name for name, status in paths.items() if status == "failed")
+    for name in failed:
+        (folder / "records" / f"{name}.json").unlink()
+    return failed

@@ -1,0 +1,24 @@
+"""The samplers by name; never Optuna's default, which may change with its version."""
+
+from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+
+
+def make_sampler(name: str, search_seed: int, number: int) -> BaseSampler:
+    """The sampler for trial `number`.
+
+    Each trial has one of its own seed, so that a resumed search goes on as an undisturbed one would. A
+    quasi-random sequence is one sequence, so it keeps its seed; its position is in Optuna's storage.
+    """
+    seed = search_seed + 1_000_003 * number
+    match name:
+        case "tpe":
+            return TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        case "nsgaii":
+            return NSGAIISampler(seed=seed)
+        case "qmc":
+            return QMCSampler(
+                qmc_type="sobol", scramble=True, seed=search_seed, warn_independent_sampling=False
+            )
+        case "random":
+            return RandomSampler(seed=seed)
+    raise ValueError(name)

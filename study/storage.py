@@ -1,0 +1,90 @@
+"""Where the search is kept: Optuna's journal in the study's folder, or a database of the user's."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import SQLAlchemyError
+
+from emargin_train.errors import UserError
+from study import secrets
+
+T = TypeVar("T")
+PATIENCE_S = 120.0  # a database that restarts or fails over is back by then
+
+
+class StorageAway(Exception):
+    """The search's database has not answered for PATIENCE_S."""
+
+
+def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
+    """The study's journal file optuna.log, or the database at a URL (its password from the environment).
+
+    Raises UserError where the database cannot be used.
+    """
+    if url is None:
+        journal = folder / "optuna.log"
+        _mend(journal)
+        try:
+            return JournalStorage(JournalFileBackend(str(journal)))
+        except ValueError:  # not a journal any more: the search is told its trials anew, from their records
+            journal.replace(journal.with_name("optuna.log.broken"))
+            return JournalStorage(JournalFileBackend(str(journal)))
+    optuna.logging.disable_default_handler()
+    try:
+        # a connection that broke while it lay idle is replaced, not handed out
+        engine = {"pool_pre_ping": True, "hide_parameters": True}
+        return RDBStorage(secrets.whole("optuna_storage", url), engine_kwargs=engine)
+    except ImportError as error:
+        raise UserError(
+            f"--optuna-storage is {url}, but its driver is not installed ({error.__cause__ or error}): "
+            "install it, as psycopg2-binary for postgresql://"
+        ) from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
+        raise UserError(
+            f"--optuna-storage is {url}, but it cannot be used ({cause}): "
+            f"check the server, and give its password in {secrets.VARIABLES['optuna_storage']} or PGPASSWORD"
+        ) from None
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a last line that a kill or a full disk has left half written: the next would join it."""
+    if not journal.exists():
+        return
+    with journal.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+
+
+def patiently(do: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
+    """Do it, again and again with a growing pause while the database is away.
+
+    `do` must bear being done again after it was half done. Raises StorageAway.
+    """
+    deadline = time.monotonic() + patience_s
+    pause_s = 0.1
+    while True:
+        try:
+            return do()
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if time.monotonic() + pause_s > deadline:
+                raise StorageAway(f"no answer for {patience_s:.0f} s, {type(error).__name__}") from error
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 5.0)

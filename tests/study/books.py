@@ -1,0 +1,112 @@
+"""The four books of a study (records, table, Optuna, MLflow), and whether they agree."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import optuna
+import pyarrow.parquet as pq
+from optuna.trial import TrialState
+
+from study.storage import make_storage
+from tests.study.conftest import small
+
+NAME = "stopped"
+VOLATILE = {
+    "started_at", "git_revision", "mlflow_run_id", "data_seconds", "train_seconds", "eval_seconds",
+    "log_seconds", "peak_memory_mb",
+}  # fmt: skip
+TRIALS = {"emargin": 3, "infonce": 2}
+N_ROWS = 3 * 2 + 2 * 2 + 1
+
+
+def words(out: Path, *more: str) -> tuple[str, ...]:
+    """One trial at a time, so that the order of results, and with it the search, is the same every time."""
+    flags = ("--trials", "3", "--seeds", "0,1", "--references", "raw", "--max-concurrent", "1")
+    return (*small(), *flags, "--out", str(out), "--name", NAME, *(more or ("--address", "local")))
+
+
+def begin(out: Path, *more: str, **env: str) -> subprocess.Popen[str]:
+    """The study's driver, running."""
+    return subprocess.Popen(
+        (sys.executable, "-m", "study.run", *words(out, *more)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"COLUMNS": "120"} | env,
+    )
+
+
+def wait_until(
+    condition: Callable[[], bool], driver: subprocess.Popen[str], *, timeout_s: float = 300
+) -> None:
+    """Until it holds; fails where the driver ends before."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert driver.poll() is None, driver.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def n_records(out: Path) -> int:
+    return len(list((out / NAME / "records").glob("*.json")))
+
+
+def stop(driver: subprocess.Popen[str], how: signal.Signals) -> tuple[int, float]:
+    """Send a signal as a terminal does; exit code, and the seconds that it took to end."""
+    (os.killpg if how == signal.SIGINT else os.kill)(driver.pid, how)
+    sent = time.monotonic()
+    driver.communicate(timeout=60)
+    return driver.returncode, time.monotonic() - sent
+
+
+def stable(out: Path) -> list[dict]:
+    """The table without what differs between any two runs."""
+    rows = pq.read_table(out / NAME / "results.parquet").to_pylist()
+    return [{k: v for k, v in row.items() if k not in VOLATILE} for row in rows]
+
+
+@dataclass(frozen=True)
+class Books:
+    """What each book holds: of records, rows and MLflow's runs the keys; of Optuna the states."""
+
+    records: Counter[str]
+    rows: Counter[str]
+    optuna: Counter[tuple[str, TrialState]]
+    mlflow: Counter[str]
+    mlflow_states: Counter[str]
+
+    @classmethod
+    def of(cls, out: Path, *, optuna_url: str | None = None, tracking_uri: str | None = None) -> "Books":
+        client = mlflow.MlflowClient(tracking_uri or f"sqlite:///{out}/mlflow.db")
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        runs = client.search_runs(experiments, max_results=1000)
+        storage = make_storage(out / NAME, optuna_url)
+        states: Counter[tuple[str, TrialState]] = Counter()
+        for objective in TRIALS:
+            study = optuna.load_study(study_name=f"{NAME}/{objective}", storage=storage)
+            states.update((objective, trial.state) for trial in study.trials)
+        return cls(
+            records=Counter(path.stem for path in (out / NAME / "records").glob("*.json")),
+            rows=Counter(f"{row['trial']}-{row['seed']}" for row in stable(out)),
+            optuna=states,
+            mlflow=Counter(run.data.tags["key"] for run in runs if run.data.tags["kind"] == "trial"),
+            mlflow_states=Counter(run.info.status for run in runs),
+        )
+
+    def check(self) -> None:
+        """Each trial and seed once in every book, and nothing left running."""
+        assert len(self.records) == N_ROWS and set(self.records.values()) == {1}
+        assert self.rows == self.records
+        assert self.mlflow == self.records
+        assert self.optuna == {(name, TrialState.COMPLETE): n for name, n in TRIALS.items()}
+        assert self.mlflow_states == {"FINISHED": N_ROWS + 1}
