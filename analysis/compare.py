@@ -177,7 +177,7 @@ def compared(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    made = parser(__doc__, "python -m analysis.compare")
+    made = parser(__doc__, "python -m analysis.compare", several=False)
     made.add_argument("other", nargs="?", type=Path, help="a second study")
     made.add_argument("--arms", help="two objectives of one study, as emargin,infonce")
     made.add_argument("--metric", help="compare this metric alone")

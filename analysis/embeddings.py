@@ -208,7 +208,7 @@ def panel(frames: pd.DataFrame) -> ChartType:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    made = parser(__doc__, "python -m analysis.embeddings")
+    made = parser(__doc__, "python -m analysis.embeddings", several=False)
     made.add_argument("--trials", default="", help="trials to draw, as emargin-0003,infonce-0001")
     made.add_argument("--method", default="tsne", help="tsne (default) or umap")
     arguments: argparse.Namespace = made.parse_args(argv)

@@ -1,6 +1,6 @@
 """Why do embeddings cluster well and classify badly? Their shape beside their scores.
 
-python -m analysis.geometry runs/NAME
+python -m analysis.geometry runs/NAME [runs/OTHER ...]
 """
 
 from collections.abc import Sequence

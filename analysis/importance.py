@@ -1,6 +1,6 @@
 """Which settings matter for which metric? Optuna's PED-ANOVA over the trials of each objective.
 
-    python -m analysis.importance runs/NAME
+    python -m analysis.importance runs/NAME [runs/OTHER ...]
     python -m analysis.importance runs/NAME --evaluator fanova
 
 Needs Optuna, which `pip install 'emargin-study[study]'` brings.

@@ -1,6 +1,6 @@
 """The Pareto front of two metrics, mean over seeds, beside baselines and references.
 
-python -m analysis.pareto runs/NAME
+python -m analysis.pareto runs/NAME [runs/OTHER ...]
 python -m analysis.pareto runs/NAME --x davies_bouldin --y knn_balanced_accuracy
 """
 

@@ -1,6 +1,6 @@
 """Does the threshold matter, and does noise change that? Threshold x SNR, with a verdict.
 
-python -m analysis.robustness runs/NAME
+python -m analysis.robustness runs/NAME [runs/OTHER ...]
 python -m analysis.robustness runs/NAME --metric silhouette --margin 0.1
 """
 

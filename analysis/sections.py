@@ -9,6 +9,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from analysis import charts
+from analysis.joined import join
 from analysis.tables import Study, load
 
 
@@ -53,12 +54,14 @@ class Section:
     commands: tuple[str, ...] = ()
 
 
-def parser(doc: str | None, prog: str) -> argparse.ArgumentParser:
-    """The arguments that every analysis takes: an exported study."""
+def parser(doc: str | None, prog: str, *, several: bool = True) -> argparse.ArgumentParser:
+    """The arguments that every analysis takes: an exported study, or several to be read as one."""
     made = argparse.ArgumentParser(
         prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
+    if several:
+        made.add_argument("others", nargs="*", type=Path, help="more studies, read together with it")
     made.add_argument(
         "--formats",
         default="png,svg,pdf,html",
@@ -69,7 +72,7 @@ def parser(doc: str | None, prog: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, section: Callable[[Study], Section]) -> None:
     """Print a section's findings and tables; write its charts and tables to the study's report folder."""
-    study = load(arguments.study)
+    study = join([load(folder) for folder in (arguments.study, *getattr(arguments, "others", ()))])
     show(section(study), study.folder / "report", arguments.formats.split(","))
 
 

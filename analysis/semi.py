@@ -1,6 +1,6 @@
 """Can labels on a few sequences buy accuracy without losing Silhouette? Label share x supervised weight.
 
-python -m analysis.semi runs/NAME
+python -m analysis.semi runs/NAME [runs/OTHER ...]
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Each searched setting against the goals, all other settings varying along.
 
-python -m analysis.slices runs/NAME
+python -m analysis.slices runs/NAME [runs/OTHER ...]
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,34 @@
+"""Several studies read as one, so that data sets and noise levels that were run apart are judged together."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.tables import Study
+
+
+def join(studies: Sequence[Study]) -> Study:
+    """Rows of all; a trial is named "study/trial", so that equal names stay apart. One study is itself.
+
+    Charts go to the first study's folder. Settings are those that all share; asked-for rows add up.
+    """
+    if len(studies) == 1:
+        return studies[0]
+    first = studies[0]
+    rows = [study.rows.assign(trial=study.name + "/" + study.rows["trial"]) for study in studies]
+    asked = [study.manifest.get("asked") for study in studies]
+    return Study(
+        folder=first.folder,
+        name=", ".join(study.name for study in studies),
+        rows=pd.concat([part.dropna(axis="columns", how="all") for part in rows], ignore_index=True).reindex(
+            columns=list(dict.fromkeys(name for part in rows for name in part.columns))
+        ),
+        metrics={name: metric for study in reversed(studies) for name, metric in study.metrics.items()},
+        settings={
+            name: value
+            for name, value in first.settings.items()
+            if all(study.settings.get(name) == value for study in studies)
+        },
+        manifest={} if None in asked else {"asked": sum(asked)},
+        absent=tuple(name for name in first.absent if all(name in study.absent for study in studies)),
+    )
