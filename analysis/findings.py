@@ -36,12 +36,6 @@ SHOWN = (
     "knn_balanced_accuracy",
     "mlp_balanced_accuracy",
 )
-    "silhouette",
-    "davies_bouldin",
-    "probe_balanced_accuracy",
-    "knn_balanced_accuracy",
-    "effective_rank",
-)
 
 
 def counts(study: Study) -> str:
