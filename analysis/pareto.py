@@ -126,7 +126,7 @@ def section(study: Study, x: str | None = None, y: str | None = None) -> Section
         headlines=min(3, len(said)),
         figures=(front_figure(table, a, b), *([course] if course else [])),
         notes=(*notes(study, table), *charts.thinned(len(table))),
-        commands=tuple(command(row, study.settings.get("data_dir")) for _, row in knees.iterrows()),
+        commands=tuple(command(row, study.settings) for _, row in knees.iterrows()),
     )
 
 

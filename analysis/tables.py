@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,11 +188,13 @@ def setting_title(name: str) -> str:
     return {"snr_db": "SNR"}.get(name, name.replace("_", " "))
 
 
-def command(row: "pd.Series[Any]", data_dir: str | None = None) -> str:
-    """The command that trains the setting of a row once more."""
-    parts = ["python -m emargin_train.pretrain", f"--dataset {row['dataset']}"]
-    if data_dir:
-        parts.append(f"--data-dir {data_dir}")
+def command(row: "pd.Series[Any]", settings: Mapping[str, Any]) -> str:
+    """The command that trains the setting of a row once more; data as the study's `settings` name them."""
+    named = str(settings.get("dataset", ""))
+    dataset = named if named.endswith(f"{row['dataset']}.toml") else row["dataset"]
+    parts = ["python -m emargin_train.pretrain", f"--dataset {dataset}"]
+    if settings.get("data_dir"):
+        parts.append(f"--data-dir {settings['data_dir']}")
     parts.append(f"--objective {row['objective']}")
     names = [name for name in SETTINGS if pd.notna(row[name])]
     if "threshold" in names and "dissimilar_share" in names:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from emargin_train.errors import UserError, nearest
@@ -89,6 +90,11 @@ class DataConfig:
             _within("subjects", self.subjects, 2, math.inf, "a split needs two sides")
         if self.sequence_length is not None:
             _within("sequence_length", self.sequence_length, 3, math.inf, "a frame needs two neighbours")
+
+    @property
+    def dataset_name(self) -> str:
+        """As in results: of a TOML file, its name without folder and ending."""
+        return Path(self.dataset).stem if self.dataset.endswith(".toml") else self.dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +212,7 @@ class TrainConfig:
         return cls(**parts, **flat)
 
     def digest(self) -> str:
-        """12 hex digits of the settings without the seed: equal for the seeds of one trial."""
+        """12 hex digits of the settings without the seed and folders: equal for the seeds of one trial."""
         flat = {k: v for k, v in self.to_dict().items() if k not in ("seed", "report_every", "data_dir")}
+        flat["dataset"] = self.data.dataset_name
         return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]

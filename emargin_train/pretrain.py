@@ -106,8 +106,9 @@ def settings_row(config: TrainConfig, reference: str | None = None) -> dict[str,
     objective = reference or config.objective.name
     knobs = KNOBS.get(objective, ())
     row = {name: flat[name] if name in knobs else None for name in ALL_KNOBS}
-    for name in ("dataset", "split", "split_seed", "framing", "snr_db", "evaluation_frames", "seed"):
+    for name in ("split", "split_seed", "framing", "snr_db", "evaluation_frames", "seed"):
         row[name] = flat[name]
+    row["dataset"] = config.data.dataset_name
     row["noise_kind"] = None if config.data.snr_db is None else config.data.noise_kind
     encodes = reference is None or reference == "random"
     for name in ("head", "kernel_size"):

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from emargin_train.config import KNOBS, REFERENCE_NAMES, TrainConfig
 from emargin_train.data.catalogue import Dataset, find
@@ -204,6 +205,10 @@ def spec(settings: StudySettings, turn: Turn, values: Mapping[str, object]) -> T
     dataset: Dataset = find(settings.dataset)
     shared: dict[str, object] = {name: getattr(settings, name) for name in (*NAMES, "batch_size")}
     shared |= {"iterations": settings.iterations or dataset.iterations, "objective": turn.arm.objective}
+    if settings.dataset.endswith(".toml"):
+        shared["dataset"] = str(Path(settings.dataset).absolute())  # a worker has a folder of its own
+    if settings.data_dir is not None:
+        shared["data_dir"] = str(Path(settings.data_dir).absolute())
     objective, role = turn.arm.objective, turn.arm.role
     return TrialSpec(turn.trial, turn.key, role, objective, shared | dict(values), turn.seeds)
 

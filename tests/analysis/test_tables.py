@@ -41,9 +41,9 @@ def test_settings_in_words_and_as_command(tmp_path: Path) -> None:
     table = per_trial(study, []).set_index("trial")
     assert settings_text(table)["raw"] == ""
     assert settings_text(table)["emargin-0000"].startswith("threshold ")
-    line = command(table.reset_index().set_index("trial", drop=False).loc["infonce-0000"])
+    line = command(table.reset_index().set_index("trial", drop=False).loc["infonce-0000"], {})
     assert "--objective infonce" in line and "--temperature=" in line and "--threshold" not in line
-    line = command(table.loc["emargin-0000"], data_dir="mitdb")
+    line = command(table.loc["emargin-0000"], {"data_dir": "mitdb"})
     assert "--data-dir mitdb" in line and "--threshold=" in line and "--dissimilar-share" not in line
 
 

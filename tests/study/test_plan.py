@@ -1,11 +1,14 @@
 """A plan holds every trial once, references first, arms in step."""
 
+import shutil
+
 import pytest
 
 from emargin_train.errors import UserError
 from study import plan
 from study.space import Range
 from tests.study.conftest import small_settings
+from tests.tiny import tiny
 
 
 def test_arms_of_a_plain_study():
@@ -130,3 +133,19 @@ def test_seeds_as_trials_are_the_same_trainings_one_by_one():
         spec = plan.spec(split, alone, values)
         assert spec.key == f"emargin-0001-{alone.seeds[0]}" and spec.trial == together.trial
         assert spec.config(alone.seeds[0]) == together.config(alone.seeds[0])
+
+
+def test_a_worker_finds_relative_files_from_its_own_folder(tmp_path, monkeypatch):
+    """And moving the folder changes neither the hash of a setting nor the name in the results."""
+    hashes = set()
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        shutil.copytree(tiny().parent, tmp_path / place / "data")
+        monkeypatch.chdir(tmp_path / place)
+        settings = small_settings(dataset="data/tiny.toml", data_dir="data")
+        config = plan.first_config(settings, plan.arms(settings))
+        assert config.data.dataset == str(tmp_path / place / "data" / "tiny.toml")
+        assert config.data.data_dir == str(tmp_path / place / "data")
+        assert config.data.dataset_name == "tiny"
+        hashes.add(config.digest())
+    assert len(hashes) == 1
