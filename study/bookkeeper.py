@@ -109,12 +109,11 @@ class Bookkeeper(Callback):
         self._progress.add(spec.objective, spec.key, rows)
         if any(row["status"] == "failed" for row in rows):
             self._limits.count_failure()
-        self._tracker.note(self._progress.counts)
+        self._tracker.note(self._progress.done, self._progress.standing.metrics())
 
     def _keep(self, spec: TrialSpec, item: dict[str, Any], work: Path | None) -> None:
         begun = time.perf_counter()
         name = f"{spec.trial}-{item['seed']}"
-        kept = []
         for source, target in (
             (f"{item['seed']}.pt", self._folder / "checkpoints" / f"{name}.pt"),
             (f"{item['seed']}.arrow", self._folder / "embeddings" / f"{name}.arrow"),
@@ -122,9 +121,7 @@ class Bookkeeper(Callback):
         ):
             if work is not None and (work / source).exists():
                 shutil.copyfile(work / source, target)
-                if target.suffix != ".arrow":
-                    kept.append(target)
         item["row"]["study"] = self._folder.name
-        item["row"]["mlflow_run_id"] = self._tracker.log_trial(item, kept)
         item["row"]["log_seconds"] = time.perf_counter() - begun
         records.save(self._folder, item)
+        self._tracker.add(name)

@@ -12,7 +12,7 @@ from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation import choose
-from study import cluster, plan, records, results, search, storage, tracking
+from study import cluster, mlflow_runs, plan, records, results, search, storage, tracking
 from study.bookkeeper import Bookkeeper
 from study.limits import Limits
 from study.progress import Progress
@@ -30,6 +30,7 @@ class Conducted:
     stopped: why not every trial is done, in words; None where all are
     interrupted: the user stopped it
     browse: the command that opens MLflow on it
+    undelivered: runs that MLflow does not have yet, its server being away
     """
 
     counts: dict[str, int]
@@ -38,6 +39,7 @@ class Conducted:
     stopped: str | None
     interrupted: bool
     browse: str
+    undelivered: int
 
     @property
     def exit_code(self) -> int:
@@ -72,7 +74,9 @@ def conduct(settings: StudySettings, *, extend: int | None = None, retry_failed:
     address = cluster.find_cluster(settings.address)
     if address is None:
         cluster.check_resources(settings)
-    uri = tracking.resolve(settings.tracking_uri, out)
+    uri = mlflow_runs.resolve(settings.tracking_uri, out)
+    if not settings.folder.exists():  # one that is gone on with can wait for its server
+        mlflow_runs.check_answers(uri)
     print(f"data: {settings.dataset}", file=sys.stderr)
     splits = load(plan.first_config(settings, study_plan).data)
     for line in splits.described:
@@ -82,7 +86,7 @@ def conduct(settings: StudySettings, *, extend: int | None = None, retry_failed:
 
     folder = results.create(settings)
     with _library_noise_in(folder / "log" / "libraries.log"):
-        tracker = tracking.Tracker(uri, out=out, dataset=settings.dataset, study=settings.name)
+        tracker = tracking.Tracker(uri, folder, dataset=settings.dataset)
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
         return _run(settings, study_plan, folder, address, tracker, splits)
@@ -133,14 +137,16 @@ def _run(
         results.prune_embeddings(
             folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
         )
+    tracker.note(progress.done, progress.standing.metrics())
+    undelivered = tracker.finish("FINISHED" if complete else "KILLED", patience_s=30 if complete else 5)
     results.export(folder)
-    tracker.note(progress.counts)
-    tracker.finish("FINISHED" if complete else "KILLED")
     uri = tracker.uri
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
     stopped = None if complete else limits.reached or "interrupted"
     interrupted = stopped == "interrupted"
-    return Conducted(progress.counts, finished, len(turns), stopped, interrupted, without_password(browse))
+    return Conducted(
+        progress.counts, finished, len(turns), stopped, interrupted, without_password(browse), undelivered
+    )
 
 
 @contextlib.contextmanager

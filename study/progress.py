@@ -1,31 +1,34 @@
-"""One calm display: how many are done, what is best so far, how long it will take."""
+"""One calm display: how many trials are done, what is best so far, how long it will take."""
 
 import time
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from emargin_train.evaluation import METRICS
-from study.trial import goal_values
+from study.standing import Standing
 
 
 class Progress:
-    """Counts trials by status; a live table on a terminal, a line per trial elsewhere."""
+    """A live table on a terminal, a line for each trial elsewhere.
+
+    running: trials that run now
+    """
 
     def __init__(self, goals: tuple[str, ...], n_trials: int, *, console: Console | None = None) -> None:
-        self._goals, self._n = goals, n_trials
-        self._console = console or Console(stderr=True)
-        self._started = time.monotonic()
-        self._best: dict[str, list[float]] = {}
+        self.standing, self._n = Standing(goals), n_trials
         self.running = 0
-        self.counts = {"ok": 0, "diverged": 0, "failed": 0}
+        self._console = console or Console(stderr=True)
+        self._started, self._earlier = time.monotonic(), 0
         self._live = Live(
-            console=self._console, get_renderable=self._table, refresh_per_second=1, transient=True
+            console=self._console, get_renderable=self._display, refresh_per_second=1, transient=True
         )
 
     def __enter__(self) -> "Progress":
+        self._started = time.monotonic()
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -35,52 +38,57 @@ class Progress:
 
     @property
     def done(self) -> int:
-        return sum(self.counts.values())
+        return self.standing.done
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.standing.counts
 
     def add(self, objective: str, trial: str, rows: list[dict[str, Any]], *, earlier: bool = False) -> None:
-        """A trial has ended with these rows; its status is its worst seed's. earlier: before this run."""
-        statuses = {row["status"] for row in rows}
-        status = next(s for s in ("failed", "diverged", "ok") if s in statuses)
-        self.counts[status] += 1
-        values = goal_values(rows, self._goals)
-        if values is not None:
-            best = self._best.setdefault(objective, list(values))
-            for i, goal in enumerate(self._goals):
-                best[i] = (max if METRICS[goal].best == "max" else min)(best[i], values[i])
+        """A trial has ended with these rows. earlier: before this run"""
+        status, values = self.standing.add(rows)
+        self._earlier += earlier
         if not self._console.is_terminal and not earlier:
-            shown = (
-                ", ".join(f"{g} {v:.3f}" for g, v in zip(self._goals, values or [], strict=False)) or status
-            )
-            self._console.print(
-                f"{self.done}/{self._n} {trial}: {shown}{self._left()}", highlight=False, soft_wrap=True
-            )
+            named = zip(self.standing.goals, values or [], strict=False)
+            shown = ", ".join(f"{goal} {value:.3f}" for goal, value in named) or status
+            left = self._left()
+            line = f"{self.done}/{self._n} {trial}: {shown}{'; ' + left if left else ''}"
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _pace(self) -> float:
+        """Trials a second, of this run."""
+        return (self.done - self._earlier) / max(time.monotonic() - self._started, 1e-9)
 
     def _left(self) -> str:
-        if not self.done or self.done == self._n:
-            return ""
-        left = (time.monotonic() - self._started) / self.done * (self._n - self.done)
-        return f"; about {_minutes(left)} left"
+        pace = self._pace()
+        return f"about {_duration((self._n - self.done) / pace)} left" if pace and self.done < self._n else ""
 
-    def _table(self) -> Table:
-        counts = ", ".join(f"{n} {name}" for name, n in self.counts.items() if n or name == "ok")
-        waiting = self._n - self.done - self.running
-        title = (
-            f"{self.done}/{self._n} done ({counts}), {self.running} running, {waiting} waiting{self._left()}"
-        )
-        table = Table(title=title, title_justify="left", caption="best of each goal so far, mean over seeds")
+    def _display(self) -> Group:
+        standing = self.standing
+        counts = ", ".join(f"{n} {name}" for name, n in standing.counts.items() if n or name == "ok")
+        words = [
+            f"{self.done} of {self._n} trials done ({counts})",
+            f"{self.running} running",
+            f"{self._n - self.done - self.running} waiting",
+        ]
+        if self._pace():
+            words += [f"{60 * self._pace():.1f} a minute", self._left()]
+        lines = Text(" · ".join(word for word in words if word))
+        if not standing.best:
+            return Group(lines)
+        table = Table(caption="best of each goal so far, mean over seeds", caption_justify="left")
         table.add_column("objective")
-        for goal in self._goals:
+        for goal in standing.goals:
             table.add_column(METRICS[goal].title, justify="right")
-        for objective, best in self._best.items():
-            table.add_row(objective, *(f"{value:.3f}" for value in best))
-        return table
+        table.add_column("hypervolume", justify="right")
+        for objective, best in standing.best.items():
+            area = standing.hypervolume.get(objective)
+            values = (f"{value:.3f}" for value in best)
+            table.add_row(objective, *values, "" if area is None else f"{area:.3f}")
+        return Group(lines, table)
 
 
-def _minutes(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -17,7 +17,7 @@ from emargin_train.cost import git_revision
 from emargin_train.errors import UserError
 from emargin_train.evaluation import METRICS
 from emargin_train.files import write_whole
-from study import records
+from study import ledger, records
 from study.records import Rows
 from study.settings import StudySettings
 from study.trial import directions, goal_values
@@ -182,11 +182,12 @@ def prune_embeddings(folder: Path, kept: set[str]) -> None:
 
 
 def export(folder: Path) -> Path:
-    """Write results.parquet from the records; missing values are null."""
-    table_schema = schema()
+    """Write results.parquet from the records and what MLflow has of them; missing values are null."""
+    table_schema, runs = schema(), ledger.delivered(folder)
     rows = []
     for record in records.load(folder):
-        row = dict(record["row"]) | {"study": folder.name}
+        run = runs.get(f"{record['trial']}-{record['seed']}")
+        row = dict(record["row"]) | {"study": folder.name, "mlflow_run_id": run}
         row["started_at"] = datetime.fromisoformat(row["started_at"])
         row["null_reasons"] = json.dumps(record["reasons"]) if record["reasons"] else None
         rows.append({name: _plain(row.get(name)) for name in table_schema.names})

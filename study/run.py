@@ -278,6 +278,12 @@ def main() -> None:
         print(f"report:  {build(folder)}")
     print(f"results: {folder / 'results.parquet'}")
     print(f"browse:  {outcome.browse}")
+    if outcome.undelivered:
+        print(
+            f"warning: MLflow did not answer, and {outcome.undelivered} runs have not reached it; "
+            f"nothing is lost: once it is back, python -m study.sync {folder}",
+            file=sys.stderr,
+        )
     if outcome.stopped:
         print(f"{outcome.stopped}; to go on: python -m study.run --resume {folder}")
     sys.exit(outcome.exit_code)

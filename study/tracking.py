@@ -1,153 +1,146 @@
-"""MLflow as a view of the study: one run for the study, under it one run per trial and seed.
+"""MLflow in the background: a study never waits for its tracking server, and loses nothing to it.
 
-Written by the driver alone, in batches. A trial's run is written when the trial has finished, whole, so a
-killed driver leaves no trial RUNNING; its key (study, trial, seed) makes writing it again a no-op.
+The study's records are the truth; a record that is in no run yet is waiting. A server that is away for
+minutes is asked again and again, each time after a longer pause; what is still waiting when the study ends is
+delivered by `python -m study.sync runs/NAME`.
 """
 
-import math
-import os
-from datetime import datetime
+import json
+import logging
+import threading
+import time
+from collections import deque
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import requests
+from filelock import FileLock, Timeout
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from emargin_train.errors import UserError
-from emargin_train.evaluation import METRICS
+from study.ledger import Ledger
+from study.mlflow_runs import StudyRuns
+from study.secrets import without_password
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-
-import mlflow  # noqa: E402
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-
-PROBE_SECONDS = 5
-COST = ("data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb", "final_loss")
-STATUS = {"ok": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+ROUND_S = 1.0  # how often it looks for new records, and sends how the study stands
+PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before another try; the last one again and again
+log = logging.getLogger(__name__)
 
 
-def resolve(uri: str | None, out: Path) -> str:
-    """The tracking URI: as given, else a SQLite file for all studies in `out`.
-
-    Raises UserError where a server does not answer within seconds (the client itself retries for minutes).
-    """
-    if uri is None:
-        return f"sqlite:///{(out / 'mlflow.db').resolve()}"
-    kind = urlsplit(uri).scheme
-    if kind in ("http", "https"):
-        try:
-            requests.get(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).raise_for_status()
-        except requests.RequestException as error:
-            raise UserError(
-                f"--tracking-uri is {uri}, but no MLflow server answers there ({type(error).__name__}): "
-                "start one, or leave the flag out to use a local file"
-            ) from None
-        return uri
-    if kind == "sqlite" or kind.startswith(("postgresql", "mysql", "mssql")):
-        return uri
-    raise UserError(
-        f"--tracking-uri is '{uri}', which is no tracking server or database: "
-        "give http://HOST:PORT, sqlite:///FILE or postgresql://..."
-    )
+def record_keys(folder: Path) -> list[str]:
+    """ "<trial>-<seed>" of every record of a study."""
+    return sorted(path.stem for path in (folder / "records").glob("*.json"))
 
 
 class Tracker:
-    """Writes one study to MLflow. Every method may be called again with the same arguments."""
+    """Delivers a study's records to MLflow, in a thread of its own from `start` to `finish`."""
 
-    def __init__(self, uri: str, *, out: Path, dataset: str, study: str) -> None:
-        self.uri, self.study = uri, study
+    def __init__(self, uri: str, folder: Path, *, dataset: str) -> None:
+        """Raises UserError where another process is delivering this study."""
+        self.uri, self._folder, self._dataset = uri, folder, dataset
+        self._lock = FileLock(folder / ".mlflow.lock")
         try:
-            self._client = mlflow.MlflowClient(uri)
-            self._experiment_id = self._experiment(dataset, out)
-        except MlflowException as error:
-            raise UserError(f"--tracking-uri {uri} cannot be used ({error}): give another") from None
-        self._study_run = self._find(f"tags.study = '{study}' and tags.kind = 'study'")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"{folder} is in use by another process: wait until it ends, or stop it"
+            ) from None
+        self._ledger = Ledger(folder)
+        self._params: dict[str, str] = {}
+        self._runs: StudyRuns | None = None
+        self._waiting: deque[str] = deque()
+        self._standing: tuple[int, int, dict[str, float]] | None = None
+        self._outcome = ""
+        self._ending, self._finished, self._given_up = threading.Event(), False, False
+        self._advanced = time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
-    def _experiment(self, dataset: str, out: Path) -> str:
-        found = self._client.get_experiment_by_name(dataset)
-        if found is not None:
-            return found.experiment_id
-        local = self.uri.startswith("sqlite:")
-        artifacts = (out / "mlartifacts").resolve().as_uri() if local else None
-        return self._client.create_experiment(dataset, artifact_location=artifacts)
-
-    def _find(self, query: str) -> str | None:
-        runs = self._client.search_runs([self._experiment_id], query, max_results=1)
-        return runs[0].info.run_id if runs else None
-
-    def start(self, params: dict[str, Any]) -> None:
-        """The study's own run, RUNNING until `finish`."""
-        if self._study_run is None:
-            tags = {"study": self.study, "kind": "study", "mlflow.runName": self.study}
-            self._study_run = self._client.create_run(self._experiment_id, tags=tags).info.run_id
-            self._log(self._study_run, params, {}, [])
-        else:
-            self._client.update_run(self._study_run, status="RUNNING")
-
-    def log_trial(self, record: dict[str, Any], artifacts: list[Path]) -> str:
-        """One trial × seed (`study.trial.record`): parameters, loss curve, metrics, files. Returns its id."""
-        row = record["row"]
-        key = f"{record['trial']}-{record['seed']}"
-        known = self._find(f"tags.study = '{self.study}' and tags.key = '{key}'")
-        if known is not None:
-            if self._client.get_run(known).info.status != "RUNNING":
-                return known
-            self._client.delete_run(known)  # half written by a driver that was killed: written anew
-        started = int(datetime.fromisoformat(row["started_at"]).timestamp() * 1000)
-        took = sum(row.get(name) or 0.0 for name in ("data_seconds", "train_seconds", "eval_seconds"))
-        tags = {
-            "mlflow.parentRunId": str(self._study_run),
-            "mlflow.runName": key,
-            "study": self.study,
-            "kind": "trial",
-            "key": key,
-            "trial": record["trial"],
-            "objective": row["objective"],
-            "role": record["role"],
-            "status": row["status"],
-        }
-        run = self._client.create_run(self._experiment_id, start_time=started, tags=tags).info.run_id
-        params = {k: v for k, v in row.items() if k not in METRICS and k not in COST and k != "started_at"}
-        values = {name: row.get(name) for name in (*METRICS, *COST)}
-        self._log(run, params, values, record["curve"])
-        for path in artifacts:
-            self._client.log_artifact(run, str(path))
-        self._client.set_terminated(run, STATUS[row["status"]], end_time=started + int(took * 1000))
-        return run
+    def start(self, params: dict[str, str]) -> None:
+        """Begin with what is not delivered yet. Raises UserError for a SQLite file that cannot be used."""
+        self._params = params
+        self._waiting.extend(record_keys(self._folder))
+        if self.uri.startswith("sqlite:"):
+            try:
+                self._open()
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                raise UserError(f"--tracking-uri {self.uri} cannot be used ({error}): give another") from None
+        self._thread.start()
 
     def forget(self, keys: list[str]) -> None:
-        """Delete the runs of these records, `<trial>-<seed>`: they are run again."""
+        """These records, "<trial>-<seed>", are gone: the runs that they are in give way to new ones."""
         for key in keys:
-            run = self._find(f"tags.study = '{self.study}' and tags.key = '{key}'")
-            if run is not None:
-                self._client.delete_run(run)
+            self._ledger.forget(key)
 
-    def _log(
-        self, run: str, params: dict[str, Any], values: dict[str, Any], curve: list[tuple[int, float]]
-    ) -> None:
-        """One batch: MLflow takes 1000 metrics and 100 parameters at a time."""
-        now = int(datetime.now().timestamp() * 1000)
-        metrics = [
-            Metric(k, float(v), now, 0) for k, v in values.items() if v is not None and math.isfinite(v)
-        ]
-        metrics += [Metric("loss", loss, now, step) for step, loss in curve if math.isfinite(loss)]
-        written = [Param(k, str(v)[:6000]) for k, v in params.items() if v is not None]
-        self._client.log_batch(run, metrics=metrics, params=written)
+    def add(self, key: str) -> None:
+        """A record is there."""
+        self._waiting.append(key)
 
-    def note(self, counts: dict[str, int]) -> None:
-        """How the study stands, on its own run: counts by status."""
-        assert self._study_run is not None
-        now = int(datetime.now().timestamp() * 1000)
-        step = sum(counts.values())
-        self._client.log_batch(
-            self._study_run,
-            metrics=[Metric(f"trials_{name}", float(n), now, step) for name, n in counts.items()],
-        )
+    def note(self, n_done: int, values: dict[str, float]) -> None:
+        """How the study stands; the latest is sent, once a second at most."""
+        self._standing = (int(time.time() * 1000), n_done, values)
 
-    def finish(self, status: str) -> None:
-        """Close the study's run: FINISHED, or KILLED where it was interrupted."""
-        assert self._study_run is not None
-        self._client.log_batch(self._study_run, tags=[RunTag("outcome", status)])
-        self._client.set_terminated(self._study_run, status)
+    def finish(self, outcome: str, *, patience_s: float) -> int:
+        """Deliver what is left and close the study's run; how many runs are not up to date, its own included.
+
+        outcome: FINISHED or KILLED
+        patience_s: given up once nothing could be delivered for so long
+        """
+        self._outcome, self._advanced = outcome, time.monotonic()
+        self._ending.set()
+        while self._thread.is_alive() and time.monotonic() - self._advanced < patience_s:
+            self._thread.join(timeout=0.1)
+        self._given_up = not self._finished
+        self._lock.release()
+        return 0 if self._finished else len(self._waiting) + 1
+
+    def _work(self) -> None:
+        failures = 0
+        while not (self._finished or self._given_up):
+            try:
+                self._round()
+                failures = 0
+                self._ending.wait(0 if self._waiting else ROUND_S)
+            except (
+                Exception
+            ) as error:  # the boundary: whatever server, database or store raise, all keeps waiting
+                log.warning("MLflow: %s; %d runs waiting", without_password(str(error)), len(self._waiting))
+                self._runs = None  # looks again at what is there
+                self._waiting.rotate(-1)  # one that is refused does not hold up the others
+                self._back_off(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
+                failures += 1
+
+    def _round(self) -> None:
+        """A second of deliveries at most, then how the study stands, then its end where that has come."""
+        runs = self._runs or self._open()
+        ending, begun = self._ending.is_set(), time.monotonic()
+        while self._waiting and time.monotonic() - begun < ROUND_S:
+            key = self._waiting[0]
+            record = json.loads((self._folder / "records" / f"{key}.json").read_text())
+            runs.deliver(record, self._artifacts(key))
+            self._waiting.popleft()
+            self._advanced = time.monotonic()
+        standing = self._standing
+        if standing is not None:
+            runs.note(*standing)
+            if self._standing is standing:
+                self._standing = None
+        if ending and not self._waiting:
+            runs.finish(self._outcome)
+            self._finished = True
+
+    def _open(self) -> StudyRuns:
+        out, name = self._folder.parent, self._folder.name
+        runs = StudyRuns(self.uri, self._ledger, out=out, dataset=self._dataset, study=name)
+        runs.start(self._params)
+        self._runs = runs
+        return runs
+
+    def _artifacts(self, key: str) -> list[Path]:
+        kept = (self._folder / "checkpoints" / f"{key}.pt", self._folder / "log" / f"{key}.traceback.txt")
+        return [path for path in kept if path.exists()]
+
+    def _back_off(self, seconds: float) -> None:
+        """A study that ends tries at once, and then every second as long as `finish` has patience."""
+        if self._ending.is_set():
+            time.sleep(min(seconds, 1.0))
+        else:
+            self._ending.wait(seconds)

@@ -1,0 +1,70 @@
+"""A local MLflow server on the studies of a folder: to browse them, and for studies elsewhere to write to.
+
+python -m study.server                                       # runs/mlflow.db at http://127.0.0.1:5000
+python -m study.server --out studies --port 5001
+MLFLOW_BACKEND_STORE_URI=postgresql://ada@db/mlflow python -m study.server --artifacts s3://bucket/mlflow
+
+It listens on this machine alone unless --host says otherwise; MLflow itself asks nobody for a password, so
+put one in front of it before you do (docs/cluster.md).
+"""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+from emargin_train.errors import UserError, exit_on_user_error
+from study import mlflow_runs
+
+DATABASE = "MLFLOW_BACKEND_STORE_URI"  # lists of processes do not show the environment
+
+
+def arguments(host: str, port: int, artifacts: str, allowed_hosts: str | None) -> list[str]:
+    """The command of MLflow's server; its database is in the environment."""
+    words = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    words += ["--artifacts-destination", artifacts]
+    return words + (["--allowed-hosts", allowed_hosts] if allowed_hosts else [])
+
+
+def check_free(host: str, port: int) -> None:
+    """Raises UserError where the server could not listen."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"--host {host} --port {port} cannot be listened on ({error}): "
+            "give another port, or stop what holds it"
+        ) from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.server",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="where studies lie (default runs)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=5000, help="(default 5000)")
+    parser.add_argument(
+        "--artifacts", metavar="URI", help="folder or s3://... (default mlartifacts in --out)"
+    )
+    parser.add_argument(
+        "--allowed-hosts", metavar="NAMES", help="host names that browsers may use (MLflow's flag)"
+    )
+    args = parser.parse_args()
+    check_free(args.host, args.port)
+    uri = os.environ.get(DATABASE) or mlflow_runs.local(args.out)
+    mlflow_runs.check_answers(uri)
+    mlflow_runs.client(uri)  # makes a new database, before anybody else can
+    artifacts = args.artifacts or str((args.out / "mlartifacts").resolve())
+    os.environ |= {DATABASE: uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    print(f"MLflow: http://{args.host}:{args.port} (Ctrl-C ends it)", flush=True)
+    words = arguments(args.host, args.port, artifacts, args.allowed_hosts)
+    os.execv(words[0], words)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

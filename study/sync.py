@@ -1,0 +1,67 @@
+"""Deliver to MLflow what is missing there of a study, from its records; again changes nothing.
+
+python -m study.sync runs/NAME                                   # where the study was to be tracked
+python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # elsewhere; also from a copy of the folder
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from emargin_train.errors import UserError, exit_on_user_error
+from study import mlflow_runs, plan, records, results
+from study.delivery import Tracker
+from study.secrets import without_password
+from study.standing import Standing
+
+PATIENCE_S = 60.0
+
+
+def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
+    """Number of records, and of runs that could not be delivered.
+
+    Raises UserError where the folder holds no study or the server does not answer.
+    """
+    settings = results.stored_settings(folder)
+    uri = mlflow_runs.resolve(tracking_uri or settings.tracking_uri, folder.parent)
+    mlflow_runs.check_answers(uri)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder} has not begun (no manifest.json): start its study first") from None
+    standing = Standing(settings.goals)
+    turns = plan.turns(settings, plan.arms(settings))
+    for rows in records.finished(folder, turns).values():
+        standing.add(rows)
+    n_records = sum(1 for _ in (folder / "records").glob("*.json"))
+    tracker = Tracker(uri, folder, dataset=settings.dataset)
+    tracker.start(results.flat_settings(settings) | {"data_hash": manifest["data_hash"]})
+    tracker.note(standing.done, standing.metrics())
+    missing = tracker.finish(
+        "FINISHED" if n_records >= manifest["asked"] else "KILLED", patience_s=PATIENCE_S
+    )
+    results.export(folder)
+    print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
+    return n_records, missing
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.sync",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="of the study, as runs/NAME")
+    parser.add_argument(
+        "--tracking-uri", metavar="URI", help="MLflow server or database (default: the study's)"
+    )
+    args = parser.parse_args()
+    _, missing = sync(args.folder, args.tracking_uri)
+    if missing:
+        print(f"warning: {missing} runs could not be delivered: try again", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)
