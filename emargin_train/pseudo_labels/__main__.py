@@ -148,7 +148,7 @@ def main() -> None:
         found[f"{snr_db:g}"] = steps_of(frames_at(DataConfig(**given, snr_db=snr_db)))
         if bins is not None:
             expected[f"{snr_db:g}"] = expected_mean(clean, bins, snr_db)
-    title = f"Cosines of adjacent frames: {config.dataset}"
+    title = f"Cosines of adjacent frames: {config.dataset_name}"
     show(found, expected, thresholds, title)
     if args.plot:
         save(draw(found, thresholds, title=title, noise=config.noise_kind), args.plot)
