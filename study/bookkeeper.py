@@ -4,18 +4,19 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from study import records
+from study import checkpoints, records
 from study.limits import Limits, is_full
 from study.plan import TrialSpec
 from study.progress import Progress
 from study.search import PlanSearch
+from study.storage import StorageAway
 from study.tracking import Tracker
 from study.trial import failed, record, trial_records
 
@@ -46,7 +47,8 @@ class Bookkeeper(Callback):
         """The newest is kept. (Tune's own `num_to_keep` writes the state of all trials each time.)"""
         older = self._newest.get(trial.trial_id)
         if older is not None and older.filesystem is not None:
-            older.filesystem.delete_dir(older.path)
+            with contextlib.suppress(OSError):  # S3 refuses: it goes with the study's folder there
+                older.filesystem.delete_dir(older.path)
         self._newest[trial.trial_id] = checkpoint
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -56,8 +58,7 @@ class Bookkeeper(Callback):
         if ended is None:  # it came too late to begin, or was interrupted
             self._search.end(trial.trial_id, None)
         else:
-            with self._work(trial) as work:
-                self._end(trial, ended, work)
+            self._close(trial, lambda work: ended)
         self._remove(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -69,13 +70,24 @@ class Bookkeeper(Callback):
             self._limits.close(f"{spec.key}: {reason}")
             self._search.end(trial.trial_id, None)
         else:
-            with self._work(trial) as work:
+
+            def all_seeds(work: Path | None) -> list[dict[str, Any]]:
                 ended = trial_records(spec, work) if work else []
                 seeds = {item["seed"] for item in ended}
                 lost = [seed for seed in spec.seeds if seed not in seeds]
-                ended += [record(spec, failed(spec, seed, reason)) for seed in lost]
-                self._end(trial, ended, work)
+                return ended + [record(spec, failed(spec, seed, reason)) for seed in lost]
+
+            self._close(trial, all_seeds)
         self._remove(trial)
+
+    def _close(self, trial: Trial, ended: Callable[[Path | None], list[dict[str, Any]]]) -> None:
+        """Record a trial, with the files of its last checkpoint; where those stay away, the study ends."""
+        try:
+            with self._work(trial) as work:
+                self._end(trial, ended(work), work)
+        except StorageAway as error:
+            self._limits.close(f"checkpoints cannot be read from --storage ({error})")
+            self._search.end(trial.trial_id, None)
 
     @contextlib.contextmanager
     def _work(self, trial: Trial) -> Iterator[Path | None]:
@@ -83,14 +95,15 @@ class Bookkeeper(Callback):
         if trial.checkpoint is None:
             yield None
         else:
-            with trial.checkpoint.as_directory() as work:
-                yield Path(work)
+            with checkpoints.fetched(trial.checkpoint) as work:
+                yield work
 
     def _remove(self, trial: Trial) -> None:
         """What Tune still holds of a trial that is over: with thousands of them, it would fill the disk."""
         newest = self._newest.pop(trial.trial_id, None)
         if newest is not None and newest.filesystem is not None:
-            newest.filesystem.delete_dir(os.path.dirname(newest.path))
+            with contextlib.suppress(OSError):
+                newest.filesystem.delete_dir(os.path.dirname(newest.path))
         if trial.local_path:
             shutil.rmtree(trial.local_path, ignore_errors=True)
 

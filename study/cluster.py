@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +30,7 @@ from ray._private.services import find_bootstrap_address  # noqa: E402
 from ray.tune import Callback  # noqa: E402
 
 from emargin_train.errors import UserError  # noqa: E402
+from study import checkpoints  # noqa: E402
 from study.plan import TrialSpec  # noqa: E402
 from study.search import PlanSearch  # noqa: E402
 from study.settings import StudySettings  # noqa: E402
@@ -122,11 +122,12 @@ def trainable(config: dict[str, Any]) -> None:
     """A Tune trial: `run_trial` in a folder of its own, checkpointed to Tune's storage.
 
     The last report holds the records of all seeds; a lost worker's successor starts from the last checkpoint.
-    A trial that waited for a worker until after the deadline does not begin: it reports nothing.
+    A trial that waited for a worker until after the deadline does not begin: its report has no records.
     """
     spec: TrialSpec = config["spec"]
     saved = tune.get_checkpoint()
     if saved is None and config["deadline"] is not None and time.time() >= config["deadline"]:
+        tune.report({"n_done": 0})
         return
     torch.set_num_threads(config["threads"])
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
@@ -139,9 +140,9 @@ def trainable(config: dict[str, Any]) -> None:
             if progress.n_done == len(spec.seeds):
                 records = trial_records(spec, work)
                 report = {"n_done": progress.n_done, "rows": [record["row"] for record in records]}
-                tune.report(report | {"records": records}, checkpoint=tune.Checkpoint.from_directory(work))
+                checkpoints.report(report | {"records": records}, work, patience_s=config["patience_s"])
             elif time.monotonic() - last > config["checkpoint_every_s"]:
-                tune.report({"n_done": progress.n_done}, checkpoint=tune.Checkpoint.from_directory(work))
+                checkpoints.report({"n_done": progress.n_done}, work, patience_s=config["patience_s"])
                 last = time.monotonic()
 
 
@@ -159,8 +160,7 @@ def run_trials(
     deadline: seconds since the epoch after which a worker begins no trial
     A first Ctrl-C ends the loop, a second one the process.
     """
-    own = (settings.folder / "ray").resolve()  # removed at the end
-    storage = f"{settings.storage.rstrip('/')}/{settings.name}" if settings.storage else str(own)
+    place = checkpoints.place(settings)  # removed at the end
     resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
     param_space = {
         "run": run_trial,
@@ -168,6 +168,7 @@ def run_trials(
         "gpu": settings.gpus_per_trial > 0,
         "checkpoint_every_s": CHECKPOINT_EVERY_S,
         "deadline": deadline,
+        "patience_s": place.patience_s,
     }
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
@@ -181,7 +182,8 @@ def run_trials(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=storage,
+            storage_path=place.path,
+            storage_filesystem=place.filesystem,
             verbose=0,
             callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=settings.max_retries),
@@ -195,7 +197,7 @@ def run_trials(
     finally:
         if signal.getsignal(signal.SIGINT) is not at_once:
             signal.signal(signal.SIGINT, before)
-        shutil.rmtree(own, ignore_errors=True)
+        place.clear()
 
 
 def _end_at_once(folder: Path, *_: Any) -> None:

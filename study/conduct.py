@@ -12,7 +12,7 @@ from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation import choose
-from study import cluster, mlflow_runs, plan, records, results, search, storage, tracking
+from study import checkpoints, cluster, mlflow_runs, plan, records, results, search, storage, tracking
 from study.bookkeeper import Bookkeeper
 from study.limits import Limits
 from study.progress import Progress
@@ -77,6 +77,7 @@ def conduct(settings: StudySettings, *, extend: int | None = None, retry_failed:
     uri = mlflow_runs.resolve(settings.tracking_uri, out)
     if not settings.folder.exists():  # one that is gone on with can wait for its server
         mlflow_runs.check_answers(uri)
+    checkpoints.check(settings)
     print(f"data: {settings.dataset}", file=sys.stderr)
     splits = load(plan.first_config(settings, study_plan).data)
     for line in splits.described:

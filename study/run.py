@@ -156,7 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--storage",
         metavar="URI",
         help="where running trials leave checkpoints: a folder or s3://bucket/path that all nodes reach "
-        "(default: in the study's folder)",
+        "(default: EMARGIN_STORAGE, else the study's folder)",
     )
     where.add_argument("--cpus-per-trial", type=int, metavar="N", help="and its threads (default 1)")
     where.add_argument(
@@ -199,6 +199,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
     if dimensions:
         given["dimensions"] = dimensions
     given.setdefault("optuna_storage", os.environ.get(secrets.VARIABLES["optuna_storage"]))
+    given.setdefault("storage", os.environ.get("EMARGIN_STORAGE"))
     return given | {
         name: secrets.put_away(name, given[name]) for name in secrets.VARIABLES if given.get(name) is not None
     }

@@ -73,8 +73,16 @@ def _mend(journal: Path) -> None:
             file.truncate(end)
 
 
-def patiently(do: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
-    """Do it, again and again with a growing pause while the database is away.
+DATABASE_AWAY = (SQLAlchemyError, StorageInternalError)
+
+
+def patiently(
+    do: Callable[[], T],
+    *,
+    away: tuple[type[Exception], ...] = DATABASE_AWAY,
+    patience_s: float = PATIENCE_S,
+) -> T:
+    """Do it, again and again with a growing pause while the database, or what `away` is raised by, is away.
 
     `do` must bear being done again after it was half done. Raises StorageAway.
     """
@@ -83,7 +91,7 @@ def patiently(do: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
     while True:
         try:
             return do()
-        except (SQLAlchemyError, StorageInternalError) as error:
+        except away as error:
             if time.monotonic() + pause_s > deadline:
                 raise StorageAway(f"no answer for {patience_s:.0f} s, {type(error).__name__}") from error
         time.sleep(pause_s)
