@@ -1,6 +1,7 @@
 """Write a study's report: one page that opens without a network, and a PNG and SVG of each chart beside it.
 
-python -m analysis.report runs/NAME        # -> runs/NAME/report/index.html
+python -m analysis.report runs/NAME                     # -> runs/NAME/report/index.html
+python -m analysis.report runs/NAME runs/OTHER ...      # all read as one; the page lies with the first
 """
 
 import argparse
@@ -12,6 +13,7 @@ from typing import Any
 
 from analysis import charts, embeddings, geometry, health, importance, pareto, robustness, semi, slices
 from analysis.errors import exit_on_user_error
+from analysis.joined import join
 from analysis.page import page
 from analysis.rendering import Renderer
 from analysis.sections import Section
@@ -30,17 +32,21 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
 )
 
 
-def build(folder: Path | str) -> Path:
+def build(folder: Path | str, *others: Path | str) -> Path:
     """Write `folder`/report/index.html with its figures and tables; returns its path.
+
+    With others, all studies are read as one; embeddings, which lie with their own study, are left out.
 
     Raises UserError where there is no exported study or its table cannot be read.
     """
-    study = load(folder)
+    study = join([load(each) for each in (folder, *others)])
     target = study.folder / "report"
     target.mkdir(exist_ok=True)
     sections, specs = [], {}
     with Renderer() as renderer:
         for make in SECTIONS:
+            if others and make is embeddings.section:
+                continue
             section = make(study)
             if section is None:
                 continue
@@ -98,7 +104,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
-    print(f"report: {build(made.parse_args(argv).study)}")
+    made.add_argument("others", nargs="*", type=Path, help="more studies, read together with it")
+    arguments = made.parse_args(argv)
+    print(f"report: {build(arguments.study, *arguments.others)}")
 
 
 if __name__ == "__main__":
