@@ -33,7 +33,7 @@ from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.encoder import Encoder, encode, framing
 from emargin_train.evaluation import choose, clustering, distances, evaluate, probes
-from emargin_train.evaluation.logistic import choose_penalty, fit
+from emargin_train.evaluation.logistic import Regression, choose_penalty
 from emargin_train.evaluation.side import Side
 from emargin_train.evaluation.training import Training, standardise
 from emargin_train.train import train
@@ -128,11 +128,11 @@ def main() -> None:
     model = LogisticRegression(C=1 / penalty, tol=1e-4, max_iter=5000)
     weight = training.weight
     model.fit(x, y, sample_weight=weight.sum(1))
-    w = fit(x, y, weight, penalty)
+    w = Regression(x, weight).fit(penalty)
     scores = np.exp(x @ w[:-1] + w[-1])
     against_scikit_learn(
         "logistic",
-        lambda: fit(x, y, weight, penalty),
+        lambda: Regression(x, weight).fit(penalty),
         lambda: model.fit(x, y, sample_weight=weight.sum(1)),
         float(np.abs(scores / scores.sum(1, keepdims=True) - model.predict_proba(x)).max()),
         0.01,

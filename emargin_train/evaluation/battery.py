@@ -4,6 +4,7 @@ import numpy as np
 
 from emargin_train.evaluation import clustering, geometry, probes, scores
 from emargin_train.evaluation.degenerate import Degenerate
+from emargin_train.evaluation.distances import Pairs, all_pairs
 from emargin_train.evaluation.logistic import logistic
 from emargin_train.evaluation.side import Side
 from emargin_train.evaluation.table import Table, names
@@ -12,36 +13,54 @@ from emargin_train.evaluation.training import Scores, Training
 Confusion = dict[str, list[list[int]]]
 
 
-def add_clustering(table: Table, prefix: str, h: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray | None:
+def add_clustering(
+    table: Table, prefix: str, h: np.ndarray, y: np.ndarray, seed: int
+) -> tuple[np.ndarray | None, Pairs]:
     """KMeans with as many clusters as y has classes, and what it is worth.
 
     h: (n, D); y: (n,) classes
-    Returns its clusters, or None where it failed.
+    Returns its clusters, None where it failed, and what the pass over all pairs of h found.
     """
-    clusters = len(np.unique(y))
     kinds = ("silhouette", "davies_bouldin", "calinski_harabasz", "largest_cluster_share", "nmi", "ari")
-    own = tuple(prefix + kind for kind in kinds)
+    of_clusters, of_classes = tuple(prefix + kind for kind in kinds), (f"{prefix}silhouette_of_labels",)
+    codes: dict[str, np.ndarray] = {}
     labels = None
     try:
-        labels = clustering.kmeans(h, clusters, seed=seed)
-        silhouette, of_classes = clustering.silhouettes(h, labels, y)
-        rest = (*clustering.published(h, labels), *clustering.agreement(labels, y))
-        table.add(own, lambda: (silhouette, *rest))
-        table.add((f"{prefix}silhouette_of_labels",), lambda: (of_classes,))
+        labels = clustering.kmeans(h, len(np.unique(y)), seed=seed)
+        codes["clusters"] = clustering.codes_of(labels)
     except Degenerate as reason:
-        table.none(own, str(reason))
-        table.add((f"{prefix}silhouette_of_labels",), lambda: tuple(clustering.silhouettes(h, y)))
-    return labels
+        table.none(of_clusters, str(reason))
+    try:
+        codes["classes"] = clustering.codes_of(y)
+    except Degenerate as reason:
+        table.none(of_classes, str(reason))
+    pairs = all_pairs(h, *codes.values(), near=min(geometry.CANDIDATES, len(h) - 1))
+    score = {
+        name: clustering.silhouette(total, code)
+        for (name, code), total in zip(codes.items(), pairs.total, strict=True)
+    }
+    if labels is not None and "clusters" in score:
+        rest = (*clustering.published(h, labels), *clustering.agreement(labels, y))
+        table.add(of_clusters, lambda: (score["clusters"], *rest))
+    if "classes" in score:
+        table.add(of_classes, lambda: (score["classes"],))
+    return labels, pairs
 
 
-def add_calibration(table: Table, h: np.ndarray, clusters: int, seed: int) -> None:
-    """What the Silhouette would be without lengths, and without clusters. After `add_clustering`."""
+def add_calibration(table: Table, h: np.ndarray, clusters: int, seed: int) -> Pairs:
+    """What the Silhouette would be without lengths, and without clusters. After `add_clustering`.
 
-    def normalised() -> tuple[float, ...]:
-        z = clustering.unit(h)
-        return tuple(clustering.silhouettes(z, clustering.kmeans(z, clusters, seed=seed)))
-
-    table.add(("silhouette_normalised",), normalised)
+    Returns what the pass over all pairs of z found.
+    """
+    z = clustering.unit(h)
+    codes = []
+    try:
+        codes.append(clustering.codes_of(clustering.kmeans(z, clusters, seed=seed)))
+    except Degenerate as reason:
+        table.none(("silhouette_normalised",), str(reason))
+    pairs = all_pairs(z, *codes, potential=True)
+    if codes:
+        table.add(("silhouette_normalised",), lambda: (clustering.silhouette(pairs.total[0], codes[0]),))
     table.add(("silhouette_null",), lambda: (clustering.silhouette_null(h, clusters, seed=seed),))
     score, null = table.metrics["silhouette"], table.metrics["silhouette_null"]
     if score is None or null is None:
@@ -49,6 +68,7 @@ def add_calibration(table: Table, h: np.ndarray, clusters: int, seed: int) -> No
         table.none(("silhouette_excess",), table.reasons[missing])
     else:
         table.metrics["silhouette_excess"] = score - null
+    return pairs
 
 
 def add_ranks(table: Table, prefix: str, h: np.ndarray) -> None:
@@ -59,15 +79,17 @@ def add_ranks(table: Table, prefix: str, h: np.ndarray) -> None:
     table.add((f"{prefix}effective_rank", f"{prefix}participation_ratio"), ranks)
 
 
-def add_geometry(
-    table: Table, h: np.ndarray, y: np.ndarray, pairs: np.ndarray, following: np.ndarray
-) -> None:
-    """h, y: class-balanced frames; pairs, following: (p, D) each, adjacent frames."""
-    table.add(("intrinsic_dimension",), lambda: (geometry.intrinsic_dimension(h),))
+def add_geometry(table: Table, h: np.ndarray, y: np.ndarray, pairs: Pairs, pairs_of_z: Pairs) -> None:
+    """h, y: class-balanced frames; pairs, pairs_of_z: from `add_clustering` and `add_calibration`."""
+    table.add(("intrinsic_dimension",), lambda: (geometry.intrinsic_dimension(h, pairs),))
     table.add(("mean_cosine",), lambda: (geometry.mean_cosine(h),))
-    table.add(("alignment",), lambda: (geometry.alignment(pairs, following),))
-    table.add(("uniformity",), lambda: (geometry.uniformity(h),))
+    table.add(("uniformity",), lambda: (geometry.uniformity(h, pairs_of_z),))
     table.add(("class_centroid_spread",), lambda: (geometry.class_centroid_spread(h, y),))
+
+
+def add_alignment(table: Table, adjacent: np.ndarray, following: np.ndarray) -> None:
+    """adjacent, following: (p, D) each, frames and their successors."""
+    table.add(("alignment",), lambda: (geometry.alignment(adjacent, following),))
 
 
 class Readers:
@@ -102,7 +124,7 @@ class Readers:
 def add_probes(table: Table, prefix: str, side: Side, readers: Readers) -> Confusion:
     """Scores of every probe on frames of classes that the training side has; their confusion matrices.
 
-    On validation every probe reads both kinds of frames, on test those that the columns ask for.
+    A probe reads the kinds of frames, balanced or natural, that its columns ask for.
     """
     confusion: Confusion = {}
     for frames in ("balanced", "natural"):
@@ -116,7 +138,7 @@ def add_probes(table: Table, prefix: str, side: Side, readers: Readers) -> Confu
         for reader in readers.scores:
             stem = prefix + reader
             own = tuple(name for name in columns if name.startswith(stem))
-            if prefix and not own:
+            if not own:
                 continue
             try:
                 guess = readers.guess(reader, side, frames)[known]

@@ -3,8 +3,6 @@
 import warnings
 
 import numpy as np
-import torch
-from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
     adjusted_rand_score,
@@ -14,7 +12,8 @@ from sklearn.metrics import (
 )
 
 from emargin_train.evaluation.degenerate import Degenerate, need_spread
-from emargin_train.evaluation.distances import squared_distances
+from emargin_train.evaluation.distances import all_pairs
+from emargin_train.evaluation.kmeans import kmeans as restarted
 
 NULL_DRAWS = 3
 NULL_POINTS = 2000
@@ -39,44 +38,41 @@ def kmeans(h: np.ndarray, clusters: int, *, seed: int = 1) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            return KMeans(clusters, n_init=10, random_state=seed).fit_predict(h)
+            return restarted(h, clusters, seed=seed)
         except ConvergenceWarning as warning:
             raise Degenerate(f"KMeans: {' '.join(str(warning).split())}") from None
 
 
-def silhouettes(h: np.ndarray, *labellings: np.ndarray) -> list[float]:
-    """Mean Silhouette of each labelling of the same points, from one pass over their distances.
+def codes_of(labels: np.ndarray) -> np.ndarray:
+    """Clusters as 0 to K-1, (n,). Raises Degenerate with fewer than two clusters, or as many as points."""
+    code = np.unique(labels, return_inverse=True)[1]
+    if not 2 <= code.max() + 1 < len(labels):
+        raise Degenerate(f"{code.max() + 1} clusters among {len(labels)} frames have no Silhouette")
+    return code
+
+
+def silhouette(total: np.ndarray, code: np.ndarray) -> float:
+    """Mean Silhouette, from summed distances to each cluster (`all_pairs`) and the points' own clusters.
 
         s_i = (b_i - a_i) / max(a_i, b_i),  a_i: mean distance to the own cluster, b_i: to the nearest other;
         0 for a point alone in its cluster (Rousseeuw 1987)
 
-    h: (n, D); labellings: (n,) int each. Distances in float32: equal to scikit-learn within 1e-4.
-    Raises Degenerate where a labelling has fewer than two clusters, or as many as points.
+    total: (n, K); code: (n,), 0 to K-1. Distances in float32: equal to scikit-learn within 1e-4.
     """
-    codes = [np.unique(labels, return_inverse=True)[1] for labels in labellings]
-    for code in codes:
-        if not 2 <= code.max() + 1 < len(h):
-            raise Degenerate(f"{code.max() + 1} clusters among {len(h)} frames have no Silhouette")
-    members = [torch.from_numpy(np.eye(code.max() + 1, dtype=np.float32)[code]) for code in codes]  # (n, K)
-    scores = [np.empty(len(h)) for _ in labellings]
-    for rows, squared in squared_distances(h):
-        distance = squared.sqrt_()
-        for code, member, score in zip(codes, members, scores, strict=True):
-            total = (distance @ member).double().numpy()  # (block, K)
-            score[rows] = _silhouette_of_rows(total, code[rows], np.bincount(code))
-    return [float(score.mean()) for score in scores]
-
-
-def _silhouette_of_rows(total: np.ndarray, own: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """total: (rows, K) summed distances to each cluster; own: (rows,) cluster; size: (K,)."""
-    row = np.arange(len(own))
-    a = total[row, own] / np.maximum(size[own] - 1, 1)
+    size, row = np.bincount(code), np.arange(len(code))
+    a = total[row, code] / np.maximum(size[code] - 1, 1)
     mean = total / size
-    mean[row, own] = np.inf
+    mean[row, code] = np.inf
     b = mean.min(1)
     larger = np.maximum(a, b)
-    undefined = (size[own] == 1) | (larger == 0)
-    return np.where(undefined, 0.0, (b - a) / np.where(larger == 0, 1, larger))
+    undefined = (size[code] == 1) | (larger == 0)
+    return float(np.where(undefined, 0.0, (b - a) / np.where(larger == 0, 1, larger)).mean())
+
+
+def silhouettes(h: np.ndarray, *labellings: np.ndarray) -> list[float]:
+    """`silhouette` of each labelling (n,) of the points h (n, D). Raises Degenerate as `codes_of`."""
+    codes = [codes_of(labels) for labels in labellings]
+    return [silhouette(total, code) for total, code in zip(all_pairs(h, *codes).total, codes, strict=True)]
 
 
 def published(h: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:

@@ -1,6 +1,7 @@
 """All pairwise distances, a block of rows at a time: the pass that most metrics wait for."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,35 +10,94 @@ from torch import Tensor
 BLOCK = 1024  # rows of the distance matrix held at once
 
 
-def squared_distances(a: np.ndarray, b: np.ndarray | None = None) -> Iterator[tuple[slice, Tensor]]:
+def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, Tensor]]:
     """Yield (rows of a, |a_i - b_j|^2 (block, m) float32) from the first row of a to the last.
 
         |a - b|^2 = |a|^2 + |b|^2 - 2 a.b   after both were moved by the mean of b
 
     A matrix product, so small distances between far-off points lose digits: the error is about 1e-7 of |a|^2.
-    Without b, the points are compared with themselves and the diagonal is exactly 0.
 
     a: (n, D); b: (m, D)
     """
-    other = a if b is None else b
-    mean = other.mean(0, dtype=np.float64)
-    to = torch.from_numpy((other - mean).astype(np.float32))
-    of = to if b is None else torch.from_numpy((a - mean).astype(np.float32))
+    mean = b.mean(0, dtype=np.float64)
+    to = torch.from_numpy((b - mean).astype(np.float32))
+    of = torch.from_numpy((a - mean).astype(np.float32))
     to_square, of_square = to.square().sum(1), of.square().sum(1)
     for low in range(0, len(of), BLOCK):
         rows = slice(low, min(low + BLOCK, len(of)))
         squared = torch.addmm(to_square, of[rows], to.T, alpha=-2)  # (block, m)
-        squared.add_(of_square[rows, None]).clamp_(min=0)
-        if b is None:
-            squared.diagonal(low).zero_()
-        yield rows, squared
+        yield rows, squared.add_(of_square[rows, None]).clamp_(min=0)
 
 
-def nearest(a: np.ndarray, b: np.ndarray | None, k: int) -> np.ndarray:
-    """Indices (n, k) into b of the k nearest to each row of a, in no order; without b, other rows of a."""
-    found = []
-    for rows, squared in squared_distances(a, b):
-        if b is None:
-            squared.diagonal(rows.start).fill_(torch.inf)
-        found.append(squared.topk(k, largest=False, sorted=False).indices)
+@dataclass(frozen=True)
+class Pairs:
+    """What one pass over all pairs of n points keeps.
+
+    total: for each labelling (n, K) float64, a point's summed distances to the points of each cluster
+    near: (n, k) indices of the k nearest other points, in no order
+    potential: sum over ordered pairs of different points of e^(-2 |a_i - a_j|^2); None where not asked for
+    """
+
+    total: list[np.ndarray]
+    near: np.ndarray
+    potential: float | None
+
+
+def all_pairs(
+    a: np.ndarray, *codes: np.ndarray, near: int = 0, potential: bool = False, block: int = 512
+) -> Pairs:
+    """One pass over the pairs of rows of a, each taken once: products are as in `squared_distances`.
+
+    a: (n, D); codes: (n,) each, clusters from 0 to K-1; near: k, at most n - 1; block: rows at a time
+    """
+    x = torch.from_numpy((a - a.mean(0, dtype=np.float64)).astype(np.float32))
+    n, square = len(x), x.square().sum(1)
+    member = [torch.from_numpy(np.eye(code.max() + 1, dtype=np.float32)[code]) for code in codes]  # (n, K)
+    total = [torch.zeros(own.shape, dtype=torch.float64) for own in member]
+    nearest = _Nearest(n, near)
+    sum_of_potentials = 0.0
+    for low in range(0, n, block):
+        rows, after = slice(low, min(low + block, n)), slice(min(low + block, n), n)
+        height = rows.stop - low
+        squared = torch.addmm(square[low:], x[rows], x[low:].T, alpha=-2)  # (height, n - low)
+        squared.add_(square[rows, None]).clamp_(min=0)
+        own, other = squared[:, :height], squared[:, height:]
+        if near:
+            own.fill_diagonal_(torch.inf)
+            nearest.see(rows, slice(low, n), squared)
+            nearest.see(after, rows, other.T)
+        own.fill_diagonal_(0)
+        if potential:
+            e = squared.mul(-2).exp_()
+            sum_of_potentials += 2 * float(e.sum(1).double().sum()) - float(e[:, :height].sum()) - height
+        if member:
+            squared.sqrt_()
+        for to, cluster in zip(total, member, strict=True):
+            to[rows] += squared @ cluster[low:]
+            to[after] += other.T @ cluster[rows]
+    return Pairs(
+        [to.numpy() for to in total], nearest.index.numpy(), sum_of_potentials if potential else None
+    )
+
+
+class _Nearest:
+    """The k nearest so far: index (n, k), at squared distances (n, k)."""
+
+    def __init__(self, n: int, k: int) -> None:
+        self.k = k
+        self.squared = torch.full((n, k), torch.inf)
+        self.index = torch.zeros((n, k), dtype=torch.int64)
+
+    def see(self, rows: slice, cols: slice, squared: Tensor) -> None:
+        """squared: (rows, cols), infinite where a point meets itself."""
+        value, index = squared.topk(min(self.k, squared.shape[1]), largest=False, sorted=False)
+        value = torch.cat([self.squared[rows], value], dim=1)
+        index = torch.cat([self.index[rows], index + cols.start], dim=1)
+        self.squared[rows], best = value.topk(self.k, largest=False, sorted=False)
+        self.index[rows] = index.gather(1, best)
+
+
+def nearest(a: np.ndarray, b: np.ndarray, k: int) -> np.ndarray:
+    """Indices (n, k) into b of the k nearest to each row of a, in no order."""
+    found = [squared.topk(k, largest=False, sorted=False).indices for _, squared in squared_distances(a, b)]
     return torch.cat(found).numpy()

@@ -75,13 +75,14 @@ def evaluate(encode: Encode, splits: Splits, chosen: EvaluationSet, *, seed: int
             table.none(names(prefix), f"{prefix.rstrip('_') or 'validation'} side: {side.problem}")
             continue
         h, y = side.h("balanced", exponent), side.y("balanced")
-        labels = battery.add_clustering(table, prefix, h, y, seed)
+        labels, pairs = battery.add_clustering(table, prefix, h, y, seed)
         battery.add_ranks(table, prefix, h)
         if side is validation:
             cluster = labels
-            battery.add_calibration(table, h, len(np.unique(y)), seed)
-            pairs, following = validation.h("pairs", exponent), validation.h("following", exponent)
-            battery.add_geometry(table, h, y, pairs, following)
+            pairs_of_z = battery.add_calibration(table, h, len(np.unique(y)), seed)
+            battery.add_geometry(table, h, y, pairs, pairs_of_z)
+            adjacent, following = validation.h("pairs", exponent), validation.h("following", exponent)
+            battery.add_alignment(table, adjacent, following)
 
     confusion: battery.Confusion = {}
     measurable = {prefix: side for prefix, side in sides.items() if not side.problem}

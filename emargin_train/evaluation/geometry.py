@@ -1,11 +1,10 @@
 """The shape of a cloud of embeddings: how many directions it fills, and how evenly."""
 
 import numpy as np
-import torch
 
 from emargin_train.evaluation.clustering import unit
 from emargin_train.evaluation.degenerate import Degenerate, need_spread
-from emargin_train.evaluation.distances import nearest, squared_distances
+from emargin_train.evaluation.distances import Pairs, all_pairs
 
 CANDIDATES = 8  # nearest by float32 products, of which the two nearest are found exactly
 
@@ -54,26 +53,31 @@ def alignment(h: np.ndarray, following: np.ndarray) -> float:
     return float(((unit(h) - unit(following)) ** 2).sum(1).mean())
 
 
-def uniformity(h: np.ndarray) -> float:
-    """log mean exp(-2 |z_i - z_j|^2) over pairs of different frames; -8 to 0 (Wang & Isola 2020, t = 2)."""
-    n = len(h)
-    total = sum(
-        float(squared.mul_(-2).exp_().sum(dtype=torch.float64)) for _, squared in squared_distances(unit(h))
-    )
-    return float(np.log((total - n) / (n * (n - 1))))  # without a point's distance to itself
+def uniformity(h: np.ndarray, pairs: Pairs | None = None) -> float:
+    """log mean exp(-2 |z_i - z_j|^2) over pairs of different frames; -8 to 0 (Wang & Isola 2020, t = 2).
+
+    pairs: of z with its potential, where they were gone through before
+    """
+    pairs = pairs or all_pairs(unit(h), potential=True)
+    assert pairs.potential is not None
+    return float(np.log(pairs.potential / (len(h) * (len(h) - 1))))
 
 
-def intrinsic_dimension(h: np.ndarray) -> float:
+def intrinsic_dimension(h: np.ndarray, pairs: Pairs | None = None) -> float:
     """TwoNN (Facco et al. 2017): with mu = second over first neighbour distance, d = (n - 1) / sum log mu.
 
     Fitted, as there, through the origin on -log(1 - F(mu)) against log mu without the largest 10 %.
     Repeated points are counted once. Raises Degenerate with fewer than 10 different points.
+
+    pairs: of h with its `CANDIDATES` nearest, where they were gone through before
     """
-    h = np.unique(h, axis=0)
-    n = len(h)
+    distinct = np.unique(h, axis=0)
+    n = len(distinct)
     if n < 10:
         raise Degenerate(f"{n} distinct embeddings are too few for an intrinsic dimension")
-    first, second = _two_nearest(h)
+    if pairs is None or n < len(h):
+        h, pairs = distinct, all_pairs(distinct, near=min(CANDIDATES, n - 1))
+    first, second = _two_nearest(h.astype(np.float64), pairs.near)
     log_mu = np.sort(np.log(second / first))[: int(0.9 * n)]
     if not log_mu.any():
         raise Degenerate("first and second neighbours are equally far everywhere")
@@ -81,11 +85,9 @@ def intrinsic_dimension(h: np.ndarray) -> float:
     return float((log_mu * expected).sum() / (log_mu**2).sum())
 
 
-def _two_nearest(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (n,) of each row to its nearest and second nearest other row; exact among the candidates."""
-    h = h.astype(np.float64)
-    near = nearest(h, None, min(CANDIDATES, len(h) - 1))
-    distance = np.stack([np.linalg.norm(h[near[:, k]] - h, axis=1) for k in range(near.shape[1])], axis=1)
+def _two_nearest(h: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Exact distances (n,) of each row to the nearest and second nearest of its candidates near (n, k)."""
+    distance = np.stack([np.linalg.norm(h[other] - h, axis=1) for other in near.T], axis=1)
     two = np.partition(distance, 1, axis=1)
     return two[:, 0], two[:, 1]
 

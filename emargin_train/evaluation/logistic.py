@@ -1,14 +1,18 @@
 """The converged linear probe: multinomial logistic regression, its penalty chosen on training subjects."""
 
+from functools import cached_property
+
 import numpy as np
+import torch
+from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 from emargin_train.evaluation.training import Scores, Training, folds, standardise
 
 PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
 SELECTION_CAP = 4000  # training frames on which the penalty is chosen
 GRADIENT = 1e-4  # largest entry of the gradient at the end
+SELECTION_GRADIENT = 1e-3  # the same while penalties are compared
 
 
 def logistic(training: Training) -> Scores:
@@ -21,33 +25,62 @@ def logistic(training: Training) -> Scores:
     """
     scale = standardise(training.h)
     x = scale(training.h)
-    w = fit(x, training.y, training.weight, choose_penalty(x, training))
-    return lambda h: _log_p(scale(h), w)
+    w = Regression(x, training.weight).fit(choose_penalty(x, training))
+    return lambda h: log_p(scale(h), w)
 
 
-def fit(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, penalty: float, start: np.ndarray | None = None
-) -> np.ndarray:
-    """Coefficients and, as last row, intercepts: (D+1, K) float64, by L-BFGS; no gradient entry above 1e-4.
+class Regression:
+    """The problem above, for any penalty.
 
-    x: (n, D) float32; y: (n,) classes; weight: (n, K) float32, row i is v_i in column y_i and 0 elsewhere
-    start: (D+1, K), where to begin; zeros if None
+    L-BFGS on u = L^T (W, b), where L L^T = 1/2 X^T diag(v) X + penalty is an upper bound of the Hessian
+    (Böhning 1992, doi:10.1007/BF00048682): features of embeddings depend so much on each other that steps in
+    W itself need many times as many turns. Products in float32, the rest in float64.
+
+    x: (n, D) float32; weight: (n, K) float32, row i is v_i in column y_i and 0 elsewhere
     """
-    shape = (x.shape[1] + 1, weight.shape[1])
-    v = weight[np.arange(len(y)), y]
 
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        w = flat.reshape(shape)
-        log_p = _log_p(x, w)
-        error = np.exp(log_p) * v[:, None] - weight  # (n, K)
-        gradient = np.concatenate([x.T @ error, error.sum(0, keepdims=True)]).astype(np.float64)
-        gradient[:-1] += penalty * w[:-1]
-        misfit = -float((v * log_p[np.arange(len(y)), y]).sum(dtype=np.float64))
-        return misfit + penalty / 2 * float((w[:-1] ** 2).sum()), gradient.ravel()
+    def __init__(self, x: np.ndarray, weight: np.ndarray) -> None:
+        self.x = torch.from_numpy(np.concatenate([x, np.ones((len(x), 1), np.float32)], axis=1))
+        self.goal = torch.from_numpy(np.ascontiguousarray(weight.T))  # (K, n)
+        self.v = self.goal.sum(0)
 
-    begin = np.zeros(shape) if start is None else start
-    options = {"maxiter": 5000, "maxfun": 10000, "maxcor": 20, "gtol": GRADIENT, "ftol": 0.0}
-    return minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(shape)
+    @cached_property
+    def bound(self) -> np.ndarray:
+        """1/2 X^T diag(v) X, without penalty: (D+1, D+1) float64."""
+        return ((self.x * self.v[:, None]).T @ self.x).double().numpy() / 2
+
+    def fit(
+        self, penalty: float, start: np.ndarray | None = None, gradient_at_end: float = GRADIENT
+    ) -> np.ndarray:
+        """Coefficients and, as last row, intercepts: (D+1, K) float64; no gradient entry above 1e-4.
+
+        start: (D+1, K), where to begin; zeros if None
+        """
+        ridge = np.full(self.x.shape[1], penalty)
+        ridge[-1] = 0
+        low = cholesky(self.bound + np.diag(ridge), lower=True)
+        shape = (len(low), len(self.goal))
+        largest = np.inf
+
+        def loss(u: np.ndarray) -> tuple[float, np.ndarray]:
+            nonlocal largest
+            w = solve_triangular(low, u.reshape(shape), lower=True, trans=1, check_finite=False)
+            log_p = (self.x @ torch.from_numpy(w.T.astype(np.float32)).T).T.log_softmax(0)  # (K, n)
+            misfit = -float((self.goal * log_p).sum(dtype=torch.float64))
+            error = log_p.exp_().mul_(self.v).sub_(self.goal)
+            gradient = (error @ self.x).double().numpy().T + ridge[:, None] * w
+            largest = np.abs(gradient).max()
+            value = misfit + penalty / 2 * float((w[:-1] ** 2).sum())
+            return value, solve_triangular(low, gradient, lower=True, check_finite=False).ravel()
+
+        def stop(_: np.ndarray) -> None:
+            if largest <= gradient_at_end:
+                raise StopIteration
+
+        begin = np.zeros(shape) if start is None else low.T @ start
+        options = {"maxiter": 5000, "maxfun": 10000, "maxcor": 20, "gtol": 0.0, "ftol": 0.0}
+        found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", callback=stop, options=options)
+        return solve_triangular(low, found.x.reshape(shape), lower=True, trans=1, check_finite=False)
 
 
 def choose_penalty(x: np.ndarray, training: Training) -> float:
@@ -57,15 +90,17 @@ def choose_penalty(x: np.ndarray, training: Training) -> float:
     """
     few = np.linspace(0, len(x) - 1, min(len(x), SELECTION_CAP)).astype(int)
     x, y, weight = x[few], training.y[few], training.weight[few]
-    parts = folds(training.subject[few], 3)
+    parts = []
+    for inside, outside in folds(training.subject[few], 3):
+        problem = Regression(x[inside], weight[inside] / weight[inside].sum())
+        parts.append((problem, outside[np.isin(y[outside], y[inside])]))
     starts: list[np.ndarray | None] = [None] * len(parts)
     best, lowest = PENALTIES[0], np.inf
     for penalty in PENALTIES:
         loss = 0.0
-        for i, (inside, outside) in enumerate(parts):
-            outside = outside[np.isin(y[outside], y[inside])]
-            w = fit(x[inside], y[inside], weight[inside] / weight[inside].sum(), penalty, starts[i])
-            loss -= float((weight[outside] * _log_p(x[outside], w)).sum(dtype=np.float64))
+        for i, (problem, outside) in enumerate(parts):
+            w = problem.fit(penalty, starts[i], SELECTION_GRADIENT)
+            loss -= float((weight[outside] * log_p(x[outside], w)).sum(dtype=np.float64))
             starts[i] = w
         if loss >= lowest:
             break
@@ -73,6 +108,10 @@ def choose_penalty(x: np.ndarray, training: Training) -> float:
     return best
 
 
-def _log_p(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+def log_p(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """log softmax(x W + b): (n, K) float32."""
-    return log_softmax(x @ w[:-1].astype(np.float32) + w[-1].astype(np.float32), axis=1)
+    coefficients, intercepts = (
+        torch.from_numpy(w[:-1].astype(np.float32)),
+        torch.from_numpy(w[-1].astype(np.float32)),
+    )
+    return torch.addmm(intercepts, torch.from_numpy(x), coefficients).log_softmax(1).numpy()

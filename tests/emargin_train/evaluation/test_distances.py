@@ -6,8 +6,8 @@ from sklearn.neighbors import NearestNeighbors
 from emargin_train.evaluation import distances
 
 
-def all_squared(a: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
-    return np.concatenate([block.numpy().copy() for _, block in distances.squared_distances(a, b)])
+def all_squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.concatenate([block.numpy() for _, block in distances.squared_distances(a, b)])
 
 
 @pytest.mark.parametrize("n", [1, 5, 1024, 1500])
@@ -16,15 +16,15 @@ def test_blocks_meet_scipy(n):
     a = rng.standard_normal((n, 7)).astype(np.float32)
     b = rng.standard_normal((31, 7)).astype(np.float32)
     np.testing.assert_allclose(all_squared(a, b), cdist(a, b, "sqeuclidean"), atol=1e-5)
-    own = all_squared(a)
-    np.testing.assert_allclose(own, cdist(a, a, "sqeuclidean"), atol=1e-5)
-    assert (np.diagonal(own) == 0).all()
 
 
 def test_a_common_offset_costs_no_digits():
     a = np.random.default_rng(0).standard_normal((50, 5)).astype(np.float32)
-    np.testing.assert_allclose(all_squared(a + 1024), cdist(a, a, "sqeuclidean"), atol=5e-3)
-    assert abs(all_squared(a + 1024) - all_squared(a)).max() < 5e-3
+    np.testing.assert_allclose(all_squared(a + 1024, a + 1024), cdist(a, a, "sqeuclidean"), atol=5e-3)
+    assert abs(all_squared(a + 1024, a + 1024) - all_squared(a, a)).max() < 5e-3
+    clusters = np.arange(50) % 3
+    far, near = (distances.all_pairs(points, clusters).total[0] for points in (a + 1024, a))
+    np.testing.assert_allclose(far, near, rtol=1e-3)
 
 
 def test_nearest_meets_scikit_learn():
@@ -34,7 +34,27 @@ def test_nearest_meets_scikit_learn():
     assert (np.sort(distances.nearest(a, b, 6)) == np.sort(expected)).all()
 
 
-def test_nearest_among_themselves_leaves_oneself_out():
-    a = np.random.default_rng(2).standard_normal((1100, 4)).astype(np.float32)
+@pytest.mark.parametrize("n, block", [(11, 512), (300, 7), (300, 100), (1100, 512)])
+def test_a_pass_over_all_pairs_finds_what_single_passes_find(n, block):
+    rng = np.random.default_rng(n)
+    a = rng.standard_normal((n, 4)).astype(np.float32)
+    codes = rng.permutation(np.arange(n) % 2), rng.permutation(np.arange(n) % 5)
+    pairs = distances.all_pairs(a, *codes, near=3, potential=True, block=block)
+    distance = cdist(a, a)
+    for code, total in zip(codes, pairs.total, strict=True):
+        np.testing.assert_allclose(total, distance @ np.eye(code.max() + 1)[code], rtol=1e-5, atol=2e-3)
     expected = NearestNeighbors(n_neighbors=3).fit(a).kneighbors(return_distance=False)
-    assert (np.sort(distances.nearest(a, None, 3)) == np.sort(expected)).all()
+    assert (np.sort(pairs.near) == np.sort(expected)).all()
+    assert pairs.potential == pytest.approx(np.exp(-2 * distance**2).sum() - n, rel=1e-5)
+
+
+def test_a_pass_keeps_only_what_is_asked_for():
+    pairs = distances.all_pairs(np.eye(6, dtype=np.float32))
+    assert pairs.total == [] and pairs.near.shape == (6, 0) and pairs.potential is None
+
+
+def test_points_on_each_other_are_near_but_never_their_own_neighbour():
+    a = np.repeat(np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32), 4, axis=0)
+    near = distances.all_pairs(a, near=3, block=3).near
+    assert (np.sort(near // 4) == np.arange(20)[:, None] // 4).all()
+    assert (near != np.arange(20)[:, None]).all()

@@ -45,17 +45,17 @@ def test_paper_probe_meets_a_plain_loop():
 def test_fit_meets_scikit_learn():
     training = gaussians(300)
     x, weight = training.h, training.weight
-    ours = logistic.fit(x, training.y, weight, 0.01)
+    ours = logistic.Regression(x, weight).fit(0.01)
     theirs = LogisticRegression(C=100, tol=1e-8, max_iter=10000)
     theirs.fit(x, training.y, sample_weight=weight.sum(1))
-    np.testing.assert_allclose(np.exp(logistic._log_p(x, ours)), theirs.predict_proba(x), atol=2e-3)
+    np.testing.assert_allclose(np.exp(logistic.log_p(x, ours)), theirs.predict_proba(x), atol=2e-3)
 
 
 @pytest.mark.parametrize("penalty", logistic.PENALTIES)
 def test_fit_has_converged(penalty):
     training = gaussians(300)
     x, weight = training.h.astype(np.float64), training.weight.astype(np.float64)
-    w = logistic.fit(training.h, training.y, training.weight, penalty)
+    w = logistic.Regression(training.h, training.weight).fit(penalty)
     p = np.exp(x @ w[:-1] + w[-1])
     p /= p.sum(1, keepdims=True)
     error = p * weight.sum(1, keepdims=True) - weight
@@ -65,9 +65,31 @@ def test_fit_has_converged(penalty):
 
 def test_a_warm_start_ends_where_a_cold_one_does():
     t = gaussians(300)
-    strong = logistic.fit(t.h, t.y, t.weight, 1.0)
-    warm, cold = (logistic.fit(t.h, t.y, t.weight, 1e-3, start) for start in (strong, None))
-    np.testing.assert_allclose(logistic._log_p(t.h, warm), logistic._log_p(t.h, cold), atol=0.02)
+    problem = logistic.Regression(t.h, t.weight)
+    warm, cold = (problem.fit(1e-3, start) for start in (problem.fit(1.0), None))
+    np.testing.assert_allclose(logistic.log_p(t.h, warm), logistic.log_p(t.h, cold), atol=0.02)
+
+
+def test_features_that_depend_on_each_other_cost_few_turns(monkeypatch):
+    """Forty features of three causes, as embeddings have them: the optimum itself, in a few dozen turns."""
+    causes = gaussians(1500, d=3)
+    mix = np.random.default_rng(1).standard_normal((3, 40)) * np.logspace(0, -2, 3)[:, None]
+    h = causes.h @ mix + 1e-3 * np.random.default_rng(2).standard_normal((1500, 40))
+    x = standardise(h)(h)
+    turns: list[int] = []
+    minimize = logistic.minimize
+
+    def counted(*args: object, **options: object) -> object:
+        found = minimize(*args, **options)
+        turns.append(found.nfev)
+        return found
+
+    monkeypatch.setattr(logistic, "minimize", counted)
+    ours = logistic.Regression(x, causes.weight).fit(1e-3)
+    theirs = LogisticRegression(C=1000, tol=1e-8, max_iter=10000)
+    theirs.fit(x.astype(np.float64), causes.y, sample_weight=causes.weight.sum(1))
+    np.testing.assert_allclose(np.exp(logistic.log_p(x, ours)), theirs.predict_proba(x), atol=0.02)
+    assert turns[0] < 60 < theirs.n_iter_[0]
 
 
 def test_penalty_is_chosen_for_other_subjects():
