@@ -1,19 +1,28 @@
-# The same few commands everywhere: make check test study bench
+# The same few commands everywhere: make check test test-cluster study bench server
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: study test test-fast check bench clean
+.PHONY: study server test test-fast test-cluster check bench clean
 
 # A first result: simulated sleep EEG, eMargin beside InfoNCE, and the report.
 study: $(INSTALLED)
 	$(BIN)/python -m study.run --preset first
 
+# MLflow on the studies in runs/, at http://127.0.0.1:5000
+server: $(INSTALLED)
+	$(BIN)/python -m study.server
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/cluster
+
+# Real servers and nodes: needs Debian's postgresql and iproute2, and root for the nodes; skips what is missing.
+test-cluster: $(INSTALLED)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && 		! { command -v ip && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive 		apt-get install -y -qq --no-install-recommends postgresql iproute2 >/dev/null; fi
+	$(BIN)/python -m pytest tests/cluster
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest --ignore tests/cluster -m 'not slow'
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:?submit with sbatch, from a folder that all nodes share}"
 export PATH="$PWD/.venv/bin:$PATH" RAY_USAGE_STATS_ENABLED=0
+export RAY_AUTH_MODE=token # other users share the network; the token lies in the home folder, which nodes share
+ray get-auth-token --generate >/dev/null
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 

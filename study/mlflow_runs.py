@@ -163,10 +163,14 @@ class StudyRuns:
         self._log(self._study_run, [], {k: v for k, v in params.items() if k not in known})
         self._client.update_run(self._study_run, status="RUNNING")
 
+    def lacks(self, key: str) -> bool:
+        """Whether the record of this key is in no run, or in one that is not whole."""
+        return key not in self._ledger.runs or key in self._begun
+
     def deliver(self, record: dict[str, Any], artifacts: list[Path]) -> None:
         """One trial × seed (`study.trial.record`): parameters, loss curve, metrics, files; in one batch."""
         row, key = record["row"], f"{record['trial']}-{record['seed']}"
-        if key in self._ledger.runs and key not in self._begun:
+        if not self.lacks(key):
             return
         if key in self._ledger.void:  # of a trial that failed and was run again
             with contextlib.suppress(MlflowException):  # deleted already, by the try before

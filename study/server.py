@@ -61,6 +61,7 @@ def main() -> None:
     mlflow_runs.client(uri)  # makes a new database, before anybody else can
     artifacts = args.artifacts or str((args.out / "mlartifacts").resolve())
     os.environ |= {DATABASE: uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # four processes for nobody
     print(f"MLflow: http://{args.host}:{args.port} (Ctrl-C ends it)", flush=True)
     words = arguments(args.host, args.port, artifacts, args.allowed_hosts)
     os.execv(words[0], words)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from emargin_train.errors import UserError, exit_on_user_error
 from study import mlflow_runs, plan, records, results
-from study.delivery import Tracker
 from study.secrets import without_password
 from study.standing import Standing
+from study.tracking import Tracker
 
 PATIENCE_S = 60.0
 

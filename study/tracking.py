@@ -57,7 +57,7 @@ class Tracker:
     def start(self, params: dict[str, str]) -> None:
         """Begin with what is not delivered yet. Raises UserError for a SQLite file that cannot be used."""
         self._params = params
-        self._waiting.extend(record_keys(self._folder))
+        self._waiting.extend(key for key in record_keys(self._folder) if key not in self._ledger.runs)
         if self.uri.startswith("sqlite:"):
             try:
                 self._open()
@@ -102,7 +102,8 @@ class Tracker:
             except (
                 Exception
             ) as error:  # the boundary: whatever server, database or store raise, all keeps waiting
-                log.warning("MLflow: %s; %d runs waiting", without_password(str(error)), len(self._waiting))
+                if not failures:
+                    log.warning("MLflow: %s; runs wait for it", without_password(str(error)))
                 self._runs = None  # looks again at what is there
                 self._waiting.rotate(-1)  # one that is refused does not hold up the others
                 self._back_off(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
@@ -131,6 +132,8 @@ class Tracker:
         out, name = self._folder.parent, self._folder.name
         runs = StudyRuns(self.uri, self._ledger, out=out, dataset=self._dataset, study=name)
         runs.start(self._params)
+        known = {*self._waiting}
+        self._waiting.extend(k for k in record_keys(self._folder) if k not in known and runs.lacks(k))
         self._runs = runs
         return runs
 

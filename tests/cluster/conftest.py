@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ class Server:
     port: int
     env: dict[str, str] = field(default_factory=dict)
     user: str | None = None
+    end: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Server":
@@ -65,7 +67,7 @@ class Server:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.terminate()
+            os.killpg(self.process.pid, self.end)
             self.process.wait(30)
             self.process = None
             wait_for(lambda: not listens(self.port), "ending", 30)
@@ -130,7 +132,7 @@ def database() -> Iterator[Database]:
     words = (postgres, "-D", f"{folder}/data", "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F")
     try:
         subprocess.run(setup, check=True, capture_output=True, user=user, cwd=folder)
-        with running(Server(words, port, user=user)) as server:
+        with running(Server(words, port, user=user, end=signal.SIGINT)) as server:
             made = Database(server, password)
             import psycopg
 

@@ -65,7 +65,7 @@ def test_a_storage_that_can_be_used_is_left_as_it_was(s3, monkeypatch):
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
     checkpoints.check(small_settings(storage=f"s3://{s3.name}/checked"))
-    assert not [key for key in s3.keys() if key.startswith("checked")]
+    assert not [key for key in s3.keys() if key.startswith("checked/") and not key.endswith("/")]
     assert b"aws-secret" not in pickle.dumps(
         checkpoints.place(small_settings(storage="s3://studies")).filesystem
     )

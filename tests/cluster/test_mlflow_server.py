@@ -1,0 +1,192 @@
+"""A study tracked by a real MLflow server on PostgreSQL and S3, which stops for a while; what it leaves."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pyarrow.parquet as pq
+import pytest
+
+from emargin_train.errors import UserError
+from study.ledger import Ledger
+from study.mlflow_runs import StudyRuns, check_answers
+from tests.cluster.conftest import Bucket, Database, Server, mlflow_server, postgres_program, wait_for
+from tests.study.conftest import command, small
+from tests.study.test_tracking import record
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FLAGS = ("--trials", "4", "--baseline-trials", "2", "--references", "raw", "--seeds", "0,1")
+KEYS = {
+    "raw-0",
+    *(f"emargin-000{trial}-{seed}" for trial in range(4) for seed in (0, 1)),
+    *(f"infonce-000{trial}-{seed}" for trial in range(2) for seed in (0, 1)),
+}
+PLANTED = {
+    "MLFLOW_TRACKING_USERNAME": "ada",
+    "MLFLOW_TRACKING_PASSWORD": "mlflow-secret-93d0",
+    "PGPASSWORD": "pgpassword-secret-41aa",
+}
+IN_URI = "uri-secret-c27e"
+
+
+@dataclass(frozen=True)
+class Tracked:
+    out: Path
+    folder: Path
+    server: Server
+    uri: str
+    ran: subprocess.CompletedProcess[str]
+    secrets: tuple[str, ...]
+    ray: Path
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory, database: Database, s3: Bucket):
+    """A study during which its tracking server is stopped for ten seconds and started again."""
+    out = tmp_path_factory.mktemp("runs")
+    ray = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray's sockets lie there
+    backend = database.uri("mlflow", database.password)
+    server = mlflow_server(
+        out, "--artifacts", f"s3://{s3.name}/mlflow", MLFLOW_BACKEND_STORE_URI=backend, **s3.env
+    )
+    server.start()
+    uri = f"http://127.0.0.1:{server.port}"
+    where = ("--out", str(out), "--name", "tracked", "--address", "local")
+    flags = (*small(), *FLAGS, *where, "--tracking-uri", uri.replace("//", f"//ada:{IN_URI}@"))
+    env = os.environ | {"COLUMNS": "120", "RAY_TMPDIR": str(ray)} | s3.env | PLANTED
+    words = (sys.executable, "-m", "study.run", *flags)
+    driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    records = out / "tracked" / "records"
+    wait_for(lambda: len([*records.glob("*.json")]) >= 2 or driver.poll() is not None, "two records", 400)
+    server.stop()
+    before = len([*records.glob("*.json")])
+    time.sleep(10)
+    after = len([*records.glob("*.json")])
+    server.start()
+    stdout, stderr = driver.communicate(timeout=400)
+    assert after > before or after == len(KEYS), "the study stood still while its tracking server was away"
+    ran = subprocess.CompletedProcess(words, driver.returncode, stdout, stderr)
+    secrets = (*(value for name, value in PLANTED.items() if "PASSWORD" in name), IN_URI)
+    try:
+        yield Tracked(
+            out,
+            out / "tracked",
+            server,
+            uri,
+            ran,
+            (*secrets, database.password, s3.env["AWS_SECRET_ACCESS_KEY"]),
+            ray,
+        )
+    finally:
+        server.stop()
+
+
+def runs_at(uri: str) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(uri)
+    return client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+
+
+def check_whole(uri: str) -> dict[str, str]:
+    """Every trial and seed once, nothing running; run ids by key."""
+    runs = runs_at(uri)
+    trials = {run.data.tags["key"]: run.info.run_id for run in runs if run.data.tags["kind"] == "trial"}
+    assert trials.keys() == KEYS and len(runs) == len(KEYS) + 1
+    assert Counter(run.info.status for run in runs) == {"FINISHED": len(KEYS) + 1}
+    return trials
+
+
+def test_a_server_that_was_away_has_everything_once(tracked):
+    assert tracked.ran.returncode == 0, tracked.ran.stderr
+    if "warning" in tracked.ran.stderr:  # a slow machine: the study was over before its server was back
+        assert f"python -m study.sync {tracked.folder}" in tracked.ran.stderr
+        assert command(str(tracked.folder), module="study.sync").returncode == 0
+    assert {path.stem for path in (tracked.folder / "records").glob("*.json")} == KEYS
+    trials = check_whole(tracked.uri)
+    table = pq.read_table(tracked.folder / "results.parquet").to_pylist()
+    assert {f"{row['trial']}-{row['seed']}": row["mlflow_run_id"] for row in table} == trials
+    client = mlflow.MlflowClient(tracked.uri)
+    assert len(client.get_metric_history(trials["emargin-0000-0"], "loss")) == 4
+    (study,) = (run for run in runs_at(tracked.uri) if run.data.tags["kind"] == "study")
+    assert study.data.metrics["trials_ok"] == 7 and study.data.metrics["trials_failed"] == 0
+    assert study.data.metrics["emargin/hypervolume"] > 0
+    assert {"emargin/best_silhouette", "infonce/best_probe_balanced_accuracy"} <= study.data.metrics.keys()
+
+
+def test_artifacts_lie_in_the_bucket(tracked, s3):
+    kept = {key.rsplit("/", 1)[1] for key in s3.keys() if key.startswith("mlflow/") and key.endswith(".pt")}
+    assert kept == {f"{key}.pt" for key in KEYS - {"raw-0"}}
+
+
+def test_no_secret_is_left_anywhere(tracked, database, s3):
+    """Plant and look: the study's folder, its neighbours, Ray's logs, the database, what was printed."""
+    files = [path for root in (tracked.out, tracked.ray) for path in root.rglob("*") if path.is_file()]
+    assert tracked.folder / "study.toml" in files and len(files) > 50
+    texts = {str(path): path.read_bytes() for path in files}
+    dump = (postgres_program("pg_dump") or "pg_dump", database.uri("mlflow"))
+    env = os.environ | {"PGPASSWORD": database.password}
+    texts["database"] = subprocess.run(dump, capture_output=True, check=True, env=env).stdout
+    assert b"emargin-0000" in texts["database"]
+    texts["printed"] = (tracked.ran.stdout + tracked.ran.stderr).encode()
+    for where, text in texts.items():
+        for secret in tracked.secrets:
+            assert secret.encode() not in text, f"{secret} is in {where}"
+    assert tracked.uri.replace("//", "//ada@") in (tracked.folder / "study.toml").read_text()
+
+
+def test_the_server_listens_on_this_machine_alone(tracked):
+    hosts = {line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
+    assert f"0100007F:{tracked.server.port:04X}" in hosts
+    assert f"00000000:{tracked.server.port:04X}" not in hosts
+
+
+def test_a_study_can_be_delivered_elsewhere_and_again(tracked, tmp_path):
+    uri = f"sqlite:///{tmp_path}/elsewhere.db"
+    for _ in range(2):
+        ran = command(str(tracked.folder), "--tracking-uri", uri, module="study.sync")
+        assert ran.returncode == 0 and "13 runs of tracked" in ran.stdout, ran.stderr
+        trials = check_whole(uri)
+    table = pq.read_table(tracked.folder / "results.parquet").to_pylist()
+    assert {row["mlflow_run_id"] for row in table} == set(trials.values())
+    ran = command(str(tracked.folder), "--tracking-uri", tracked.uri, module="study.sync")
+    assert ran.returncode == 0, ran.stderr
+    check_whole(tracked.uri)
+
+
+def test_a_server_that_never_returns_is_told_with_the_remedy(tracked):
+    tracked.server.stop()
+    ran = command(str(tracked.folder), module="study.sync")
+    assert ran.returncode == 2 and "no MLflow server answers" in ran.stderr
+    more = ("--resume", str(tracked.folder), "--extend", "1", "--address", "local")
+    ran = command(*more, timeout=600, RAY_TMPDIR=str(tracked.ray))
+    assert ran.returncode == 0, ran.stderr
+    assert f"python -m study.sync {tracked.folder}" in ran.stderr.splitlines()[-1]
+    tracked.server.start()
+    ran = command(str(tracked.folder), module="study.sync")
+    assert ran.returncode == 0, ran.stderr
+    runs = runs_at(tracked.uri)
+    records = {path.stem for path in (tracked.folder / "records").glob("*.json")}
+    assert Counter(run.data.tags.get("key", "") for run in runs) == dict.fromkeys(records | {""}, 1)
+    assert {run.info.status for run in runs} == {"FINISHED"} and len(records) == len(KEYS) + 2 + 2
+
+
+def test_runs_can_be_written_to_postgresql_without_a_server(tmp_path, database, monkeypatch):
+    import psycopg
+
+    with psycopg.connect(database.uri("postgres", database.password), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE direct")
+    with pytest.raises(UserError, match="database cannot be opened.*PGPASSWORD"):
+        check_answers(database.uri("direct"))
+    monkeypatch.setenv("PGPASSWORD", database.password)
+    check_answers(database.uri("direct"))
+    for _ in range(2):
+        runs = StudyRuns(database.uri("direct"), Ledger(tmp_path), out=tmp_path, dataset="tiny", study="a")
+        runs.start({"trials": "1"})
+        runs.deliver(record(silhouette=0.5), [])
+    assert len(runs_at(database.uri("direct"))) == 2
