@@ -32,20 +32,20 @@ def paper_probe(training: Training, *, seed: int = 1, epochs: int = 10) -> Score
     so batches here are 128 frames, 1,180 steps with 15,000 training frames.
     """
     generator = torch.Generator().manual_seed(seed)
-    h, y = torch.from_numpy(training.h), torch.from_numpy(training.y)
-    layer = torch.nn.utils.skip_init(torch.nn.Linear, h.shape[1], len(training.share))
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            _start(parameter, h.shape[1], generator)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=1e-3, fused=True)
+    h, inputs = torch.from_numpy(training.h), training.h.shape[1]
+    one_hot = F.one_hot(torch.from_numpy(training.y)).to(h.dtype)  # (n, K)
+    classes = one_hot.shape[1]
+    weight, bias = (_start(torch.empty(size), inputs, generator) for size in ((classes, inputs), (classes,)))
+    optimizer = torch.optim.Adam([weight, bias], lr=1e-3, fused=True)
     for _ in range(epochs):
-        order = torch.randperm(len(y), generator=generator)
-        for x, c in zip(h[order].split(PAPER_BATCH), y[order].split(PAPER_BATCH), strict=True):
-            optimizer.zero_grad()
-            F.cross_entropy(layer(x), c).backward()
+        order = torch.randperm(len(h), generator=generator)
+        for x, goal in zip(h[order].split(PAPER_BATCH), one_hot[order].split(PAPER_BATCH), strict=True):
+            error = (
+                torch.addmm(bias, x, weight.T).softmax(1).sub_(goal).div_(len(x))
+            )  # gradient of the logits
+            weight.grad, bias.grad = error.T @ x, error.sum(0)
             optimizer.step()
-    layer.requires_grad_(False)
-    return lambda x: layer(torch.from_numpy(x)).log_softmax(1).numpy()
+    return lambda x: torch.addmm(bias, torch.from_numpy(x), weight.T).log_softmax(1).numpy()
 
 
 def nearest(training: Training, *, k: int = NEIGHBOURS) -> Scores:
