@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.profiler import record_function
 
 from emargin_train import references
 from emargin_train.config import ALL_KNOBS, KNOBS, TrainConfig
@@ -24,6 +25,7 @@ from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.evaluation import METRICS, Evaluation, choose, evaluate
 from emargin_train.flags import add_data_flags, data_settings
 from emargin_train.pseudo_labels import pseudo_label_metrics, resolve_threshold
+from emargin_train.trace import traced
 from emargin_train.train import Diverged, State, train
 
 EXAMPLES = """\
@@ -63,7 +65,8 @@ def pretrain(
     """
     clock, memory = Clock(), PeakMemory()
     row = settings_row(config, reference) | {"device": device_name(device)}
-    splits = load(config.data)
+    with record_function("data"):
+        splits = load(config.data)
     chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
     row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
     if reference is None:
@@ -94,7 +97,8 @@ def pretrain(
         encoding = partial(encode, state.encoder, to_input=to_input)
     clock.lap("train_seconds")
 
-    evaluation = evaluate(encoding, splits, chosen)
+    with record_function("evaluation"):
+        evaluation = evaluate(encoding, splits, chosen)
     clock.lap("eval_seconds")
     row |= evaluation.metrics | {"status": "ok"} | clock.seconds | {"peak_memory_mb": memory.peak_mb()}
     yield Outcome(row, state.losses if state else [], state.encoder if state else None, evaluation)
@@ -189,6 +193,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     training.add_argument("--snr-db", type=float, metavar="DB", help="add noise to the signals at this ratio")
     training.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    training.add_argument(
+        "--profile", type=Path, metavar="FILE", help="write a trace, to be opened at https://ui.perfetto.dev"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, a row of results.parquet")
     return parser
 
@@ -244,10 +251,12 @@ def main() -> None:
     from rich.console import Console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    with traced(args.profile, args.device) as trace, shown as progress:
         bar = progress.add_task("training", total=config.iterations)
         for outcome in pretrain(config, device=args.device):
             if isinstance(outcome, State):
+                trace.after(outcome)
                 progress.update(bar, completed=outcome.step, description=f"training, loss {outcome.loss:.4g}")
     assert isinstance(outcome, Outcome)
     if args.json:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from emargin_train import checkpoint
 from emargin_train.batches import Batches, make_batches
@@ -123,13 +124,14 @@ def train(
     reported = state.step
     state.encoder.train()
     while state.step < config.iterations:
-        loss = _loss(state, to_input, device)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise Diverged(state.losses)
-        state.optimizer.zero_grad()
-        loss.backward()
-        state.optimizer.step()
+        with record_function("step"):
+            loss = _loss(state, to_input, device)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise Diverged(state.losses)
+            state.optimizer.zero_grad()
+            loss.backward()
+            state.optimizer.step()
         state.losses.append(value)
         state.step += 1
         if state.step % config.report_every == 0 or state.step == config.iterations:

@@ -1,0 +1,52 @@
+"""A trace of a training: what ran when, to be opened at https://ui.perfetto.dev or in chrome://tracing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from emargin_train.errors import UserError
+from emargin_train.train import State
+
+TRACED_STEPS = 20  # at least; all steps alike, so no more are kept
+
+
+@contextmanager
+def traced(path: Path | None, device: str) -> Iterator["Trace"]:
+    """Trace what runs inside into a Chrome trace (JSON; compressed where the name ends in .gz).
+
+    path: None traces nothing. Raises UserError, before anything runs, where it cannot be written.
+    """
+    if path is None:
+        yield Trace(None, [])
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UserError(f"--profile is {path}, but it cannot be written ({error.strerror})") from None
+    activities = [ProfilerActivity.CPU]
+    if torch.device(device).type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as profiler:
+        yield Trace(profiler, activities)
+    profiler.export_chrome_trace(str(path))
+
+
+class Trace:
+    """Collects data, the first steps and the evaluation."""
+
+    def __init__(self, profiler: profile | None, activities: list[ProfilerActivity]) -> None:
+        self._profiler, self._activities, self._paused = profiler, activities, False
+
+    def after(self, state: State) -> None:
+        """Told of each State: pause after the first steps, go on after the last."""
+        if self._profiler is None:
+            return
+        last = state.step >= state.config.iterations
+        pause = state.step >= TRACED_STEPS and not last
+        if pause != self._paused:
+            self._profiler.toggle_collection_dynamic(not pause, self._activities)
+            self._paused = pause
