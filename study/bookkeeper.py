@@ -15,6 +15,7 @@ from study import checkpoints, records
 from study.limits import Limits, is_full
 from study.plan import TrialSpec
 from study.progress import Progress
+from study.results import Front
 from study.search import PlanSearch
 from study.storage import StorageAway
 from study.tracking import Tracker
@@ -25,10 +26,17 @@ class Bookkeeper(Callback):
     """Keeps a study's folder, search and MLflow up to date, trial by trial; the record comes first."""
 
     def __init__(
-        self, folder: Path, search: PlanSearch, tracker: Tracker, progress: Progress, limits: Limits
+        self,
+        folder: Path,
+        search: PlanSearch,
+        tracker: Tracker,
+        progress: Progress,
+        limits: Limits,
+        front: Front | None,
     ) -> None:
+        """front: only embeddings of trials on it stay; None = all of them"""
         self._folder, self._search, self._tracker = folder, search, tracker
-        self._progress, self._limits = progress, limits
+        self._progress, self._limits, self._front = progress, limits, front
         self._newest: dict[str, Checkpoint] = {}  # of running trials
 
     def __getstate__(self) -> dict[str, Any]:
@@ -53,12 +61,11 @@ class Bookkeeper(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._progress.running -= 1
-        ended = trial.last_result.pop("records", None)
-        trial.last_result.pop("rows", None)
-        if ended is None:  # it came too late to begin, or was interrupted
+        spec: TrialSpec = trial.config["spec"]
+        if trial.last_result.get("n_done") != len(spec.seeds):  # came too late to begin, or was interrupted
             self._search.end(trial.trial_id, None)
         else:
-            self._close(trial, lambda work: ended)
+            self._close(trial, lambda work: trial_records(spec, work) if work else [])
         self._remove(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -118,6 +125,10 @@ class Bookkeeper(Callback):
             self._search.end(trial.trial_id, None)
             return
         rows = [item["row"] for item in ended]
+        if self._front is not None and spec.role != "reference":
+            for beaten in self._front.add(spec.trial, rows):
+                for seed in spec.seeds:
+                    (self._folder / "embeddings" / f"{beaten}-{seed}.arrow").unlink(missing_ok=True)
         self._search.end(trial.trial_id, rows)
         self._progress.add(spec.objective, spec.key, rows)
         if any(row["status"] == "failed" for row in rows):

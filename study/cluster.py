@@ -1,6 +1,8 @@
 """Where Ray begins: the cluster, the trainable, and Tune's loop over a plan."""
 
 import contextlib
+import gc
+import itertools
 import math
 import os
 import signal
@@ -34,10 +36,14 @@ from study import checkpoints  # noqa: E402
 from study.plan import TrialSpec  # noqa: E402
 from study.search import PlanSearch  # noqa: E402
 from study.settings import StudySettings  # noqa: E402
-from study.trial import run_trial, trial_records  # noqa: E402
+from study.trial import run_trial  # noqa: E402
 
 PROBE_SECONDS = 5
 CHECKPOINT_EVERY_S = 20.0
+PART_TRIALS, PART_WAVES = (
+    500,
+    25,
+)  # of one of Tune's experiments: trials, or so many for each that runs at once
 
 
 def find_cluster(address: str | None) -> str | None:
@@ -121,8 +127,8 @@ def concurrency(settings: StudySettings, resources: dict[str, Any], *, started_h
 def trainable(config: dict[str, Any]) -> None:
     """A Tune trial: `run_trial` in a folder of its own, checkpointed to Tune's storage.
 
-    The last report holds the records of all seeds; a lost worker's successor starts from the last checkpoint.
-    A trial that waited for a worker until after the deadline does not begin: its report has no records.
+    A lost worker's successor starts from the last checkpoint; a finished trial's holds the records of all
+    seeds, and the report is small. A trial that waited for a worker until after the deadline does not begin.
     """
     spec: TrialSpec = config["spec"]
     saved = tune.get_checkpoint()
@@ -137,11 +143,8 @@ def trainable(config: dict[str, Any]) -> None:
             saved.to_directory(work)
         last = time.monotonic()
         for progress in config["run"](spec, work, device=device):
-            if progress.n_done == len(spec.seeds):
-                records = trial_records(spec, work)
-                report = {"n_done": progress.n_done, "rows": [record["row"] for record in records]}
-                checkpoints.report(report | {"records": records}, work, patience_s=config["patience_s"])
-            elif time.monotonic() - last > config["checkpoint_every_s"]:
+            ended = progress.n_done == len(spec.seeds)
+            if ended or time.monotonic() - last > config["checkpoint_every_s"]:
                 checkpoints.report({"n_done": progress.n_done}, work, patience_s=config["patience_s"])
                 last = time.monotonic()
 
@@ -151,17 +154,17 @@ def run_trials(
     search: PlanSearch,
     callbacks: list[Callback],
     *,
-    n_trials: int,
     n_at_once: int,
     deadline: float | None = None,
 ) -> None:
     """Tune's loop; returns when every trial is finished, or failed, or none is begun any more.
 
+    Tune keeps every trial that it has seen and looks through all of them at each step, so a long study is
+    several of its experiments, one after another.
     deadline: seconds since the epoch after which a worker begins no trial
     A first Ctrl-C ends the loop, a second one the process.
     """
     place = checkpoints.place(settings)  # removed at the end
-    resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
     param_space = {
         "run": run_trial,
         "threads": settings.cpus_per_trial,
@@ -170,32 +173,39 @@ def run_trials(
         "deadline": deadline,
         "patience_s": place.patience_s,
     }
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        param_space=param_space,
-        tune_config=tune.TuneConfig(
-            search_alg=search,
-            num_samples=n_trials,
-            max_concurrent_trials=n_at_once,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=place.path,
-            storage_filesystem=place.filesystem,
-            verbose=0,
-            callbacks=callbacks,
-            failure_config=tune.FailureConfig(max_failures=settings.max_retries),
-        ),
-    )
+    part = max(PART_TRIALS, PART_WAVES * n_at_once)
     before = signal.getsignal(signal.SIGINT)
     at_once = partial(_end_at_once, settings.folder)
-    signal.signal(signal.SIGINT, at_once)  # Tune sets its own, and puts this one back at the first Ctrl-C
+    interrupted = False
     try:
-        tuner.fit()
+        for number in itertools.count():
+            if interrupted or not search.has_more:
+                break
+            signal.signal(signal.SIGINT, at_once)  # Tune sets its own, and puts this back at the first Ctrl-C
+            resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+            tune.Tuner(
+                tune.with_resources(trainable, resources),
+                param_space=param_space,
+                tune_config=tune.TuneConfig(
+                    search_alg=search,
+                    num_samples=part,
+                    max_concurrent_trials=n_at_once,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name=f"part-{number}",
+                    storage_path=place.path,
+                    storage_filesystem=place.filesystem,
+                    verbose=0,
+                    callbacks=callbacks,
+                    failure_config=tune.FailureConfig(max_failures=settings.max_retries),
+                ),
+            ).fit()
+            interrupted = signal.getsignal(signal.SIGINT) is at_once
+            gc.collect()  # an experiment refers to itself in circles
     finally:
-        if signal.getsignal(signal.SIGINT) is not at_once:
+        if not interrupted:
             signal.signal(signal.SIGINT, before)
         place.clear()
 

@@ -121,14 +121,18 @@ def _run(
         done = records.finished(folder, turns, needed)
         for key, rows in done.items():
             progress.add(rows[0]["objective"], key, rows, earlier=True)
+        # thousands of embeddings would fill the disk; a trial in parts is judged when it is whole
+        front = results.Front(settings.goals)
+        for key, rows in done.items():
+            front.add(key, rows)
+        pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
         kept = storage.make_storage(folder, settings.optuna_storage)
         plan_search = search.PlanSearch(settings, study_plan, kept, done, limits)
         with progress:
             cluster.run_trials(
                 settings,
                 plan_search,
-                [Bookkeeper(folder, plan_search, tracker, progress, limits)],
-                n_trials=len(turns) - len(done),
+                [Bookkeeper(folder, plan_search, tracker, progress, limits, front if pruning else None)],
                 n_at_once=cluster.concurrency(settings, resources, started_here=here),
                 deadline=limits.deadline,
             )
@@ -150,13 +154,18 @@ def _run(
     )
 
 
+class _Log(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A line that cannot be written is dropped: the disk is full, and the user is told so elsewhere."""
+
+
 @contextlib.contextmanager
 def _library_noise_in(file: Path) -> Iterator[None]:
     """What Ray, Optuna, MLflow and its database layer say goes to a file: the display stays calm.
 
     The root logger gets the file, since `ray.init` takes other loggers' handlers away.
     """
-    handler = logging.FileHandler(file)
+    handler = _Log(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     loggers = [
         logging.getLogger(name) for name in ("ray", "ray.tune", "optuna", "mlflow", "alembic", "sqlalchemy")

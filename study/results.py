@@ -155,22 +155,39 @@ def write_manifest(
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
 
 
+class Front:
+    """The trials of each objective that no other dominates, kept up as trials end."""
+
+    def __init__(self, goals: tuple[str, ...]) -> None:
+        self._goals = goals
+        self._signs = [1 if direction == "maximize" else -1 for direction in directions(goals)]
+        self._points: dict[str, dict[str, np.ndarray]] = {}
+
+    def add(self, trial: str, rows: list[dict[str, Any]]) -> set[str]:
+        """A trial has ended; returns what is on no front now: trials that it dominates, or itself."""
+        values = goal_values(rows, self._goals)
+        if values is None:
+            return {trial}
+        own = np.multiply(self._signs, values)
+        points = self._points.setdefault(rows[0]["objective"], {})
+        if any((p >= own).all() and (p > own).any() for p in points.values()):
+            return {trial}
+        beaten = {name for name, p in points.items() if (own >= p).all() and (own > p).any()}
+        for name in beaten:
+            del points[name]
+        points[trial] = own
+        return beaten
+
+
 def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
     """Trials whose embeddings are kept: all, none, or the references and the front of each objective."""
     if which != "front":
         return set(done) if which == "all" else set()
-    kept = {trial for trial, rows in done.items() if rows[0]["role"] == "reference"}
-    signs = [1 if direction == "maximize" else -1 for direction in directions(goals)]
-    by_objective: dict[str, dict[str, np.ndarray]] = {}
+    front, kept = Front(goals), set(done)
     for trial, rows in done.items():
-        values = goal_values(rows, goals)
-        if values is not None:
-            by_objective.setdefault(rows[0]["objective"], {})[trial] = np.multiply(signs, values)
-    for points in by_objective.values():
-        for trial, own in points.items():
-            dominated = any((p >= own).all() and (p > own).any() for p in points.values())
-            if not dominated:
-                kept.add(trial)
+        beaten = front.add(trial, rows)
+        if rows[0]["role"] != "reference":
+            kept -= beaten
     return kept
 
 

@@ -260,10 +260,18 @@ def main() -> None:
         print(describe(settings))
         return
     from study.conduct import conduct
+    from study.limits import is_full
 
     started = time.monotonic()
     try:
         outcome = conduct(settings, extend=args.extend, retry_failed=args.retry == "failed")
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise UserError(
+            f"{settings.folder} cannot be written ({error.strerror}): "
+            f"free some space, then go on with python -m study.run --resume {settings.folder}"
+        ) from None
     except KeyboardInterrupt:
         print("interrupted before the first trial", file=sys.stderr)
         sys.exit(130)

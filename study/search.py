@@ -101,8 +101,13 @@ class PlanSearch(Searcher):
         else:
             self._add(Asked(turn, values), rows)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a turn is left that may begin."""
+        return bool(self._queue) and not self._limits.reached
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # FINISHED is a str
-        if not self._queue or self._limits.reached:
+        if not self.has_more:
             return Searcher.FINISHED
         turn = self._queue.popleft()
         try:

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -37,19 +37,22 @@ def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
             journal.replace(journal.with_name("optuna.log.broken"))
             return JournalStorage(JournalFileBackend(str(journal)))
     optuna.logging.disable_default_handler()
+    shown = secrets.without_password(url)
     try:
         # a connection that broke while it lay idle is replaced, not handed out
-        engine = {"pool_pre_ping": True, "hide_parameters": True}
+        engine: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True}
+        if url.startswith("postgresql"):
+            engine["connect_args"] = {"connect_timeout": 10}
         return RDBStorage(secrets.whole("optuna_storage", url), engine_kwargs=engine)
     except ImportError as error:
         raise UserError(
-            f"--optuna-storage is {url}, but its driver is not installed ({error.__cause__ or error}): "
-            "install it, as psycopg2-binary for postgresql://"
+            f"--optuna-storage is {shown}, but its driver is not installed ({error.__cause__ or error}): "
+            "for postgresql://, pip install '.[cluster]'"
         ) from None
     except (SQLAlchemyError, StorageInternalError) as error:
         cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
         raise UserError(
-            f"--optuna-storage is {url}, but it cannot be used ({cause}): "
+            f"--optuna-storage is {shown}, but it cannot be used ({cause}): "
             f"check the server, and give its password in {secrets.VARIABLES['optuna_storage']} or PGPASSWORD"
         ) from None
 

@@ -1,13 +1,18 @@
 """The four books of a study (records, table, Optuna, MLflow), and whether they agree."""
 
+import atexit
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import mlflow
@@ -16,7 +21,7 @@ import pyarrow.parquet as pq
 from optuna.trial import TrialState
 
 from study.storage import make_storage
-from tests.study.conftest import small
+from tests.study.conftest import command, small
 
 NAME = "stopped"
 VOLATILE = {
@@ -69,6 +74,20 @@ def stop(driver: subprocess.Popen[str], how: signal.Signals) -> tuple[int, float
     return driver.returncode, time.monotonic() - sent
 
 
+def descendants(pid: int) -> dict[int, str]:
+    """Processes begun by a process, and by those, with their titles (Linux)."""
+    parents, titles = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            status = (folder / "status").read_text().split("PPid:")[1]
+            parents[int(folder.name)] = int(status.split()[0])
+            titles[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {child: titles[child] for child in family - {pid} if child in titles}
+
+
 def stable(out: Path) -> list[dict]:
     """The table without what differs between any two runs."""
     rows = pq.read_table(out / NAME / "results.parquet").to_pylist()
@@ -103,10 +122,39 @@ class Books:
             mlflow_states=Counter(run.info.status for run in runs),
         )
 
-    def check(self) -> None:
+    def check(self, fault: str, rows: list[dict]) -> None:
+        """They agree, and the rows are those of an undisturbed study."""
+        print(f"books after {fault}: {self}")
+        assert rows == undisturbed()
+        self.agree()
+
+    def __str__(self) -> str:
+        """Their counts: a line of docs/reliability.md."""
+        told = ", ".join(f"{n} {state.name}" for state, n in sorted(self._by_state().items()))
+        runs = ", ".join(f"{n} {state}" for state, n in sorted(self.mlflow_states.items()))
+        return f"{self.records.total()} records, {self.rows.total()} rows, Optuna {told}, MLflow {runs}"
+
+    def _by_state(self) -> Counter[TrialState]:
+        states: Counter[TrialState] = Counter()
+        for (_, state), n in self.optuna.items():
+            states[state] += n
+        return states
+
+    def agree(self) -> None:
         """Each trial and seed once in every book, and nothing left running."""
         assert len(self.records) == N_ROWS and set(self.records.values()) == {1}
         assert self.rows == self.records
         assert self.mlflow == self.records
         assert self.optuna == {(name, TrialState.COMPLETE): n for name, n in TRIALS.items()}
         assert self.mlflow_states == {"FINISHED": N_ROWS + 1}
+
+
+@cache
+def undisturbed() -> list[dict]:
+    """The table of the same study, with which nothing has happened; made once per test process."""
+    out = Path(tempfile.mkdtemp(prefix="emargin-undisturbed-"))
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    ran = command(*words(out), timeout=400)
+    assert ran.returncode == 0, ran.stderr
+    Books.of(out).agree()
+    return stable(out)

@@ -74,15 +74,3 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     ran = command(*words)
     assert ran.returncode == 0, ran.stderr
     return Finished(out, out / "small", ran, words)
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """The table of the study of tests.study.books, which nothing has disturbed."""
-    from tests.study import books
-
-    out = tmp_path_factory.mktemp("undisturbed")
-    ran = command(*books.words(out), timeout=400)
-    assert ran.returncode == 0, ran.stderr
-    books.Books.of(out).check()
-    return books.stable(out)

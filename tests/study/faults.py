@@ -1,0 +1,67 @@
+"""Trials that meet a fault: in place of `study.trial.run_trial`, they run in Ray's workers."""
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ray
+
+from study.plan import TrialSpec
+from study.trial import Progress, failed, record, run_trial
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def no_memory() -> None:
+    raise MemoryError("the machine has no more")
+
+
+def no_disk() -> None:
+    raise OSError(errno.EIO, "the disk does not answer")
+
+
+def begun(note: Path, spec: TrialSpec) -> int:
+    """Write down that a trial begins, on which node and with which files; how often it has begun."""
+    node = ray.get_runtime_context().get_node_id()
+    with note.open("a") as file:
+        file.write(f"{spec.key} {node}\n")
+    return [line.split()[0] for line in note.read_text().splitlines()].count(spec.key)
+
+
+def faulty(
+    spec: TrialSpec, folder: Path, *, device: str, key: str, times: int, fault: Callable[[], None], note: Path
+) -> Iterator[Progress]:
+    """A real trial; the one named `key` meets a fault after its first checkpoint, so many times."""
+    found = sorted(path.name for path in folder.iterdir())
+    n = begun(note, spec)
+    note.with_name(f"{spec.key}.{n}").write_text(" ".join(found))
+    for number, progress in enumerate(run_trial(spec, folder, device=device)):
+        yield progress
+        if number == 0 and spec.key == key and n <= times:
+            fault()
+
+
+def pretended(
+    spec: TrialSpec, folder: Path, *, device: str, note: Path, seconds: float = 0.0, fails: str = ""
+) -> Iterator[Progress]:
+    """No training: a record with goals made of the setting; the trial named `fails` fails the first time."""
+    import json
+
+    n = begun(note, spec)
+    time.sleep(seconds)
+    for number, seed in enumerate(spec.seeds):
+        outcome = failed(spec, seed, "RuntimeError: on purpose")
+        if spec.key != fails or n > 1:
+            row = outcome.row | {"status": "ok", "error": None, "silhouette": 0.1 + seed / 10}
+            row |= {"probe_balanced_accuracy": spec.config(seed).objective.temperature}
+            outcome.row.clear()
+            outcome.row.update(row)
+        else:
+            (folder / f"{seed}.traceback.txt").write_text("Traceback: on purpose")
+        (folder / f"{seed}.json").write_text(json.dumps(record(spec, outcome)))
+        yield Progress(number + 1, 0, None)
