@@ -13,6 +13,7 @@ from typing import Any
 from pyarrow import ArrowInvalid
 from pyarrow.fs import FileSystem, LocalFileSystem
 from ray import tune
+from ray.tune.execution import class_cache
 
 from emargin_train.errors import UserError
 from study.secrets import without_password
@@ -20,6 +21,10 @@ from study.settings import StudySettings
 from study.storage import patiently
 
 PATIENCE_S = 600.0
+# Tune hands the driver's keys to its workers, and Ray writes them into its logs: every node has its own.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,13 @@ def database() -> Iterator[Database]:
             made = Database(server, password)
             import psycopg
 
+            def ready() -> bool:
+                with contextlib.suppress(psycopg.OperationalError):  # it listens before it has started up
+                    psycopg.connect(made.uri("postgres", password)).close()
+                    return True
+                return False
+
+            wait_for(ready, "PostgreSQL")
             with psycopg.connect(made.uri("postgres", password), autocommit=True) as connection:
                 connection.execute("CREATE DATABASE mlflow")
             yield made
