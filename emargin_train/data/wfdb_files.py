@@ -1,5 +1,6 @@
 """WFDB records through wfdb, after checking that the header fits its signal files."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ def open_header(path: Path) -> "Record":
         record = wfdb.rdheader(str(path.with_suffix("")))
         if getattr(record, "seg_name", None) is not None:
             raise UserError(f"{path} is a record of several segments: give single-segment records")
+        check_rate(path)
         names, n, rate = record.file_name or [], int(record.sig_len or 0), float(record.fs)
         frames = [int(k or 1) for k in record.samps_per_frame or []]
         if not 0 < rate < 1e6 or n < 0 or len(names) > MAX_SIGNALS or any(k != 1 for k in frames):
@@ -60,6 +62,21 @@ def open_header(path: Path) -> "Record":
                 path, name, [f for own, f in zip(names, record.fmt, strict=True) if own == name], n
             )
     return record
+
+
+def check_rate(path: Path) -> None:
+    """Refuse a written rate that is no positive number: wfdb would read 250 Hz, as where none is written."""
+    lines = path.read_text(errors="replace").splitlines()
+    words = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
+    if len(words) < 3:
+        return
+    written = re.split(r"[/(]", words[2])[0]
+    try:
+        positive = float(written) > 0
+    except ValueError:
+        positive = False
+    if not positive:
+        raise UserError(f"{path} gives a rate of '{written}', which is no positive number: it is damaged")
 
 
 def check_signal_file(header: Path, name: str, formats: Sequence[str], n: int) -> None:

@@ -32,7 +32,9 @@ def record(tmp_path):
             "has 6,000 bytes, but its header tells of 27,000: it was cut short",
         ),
         (r"^r1 2 250 2000", "r1 2 250 9999999999", "claims 19,999,999,998 values"),
-        (r"^r1 2 250 2000", "r1 2 0 2000", "at 0 Hz"),
+        (r"^r1 2 250 2000", "r1 2 0 2000", "a rate of '0', which is no positive number"),
+        (r"^r1 2 250 2000", "r1 2 -250 2000", "a rate of '-250', which is no positive number"),
+        (r"^r1 2 250 2000", "r1 2 fast 2000", "a rate of 'fast'|cannot be read"),
         (r"^r1 2 250", "r1/3 2 250", "several segments|cannot be read"),
         (r"^r1 2", "r1 300", "cannot be read|missing|tells of"),
         (r"r1\.dat", "../r1.dat", "cannot be read as WFDB header"),
@@ -47,7 +49,7 @@ def record(tmp_path):
         (r"(?s).*", "\x00" * 40, "cannot be read as WFDB header"),
         (r"(?s).*", "#" * 1_000_001, "over 1,000,000 bytes"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_headers_refused_by_the_command(record, capsys, old, new, said):
     header = record / "r1.hea"
