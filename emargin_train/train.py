@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from emargin_train import checkpoint
-from emargin_train.batches import Batches, make_batches
+from emargin_train.batches import Batches, Drawn, make_batches
 from emargin_train.config import KNOBS, TrainConfig
 from emargin_train.cost import git_revision
 from emargin_train.data.frames import Splits
@@ -60,6 +60,10 @@ class State:
     step: int = 0
     loss: float = math.nan
     losses: list[float] = field(default_factory=list)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.encoder.parameters()).dtype
 
     def to_dict(self) -> dict[str, Any]:
         """All that resuming needs, and what tells where it came from: plain values and tensors."""
@@ -159,23 +163,32 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
         data_hash=splits.data_hash,
         encoder=encoder,
         classifier=classifier,
-        optimizer=torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.0, fused=True),
+        optimizer=optimizer_of(weights, config),
         batches=make_batches(config, splits.train, threshold),
         threshold=threshold,
         dissimilar_share=share,
     )
 
 
+def optimizer_of(weights: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.0, fused=True)
+
+
 def _loss(state: State, to_input: ToInput, device: str) -> Tensor:
     drawn = state.batches.draw()
+    h = state.encoder(to_input(drawn.x.to(device)).to(state.dtype))
+    logits = state.classifier(h[state.batches.n_plain :]) if state.classifier else None
+    return objective_of(state, drawn, state.encoder.project(h), logits)
+
+
+def objective_of(state: State, drawn: Drawn, z: Tensor, logits: Tensor | None) -> Tensor:
+    """The loss of one step. z: (B + L, T, D) after the head; logits: of the L labelled sequences."""
     n = state.batches.n_plain
-    h = state.encoder(to_input(drawn.x.to(device)))
-    z = state.encoder.project(h)
     batch = Batch(
         z=z[:n],
-        dissimilar=drawn.dissimilar.to(device),
+        dissimilar=drawn.dissimilar.to(z.device),
         z_labelled=z[n:],
-        labels=drawn.labels.to(device),
-        logits=state.classifier(h[n:]) if state.classifier else None,
+        labels=drawn.labels.to(z.device),
+        logits=logits,
     )
     return OBJECTIVES[state.config.objective.name](batch, state.config.objective)

@@ -1,0 +1,151 @@
+"""A stack trains each member as `train` does alone, whatever becomes of the others."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from emargin_train import checkpoint
+from emargin_train.config import OBJECTIVE_NAMES, TrainConfig
+from emargin_train.train import Diverged, State, train
+from emargin_train.train_many import train_many
+from tests.emargin_train.synthetic import make_splits
+
+SPLITS, NOISIER = make_splits(), make_splits(seed=1)
+KNOBS = {"dissimilar_share": 0.3, "margin": 1.0, "temperature": 0.5, "label_share": 0.2}
+
+
+def config(name: str = "emargin", **more: object) -> TrainConfig:
+    settings = {"objective": name, "iterations": 10, "report_every": 5, "seed": 3}
+    return TrainConfig.from_dict(KNOBS | settings | more)
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def alone(c: TrainConfig, splits: object = SPLITS, **more: object) -> State:
+    *_, state = train(c, splits, **more)
+    return state
+
+
+def together(
+    configs: list[TrainConfig], splits: object = None, **more: object
+) -> dict[int, State | Diverged]:
+    return dict(train_many(configs, splits or [SPLITS] * len(configs), **more))
+
+
+def same(a: State, b: State, tolerance: float) -> None:
+    assert a.step == b.step and (a.threshold, a.dissimilar_share) == (b.threshold, b.dissimilar_share)
+    assert a.losses == pytest.approx(b.losses, rel=tolerance)
+    assert a.loss == pytest.approx(b.loss, rel=tolerance)
+    one, other = a.to_dict(), b.to_dict()
+    for part in ("encoder", "classifier"):
+        for name, value in (one[part] or {}).items():
+            torch.testing.assert_close(value, other[part][name], rtol=0, atol=tolerance)
+    for i, moments in one["optimizer"]["state"].items():
+        for name, value in moments.items():
+            torch.testing.assert_close(value, other["optimizer"]["state"][i][name], rtol=0, atol=tolerance)
+    assert torch.equal(one["generator"], other["generator"])
+
+
+def test_members_of_all_settings_equal_trainings_alone(double: None) -> None:
+    """Fifty steps in float64: thresholds, margins, temperatures, signs, gates, seeds, noise, framing."""
+    changes = [
+        {"dissimilar_share": 0.9, "margin": 3.0, "seed": 1},
+        {"temperature": 0.1, "similar_sign": 1, "gate": "random", "neighbours": 1},
+        {"dissimilar_share": None, "threshold": 0.7, "seed": 2, "framing": "log"},
+        {"objective": "infonce", "seed": 5},
+        {"seed": 9},
+    ]
+    configs = [config(iterations=50, report_every=20, batch_size=3, **change) for change in changes]
+    data = [SPLITS] * 4 + [NOISIER]
+    for i, state in together(configs, data).items():
+        same(state, alone(configs[i], data[i]), 1e-9)
+
+
+@pytest.mark.parametrize("name", OBJECTIVE_NAMES)
+def test_every_objective_stacks(name: str, double: None) -> None:
+    more = {"supervised_term": "cross-entropy"} if name == "emargin-semi" else {}
+    configs = [config(name, seed=seed, **more) for seed in (0, 1, 2)]
+    for i, state in together(configs).items():
+        same(state, alone(configs[i]), 1e-9)
+
+
+@pytest.mark.parametrize("shape", [{"kernel_size": 3}, {"head": "linear"}, {"head": "mlp", "kernel_size": 5}])
+def test_every_encoder_stacks(shape: dict[str, object], double: None) -> None:
+    configs = [config(seed=seed, **shape) for seed in (0, 1)]
+    for i, state in together(configs).items():
+        same(state, alone(configs[i]), 1e-9)
+
+
+def test_in_float32_the_first_steps_agree_closely() -> None:
+    configs = [config(seed=seed) for seed in (0, 1, 2)]
+    for i, state in together(configs).items():
+        assert state.losses == pytest.approx(alone(configs[i]).losses, rel=1e-4)
+
+
+def test_a_member_that_diverges_leaves_the_others_untouched(double: None) -> None:
+    store = SPLITS.train.store.copy()
+    store[SPLITS.train.rows[3], 2] = torch.nan
+    broken = replace(SPLITS, train=replace(SPLITS.train, store=store))
+    configs = [config(seed=seed, iterations=15, batch_size=3) for seed in (0, 1, 2)]
+    found = together(configs, [SPLITS, broken, SPLITS])
+    with pytest.raises(Diverged) as caught:
+        alone(configs[1], broken)
+    assert isinstance(found[1], Diverged) and found[1].step == caught.value.step > 2
+    assert found[1].losses == pytest.approx(caught.value.losses, rel=1e-9)
+    for i in (0, 2):
+        same(found[i], alone(configs[i]), 1e-9)
+
+
+def test_all_may_diverge() -> None:
+    configs = [config(learning_rate=1e30, iterations=50, seed=seed) for seed in (0, 1)]
+    found = together(configs)
+    assert all(isinstance(end, Diverged) and end.step == 2 for end in found.values())
+
+
+def test_members_report_at_their_own_steps() -> None:
+    configs = [config(iterations=7, report_every=3), config(iterations=10, report_every=5)]
+    reports = [(i, state.step) for i, state in train_many(configs, [SPLITS] * 2)]
+    assert reports == [(0, 3), (1, 5), (0, 6), (0, 7), (1, 10)]
+    assert together(configs)[0].loss == pytest.approx(alone(configs[0]).loss, rel=1e-4)
+
+
+def test_checkpoints_are_those_of_single_trainings(tmp_path: Path, double: None) -> None:
+    """Saved in a stack and resumed alone, saved alone and resumed in a stack, at different steps."""
+    configs = [config(seed=0, iterations=20), config(seed=1, iterations=20), config(seed=2, iterations=20)]
+    for i, state in train_many(configs[:2], [SPLITS] * 2):
+        if state.step == 5:
+            checkpoint.save(state, tmp_path / f"{i}.pt")
+    for state in train(configs[2], SPLITS):
+        if state.step == 15:
+            checkpoint.save(state, tmp_path / "2.pt")
+    whole = [alone(c) for c in configs]
+    same(alone(configs[0], resume=tmp_path / "0.pt"), whole[0], 1e-9)
+    for i, state in together(configs, resume=[None, tmp_path / "1.pt", tmp_path / "2.pt"]).items():
+        same(state, whole[i], 1e-9)
+
+
+def test_a_finished_member_reports_once(tmp_path: Path) -> None:
+    checkpoint.save(alone(config()), tmp_path / "end.pt")
+    many = train_many([config(), config(seed=4)], [SPLITS] * 2, resume=[tmp_path / "end.pt", None])
+    assert [(i, state.step) for i, state in many] == [(0, 10), (1, 5), (1, 10)]
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="shapes"):
+        together([config(), config(batch_size=4)])
+    with pytest.raises(ValueError, match="shapes"):
+        together([config(), config(head="linear")])
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    together([config(seed=seed) for seed in (0, 1)])
+    assert torch.equal(torch.get_rng_state(), before)
