@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: study server test test-fast test-cluster check bench clean
+.PHONY: study findings server test test-fast test-cluster check bench clean
 
 # A first result: simulated sleep EEG, eMargin beside InfoNCE, and the report.
 study: $(INSTALLED)
@@ -12,6 +12,10 @@ study: $(INSTALLED)
 # MLflow on the studies in runs/, at http://127.0.0.1:5000
 server: $(INSTALLED)
 	$(BIN)/python -m study.server
+
+# The tables and figures of docs/findings.md, from the studies that docs/findings/run.sh left there.
+findings: $(INSTALLED)
+	$(BIN)/python -m analysis.findings docs/findings
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --ignore tests/cluster

@@ -36,6 +36,12 @@ for set in "${sets[@]}"; do
         --label-share 0.01,0.05,0.1,1 --supervised-weight 1 --snr-db 30 --references supervised --baseline-trials 0
     study "$set" infonce --objective infonce --temperature 0.05,0.1,0.2,0.3,0.5,1 --snr-db 30 $alone
 done
+for set in sleepeeg-sim mitdb-125; do # every objective beside the gates, at the paper's threshold
+    study "$set" objectives --objective emargin,emargin-released,infonce-released,emargin-semi --threshold 0.4 \
+        --margin 5 --temperature 0.1 --snr-db 30 $alone
+    study "$set" adjacent --objective emargin-adjacent --dissimilar-share 0.5 --margin 0.5 --temperature 0.1 \
+        --snr-db 30 $alone
+done
 for set in "${sets[@]}"; do
     study "$set" share $emargin --dissimilar-share 0,0.25,0.5,0.75,1 --snr-db 30,0 $alone
 done
