@@ -39,6 +39,7 @@ from study.settings import StudySettings  # noqa: E402
 from study.trial import run_trial  # noqa: E402
 
 PROBE_SECONDS = 5
+HEALTH_SECONDS = 60  # starting Python and Ray to ask; long on a busy machine
 CHECKPOINT_EVERY_S = 20.0
 PART_TRIALS, PART_WAVES = (
     500,
@@ -88,7 +89,7 @@ def _answers(address: str) -> bool:
         return False
     ask = (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
     try:
-        return subprocess.run(ask, capture_output=True, timeout=2 * PROBE_SECONDS).returncode == 0
+        return subprocess.run(ask, capture_output=True, timeout=HEALTH_SECONDS).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
