@@ -3,14 +3,13 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.profiler import record_function
 
@@ -19,10 +18,11 @@ from emargin_train.config import ALL_KNOBS, KNOBS, TrainConfig
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
-from emargin_train.data.frames import Frames, Splits
+from emargin_train.data.frames import Splits
 from emargin_train.encoder import Encoder, encode, framing
 from emargin_train.errors import UserError, exit_on_user_error
-from emargin_train.evaluation import METRICS, Evaluation, choose, evaluate
+from emargin_train.evaluation import METRICS, Evaluation, EvaluationSet, choose, evaluate
+from emargin_train.evaluation.side import Encode
 from emargin_train.flags import add_data_flags, data_settings
 from emargin_train.pseudo_labels import pseudo_label_metrics, resolve_threshold
 from emargin_train.trace import traced
@@ -63,7 +63,65 @@ def pretrain(
     reference: a reference encoder to measure instead of training; `config.objective` is then unused
     resume: checkpoint of a training with the same settings, to go on from
     """
-    clock, memory = Clock(), PeakMemory()
+    clock = Clock()
+    run = begin(config, reference, device)
+    clock.lap("data_seconds")
+    if reference is not None:
+        encoding = references.encoding(reference, run.splits, config)
+        clock.lap("train_seconds")
+        yield run.measured(encoding, None, clock)
+        return
+    state = None
+    try:
+        for state in train(config, run.splits, resume=resume, device=device):
+            yield state
+    except Diverged as diverged:
+        clock.lap("train_seconds")
+        yield run.diverged(diverged, clock)
+        return
+    assert state is not None
+    clock.lap("train_seconds")
+    yield run.trained(state, clock)
+
+
+@dataclass
+class Run:
+    """A training under way: its data, and what its row already holds."""
+
+    row: dict[str, Any]
+    splits: Splits
+    chosen: EvaluationSet
+    memory: PeakMemory
+
+    def trained(self, state: State, clock: Clock) -> Outcome:
+        """Evaluate the trained encoder."""
+        self.row["final_loss"] = state.losses[-1]
+        to_input = framing(state.config.data.framing, self.splits.magnitude_scale)
+        return self.measured(partial(encode, state.encoder, to_input=to_input), state, clock)
+
+    def measured(self, encoding: Encode, state: State | None, clock: Clock) -> Outcome:
+        """Evaluate an encoding; `state` is None for a reference."""
+        with record_function("evaluation"):
+            evaluation = evaluate(encoding, self.splits, self.chosen)
+        clock.lap("eval_seconds")
+        row = self._row(clock, "ok") | evaluation.metrics
+        return Outcome(row, state.losses if state else [], state.encoder if state else None, evaluation)
+
+    def diverged(self, diverged: Diverged, clock: Clock) -> Outcome:
+        row = self._row(clock, "diverged") | {
+            "error": str(diverged),
+            "diverged_step": diverged.step,
+            "final_loss": diverged.last_finite_loss,
+        }
+        return Outcome(row, diverged.losses)
+
+    def _row(self, clock: Clock, status: str) -> dict[str, Any]:
+        return self.row | {"status": status} | clock.seconds | {"peak_memory_mb": self.memory.peak_mb()}
+
+
+def begin(config: TrainConfig, reference: str | None, device: str) -> Run:
+    """Load the data and choose the frames to measure."""
+    memory = PeakMemory()
     row = settings_row(config, reference) | {"device": device_name(device)}
     with record_function("data"):
         splits = load(config.data)
@@ -71,37 +129,7 @@ def pretrain(
     row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
     if reference is None:
         row |= pseudo_label_row(config, splits)
-    clock.lap("data_seconds")
-
-    state = None
-    encoding: Callable[[Frames, np.ndarray], np.ndarray]
-    if reference is not None:
-        encoding = references.encoding(reference, splits, config)
-    else:
-        try:
-            for state in train(config, splits, resume=resume, device=device):
-                yield state
-        except Diverged as diverged:
-            clock.lap("train_seconds")
-            row |= {
-                "status": "diverged",
-                "error": str(diverged),
-                "diverged_step": diverged.step,
-                "final_loss": diverged.last_finite_loss,
-            }
-            yield Outcome(row | clock.seconds | {"peak_memory_mb": memory.peak_mb()}, diverged.losses)
-            return
-        assert state is not None
-        row["final_loss"] = state.losses[-1]
-        to_input = framing(config.data.framing, splits.magnitude_scale)
-        encoding = partial(encode, state.encoder, to_input=to_input)
-    clock.lap("train_seconds")
-
-    with record_function("evaluation"):
-        evaluation = evaluate(encoding, splits, chosen)
-    clock.lap("eval_seconds")
-    row |= evaluation.metrics | {"status": "ok"} | clock.seconds | {"peak_memory_mb": memory.peak_mb()}
-    yield Outcome(row, state.losses if state else [], state.encoder if state else None, evaluation)
+    return Run(row, splits, chosen, memory)
 
 
 def settings_row(config: TrainConfig, reference: str | None = None) -> dict[str, Any]:
