@@ -1,6 +1,8 @@
 """MLflow: one run per trial and seed, written once, in the background, whatever the server does."""
 
 import json
+import multiprocessing
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -298,3 +300,32 @@ def test_the_ledger_reads_as_it_was_written(tmp_path):
     assert (again.study_id, again.study_run) == (ledger.study_id, "run-of-study")
     assert again.runs == {"b-0": "2"} and again.void == {"a-0": "1"}
     assert all(json.loads(line) for line in (tmp_path / "mlflow.jsonl").read_text().splitlines())
+
+
+def race(barrier, folders, failures):
+    """One of six processes that open each fresh database at the same moment."""
+    for number, out in enumerate(folders):
+        barrier.wait(timeout=250)
+        try:
+            there = client(local(out))
+            there.create_run(there.get_experiment_by_name("Default").experiment_id)
+        except Exception as error:  # what this test is about: none is expected
+            failures.append(f"try {number}: {error}")
+
+
+@pytest.mark.slow
+def test_six_processes_may_open_a_fresh_database_at_once(tmp_path):
+    """Ten tries, a second of work each; EMARGIN_TRIES=50 for more."""
+    folders = [tmp_path / str(number) for number in range(int(os.environ.get("EMARGIN_TRIES", "10")))]
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Manager() as manager:
+        barrier, failures = manager.Barrier(6), manager.list()
+        racers = [spawn.Process(target=race, args=(barrier, folders, failures)) for _ in range(6)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+        assert list(failures) == [] and [racer.exitcode for racer in racers] == [0] * 6
+    for out in folders:
+        there = client(local(out))
+        assert len(there.search_runs([e.experiment_id for e in there.search_experiments()])) == 6
