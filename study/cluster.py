@@ -102,6 +102,8 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
     try:
         yield ray.cluster_resources()
     finally:
+        # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
+        gc.collect()
         ray.shutdown()
 
 

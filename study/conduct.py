@@ -136,15 +136,16 @@ def _run(
                 n_at_once=cluster.concurrency(settings, resources, started_here=here),
                 deadline=limits.deadline,
             )
-    finished = records.finished(folder, plan.trials(study_plan))
-    complete = progress.done == len(turns)
-    if complete:
-        results.prune_embeddings(
-            folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
-        )
-    tracker.note(progress.done, progress.standing.metrics())
-    undelivered = tracker.finish("FINISHED" if complete else "KILLED", patience_s=30 if complete else 5)
-    results.export(folder)
+        # inside, so that whatever befalls Ray's end befalls a study that is whole
+        finished = records.finished(folder, plan.trials(study_plan))
+        complete = progress.done == len(turns)
+        if complete:
+            results.prune_embeddings(
+                folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
+            )
+        tracker.note(progress.done, progress.standing.metrics())
+        undelivered = tracker.finish("FINISHED" if complete else "KILLED", patience_s=30 if complete else 5)
+        results.export(folder)
     uri = tracker.uri
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
     stopped = None if complete else limits.reached or "interrupted"
