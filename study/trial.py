@@ -23,6 +23,7 @@ from emargin_train.config import REFERENCE_NAMES
 from emargin_train.evaluation import METRICS, Embeddings
 from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, pretrain, settings_row
+from emargin_train.pretrain_many import pretrain_many
 from emargin_train.train import State
 from study.plan import TrialSpec
 
@@ -39,17 +40,45 @@ class Progress:
     loss: float | None
 
 
-def run_trial(spec: TrialSpec, folder: Path, *, device: str = "cpu") -> Iterator[Progress]:
+def run_trial(
+    spec: TrialSpec, folder: Path, *, device: str = "cpu", stacked: bool | None = None
+) -> Iterator[Progress]:
     """Yield Progress; after each, `folder` holds all that is needed to go on elsewhere.
 
     A folder that already holds finished seeds or a checkpoint is carried on from. A training that raises is
     a finished seed too: its row says `failed` and why, the other seeds go on. Raises what is the fault of the
     machine: a disk, a network, too little memory.
+
+    stacked: train the seeds in one stack; None does so on a GPU. On a CPU it takes as long as one seed after
+        another (docs/log.md).
     """
+    if (device != "cpu" if stacked is None else stacked) and spec.objective not in REFERENCE_NAMES:
+        yield from _run_stack(spec, folder, device)
     for n_done, seed in enumerate(spec.seeds):
         if not (folder / f"{seed}.json").exists():
             yield from _run_seed(spec, seed, folder, n_done, device)
         yield Progress(n_done + 1, 0, None)
+
+
+def _run_stack(spec: TrialSpec, folder: Path, device: str) -> Iterator[Progress]:
+    """All unfinished seeds at once. A stack that raises is taken apart: its seeds then go on one by one from
+    their checkpoints, and the one at fault fails alone.
+    """
+    seeds = [seed for seed in spec.seeds if not (folder / f"{seed}.json").exists()]
+    files = [folder / f"{seed}.pt" for seed in seeds]
+    resume = [file if file.exists() else None for file in files]
+    configs = [spec.config(seed) for seed in seeds]
+    try:
+        for i, item in pretrain_many(configs, resume=resume, device=device):
+            if isinstance(item, State):
+                checkpoint.save(item, files[i])
+                yield Progress(len(spec.seeds) - len(seeds), item.step, item.loss)
+            else:
+                _keep(spec, seeds[i], folder, item)
+    except MACHINE:
+        raise
+    except Exception:
+        return
 
 
 def _run_seed(spec: TrialSpec, seed: int, folder: Path, n_done: int, device: str) -> Iterator[Progress]:
@@ -71,6 +100,11 @@ def _run_seed(spec: TrialSpec, seed: int, folder: Path, n_done: int, device: str
     except Exception as error:  # the boundary of a trial: whatever it raises is its result, told to the user
         outcome = failed(spec, seed, f"{type(error).__name__}: {error}")
         write_whole(folder / f"{seed}.traceback.txt", traceback.format_exc().encode())
+    _keep(spec, seed, folder, outcome)
+
+
+def _keep(spec: TrialSpec, seed: int, folder: Path, outcome: Outcome) -> None:
+    """Finish a seed; its record comes last."""
     if outcome.evaluation is not None:
         write_whole(folder / f"{seed}.arrow", embeddings_file(outcome.evaluation.embeddings))
     write_whole(folder / f"{seed}.json", json.dumps(record(spec, outcome)).encode())
