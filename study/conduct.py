@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emargin_train.data import load
+from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation import choose
@@ -87,7 +88,7 @@ def conduct(settings: StudySettings, *, extend: int | None = None, retry_failed:
 
     folder = results.create(settings)
     with _library_noise_in(folder / "log" / "libraries.log"):
-        tracker = tracking.Tracker(uri, folder, dataset=settings.dataset)
+        tracker = tracking.Tracker(uri, folder, dataset=find(settings.dataset).name)
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
         return _run(settings, study_plan, folder, address, tracker, splits)

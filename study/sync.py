@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from emargin_train.data.catalogue import find
 from emargin_train.errors import UserError, exit_on_user_error
 from study import mlflow_runs, plan, records, results
 from study.secrets import without_password
@@ -35,7 +36,7 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
     for rows in records.finished(folder, turns).values():
         standing.add(rows)
     n_records = sum(1 for _ in (folder / "records").glob("*.json"))
-    tracker = Tracker(uri, folder, dataset=settings.dataset)
+    tracker = Tracker(uri, folder, dataset=find(settings.dataset).name)
     tracker.start(results.flat_settings(settings) | {"data_hash": manifest["data_hash"]})
     tracker.note(standing.done, standing.metrics())
     missing = tracker.finish(
