@@ -37,6 +37,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 PROBE_SECONDS = 5
 MAX_ENTITIES, MAX_PARAMS, MAX_TEXT = 1000, 100, 6000  # MLflow's limits of one batch, and of a parameter
 COST = ("data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb", "final_loss")
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # pages for training, not for chat
 STATUS = {"ok": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
@@ -133,7 +134,7 @@ class StudyRuns:
         if found is not None:
             return found.experiment_id
         try:
-            return self._client.create_experiment(name, artifact_location=artifacts)
+            return self._client.create_experiment(name, artifact_location=artifacts, tags=KIND)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

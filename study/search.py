@@ -69,6 +69,8 @@ class PlanSearch(Searcher):
             for arm in plan
             if arm.searches
         }
+        for study in self._studies.values():
+            study.set_metric_names(list(settings.goals))  # what Optuna's dashboard calls them
         self._begun: dict[str, FrozenTrial] = {}
         self._nameless: dict[str, FrozenTrial] = {}
         self._values: dict[str, dict[str, Value]] = {}  # by trial; shared by its seeds
