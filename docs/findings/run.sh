@@ -47,3 +47,12 @@ done
 for set in "${sets[@]}"; do
     study "$set" share $emargin --dissimilar-share 0,0.25,0.5,0.75,1 --snr-db 30,0 $alone
 done
+
+# What the document is made from: tables and settings, without this machine's folders.
+for folder in "$out"/*/; do
+    kept=docs/findings/$(basename "$folder")
+    [ -f "$folder/results.parquet" ] || continue
+    mkdir -p "$kept"
+    cp "$folder/results.parquet" "$folder/manifest.json" "$kept"
+    sed -e 's|^data_dir = .*|data_dir = "DATA"|' -e 's|^out = .*|out = "runs/findings"|' "$folder/study.toml" >"$kept/study.toml"
+done
