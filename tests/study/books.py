@@ -52,7 +52,7 @@ def begin(out: Path, *more: str, **env: str) -> subprocess.Popen[str]:
 
 
 def wait_until(
-    condition: Callable[[], bool], driver: subprocess.Popen[str], *, timeout_s: float = 300
+    condition: Callable[[], bool], driver: subprocess.Popen[str], *, timeout_s: float = 480
 ) -> None:
     """Until it holds; fails where the driver ends before."""
     deadline = time.monotonic() + timeout_s
