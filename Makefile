@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: study findings server test test-fast test-cluster check bench clean
+.PHONY: study findings server test test-fast test-cluster check bench bench-long bench-gpu clean
 
 # A first result: simulated sleep EEG, eMargin beside InfoNCE, and the report.
 study: $(INSTALLED)
@@ -36,6 +36,12 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	@for name in $$(cd benchmarks && ls *.py | sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p' | grep -v '^common$$'); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
+
+bench-long: $(INSTALLED)
+	$(BIN)/python -m benchmarks.memory --long && $(BIN)/python -m benchmarks.growth --long && $(BIN)/python -m benchmarks.study --long
+
+bench-gpu: $(INSTALLED)
+	$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
