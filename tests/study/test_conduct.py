@@ -95,8 +95,8 @@ def test_failures_stop_a_study_and_what_failed_is_retried_once_asked(begin, tmp_
 
 
 def test_a_time_budget_ends_the_beginning_of_trials_and_extending_adds_some(begin, tmp_path):
-    slow = partial(faults.pretended, seconds=1.0)
-    settings, outcome = begin(slow, **PLAIN, trials=99, time_budget="12s")
+    slow = partial(faults.pretended, seconds=2.0)
+    settings, outcome = begin(slow, **PLAIN, trials=99, time_budget="25s")
     n_done = outcome.counts["ok"]
     assert outcome.stopped and "time budget" in outcome.stopped and outcome.exit_code == 0
     assert 1 <= n_done < 99 and begun(tmp_path).total() == n_done
