@@ -18,12 +18,13 @@ findings: $(INSTALLED)
 	$(BIN)/python -m analysis.findings docs/findings
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --ignore tests/cluster
+	$(BIN)/python -m pytest --ignore tests/cluster -m 'not faults'
 
 # Real servers and nodes: needs Debian's postgresql and iproute2, and root for the nodes; skips what is missing.
 test-cluster: $(INSTALLED)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && 		! { command -v ip && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive 		apt-get install -y -qq --no-install-recommends postgresql iproute2 >/dev/null; fi
 	$(BIN)/python -m pytest tests/cluster
+	$(BIN)/python -m pytest tests/study -m faults
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest --ignore tests/cluster -m 'not slow'

@@ -21,7 +21,7 @@ from tests.study import faults
 from tests.study.books import VOLATILE
 from tests.study.conftest import small_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

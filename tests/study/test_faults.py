@@ -13,7 +13,7 @@ import pytest
 from tests.study.books import NAME, Books, begin, descendants, n_records, stable, wait_until
 from tests.study.conftest import command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def end(driver: subprocess.Popen[str], timeout_s: float = 400) -> tuple[int, str]:
