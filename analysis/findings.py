@@ -27,6 +27,7 @@ BLOCK = re.compile(r"(<!-- begin ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def figures(study: Study, folder: Path) -> None:
     """The charts that the document shows, as PNG and SVG."""
+    folder.mkdir(exist_ok=True)
     found = intended(study)
     judged = pd.concat(
         [robustness.verdicts(found, study.metric(m), robustness.margin_of(study.metric(m))) for m in GOALS]
