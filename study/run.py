@@ -281,7 +281,9 @@ def main() -> None:
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))
-    if outcome.counts["ok"]:
+    if outcome.interrupted:  # whoever stops a study waits no longer than the books need
+        print(f"report:  python -m analysis.report {folder}")
+    elif outcome.counts["ok"]:
         from analysis.report import build
 
         print(f"report:  {build(folder)}")
