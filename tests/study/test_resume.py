@@ -52,7 +52,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_no_process(tmp_path):
     time.sleep(0.3)
     code, seconds = stop(driver, signal.SIGINT)
     assert code == 130 and seconds < 1.5
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60  # Ray's agents look for their raylet every few seconds
     while alive := [pid for pid in family if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, [family[pid] for pid in alive]
         time.sleep(0.1)
