@@ -77,8 +77,11 @@ def _run_stack(spec: TrialSpec, folder: Path, device: str) -> Iterator[Progress]
                 _keep(spec, seeds[i], folder, item)
     except MACHINE:
         raise
-    except Exception:
-        return
+    except (
+        Exception
+    ):  # not hidden: it lies with each seed, which goes on alone and says for itself how it ends
+        for seed in seeds:
+            write_whole(folder / f"{seed}.traceback.txt", traceback.format_exc().encode())
 
 
 def _run_seed(spec: TrialSpec, seed: int, folder: Path, n_done: int, device: str) -> Iterator[Progress]:
