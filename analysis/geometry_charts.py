@@ -9,11 +9,11 @@ from analysis.sections import Figure
 from analysis.shapes import reference_curves
 from analysis.tables import Metric, Study
 
-CLASSES = {"sleepeeg": 5, "harth": 12, "ecg": 4}  # of the named data sets; clusters are as many
 MAX_WORLDS = 2
 READINGS = {
-    "rank": "Each point is a trial. Crosses are shapes without any clusters (a segment, an arc, a spiral, "
-    "Gaussian clouds), cut by the same KMeans: trials near them owe their score to low dimension.",
+    "rank": "Each point is a trial.",
+    "shapes": " Crosses are shapes without any clusters (a segment, an arc, a spiral, Gaussian clouds), cut "
+    "by the same KMeans: trials near them owe their score to low dimension.",
     "null": "Left, the score against what KMeans reaches on Gaussian data of the same covariance: on the "
     "line there are no clusters beyond the spread. Right, the share of frames in the largest cluster: near "
     "1, one giant cluster stands beside a few outliers.",
@@ -27,11 +27,8 @@ def figures(
     study: Study, table: pd.DataFrame, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFrame
 ) -> tuple[Figure, ...]:
     """Those figures whose metrics were measured."""
-    made = [
-        Figure(
-            "geometry-rank", "Score against effective rank", READINGS["rank"], _rank_panels(study, table), r2
-        )
-    ]
+    reading = READINGS["rank"] + (READINGS["shapes"] if study.manifest.get("clusters") else "")
+    made = [Figure("geometry-rank", "Score against effective rank", reading, _rank_panels(study, table), r2)]
     pairs = [("silhouette_null", "silhouette", True), ("largest_cluster_share", "silhouette", False)]
     if panels := _panels(study, table, pairs):
         made.append(
@@ -60,7 +57,8 @@ def _rank_panels(study: Study, table: pd.DataFrame) -> dict[str, ChartType]:
         for score in ("silhouette", "davies_bouldin"):
             if score in table:
                 metric, rank = study.metrics[score], study.metrics["effective_rank"]
-                panels[f"{metric.title}, {world}"] = rank_chart(part, rank, metric)
+                clusters = study.manifest.get("clusters", {}).get(world)
+                panels[f"{metric.title}, {world}"] = rank_chart(part, rank, metric, clusters)
     return panels
 
 
@@ -74,26 +72,35 @@ def _panels(study: Study, table: pd.DataFrame, pairs: list[tuple[str, str, bool]
     return panels
 
 
-def rank_chart(trials: pd.DataFrame, rank: Metric, score: Metric) -> ChartType:
-    """A clustering score over effective rank (log), with shapes that have no clusters."""
-    data_set = str(trials["dataset"].iloc[0]).removesuffix("-sim")
-    shapes = reference_curves(CLASSES.get(data_set, 5))
-    shapes = shapes[shapes[score.name] <= 2 * trials[score.name].max()]  # others would flatten the trials
-    shapes = charts.compact(shapes, ["shape", "effective_rank", score.name])
+def rank_chart(trials: pd.DataFrame, rank: Metric, score: Metric, clusters: int | None) -> ChartType:
+    """A clustering score over effective rank (log), with shapes that have no clusters.
+
+    clusters: that KMeans looked for; where that is not known, no shapes are shown
+    """
     scale = alt.Scale(type="log", nice=False, padding=12)
     x = alt.X("effective_rank:Q", title=rank.title, scale=scale)
     y = charts.axis(alt.Y, score.name, score)
+    most = 2 * trials[score.name].max()
+    shapes = _shapes(clusters, score.name, most, x, y) if clusters else ()
+    return alt.layer(*shapes, _points(trials, rank, score, x, y)).properties(
+        width=charts.WIDTH, height=charts.HEIGHT - 20
+    )
+
+
+def _shapes(clusters: int, score: str, most: float, x: alt.X, y: alt.Y) -> tuple[alt.Chart, ...]:
+    """Reference curves up to a score: those above would flatten the trials."""
+    shapes = reference_curves(clusters)
+    shapes = charts.compact(shapes[shapes[score] <= most], ["shape", "effective_rank", score])
     base = alt.Chart(shapes)
     gaussian = "indexof(datum.shape, 'Gaussian') == 0"
     curve = base.transform_filter(gaussian).mark_line(strokeDash=[4, 3], opacity=0.6)
     marks = base.mark_point(shape="cross", filled=False, size=50, opacity=0.8, strokeWidth=1.5)
     names = base.transform_filter(f"!({gaussian}) || datum.shape == 'Gaussian, 5 dimensions'")
-    return alt.layer(
+    return (
         curve.encode(x=x, y=y),
-        marks.encode(x=x, y=y, tooltip=["shape", "effective_rank", score.name]),
+        marks.encode(x=x, y=y, tooltip=["shape", "effective_rank", score]),
         names.mark_text(align="left", dx=7, dy=-6, fontSize=10, opacity=0.8).encode(x=x, y=y, text="shape:N"),
-        _points(trials, rank, score, x, y),
-    ).properties(width=charts.WIDTH, height=charts.HEIGHT - 20)
+    )
 
 
 def scatter(trials: pd.DataFrame, x: Metric, y: Metric, *, diagonal: bool) -> ChartType:

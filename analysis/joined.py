@@ -1,6 +1,7 @@
 """Several studies read as one, so that data sets and noise levels that were run apart are judged together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +17,8 @@ def join(studies: Sequence[Study]) -> Study:
         return studies[0]
     first = studies[0]
     rows = [study.rows.assign(trial=study.name + "/" + study.rows["trial"]) for study in studies]
-    asked = [study.manifest.get("asked") for study in studies]
+    asked: list[Any] = [study.manifest.get("asked") for study in studies]
+    clusters = {k: v for study in studies for k, v in study.manifest.get("clusters", {}).items()}
     return Study(
         folder=first.folder,
         name=", ".join(study.name for study in studies),
@@ -29,6 +31,6 @@ def join(studies: Sequence[Study]) -> Study:
             for name, value in first.settings.items()
             if all(study.settings.get(name) == value for study in studies)
         },
-        manifest={} if None in asked else {"asked": sum(asked)},
+        manifest={"clusters": clusters, "asked": None if None in asked else sum(asked)},
         absent=tuple(name for name in first.absent if all(name in study.absent for study in studies)),
     )

@@ -52,6 +52,7 @@ def build(folder: Path | str, *others: Path | str) -> Path:
                 continue
             sections.append(section)
             for figure in section.figures:
+                figure.clear(target)
                 figure.table.to_csv(target / f"{figure.name}.csv", index=False)
                 for stem, chart in figure.stems().items():
                     specs[stem] = chart.to_dict()

@@ -1,6 +1,7 @@
 """What an analysis hands over: sections of figures with the numbers behind them; and its command line."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,12 @@ class Figure:
         if len(self.charts) == 1:
             return {self.name: next(iter(self.charts.values()))}
         return {f"{self.name}-{i}": chart for i, chart in enumerate(self.charts.values(), 1)}
+
+    def clear(self, folder: Path) -> None:
+        """Remove the figure's files of an earlier run, which may have had more panels."""
+        for path in folder.glob(f"{self.name}*"):
+            if re.fullmatch(rf"{re.escape(self.name)}(-\d+)?\.(png|svg|pdf|html|csv)", path.name):
+                path.unlink()
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ def show(section: Section, folder: Path, formats: Sequence[str]) -> None:
     for figure in section.figures:
         print(f"\n{figure.title}\n{_excerpt(figure.table)}")
         path = folder / f"{figure.name}.csv"
+        figure.clear(folder)
         figure.table.to_csv(path, index=False)
         written = [path]
         for stem, chart in figure.stems().items():

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
@@ -106,14 +108,16 @@ def _run(
     here = address is None
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
     with cluster.joined(address) as resources:
+        chosen = choose(splits, seed=settings.split_seed, cap=settings.evaluation_frames)
+        classes = np.unique(splits.validation.y[chosen.balanced])
         results.write_manifest(
             folder,
             asked=sum(len(turn.seeds) for turn in turns),
             data_hash=splits.data_hash,
             described=splits.described,
+            clusters={find(settings.dataset).name: len(classes)},
             resources=resources,
         )
-        chosen = choose(splits, seed=settings.split_seed, cap=settings.evaluation_frames)
         chosen.save(folder / "evaluation_frames.npz")
         tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
         limits = Limits(settings.time_budget_s, settings.max_failures)

@@ -123,9 +123,19 @@ def flat_settings(settings: StudySettings) -> dict[str, str]:
 
 
 def write_manifest(
-    folder: Path, *, asked: int, data_hash: str, described: tuple[str, ...], resources: dict[str, Any]
+    folder: Path,
+    *,
+    asked: int,
+    data_hash: str,
+    described: tuple[str, ...],
+    clusters: dict[str, int],
+    resources: dict[str, Any],
 ) -> None:
-    """manifest.json: what made the results, and on what. asked: rows that the finished study will have"""
+    """manifest.json: what made the results, and on what.
+
+    asked: rows that the finished study will have
+    clusters: that KMeans looks for, by data set
+    """
     packages = (
         "emargin-study",
         "torch",
@@ -144,6 +154,7 @@ def write_manifest(
         "git_revision": git_revision(),
         "data_hash": data_hash,
         "split": list(described),
+        "clusters": clusters,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "hardware": {
             "system": f"{platform.system()} {platform.machine()}",

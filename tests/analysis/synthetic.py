@@ -301,6 +301,7 @@ def write(
         "data_hash": "d" * 12,
         "hardware": "2 CPU cores",
         "split": ["train: s01 s02 s03", "validation: s04", "test: s05"],
+        "clusters": dict.fromkeys(map(str, table["dataset"].unique()), 5),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from analysis import (
     compare,
     embeddings,
     geometry,
+    geometry_charts,
     grids,
     hypervolumes,
     importance,
@@ -20,6 +22,7 @@ from analysis import (
     slices,
 )
 from analysis.errors import UserError
+from analysis.sections import Figure, Section, show
 from analysis.tables import Study
 from tests.analysis import synthetic
 
@@ -143,6 +146,32 @@ def test_geometry_finds_the_planted_relation(searched: Study) -> None:
     assert gaps.loc[("emargin", "MLP minus linear"), "mean"] == pytest.approx(0.03, abs=1e-6)
     rho = geometry.correlations(table).set_index(["objective", "clustering", "probe"])
     assert rho.loc[("emargin", "silhouette", "probe_balanced_accuracy"), "high"] < 0
+
+
+def test_reference_shapes_are_cut_into_as_many_clusters_as_the_trials(searched: Study) -> None:
+    """None are shown where nobody knows how many."""
+    table = geometry.measured(searched)
+    rank, score = searched.metric("effective_rank"), searched.metric("silhouette")
+
+    def shapes(clusters: int | None) -> list[dict]:
+        made = geometry_charts.rank_chart(table, rank, score, clusters).to_dict()
+        return [row for data in made["datasets"].values() for row in data if "shape" in row]
+
+    assert shapes(None) == []
+    of_four = {row["shape"]: row["silhouette"] for row in shapes(4)}
+    of_twelve = {row["shape"]: row["silhouette"] for row in shapes(12)}
+    assert of_four.keys() == of_twelve.keys() and "spiral" in of_four
+    assert of_four["Gaussian, 2 dimensions"] != of_twelve["Gaussian, 2 dimensions"]
+
+
+def test_a_figure_of_fewer_panels_leaves_none_of_an_earlier_run(tmp_path: Path) -> None:
+    chart, table = alt.Chart(pd.DataFrame({"a": [1]})).mark_point(), pd.DataFrame({"a": [1]})
+    for panels in ("abc", "a"):
+        figure = Figure("curve", "A curve", "", dict.fromkeys(panels, chart), table)
+        show(Section("s", "S", "", figures=(figure,)), tmp_path, ["svg"])
+    (tmp_path / "curve-of-the-user.svg").touch()
+    show(Section("s", "S", "", figures=(figure,)), tmp_path, ["svg"])
+    assert {p.name for p in tmp_path.iterdir()} == {"curve.svg", "curve.csv", "curve-of-the-user.svg"}
 
 
 def test_slices_see_the_threshold(searched: Study) -> None:
