@@ -2,6 +2,7 @@
 
 python -m analysis.compare runs/A runs/B                        # the same settings in two studies
 python -m analysis.compare runs/A --arms emargin,infonce        # best settings of two objectives
+python -m analysis.compare runs/A runs/B --arms emargin,infonce # of two that were run apart
 """
 
 import argparse
@@ -15,41 +16,44 @@ from altair.typing import ChartType
 
 from analysis import charts
 from analysis.errors import UserError, exit_on_user_error, nearest
-from analysis.pareto import goals
+from analysis.joined import join
+from analysis.pareto import goals, worlds
 from analysis.sections import Figure, Section, parser, show
 from analysis.statistics import Interval, holm, improvement, mean_p, paired_difference
 from analysis.tables import SETTINGS, Metric, Study, load, settings_text
 from analysis.words import plural
 
 METRICS = ("davies_bouldin", "nmi", "knn_balanced_accuracy", "mlp_balanced_accuracy", "effective_rank")
+FIXED = ("raw", "log-raw", "pca")  # encoders without a seed
 Pairs = list[tuple[str, pd.Series, pd.Series]]  # what is compared, and both sides' values by seed
 
 
 def shared_settings(a: Study, b: Study, metric: str) -> Pairs:
-    """Values of each setting that both studies hold, by seed.
+    """Values of each trained setting that both studies hold, by seed.
 
+    Fixed encoders, such as PCA, are the same in both by construction and would only dilute the mean.
     Raises UserError where they share none.
     """
     of = [_by_setting(study, metric) for study in (a, b)]
     both = [key for key in of[0] if key in of[1]]
     if not both:
         raise UserError(
-            f"{a.folder} and {b.folder} share no setting, so nothing can be paired: compare arms of one "
-            "study with --arms, or run the same settings in both"
+            f"{a.folder} and {b.folder} share no trained setting, so nothing can be paired: compare two "
+            "objectives with --arms, or run the same settings in both"
         )
     return [(key, of[0][key], of[1][key]) for key in both]
 
 
 def _by_setting(study: Study, metric: str) -> dict[str, pd.Series]:
-    rows = study.ok
+    rows = study.ok[~study.ok["objective"].isin(FIXED)]
     keys = settings_text(rows, ["dataset", "objective", *SETTINGS])
     return {str(key): part.groupby("seed")[metric].mean() for key, part in rows.groupby(keys)}
 
 
 def best_settings(study: Study, arms: tuple[str, str], metric: Metric) -> Pairs:
-    """Each arm's best complete setting in `metric` in each data set, by seed."""
+    """Each arm's best complete setting in `metric` in each data set and noise level, by seed."""
     pairs = []
-    for dataset, rows in study.rows.groupby("dataset", sort=False):
+    for world, rows in study.rows.groupby(worlds(study.rows), sort=False):
         sides = []
         for arm in arms:
             own = rows[rows["objective"] == arm]
@@ -59,7 +63,7 @@ def best_settings(study: Study, arms: tuple[str, str], metric: Metric) -> Pairs:
                 at = means.idxmin() if metric.best == "min" else means.idxmax()
                 sides.append(own[own["trial"] == at].set_index("seed")[metric.name])
         if len(sides) == 2:
-            pairs.append((str(dataset), sides[0], sides[1]))
+            pairs.append((str(world), sides[0], sides[1]))
     return pairs
 
 
@@ -150,7 +154,9 @@ def _bounds(found: Interval) -> str:
 def compared(
     a: Study, b: Study | None = None, *, arms: tuple[str, str] | None = None, metric: str | None = None
 ) -> Section:
-    """Two studies on their common settings, or two arms of one study at their best settings."""
+    """Two studies on their common settings, or two arms, of one study or of two, at their best settings."""
+    if arms is not None and b is not None:
+        a, b = join([a, b]), None
     x, y = goals(a)
     names = [metric] if metric else list(dict.fromkeys([x.name, y.name, *METRICS]))
     metrics = {n: a.metric(n) for n in names if metric or n in a.metrics}
@@ -179,7 +185,7 @@ def compared(
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.compare", several=False)
     made.add_argument("other", nargs="?", type=Path, help="a second study")
-    made.add_argument("--arms", help="two objectives of one study, as emargin,infonce")
+    made.add_argument("--arms", help="two objectives, as emargin,infonce")
     made.add_argument("--metric", help="compare this metric alone")
     arguments: argparse.Namespace = made.parse_args(argv)
     arms = tuple(arguments.arms.split(",")) if arguments.arms else None

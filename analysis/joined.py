@@ -9,19 +9,25 @@ from analysis.tables import Study
 
 
 def join(studies: Sequence[Study]) -> Study:
-    """Rows of all; a trial is named "study/trial", so that equal names stay apart. One study is itself.
+    """Rows of all; a trial is named "study/trial" (its folder, where studies have one
+    name), so that equal names stay apart. One study is itself.
 
     Charts go to the first study's folder. Settings are those that all share; asked-for rows add up.
     """
     if len(studies) == 1:
         return studies[0]
     first = studies[0]
-    rows = [study.rows.assign(trial=study.name + "/" + study.rows["trial"]) for study in studies]
+    same = len({study.name for study in studies}) < len(studies)  # such as runs/a and elsewhere/a
+    names = [str(study.folder) if same else study.name for study in studies]
+    rows = [
+        study.rows.assign(trial=name + "/" + study.rows["trial"])
+        for name, study in zip(names, studies, strict=True)
+    ]
     asked: list[Any] = [study.manifest.get("asked") for study in studies]
     clusters = {k: v for study in studies for k, v in study.manifest.get("clusters", {}).items()}
     return Study(
         folder=first.folder,
-        name=", ".join(study.name for study in studies),
+        name=", ".join(names),
         rows=pd.concat([part.dropna(axis="columns", how="all") for part in rows], ignore_index=True).reindex(
             columns=list(dict.fromkeys(name for part in rows for name in part.columns))
         ),

@@ -12,7 +12,7 @@ from altair.typing import ChartType
 
 from analysis import charts
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import goals
+from analysis.pareto import goals, worlds
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import holm, mean_p, paired_difference
 from analysis.tables import Metric, Study, per_trial
@@ -25,6 +25,7 @@ KNOBS = ("threshold", "margin", "temperature", "gate")  # and is matched where i
 COLUMNS = (
     "trial",
     "against",
+    "world",
     "dataset",
     "label_share",
     "supervised_weight",
@@ -44,6 +45,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
     """
     rows = []
     trials = study.rows.drop_duplicates("trial").set_index("trial")
+    trials["world"] = worlds(trials)
     values = {m.name: study.ok.pivot_table(index="trial", columns="seed", values=m.name) for m in metrics}
     for trial, semi in trials[trials["objective"] == SEMI].iterrows():
         for objective in ENDS:
@@ -57,6 +59,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
                     {
                         "trial": trial,
                         "against": end,
+                        "world": semi["world"],
                         "dataset": semi["dataset"],
                         "label_share": semi["label_share"],
                         "supervised_weight": semi["supervised_weight"],
@@ -107,6 +110,9 @@ def section(study: Study) -> Section | None:
     x, y = goals(study)
     table = differences(study, (x, y))
     means = per_trial(study, [x.name, y.name])
+    means["world"] = worlds(means)
+    means = means[means["world"].isin(means.loc[means["objective"] == SEMI, "world"])]
+    columns = ["trial", "world", "objective", "label_share", "supervised_weight", x.name, y.name]
     return Section(
         name="semi",
         title="A few labels",
@@ -116,10 +122,11 @@ def section(study: Study) -> Section | None:
         figures=(
             Figure(
                 name="semi",
-                title="Gain over unsupervised eMargin",
+                title="Gain from labels",
                 reading="Each dot is one label share and weight, minus eMargin without labels at the same "
-                "seeds, with 95 % t intervals. Right of zero is a gain in the metric.",
-                charts={m.title: gain_chart(table, m) for m in (x, y) if len(_against(table, PLAIN, m))},
+                "seeds, with 95 % t intervals. Right of zero is a gain in the metric. The table also holds "
+                "the differences to InfoNCE and to the supervised encoder.",
+                charts=_gain_panels(table, x, y),
                 table=table.drop(columns="end"),
             ),
             Figure(
@@ -127,14 +134,25 @@ def section(study: Study) -> Section | None:
                 title="Between the two ends",
                 reading="Label share and weight move a trial between the unsupervised ends and the encoder "
                 "trained on all labels.",
-                charts={"": plane_chart(means, x, y)},
-                table=means[["trial", "objective", "label_share", "supervised_weight", x.name, y.name]],
+                charts={
+                    str(world): plane_chart(part, x, y) for world, part in means.groupby("world", sort=False)
+                },
+                table=means[columns],
             ),
         ),
         notes=()
-        if len(table)
-        else ("No trial without labels was run beside these, so no gain can be given.",),
+        if (table["end"] == PLAIN).any()
+        else ("No eMargin trial without labels is beside these, so no gain from labels can be given.",),
     )
+
+
+def _gain_panels(table: pd.DataFrame, x: Metric, y: Metric) -> dict[str, ChartType]:
+    panels: dict[str, ChartType] = {}
+    for world, part in table.groupby("world", sort=False):
+        for metric in (x, y):
+            if len(_against(part, PLAIN, metric)):
+                panels[f"{metric.title}, {world}"] = gain_chart(part, metric)
+    return panels
 
 
 def _against(table: pd.DataFrame, end: str, metric: Metric) -> pd.DataFrame:
@@ -193,12 +211,14 @@ def plane_chart(means: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
 
 
 def sentences(table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
-    """For each end: the best gain in y, and whether x was kept."""
+    """For each world and end: the best gain in y, and whether x was kept."""
     found = []
-    for end in ENDS:
-        gains, kept = (_against(table, end, m).set_index("trial") for m in (y, x))
+    several = table["world"].nunique() > 1
+    for (world, end), part in table.groupby(["world", "end"], sort=False):
+        gains, kept = (_against(part, str(end), m).set_index("trial") for m in (y, x))
         if gains.empty:
             continue
+        where = f" on {world}" if several else ""
         sign = 1 if y.best == "max" else -1
         best = gains.loc[(gains["difference"] * sign).idxmax()]
         change = kept.loc[best.name] if best.name in kept.index else None
@@ -206,8 +226,9 @@ def sentences(table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
         shown = "shown" if best["p_holm"] < 0.05 else "not shown beyond seed noise"
         seeds = f"{best['seeds']} {plural(int(best['seeds']), 'seed')}"
         found.append(
-            f"Against {charts.objective_title(end)}, the most {y.title} comes from {best['label_share']:.0%} "
-            f"labels with weight {best['supervised_weight']:g}: {_signed(best)} over {seeds}, {shown}{also}."
+            f"Against {charts.objective_title(end)}{where}, the most {y.title} comes from "
+            f"{best['label_share']:.0%} labels with weight {best['supervised_weight']:g}: {_signed(best)} "
+            f"over {seeds}, {shown}{also}."
         )
     return found
 

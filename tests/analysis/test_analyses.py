@@ -194,6 +194,24 @@ def test_semi_gains_are_paired_and_signed(tmp_path: Path) -> None:
     assert row["difference"] == pytest.approx(np.mean(by_hand))
 
 
+def test_semi_keeps_data_sets_apart(tmp_path: Path) -> None:
+    """Two studies, one of which gains more: sentences and panels are of one data set each."""
+    first, second = (synthetic.semi(shares=(0.1,), seed=i) for i in range(2))
+    second = second.assign(dataset="ecg-sim")
+    second.loc[second["objective"] == "emargin-semi", "probe_balanced_accuracy"] += 0.3
+    both = analysis.join([study_of(tmp_path / str(i), rows) for i, rows in enumerate((first, second))])
+    found = semi.section(both)
+    assert found is not None
+    against = [text for text in found.verdicts if text.startswith("Against eMargin ")]
+    assert ["on sleepeeg-sim" in text for text in against] == [True, False]
+    assert ["on ecg-sim" in text for text in against] == [False, True]
+    gain, ends = found.figures
+    assert len(gain.charts) == 2 * 2 and list(ends.charts) == ["sleepeeg-sim", "ecg-sim"]
+    for chart in ends.charts.values():
+        (data,) = chart.to_dict()["datasets"].values()
+        assert sum(row["objective"] == "emargin-semi" for row in data) == 3
+
+
 def test_importance_finds_the_only_setting_that_matters(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="optuna is not installed")
     rows = synthetic.rows(trials=60, baseline_trials=0, seeds=1, diverged=0, failed=0, references=False)
@@ -236,10 +254,26 @@ def test_compare_pairs_the_same_settings_of_two_studies(tmp_path: Path) -> None:
     assert gap.estimate == pytest.approx(0.1) and gap.n == 3 and won.estimate == 1
     assert won.low == pytest.approx(0.025 ** (1 / 3))  # three wins of three prove little
     other = synthetic.rows(seed=9, references=False)
-    with pytest.raises(UserError, match="share no setting"):
+    with pytest.raises(UserError, match="share no trained setting"):
         compare.shared_settings(a, study_of(tmp_path / "c", other), "silhouette")
     with pytest.raises(UserError, match="did you mean 'infonce'"):
         compare.compared(a, arms=("emargin", "infonc"))
+
+
+def test_compare_takes_two_objectives_of_studies_run_apart(tmp_path: Path) -> None:
+    """The best setting of each at each noise level; fixed encoders are no evidence."""
+    rows = synthetic.grid(seeds=3, snrs=(0.0, 10.0))
+    ours, theirs = rows["objective"] == "emargin", rows["objective"].isin(["infonce", "raw"])
+    a, b = study_of(tmp_path / "a", rows[ours]), study_of(tmp_path / "b", rows[theirs])
+    with pytest.raises(UserError, match="share no trained setting"):
+        compare.compared(a, b)
+    found = compare.compared(a, b, arms=("emargin", "infonce"), metric="silhouette")
+    table = found.figures[0].table.set_index("compared")
+    assert list(table.index) == ["sleepeeg-sim, 0 dB", "sleepeeg-sim, 10 dB"]
+    for snr in (0.0, 10.0):
+        of = rows[rows["snr_db"] == snr].groupby(["objective", "trial"])["silhouette"].mean()
+        best = of["emargin"].max() - of["infonce"].max()
+        assert table.loc[f"sleepeeg-sim, {snr:g} dB", "difference"] == pytest.approx(best)
 
 
 def test_each_program_writes_its_charts(searched: Study, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,14 @@ def test_rows_add_up_and_trials_stay_apart(two: tuple[Study, Study]) -> None:
     assert both.metrics.keys() == two[0].metrics.keys()
 
 
+def test_studies_of_one_name_stay_apart(tmp_path: Path) -> None:
+    folders = [synthetic.write(tmp_path / out / "a", synthetic.rows(seed=i)) for i, out in enumerate("xy")]
+    studies = [analysis.load(folder) for folder in folders]
+    assert studies[0].name == studies[1].name
+    both = analysis.join(studies)
+    assert both.rows["trial"].nunique() == sum(study.rows["trial"].nunique() for study in studies)
+
+
 def test_one_study_is_itself(two: tuple[Study, Study]) -> None:
     assert analysis.join(two[:1]) is two[0]
 
