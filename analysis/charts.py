@@ -66,6 +66,7 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
         "labelFontSize": 11,
         "titleFontSize": 12,
         "titlePadding": 8,
+        "labelSeparation": 6,
     }
     return {
         "background": "transparent" if name == "dark" else "#ffffff00",

@@ -100,8 +100,10 @@ def _won(a: np.ndarray, b: np.ndarray, metric: Metric) -> Interval:
     return improvement(a, b, higher_is_better=metric.best != "min")
 
 
-def section(pairs_of: dict[str, Pairs], metrics: dict[str, Metric], names: tuple[str, str]) -> Section:
-    """Sentences and a chart of differences for each metric."""
+def section(
+    pairs_of: dict[str, Pairs], metrics: dict[str, Metric], names: tuple[str, str], unit: str = "setting"
+) -> Section:
+    """Sentences and a chart of differences for each metric; `unit` is what a pair is of, in a word."""
     tables, said = [], []
     for name, pairs in pairs_of.items():
         metric = metrics[name]
@@ -110,7 +112,7 @@ def section(pairs_of: dict[str, Pairs], metrics: dict[str, Metric], names: tuple
         n = len(pairs)
         said.append(
             f"{metric.title}: {names[0]} minus {names[1]} is {gap.estimate:+.3f} {_bounds(gap)} over {gap.n} "
-            f"{plural(gap.n, 'seed')} of {n} {plural(n, 'setting')}; {names[0]} is better at "
+            f"{plural(gap.n, 'seed')} of {n} {plural(n, unit)}; {names[0]} is better at "
             f"{won.estimate:.0%} of seeds, {won.low:.0%} to {won.high:.0%} being plausible."
         )
     table = pd.concat(tables, ignore_index=True)
@@ -124,7 +126,7 @@ def section(pairs_of: dict[str, Pairs], metrics: dict[str, Metric], names: tuple
             Figure(
                 name="compare",
                 title=f"{names[0]} minus {names[1]}",
-                reading="Each dot is one setting's mean difference over common seeds, with 95 % t interval.",
+                reading=f"Each dot is one {unit}'s mean difference over common seeds, with 95 % t interval.",
                 charts={m.title: difference_chart(table[table["metric"] == m.name], m) for m in drawn},
                 table=table,
             ),
@@ -179,7 +181,7 @@ def compared(
         raise UserError(
             f"{' and '.join(arms)} have no data set in which both have a complete trial: resume the study"
         )
-    return section(found, {n: metrics[n] for n in found}, (arms[0], arms[1]))
+    return section(found, {n: metrics[n] for n in found}, (arms[0], arms[1]), "condition")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
