@@ -25,6 +25,7 @@ os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
+import psutil  # noqa: E402
 import ray  # noqa: E402
 import torch  # noqa: E402
 from ray import tune  # noqa: E402
@@ -214,8 +215,11 @@ def run_trials(
 
 
 def _end_at_once(folder: Path, *_: Any) -> None:
-    """Ray's processes end with this one."""
+    """This process and all that it started: some of Ray's would look for their parent for a minute."""
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
     print(f"{show_cursor}ended at once; to go on: python -m study.run --resume {folder}", file=sys.stderr)
     sys.stderr.flush()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     os._exit(130)

@@ -95,8 +95,8 @@ def test_failures_stop_a_study_and_what_failed_is_retried_once_asked(begin, tmp_
 
 
 def test_a_time_budget_ends_the_beginning_of_trials_and_extending_adds_some(begin, tmp_path):
-    slow = partial(faults.pretended, seconds=2.0)
-    settings, outcome = begin(slow, **PLAIN, trials=99, time_budget="25s")
+    slow = partial(faults.pretended, seconds=4.0)  # Ray may take half of the budget to start its workers
+    settings, outcome = begin(slow, **PLAIN, trials=99, time_budget="50s")
     n_done = outcome.counts["ok"]
     assert outcome.stopped and "time budget" in outcome.stopped and outcome.exit_code == 0
     assert 1 <= n_done < 99 and begun(tmp_path).total() == n_done
@@ -122,10 +122,11 @@ def test_one_and_three_nodes_find_the_same_and_share_the_load(begin, tmp_path):
     alone, _ = begin(**quick, name="alone", max_concurrent=1)
     shared, _ = begin(**quick, name="shared", max_concurrent=3)
     assert table(alone) == table(shared)
-    begin(partial(faults.pretended, seconds=0.5), **PLAIN, name="load", trials=45)
+    # trials that last longer than the workers' starts lie apart
+    begin(partial(faults.pretended, seconds=3.0), **PLAIN, name="load", trials=30)
     nodes = Counter(line.split()[1] for line in (tmp_path / "note").read_text().splitlines())
-    assert len(nodes) == 3 and nodes.total() == 45
-    assert max(nodes.values()) <= 1.2 * 15 and min(nodes.values()) >= 0.8 * 15
+    assert len(nodes) == 3 and nodes.total() == 30
+    assert max(nodes.values()) <= 1.2 * 10 and min(nodes.values()) >= 0.8 * 10, nodes
 
 
 @pytest.mark.parametrize("fault", [faults.kill, faults.no_memory, faults.no_disk])
