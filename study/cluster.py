@@ -29,6 +29,9 @@ import psutil  # noqa: E402
 import ray  # noqa: E402
 import torch  # noqa: E402
 from ray import tune  # noqa: E402
+from ray._private.authentication.authentication_token_setup import (  # noqa: E402
+    maybe_enable_token_auth_if_token_available,
+)
 from ray._private.services import find_bootstrap_address  # noqa: E402
 from ray.tune import Callback  # noqa: E402
 
@@ -59,8 +62,10 @@ def find_cluster(address: str | None) -> str | None:
         return None
     if named is None or named == "auto":
         here = find_bootstrap_address(None)
-        if here and _answers(here):
-            return here
+        if here:
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` here did
+            if _refusal(here) is None:
+                return here
         if named is None:
             return None
         raise UserError(
@@ -72,27 +77,35 @@ def find_cluster(address: str | None) -> str | None:
             f"--address is {named}, but Tune's loop does not run through a Ray client: "
             "run on the head node with --address auto, or use 'ray job submit'"
         )
-    if not _answers(named):
-        raise UserError(
-            f"--address is {named}, but no Ray cluster answers there: "
-            "check 'ray status' on its head node, or leave the flag out to start one here"
-        )
+    refusal = _refusal(named)
+    if refusal is not None:
+        raise UserError(f"--address is {named}, but {refusal}")
     return named
 
 
-def _answers(address: str) -> bool:
-    """Whether a Ray head listens at host:port: a connection first, then Ray's own health check."""
+def _refusal(address: str) -> str | None:
+    """Why no Ray head answers at host:port, and what to do; None where one passes Ray's own health check."""
+    nobody = (
+        "no Ray cluster answers there: check 'ray status' on its head node, or leave the flag out to start "
+        "one here"
+    )
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=PROBE_SECONDS):
             pass
     except (OSError, ValueError, OverflowError):
-        return False
+        return nobody
     ask = (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
     try:
-        return subprocess.run(ask, capture_output=True, timeout=HEALTH_SECONDS).returncode == 0
+        asked = subprocess.run(ask, capture_output=True, text=True, timeout=HEALTH_SECONDS)
     except subprocess.TimeoutExpired:
-        return False
+        return nobody
+    if "InvalidAuthToken" in asked.stderr:
+        return (
+            "the cluster there asks for its token: set RAY_AUTH_MODE=token, and copy ~/.ray/auth_token from "
+            "its head node or set RAY_AUTH_TOKEN"
+        )
+    return nobody if asked.returncode else None
 
 
 @contextlib.contextmanager
