@@ -147,6 +147,12 @@ def compact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return part
 
 
+def within_range(table: pd.DataFrame, *metrics: Metric) -> pd.DataFrame:
+    """Ends of intervals no further than the metric goes: a t interval of few seeds may reach beyond it."""
+    ends = {f"{m.name}{end}": (m.low, m.high) for m in metrics for end in ("_low", "_high")}
+    return table.assign(**{name: table[name].astype(float).clip(*range_) for name, range_ in ends.items()})
+
+
 def significant(x: np.ndarray, digits: int = 5) -> np.ndarray:
     """Rounded to so many significant digits."""
     with np.errstate(divide="ignore", invalid="ignore"):

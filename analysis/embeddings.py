@@ -151,6 +151,7 @@ def section(study: Study, trials: Sequence[str] = (), method: str = "tsne") -> S
     if table.empty:
         return None
     titles = {name: panel_title(study, str(name), part) for name, part in table.groupby("trial", sort=False)}
+    classes = dict(enumerate(study.manifest.get("classes", ())))
     n = int(table.groupby("trial").size().max())
     count = f"{len(titles)} {plural(len(titles), 'trial')}"
     how = f"t-SNE, perplexity {min(PERPLEXITY, (n - 1) / 3):.0f}" if method == "tsne" else "UMAP"
@@ -163,7 +164,9 @@ def section(study: Study, trials: Sequence[str] = (), method: str = "tsne") -> S
                 name="embeddings",
                 title=f"Validation frames of {count} ({how}, seed {SEED})",
                 reading=READING,
-                charts={title: panel(table[table["trial"] == name]) for name, title in titles.items()},
+                charts={
+                    title: panel(table[table["trial"] == name], classes) for name, title in titles.items()
+                },
                 table=table.drop(columns="rank"),
             ),
         ),
@@ -179,11 +182,18 @@ def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:
     return f"{objective} ({trial}): {scores}, effective rank {part['rank'].iloc[0]:.0f}"
 
 
-def panel(frames: pd.DataFrame) -> ChartType:
-    """One trial's frames, coloured by class, cluster or time as chosen on the page."""
+def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
+    """One trial's frames, coloured by class, cluster or time as chosen on the page.
+
+    classes: names by label; a label without one is shown as its number
+    """
+    labels = frames["label"].map(lambda label: classes.get(label, str(label)))
     known = [name for name in COLOURS if frames[COLOURS[name]].nunique() > 1]
     long = frames.assign(
-        **{"class": frames["label"].astype(str), "KMeans cluster": frames["cluster"].astype(str)},
+        **{
+            "class": labels,
+            "KMeans cluster": frames["cluster"].astype(str),
+        },
         **{"time within record": (frames["time"] * 6).apply(np.ceil).map(lambda i: f"sixth {i:.0f}")},
     )
     data = charts.compact(long, ["u", "v", "subject", "record", "frame", *COLOURS])

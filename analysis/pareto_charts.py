@@ -23,8 +23,9 @@ def front_figure(table: pd.DataFrame, x: Metric, y: Metric) -> Figure:
     return Figure(
         name="pareto",
         title=f"{x.title} against {y.title}",
-        reading="Each point is a trial, the mean of its seeds; whiskers are 95 % t intervals. Steps join an "
-        f"objective's trials that none of its others beats in both metrics. Best is {_corner(x, y)}; "
+        reading="Each point is a trial, the mean of its seeds; whiskers are 95 % t intervals, cut at the "
+        "ends of the metric. Steps join an objective's trials that none of its others beats in both metrics. "
+        f"Best is {_corner(x, y)}; "
         "diamonds are references that were not searched.",
         charts=panels,
         table=shown[columns],
@@ -40,9 +41,8 @@ def front_chart(trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
     """One world: points with t intervals, fronts as steps, references named; hover shows the settings."""
     columns = ["trial", "kind", "setting", "on_front", "ok", "seeds", "complete", "front_probability"]
     columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
-    data = charts.compact(
-        trials.assign(method=trials["objective"].map(charts.objective_title)), [*columns, "method"]
-    )
+    named = trials.assign(method=trials["objective"].map(charts.objective_title))
+    data = charts.compact(charts.within_range(named, x, y), [*columns, "method"])
     keep = data["on_front"] | (data["kind"] != "searched")
     base = alt.Chart(charts.thin(data, keep))
     colour = charts.objective_colour(trials["objective"].unique())

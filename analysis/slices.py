@@ -97,6 +97,7 @@ def knob_chart(trials: pd.DataFrame, knob: str, metric: Metric) -> ChartType:
     """Points with t intervals and their local mean, for each objective that has the knob."""
     m = metric.name
     named = trials.assign(method=trials["objective"].map(charts.objective_title))
+    named = charts.within_range(named, metric)
     data = charts.compact(named, ["trial", "method", "kind", "setting", knob, m, f"{m}_low", f"{m}_high"])
     data = charts.thin(data, data["trial"].isna())
     base = alt.Chart(data)

@@ -109,13 +109,14 @@ def _run(
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
     with cluster.joined(address) as resources:
         chosen = choose(splits, seed=settings.split_seed, cap=settings.evaluation_frames)
-        classes = np.unique(splits.validation.y[chosen.balanced])
+        measured = np.unique(splits.validation.y[chosen.balanced])
         results.write_manifest(
             folder,
             asked=sum(len(turn.seeds) for turn in turns),
             data_hash=splits.data_hash,
             described=splits.described,
-            clusters={find(settings.dataset).name: len(classes)},
+            clusters={find(settings.dataset).name: len(measured)},
+            classes=splits.class_names,
             resources=resources,
         )
         chosen.save(folder / "evaluation_frames.npz")

@@ -129,12 +129,14 @@ def write_manifest(
     data_hash: str,
     described: tuple[str, ...],
     clusters: dict[str, int],
+    classes: tuple[str, ...],
     resources: dict[str, Any],
 ) -> None:
     """manifest.json: what made the results, and on what.
 
     asked: rows that the finished study will have
     clusters: that KMeans looks for, by data set
+    classes: names, in the order of the labels in embeddings/*.arrow
     """
     packages = (
         "emargin-study",
@@ -155,6 +157,7 @@ def write_manifest(
         "data_hash": data_hash,
         "split": list(described),
         "clusters": clusters,
+        "classes": list(classes),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "hardware": {
             "system": f"{platform.system()} {platform.machine()}",

@@ -302,6 +302,7 @@ def write(
         "hardware": "2 CPU cores",
         "split": ["train: s01 s02 s03", "validation: s04", "test: s05"],
         "clusters": dict.fromkeys(map(str, table["dataset"].unique()), 5),
+        "classes": ["wake", "N1", "N2", "N3", "REM"],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

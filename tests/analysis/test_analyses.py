@@ -17,6 +17,7 @@ from analysis import (
     hypervolumes,
     importance,
     pareto,
+    pareto_charts,
     robustness,
     semi,
     slices,
@@ -56,6 +57,19 @@ def test_pareto_front_of_planted_trials(tmp_path: Path) -> None:
     assert not table.loc[["raw", "supervised"], "on_front"].any()
     found = pareto.section(study)
     assert "0.900" in found.verdicts[0] and any("lost seeds" in note for note in found.notes)
+
+
+def test_whiskers_end_where_the_metric_does(tmp_path: Path) -> None:
+    """A t interval of two unlike seeds would reach far beyond 1."""
+    rows = synthetic.rows(trials=4, baseline_trials=0, diverged=0, failed=0, seeds=2)
+    rows["silhouette"] = np.where(rows["seed"] == 0, 0.2, 0.98)
+    study = study_of(tmp_path / "a", rows)
+    x, y = pareto.goals(study)
+    table = pareto.trade_off(study, x, y).assign(setting="")
+    assert table["silhouette_high"].max() > 1
+    (data,) = pareto_charts.front_chart(table, x, y).to_dict()["datasets"].values()
+    ends = [row[f"silhouette_{end}"] for row in data for end in ("low", "high") if row["silhouette_low"]]
+    assert ends and min(ends) == -1 and max(ends) == 1
 
 
 def test_goals_can_be_named_and_must_have_a_direction(searched: Study) -> None:
@@ -236,6 +250,8 @@ def test_embeddings_are_drawn_side_by_side(tmp_path: Path) -> None:
     assert found is not None and len(found.figures[0].charts) == 2
     titles = list(found.figures[0].charts)
     assert any("effective rank 1" in title for title in titles)
+    (drawn,) = found.figures[0].charts[titles[0]].to_dict()["datasets"].values()
+    assert {row["class"] for row in drawn} == {"wake", "N1", "N2", "N3", "REM"}
     again = embeddings.section(study)
     assert again is not None
     pd.testing.assert_frame_equal(found.figures[0].table, again.figures[0].table)  # seeds are fixed

@@ -95,6 +95,7 @@ def test_the_folder_holds_what_the_design_says(finished):
     assert manifest["versions"]["torch"] and manifest["data_hash"] and manifest["split"]
     assert manifest["asked"] == len(finished.records())
     assert manifest["clusters"] == {"tiny": 3}
+    assert manifest["classes"] == ["high", "low", "middle"]
     assert (finished.folder / "report" / "index.html").stat().st_size > 10_000
     assert len(list((finished.folder / "checkpoints").glob("*.pt"))) == 6 + 4 + 2
     kept = {path.stem.rsplit("-", 1)[0] for path in (finished.folder / "embeddings").glob("*.arrow")}
