@@ -1,6 +1,6 @@
-"""A State on disk: whole or not at all."""
+"""A State as bytes, and on disk: whole or not at all."""
 
-import os
+import io
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from emargin_train.errors import UserError
+from emargin_train.files import write_whole
 
 if TYPE_CHECKING:
     from emargin_train.train import State
@@ -24,30 +25,32 @@ DAMAGED = (
 
 
 def save(state: "State", path: Path) -> None:
-    """Write to a neighbouring file, then rename: a reader never meets a half-written checkpoint."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            torch.save({"format": FORMAT, **state.to_dict()}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """A reader never meets a half-written checkpoint."""
+    write_whole(Path(path), to_bytes(state))
 
 
-def load(path: Path) -> dict[str, Any]:
-    """What `State.to_dict` gave: plain values and tensors only (nothing in a checkpoint is executed)."""
+def to_bytes(state: "State") -> bytes:
+    """What `save` writes."""
+    file = io.BytesIO()
+    torch.save({"format": FORMAT, **state.to_dict()}, file)
+    return file.getvalue()
+
+
+def load(source: Path | bytes) -> dict[str, Any]:
+    """What `State.to_dict` gave: plain values and tensors only (nothing in a checkpoint is executed).
+
+    source: of `save` or of `to_bytes`
+    """
+    name = "from another process" if isinstance(source, bytes) else str(source)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        saved = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"checkpoint {path} does not exist: give one that a training wrote") from None
+        raise UserError(f"checkpoint {name} does not exist: give one that a training wrote") from None
     except DAMAGED as error:
         raise UserError(
-            f"checkpoint {path} is damaged ({type(error).__name__}): give another, or start anew"
+            f"checkpoint {name} is damaged ({type(error).__name__}): give another, or start anew"
         ) from None
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-        raise UserError(f"checkpoint {path} is not of format {FORMAT}: write it with this version")
+        raise UserError(f"checkpoint {name} is not of format {FORMAT}: write it with this version")
     return saved

@@ -128,6 +128,7 @@ def begin(config: TrainConfig, reference: str | None, device: str) -> Run:
     chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
     row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
     if reference is None:
+        row["stack_members"] = 1
         row |= pseudo_label_row(config, splits)
     return Run(row, splits, chosen, memory)
 

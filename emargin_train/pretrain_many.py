@@ -7,22 +7,28 @@ from emargin_train.config import TrainConfig
 from emargin_train.cost import Clock
 from emargin_train.pretrain import Outcome, begin
 from emargin_train.train import Diverged, State
-from emargin_train.train_many import train_many
+from emargin_train.train_many import TrainMany, train_many
 
 
 def pretrain_many(
-    configs: Sequence[TrainConfig], *, resume: Sequence[Path | None] | None = None, device: str = "cpu"
+    configs: Sequence[TrainConfig],
+    *,
+    resume: Sequence[Path | None] | None = None,
+    device: str = "cpu",
+    train: TrainMany = train_many,
 ) -> Iterator[tuple[int, State | Outcome]]:
     """Yield (member, State) of each member as they come, and (member, Outcome) once it has ended.
 
-    Seconds of data and training are shared evenly among the members: nobody's alone can be told.
+    Seconds of data are shared evenly among these trainings, seconds of training among all of their stack:
+    nobody's alone can be told.
     resume: checkpoint of each member, to go on from
+    train: where the stack is trained, perhaps with others in it
     """
     clock = Clock()
     runs = [begin(config, None, device) for config in configs]
     clock.lap("data_seconds")
     ended = []
-    for i, item in train_many(configs, [run.splits for run in runs], resume=resume, device=device):
+    for i, item in train(configs, [run.splits for run in runs], resume=resume, device=device):
         if isinstance(item, State):
             yield i, item
         if isinstance(item, Diverged) or item.step >= configs[i].iterations:
@@ -30,6 +36,8 @@ def pretrain_many(
     clock.lap("train_seconds")
     for i, item in ended:
         own = Clock()
-        own.seconds |= {part: seconds / len(configs) for part, seconds in clock.seconds.items()}
+        own.seconds["data_seconds"] = clock.seconds["data_seconds"] / len(configs)
+        own.seconds["train_seconds"] = clock.seconds["train_seconds"] / item.together
         run = runs[i]
+        run.row["stack_members"] = item.together
         yield i, run.diverged(item, own) if isinstance(item, Diverged) else run.trained(item, own)

@@ -29,10 +29,11 @@ class Diverged(RuntimeError):
     """The loss of `step` (counted from 1) is not finite.
 
     losses: of the steps before; last_finite_loss: the last of them, None if there is none
+    together: trainings of its stack; 1 = alone
     """
 
-    def __init__(self, losses: list[float]) -> None:
-        self.losses = losses
+    def __init__(self, losses: list[float], together: int = 1) -> None:
+        self.losses, self.together = losses, together
         self.step = len(losses) + 1
         self.last_finite_loss = losses[-1] if losses else None
         super().__init__(
@@ -47,6 +48,7 @@ class State:
     threshold, dissimilar_share: both as resolved on the training frames; None where the objective has no gate
     losses: of all steps so far; loss: mean of those since the State before
     classifier: on the embeddings before the head, for objectives with cross-entropy
+    together: trainings of the stack that took the last step; 1 = alone
     """
 
     config: TrainConfig
@@ -60,6 +62,7 @@ class State:
     step: int = 0
     loss: float = math.nan
     losses: list[float] = field(default_factory=list)
+    together: int = 1
 
     @property
     def dtype(self) -> torch.dtype:

@@ -5,10 +5,9 @@ report to the next; in between, every member is an ordinary State, to be saved, 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +20,14 @@ from emargin_train.data.frames import Splits
 from emargin_train.encoder import ToInput, framing
 from emargin_train.train import Diverged, State, objective_of, optimizer_of, start
 
+TrainMany = Callable[..., Iterator[tuple[int, State | Diverged]]]  # with the arguments of `train_many`
+
 
 def train_many(
     configs: Sequence[TrainConfig],
     splits: Sequence[Splits],
     *,
-    resume: Sequence[Path | None] | None = None,
+    resume: Sequence[Path | bytes | None] | None = None,
     device: str = "cpu",
 ) -> Iterator[tuple[int, State | Diverged]]:
     """Yield (member, its State) every `report_every` steps of the member and at its end.
@@ -34,14 +35,14 @@ def train_many(
     A member whose loss is not finite yields Diverged instead, once, and the others go on as if it had never
     been there. A resumed member that has no steps left yields its State once; those behind catch up first.
 
-    splits: the data of each member
+    splits: the data of each member; resume: its checkpoint, to go on from
     Raises ValueError where the members' shapes differ.
     """
     members = [Member(start(c, s, device), s) for c, s in zip(configs, splits, strict=True)]
     for member, path in zip(members, resume or [None] * len(members), strict=True):
         if path is not None:
             member.state.restore(checkpoint.load(path))
-    if len({member.shapes for member in members}) > 1:
+    if len({shapes(member.state) for member in members}) > 1:
         raise ValueError("the members of a stack differ in shapes: train them in stacks of their own")
     going = dict(enumerate(members))
     for i in [i for i, member in going.items() if member.is_done]:
@@ -52,9 +53,11 @@ def train_many(
         stop = min(member.next_report for member in level.values())
         due = [i for i, member in level.items() if member.next_report == stop]
         alive = _advance(list(level.values()), stop - step, device)
+        for member in level.values():
+            member.state.together = len(level)
         for (i, member), lives in zip(level.items(), alive, strict=True):
             if not lives:
-                yield i, Diverged(member.state.losses)
+                yield i, Diverged(member.state.losses, len(level))
                 del going[i]
             elif i in due:
                 member.report()
@@ -87,18 +90,19 @@ class Member:
         every = self.state.config.report_every
         self.state.loss = float(np.mean(self.state.losses[(self.state.step - 1) // every * every :]))
 
-    @property
-    def shapes(self) -> tuple[Any, ...]:
-        """What members of a stack have in common."""
-        batches, c = self.state.batches, self.state.config
-        n_sequences = (batches.n_plain, batches.n_labelled)
-        return (
-            n_sequences,
-            self.splits.train.shape[1:],
-            c.encoder,
-            self.state.classifier is None,
-            c.learning_rate,
-        )
+
+def shapes(state: State) -> Hashable:
+    """What members of a stack have in common."""
+    batches, c = state.batches, state.config
+    n_classes = state.classifier.out_features if state.classifier else None
+    return (
+        batches.n_plain,
+        batches.n_labelled,
+        batches.frames.shape[1:],
+        c.encoder,
+        n_classes,
+        c.learning_rate,
+    )
 
 
 class _Network(nn.Module):

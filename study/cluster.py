@@ -36,7 +36,7 @@ from ray._private.services import find_bootstrap_address  # noqa: E402
 from ray.tune import Callback  # noqa: E402
 
 from emargin_train.errors import UserError  # noqa: E402
-from study import checkpoints  # noqa: E402
+from study import checkpoints, engine  # noqa: E402
 from study.plan import TrialSpec  # noqa: E402
 from study.search import PlanSearch  # noqa: E402
 from study.settings import StudySettings  # noqa: E402
@@ -158,8 +158,10 @@ def trainable(config: dict[str, Any]) -> None:
         work = Path(name)
         if saved is not None:
             saved.to_directory(work)
+        sharing = config["sharing"]
+        shared = {"stacked": True, "train": engine.client(sharing, config["threads"])} if sharing else {}
         last = time.monotonic()
-        for progress in config["run"](spec, work, device=device):
+        for progress in config["run"](spec, work, device=device, **shared):
             ended = progress.n_done == len(spec.seeds)
             if ended or time.monotonic() - last > config["checkpoint_every_s"]:
                 checkpoints.report({"n_done": progress.n_done}, work, patience_s=config["patience_s"])
@@ -182,10 +184,13 @@ def run_trials(
     A first Ctrl-C ends the loop, a second one the process.
     """
     place = checkpoints.place(settings)  # removed at the end
+    fit_one_gpu = int(1 / settings.gpus_per_trial) if settings.gpus_per_trial else 1
+    sharing = engine.Sharing(fit_one_gpu, CHECKPOINT_EVERY_S) if fit_one_gpu > 1 else None
     param_space = {
         "run": run_trial,
         "threads": settings.cpus_per_trial,
         "gpu": settings.gpus_per_trial > 0,
+        "sharing": sharing,
         "checkpoint_every_s": CHECKPOINT_EVERY_S,
         "deadline": deadline,
         "patience_s": place.patience_s,
@@ -224,6 +229,8 @@ def run_trials(
     finally:
         if not interrupted:
             signal.signal(signal.SIGINT, before)
+        if sharing is not None:
+            engine.end_all(sharing)
         place.clear()
 
 

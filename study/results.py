@@ -42,7 +42,7 @@ COLUMNS: dict[str, pa.DataType] = {
 LAST: dict[str, pa.DataType] = {
     "null_reasons": TEXT,  # JSON: metric -> why it is null
     "data_seconds": NUMBER, "train_seconds": NUMBER, "eval_seconds": NUMBER, "log_seconds": NUMBER,
-    "peak_memory_mb": NUMBER,
+    "peak_memory_mb": NUMBER, "stack_members": INT,  # trainings in its stack, which shared train_seconds
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, pretrain, settings_row
 from emargin_train.pretrain_many import pretrain_many
 from emargin_train.train import State
+from emargin_train.train_many import TrainMany, train_many
 from study.plan import TrialSpec
 
 CURVE_POINTS = 100
@@ -41,7 +42,12 @@ class Progress:
 
 
 def run_trial(
-    spec: TrialSpec, folder: Path, *, device: str = "cpu", stacked: bool | None = None
+    spec: TrialSpec,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    stacked: bool | None = None,
+    train: TrainMany = train_many,
 ) -> Iterator[Progress]:
     """Yield Progress; after each, `folder` holds all that is needed to go on elsewhere.
 
@@ -51,16 +57,17 @@ def run_trial(
 
     stacked: train the seeds in one stack; None does so on a GPU. On a CPU it takes as long as one seed after
         another (docs/log.md).
+    train: how a stack is trained; here, or by the engine of a GPU (`study.engine`)
     """
     if (device != "cpu" if stacked is None else stacked) and spec.objective not in REFERENCE_NAMES:
-        yield from _run_stack(spec, folder, device)
+        yield from _run_stack(spec, folder, device, train)
     for n_done, seed in enumerate(spec.seeds):
         if not (folder / f"{seed}.json").exists():
             yield from _run_seed(spec, seed, folder, n_done, device)
         yield Progress(n_done + 1, 0, None)
 
 
-def _run_stack(spec: TrialSpec, folder: Path, device: str) -> Iterator[Progress]:
+def _run_stack(spec: TrialSpec, folder: Path, device: str, train: TrainMany) -> Iterator[Progress]:
     """All unfinished seeds at once. A stack that raises is taken apart: its seeds then go on one by one from
     their checkpoints, and the one at fault fails alone.
     """
@@ -69,7 +76,7 @@ def _run_stack(spec: TrialSpec, folder: Path, device: str) -> Iterator[Progress]
     resume = [file if file.exists() else None for file in files]
     configs = [spec.config(seed) for seed in seeds]
     try:
-        for i, item in pretrain_many(configs, resume=resume, device=device):
+        for i, item in pretrain_many(configs, resume=resume, device=device, train=train):
             if isinstance(item, State):
                 checkpoint.save(item, files[i])
                 yield Progress(len(spec.seeds) - len(seeds), item.step, item.loss)

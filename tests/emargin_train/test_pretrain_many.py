@@ -10,7 +10,7 @@ from emargin_train.pretrain import Outcome, pretrain
 from emargin_train.pretrain_many import pretrain_many
 from tests.emargin_train.evaluation.synthetic import splits
 
-VARYING = {"started_at", "peak_memory_mb", *PARTS}
+VARYING = {"started_at", "peak_memory_mb", "stack_members", *PARTS}
 SEEDS = (0, 1)
 
 
@@ -44,6 +44,7 @@ def test_stacked_seeds_have_the_rows_of_single_trainings() -> None:
             assert one[name] == other[name], name
         assert stacked[seed].losses == pytest.approx(alone[seed].losses, rel=1e-4)
         assert stacked[seed].encoder is not None and all(one[part] > 0 for part in PARTS)
+        assert (one["stack_members"], other["stack_members"]) == (len(SEEDS), 1)
     differences = []
     for name in MEASURED:
         values = np.array([[rows[seed].row[name] for seed in SEEDS] for rows in (stacked, alone)], float)

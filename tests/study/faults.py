@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -15,6 +16,12 @@ from study.trial import Progress, failed, record, run_trial
 
 def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_engine() -> None:
+    """Of this study, on this machine."""
+    (named,) = [n for n in ray.util.list_named_actors(all_namespaces=True) if n["name"].startswith("engine-")]
+    os.kill(ray.get(ray.get_actor(**named).pid.remote()), signal.SIGKILL)
 
 
 def no_memory() -> None:
@@ -34,13 +41,20 @@ def begun(note: Path, spec: TrialSpec) -> int:
 
 
 def faulty(
-    spec: TrialSpec, folder: Path, *, device: str, key: str, times: int, fault: Callable[[], None], note: Path
+    spec: TrialSpec,
+    folder: Path,
+    *,
+    key: str,
+    times: int,
+    fault: Callable[[], None],
+    note: Path,
+    **more: Any,
 ) -> Iterator[Progress]:
     """A real trial; the one named `key` meets a fault after its first checkpoint, so many times."""
     found = sorted(path.name for path in folder.iterdir())
     n = begun(note, spec)
     note.with_name(f"{spec.key}.{n}").write_text(" ".join(found))
-    for number, progress in enumerate(run_trial(spec, folder, device=device)):
+    for number, progress in enumerate(run_trial(spec, folder, **more)):
         yield progress
         if number == 0 and spec.key == key and n <= times:
             fault()

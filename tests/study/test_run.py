@@ -33,7 +33,7 @@ effective_rank participation_ratio intrinsic_dimension mean_cosine alignment uni
 pseudo_label_auroc pseudo_label_average_precision pseudo_label_precision pseudo_label_recall pseudo_label_f1
 test_silhouette test_davies_bouldin test_nmi test_probe_accuracy test_probe_balanced_accuracy
 test_knn_balanced_accuracy test_mlp_balanced_accuracy test_effective_rank
-data_seconds train_seconds eval_seconds log_seconds peak_memory_mb
+data_seconds train_seconds eval_seconds log_seconds peak_memory_mb stack_members
 """.split()
 
 
