@@ -39,14 +39,19 @@ class Batches:
     n_labelled: int
     generator: torch.Generator
 
+    def draw_indices(self) -> Tensor:
+        """(B + L,) sequences of the next step, those without labels first."""
+        plain = torch.randperm(len(self.frames), generator=self.generator)[: self.n_plain]
+        if not self.n_labelled:
+            return plain
+        order = torch.randperm(len(self.labelled), generator=self.generator)[: self.n_labelled]
+        return torch.cat([plain, torch.from_numpy(self.labelled)[order]])
+
     def draw(self) -> Drawn:
-        plain = torch.randperm(len(self.frames), generator=self.generator)[: self.n_plain].numpy()
-        seen = plain[:0]
-        if self.n_labelled:
-            order = torch.randperm(len(self.labelled), generator=self.generator)[: self.n_labelled]
-            seen = self.labelled[order.numpy()]
+        chosen = self.draw_indices().numpy()
+        plain, seen = chosen[: self.n_plain], chosen[self.n_plain :]
         return Drawn(
-            x=torch.from_numpy(self.frames.x(np.concatenate([plain, seen]))),
+            x=torch.from_numpy(self.frames.x(chosen)),
             dissimilar=torch.from_numpy(self.y[plain]),
             labels=torch.from_numpy(self.frames.y[seen]),
         )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from emargin_train import checkpoint
-from emargin_train.batches import Batches, Drawn, make_batches
+from emargin_train.batches import Batches, make_batches
 from emargin_train.config import KNOBS, TrainConfig
 from emargin_train.cost import git_revision
 from emargin_train.data.frames import Splits
@@ -173,25 +173,24 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     )
 
 
-def optimizer_of(weights: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.0, fused=True)
+def optimizer_of(
+    weights: list[Tensor], config: TrainConfig, *, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """capturable: in a CUDA graph"""
+    return torch.optim.AdamW(
+        weights, lr=config.learning_rate, weight_decay=0.0, fused=True, capturable=capturable
+    )
 
 
 def _loss(state: State, to_input: ToInput, device: str) -> Tensor:
     drawn = state.batches.draw()
     h = state.encoder(to_input(drawn.x.to(device)).to(state.dtype))
-    logits = state.classifier(h[state.batches.n_plain :]) if state.classifier else None
-    return objective_of(state, drawn, state.encoder.project(h), logits)
-
-
-def objective_of(state: State, drawn: Drawn, z: Tensor, logits: Tensor | None) -> Tensor:
-    """The loss of one step. z: (B + L, T, D) after the head; logits: of the L labelled sequences."""
-    n = state.batches.n_plain
+    z, n = state.encoder.project(h), state.batches.n_plain
     batch = Batch(
         z=z[:n],
-        dissimilar=drawn.dissimilar.to(z.device),
+        dissimilar=drawn.dissimilar.to(device),
         z_labelled=z[n:],
-        labels=drawn.labels.to(z.device),
-        logits=logits,
+        labels=drawn.labels.to(device),
+        logits=state.classifier(h[n:]) if state.classifier else None,
     )
     return OBJECTIVES[state.config.objective.name](batch, state.config.objective)

@@ -4,15 +4,16 @@ Letters: B sequences of T frames, D dimensions of the embedding; S_ij = cosine o
 B T frames; P(i) = frames adjacent to i in its sequence (neighbours = 2: both, neighbours = 1: the
 next); tau = temperature, m = margin, sigma = similar_sign.
 
-Adjacent pairs are handled here, one cosine each; all others in `negatives.far_and_adjacent`.
+Adjacent pairs are handled here, one cosine each; all others in `negatives`, or `dense` on a GPU and for
+several members at once: then h is (K, B, T, D), knobs are (K, 1, 1), and the loss is (K,).
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from emargin_train.objectives import dense, negatives
 from emargin_train.objectives.kernels import Kernel, Linear, Parabola
-from emargin_train.objectives.negatives import far_and_adjacent
 
 
 def infonce(h: Tensor, *, temperature: float, neighbours: int = 2) -> Tensor:
@@ -55,7 +56,7 @@ def emargin(
     far, before, after = _cosines(h, kernels, dissimilar)
     if neighbours == 1:
         kernel = margin_kernel(before, dissimilar, margin=margin, similar_sign=similar_sign)
-        negative = torch.where(before > -torch.inf, gamma * kernel / temperature, -torch.inf)
+        negative = (gamma * kernel / temperature).masked_fill(before == -torch.inf, -torch.inf)
         return _mean_loss([after / temperature], [far, negative])
     return _mean_loss([before / temperature, after / temperature], [far])
 
@@ -84,7 +85,7 @@ def emargin_adjacent(
     """
     far, before, after = _cosines(h, (Linear(temperature),))
     across_after = dissimilar.bool()
-    across_before = across_after.roll(1, dims=1)  # that of a first frame is not used: it has none before
+    across_before = across_after.roll(1, dims=-1)  # that of a first frame is not used: it has none before
     none = torch.full_like(after, -torch.inf)
     positive = [torch.where(across_after, none, after / temperature)]
     negative = [far, torch.where(across_after, (after + margin) / temperature, none)]
@@ -100,7 +101,7 @@ def _cosines(
     h: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """far, and cosines with the frame before and after; (B, T) each, -inf = there is none."""
-    far, cosine = far_and_adjacent(h, kernels, kind)
+    far, cosine = (dense if is_dense(h) else negatives).far_and_adjacent(h, kernels, kind)
     return far, F.pad(cosine, (1, 0), value=-torch.inf), F.pad(cosine, (0, 1), value=-torch.inf)
 
 
@@ -109,9 +110,16 @@ def _mean_loss(positive: list[Tensor], negative: list[Tensor]) -> Tensor:
 
     Logits (B, T) each, -inf = not there. 0 where no anchor has a positive.
     """
-    rows = (torch.stack(positive) != -torch.inf).any(0)  # NaN is not left out
-    near = torch.stack([logit[rows] for logit in positive]).logsumexp(0)
-    away = torch.stack([logit[rows] for logit in negative])
+    near = torch.stack(positive)
+    rows = (near != -torch.inf).any(0)  # NaN is not left out
+    near = near.masked_fill(~rows, 0).logsumexp(0)
+    away = torch.stack(negative)
     away = away.clamp_min(torch.finfo(away.dtype).min).logsumexp(0)  # no negative at all: gradient 0, not NaN
     loss = F.softplus(away - near, threshold=40)  # log(1 + e^x), exact in float64
-    return loss.sum() / rows.sum().clamp_min(1)
+    return loss.masked_fill(~rows, 0).sum((-2, -1)) / rows.sum((-2, -1)).clamp_min(1)
+
+
+def is_dense(h: Tensor) -> bool:
+    """Whether all cosines are taken at once: for several members, and on a GPU while they fit."""
+    n = h.shape[-3] * h.shape[-2]
+    return h.dim() > 3 or (h.is_cuda and n * n * h.element_size() <= negatives.KEEP_BYTES)

@@ -1,4 +1,4 @@
-"""Terms that see class labels."""
+"""Terms that see class labels. Frames without one are masked, not taken out: no shape depends on labels."""
 
 import torch
 from torch import Tensor
@@ -16,16 +16,15 @@ def supervised_contrastive(h: Tensor, labels: Tensor, *, temperature: float) -> 
     h: (B, T, D), any scale; labels: (B, T), -1 = not labelled.
     Returns the mean over frames with another of their class: a scalar, finite; 0 where there is none.
     """
-    known = labels != UNLABELLED
-    z, y = F.normalize(h[known], dim=-1), labels[known]  # (n, D), (n,)
+    y = labels.flatten()
+    z = F.normalize(h.flatten(0, 1), dim=-1)  # (N, D)
     logits = z @ z.T / temperature
-    own = torch.eye(len(y), dtype=torch.bool, device=h.device)
-    positive = (y[:, None] == y) & ~own
+    others = (y != UNLABELLED) & ~torch.eye(len(y), dtype=torch.bool, device=h.device)  # in whose sums j is
+    positive = (y[:, None] == y) & others
     rows = positive.any(-1)
-    logits, own, positive = logits[rows], own[rows], positive[rows]
-    every = logits.masked_fill(own, torch.finfo(h.dtype).min).logsumexp(-1)
-    near = (logits * positive).sum(-1) / positive.sum(-1)
-    return (every - near).sum() / rows.sum().clamp_min(1)
+    every = logits.masked_fill(~others, torch.finfo(h.dtype).min).logsumexp(-1)
+    near = (logits * positive).sum(-1) / positive.sum(-1).clamp_min(1)
+    return (every - near).masked_fill(~rows, 0).sum() / rows.sum().clamp_min(1)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -33,5 +32,5 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
     logits: (B, T, C); labels: (B, T), -1 = not labelled.
     """
-    known = labels != UNLABELLED
-    return F.cross_entropy(logits[known], labels[known], reduction="sum") / known.sum().clamp_min(1)
+    total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=UNLABELLED, reduction="sum")
+    return total / (labels != UNLABELLED).sum().clamp_min(1)

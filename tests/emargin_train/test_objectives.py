@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
+from emargin_train.config import ObjectiveConfig
 from emargin_train.objectives import (
+    Batch,
     cross_entropy,
     emargin,
     emargin_adjacent,
@@ -20,6 +22,7 @@ from emargin_train.objectives import (
     negatives,
     supervised_contrastive,
 )
+from emargin_train.objectives.stacked import StackedObjective
 from tests.emargin_train import plain
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(2, 6), st.integers(2, 4))
@@ -156,3 +159,45 @@ def test_way_of_cutting_into_blocks_changes_nothing(
         assert loss.item() == pytest.approx(whole.item(), rel=1e-12)
         torch.testing.assert_close(torch.autograd.grad(loss, h)[0], expected, rtol=1e-10, atol=1e-12)
     layout.in_time.cache_clear()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 3), st.integers(2, 6), st.integers(2, 4)),
+    st.integers(0, 99),
+    st.lists(
+        st.tuples(TEMPERATURES, MARGINS, st.sampled_from([-1, 1]), st.floats(0, 1)), min_size=1, max_size=3
+    ),
+    NEIGHBOURS,
+    st.sampled_from(["infonce", "emargin", "emargin-adjacent"]),
+)
+def test_members_at_once_equal_members_alone(
+    size: tuple[int, int, int],
+    seed: int,
+    members: list[tuple[float, float, int, float]],
+    neighbours: int,
+    name: str,
+) -> None:
+    """`dense` against `negatives`: values and gradients, a frame of zeros in each."""
+    knobs = ("temperature", "margin", "similar_sign", "dissimilar_share")
+    scale = {"margin": 0.01} if name == "emargin-adjacent" else {}
+    configs = [
+        ObjectiveConfig(
+            name=name,
+            threshold=None,
+            neighbours=neighbours,
+            **{k: v * scale.get(k, 1) for k, v in zip(knobs, member, strict=True)},  # type: ignore[arg-type]
+        )
+        for member in members
+    ]
+    drawn = [draw(size, seed + k, c.dissimilar_share or 0.0) for k, c in enumerate(configs)]
+    h = torch.stack([one.detach() for one, _ in drawn])
+    h[:, 0, 0] = 0
+    h.requires_grad_()
+    batch = Batch(h, torch.stack([y for _, y in drawn]), h[:, :0], torch.empty(len(h), 0, 0))
+    n = size[0] * size[1]
+    together = StackedObjective(configs, n, h.detach(), at_once=True)(batch)
+    alone = StackedObjective(configs, n, h.detach(), at_once=False)(batch)
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9)
+    mine, theirs = (torch.autograd.grad(losses.sum(), h)[0] for losses in (together, alone))
+    torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8 * max(1.0, theirs.abs().max().item()))

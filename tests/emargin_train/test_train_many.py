@@ -54,7 +54,11 @@ def same(a: State, b: State, tolerance: float) -> None:
     assert torch.equal(one["generator"], other["generator"])
 
 
-def test_members_of_all_settings_equal_trainings_alone(double: None) -> None:
+AT_ONCE = pytest.mark.parametrize("at_once", [False, True], ids=["one-by-one", "at-once"])
+
+
+@AT_ONCE
+def test_members_of_all_settings_equal_trainings_alone(double: None, at_once: bool) -> None:
     """Fifty steps in float64: thresholds, margins, temperatures, signs, gates, seeds, noise, framing."""
     changes = [
         {"dissimilar_share": 0.9, "margin": 3.0, "seed": 1},
@@ -62,18 +66,21 @@ def test_members_of_all_settings_equal_trainings_alone(double: None) -> None:
         {"dissimilar_share": None, "threshold": 0.7, "seed": 2, "framing": "log"},
         {"objective": "infonce", "seed": 5},
         {"seed": 9},
+        {"objective": "infonce", "temperature": 0.2, "seed": 6},
+        {"objective": "emargin-adjacent", "margin": 0.5},
     ]
     configs = [config(iterations=50, report_every=20, batch_size=3, **change) for change in changes]
-    data = [SPLITS] * 4 + [NOISIER]
-    for i, state in together(configs, data).items():
+    data = [SPLITS] * 4 + [NOISIER] + [SPLITS] * 2
+    for i, state in together(configs, data, at_once=at_once).items():
         same(state, alone(configs[i], data[i]), 1e-9)
 
 
+@AT_ONCE
 @pytest.mark.parametrize("name", OBJECTIVE_NAMES)
-def test_every_objective_stacks(name: str, double: None) -> None:
+def test_every_objective_stacks(name: str, double: None, at_once: bool) -> None:
     more = {"supervised_term": "cross-entropy"} if name == "emargin-semi" else {}
     configs = [config(name, seed=seed, **more) for seed in (0, 1, 2)]
-    for i, state in together(configs).items():
+    for i, state in together(configs, at_once=at_once).items():
         same(state, alone(configs[i]), 1e-9)
 
 
@@ -90,12 +97,13 @@ def test_in_float32_the_first_steps_agree_closely() -> None:
         assert state.losses == pytest.approx(alone(configs[i]).losses, rel=1e-4)
 
 
-def test_a_member_that_diverges_leaves_the_others_untouched(double: None) -> None:
+@AT_ONCE
+def test_a_member_that_diverges_leaves_the_others_untouched(double: None, at_once: bool) -> None:
     store = SPLITS.train.store.copy()
     store[SPLITS.train.rows[3], 2] = torch.nan
     broken = replace(SPLITS, train=replace(SPLITS.train, store=store))
     configs = [config(seed=seed, iterations=15, batch_size=3) for seed in (0, 1, 2)]
-    found = together(configs, [SPLITS, broken, SPLITS])
+    found = together(configs, [SPLITS, broken, SPLITS], at_once=at_once)
     with pytest.raises(Diverged) as caught:
         alone(configs[1], broken)
     assert isinstance(found[1], Diverged) and found[1].step == caught.value.step > 2

@@ -1,0 +1,102 @@
+"""What a CUDA graph asks of a step, checked without a GPU: no shape, branch or copy depends on a value."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from emargin_train.config import OBJECTIVE_NAMES, TrainConfig
+from emargin_train.graphs import WARM_UP, Repeated
+from emargin_train.objectives import contrast
+from emargin_train.stack import Member, Stack
+from emargin_train.train import start, train
+from emargin_train.train_many import train_many
+from tests.emargin_train.synthetic import make_splits
+
+SPLITS = make_splits()
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA GPU, to capture a graph on"
+)
+VARIANTS = [(name, "contrastive") for name in OBJECTIVE_NAMES] + [("emargin-semi", "cross-entropy")]
+aten = torch.ops.aten
+LOOKS = {  # at values, or copies from the host
+    aten._local_scalar_dense.default,
+    aten.is_nonzero.default,
+    aten.nonzero.default,
+    aten.masked_select.default,
+    aten.unique_consecutive.default,
+    aten._unique2.default,
+    aten.lift_fresh.default,
+}
+
+
+class Blind(TorchDispatchMode):
+    """Refuses what could not be recorded on a GPU."""
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        by_mask = op in (aten.index.Tensor, aten.index_put_.default, aten.index_put.default) and any(
+            which is not None and which.dtype == torch.bool for which in args[1]
+        )
+        if op in LOOKS or by_mask:
+            raise AssertionError(f"{op} cannot be recorded")
+        return op(*args, **(kwargs or {}))
+
+
+def config(name: str = "emargin", **more: object) -> TrainConfig:
+    knobs = {"dissimilar_share": 0.3, "margin": 1.0, "temperature": 0.5, "label_share": 0.2}
+    return TrainConfig.from_dict(knobs | {"objective": name, "iterations": 12, "report_every": 6} | more)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: x * x.new_tensor(2.0),
+        lambda x: 1 if x.sum() > 0 else 0,
+    ],
+)
+def test_a_look_is_seen(look: Any) -> None:
+    with pytest.raises(AssertionError, match="cannot be recorded"), Blind():
+        look(torch.ones(3))
+
+
+@pytest.mark.parametrize("name, term", VARIANTS)
+@pytest.mark.parametrize("neighbours", [1, 2])
+def test_no_step_looks_at_values(
+    name: str, term: str, neighbours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gather, encoder, objective, backward and AdamW of two members, as on a GPU."""
+    monkeypatch.setattr(contrast, "is_dense", lambda h: True)
+    configs = [config(name, supervised_term=term, neighbours=neighbours, seed=seed) for seed in (0, 1)]
+    stack = Stack([Member(start(c, SPLITS), SPLITS) for c in configs], "cpu", at_once=True)
+    stack._indices.copy_(torch.stack([member.state.batches.draw_indices() for member in stack.members]))
+    with Blind():
+        stack._take_step()
+    assert torch.isfinite(stack._loss).all() or name.endswith("released")
+
+
+def test_one_by_one_a_step_looks_at_values() -> None:
+    """Why blocks are not recorded: how many frames are dissimilar decides their shapes."""
+    stack = Stack([Member(start(config(), SPLITS), SPLITS)], "cpu", at_once=False)
+    with pytest.raises(AssertionError, match="cannot be recorded"), Blind():
+        stack._take_step()
+
+
+def test_without_a_gpu_a_step_is_called() -> None:
+    calls = []
+    repeated = Repeated(lambda: calls.append(1), capture=False)
+    for _ in range(WARM_UP + 2):
+        repeated()
+    assert len(calls) == WARM_UP + 2
+
+
+@needs_gpu
+@pytest.mark.parametrize("name, term", VARIANTS)
+def test_on_a_gpu_members_are_those_of_a_cpu(name: str, term: str) -> None:
+    configs = [config(name, supervised_term=term, seed=seed) for seed in (0, 1, 2)]
+    found = dict(train_many(configs, [SPLITS] * 3, device="cuda"))
+    for i, state in found.items():
+        *_, alone = train(configs[i], SPLITS)
+        assert state.losses == pytest.approx(alone.losses, rel=1e-3)
