@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 
 def seconds(run: Callable[[], Any], repeats: int = 5) -> list[float]:
     """Wall-clock seconds of each of so many runs, after one that does not count."""
@@ -22,14 +24,15 @@ def seconds(run: Callable[[], Any], repeats: int = 5) -> list[float]:
 
 
 def machine() -> str:
-    """Processor, its count of cores, and Python's version."""
+    """Processor, its count of cores, Python's version, and the GPU where there is one."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass  # not Linux, or a processor without a name
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}{gpu}"
 
 
 def report(name: str, values: list[float] | float, unit: str, *, baseline: float | None = None) -> None:

@@ -1,36 +1,52 @@
-"""Stacked trainings and evaluation on a GPU. Ends with a word where there is none.
+"""Stacked trainings, evaluation and a study on a GPU. Ends with a word where there is none.
 
-    python -m benchmarks.gpu               # a few minutes
+    python -m benchmarks.gpu               # under ten minutes
 
-gpu_member_step_us        a step of K = 64 members at the sleep shape, for each (wanted: at most 100)
+gpu_member_step_us        a step of K = 64 members at the sleep shape, for each (wanted: at most 100); _tf32:
+                          products in TensorFloat-32; baseline: one plain training with the released loss
 gpu_trials_per_hour_vs_one_process
-                          baseline: one plain training with the released loss (wanted: 20 times as many)
+                          600 steps of the 64 members from their start to the last State, _tf32 likewise;
+                          baseline: the plain training's steps (wanted: 20 times as many)
+gpu_evaluation_s          everything on validation, 5,000 x 320, 15,000 training frames (wanted: at most 0.2)
 gpu_thousand_trainings_min
-                          1,000 trainings of 600 steps, extrapolated from those members (wanted: at most 5)
+                          a study whose trials share the GPU by its engine, trained, evaluated, logged: what
+                          two more waves of trials take, extrapolated to 1,000 trainings (wanted: at most 5)
 """
 
 import argparse
+import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from functools import partial
 
 import torch
 
-from benchmarks.common import report
+from benchmarks.common import report, seconds
 from benchmarks.evaluation import side
 from benchmarks.published import PublishedEncoder, margin_loss
-from emargin_train.config import TrainConfig
+from emargin_train.config import DataConfig, TrainConfig
+from emargin_train.cost import use_tf32
+from emargin_train.data import load
 from emargin_train.data.frames import Splits
+from emargin_train.encoder import Encoder, encode, framing
+from emargin_train.evaluation import choose, evaluate
 from emargin_train.train_many import train_many
 
 STEPS = 600
+SEEDS = 4
+DATASET = "sleepeeg-sim"
 
 
-def member_step_seconds(splits: Splits, members: int, device: str) -> list[float]:
+def stacked(members: int, **more: int) -> list[TrainConfig]:
+    return [TrainConfig.from_dict({"dissimilar_share": 0.3, "seed": k} | more) for k in range(members)]
+
+
+def member_step_seconds(splits: Splits, members: int, device: str, every: int = 10) -> list[float]:
     """Of each report after the first, for each member and step."""
-    every = 10
-    more = {"iterations": 4 * every, "report_every": every}
-    configs = [TrainConfig.from_dict({"dissimilar_share": 0.3, "seed": k} | more) for k in range(members)]
+    configs = stacked(members, iterations=4 * every, report_every=every)
     times, last, at = [], time.perf_counter(), 0
     for _, state in train_many(configs, [splits] * members, device=device):
         if state.step > at:
@@ -38,6 +54,15 @@ def member_step_seconds(splits: Splits, members: int, device: str) -> list[float
             times.append((now - last) / every / members)
             last = now
     return times[1:]
+
+
+def trainings_seconds(splits: Splits, members: int, device: str) -> float:
+    """Of all members, from the first line to the last State."""
+    configs = stacked(members, iterations=STEPS, report_every=STEPS)
+    start = time.perf_counter()
+    for _, state in train_many(configs, [splits] * members, device=device):
+        assert state.step == STEPS
+    return time.perf_counter() - start
 
 
 def plain_step_seconds(splits: Splits, device: str, steps: int = 50) -> float:
@@ -56,6 +81,27 @@ def plain_step_seconds(splits: Splits, device: str, steps: int = 50) -> float:
     return statistics.median(times[5:])
 
 
+def evaluation_seconds(splits: Splits, device: str) -> list[float]:
+    encoder = Encoder(splits.train.shape[2]).to(device)
+    encoding, chosen = partial(encode, encoder, to_input=framing("magnitude", 1.0)), choose(splits)
+    return seconds(lambda: evaluate(encoding, splits, chosen), 3)
+
+
+def study_seconds(n_trials: int, gpus: float, steps: int) -> float:
+    """Of a study of so many trials, from the command to the report; its data are there already."""
+    load(DataConfig(dataset=DATASET))
+    thresholds = ",".join(f"{0.2 + 0.7 * i / n_trials:.4f}" for i in range(n_trials))
+    seeds = ",".join(map(str, range(SEEDS)))
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "study.run", "--dataset", DATASET, "--design", "grid"]
+        command += [f"--threshold={thresholds}", "--margin", "5", "--temperature", "0.1", "--references", ""]
+        command += ["--iterations", str(steps), "--seeds", seeds, "--baseline-trials", "0"]
+        command += ["--gpus-per-trial", str(gpus), "--address", "local", "--out", out]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu",
@@ -63,18 +109,28 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--members", type=int, default=64, metavar="K", help="trainings in the stack")
-    parser.add_argument("--device", default="cuda", help="cuda (default); cpu only tries the program out")
     args = parser.parse_args()
-    if args.device != "cpu" and not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         print("no GPU here: nothing measured", file=sys.stderr)
         return
-    splits = Splits(side(24, "abcdef", 0), side(8, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ())
-    plain = plain_step_seconds(splits, args.device)
-    member = member_step_seconds(splits, args.members, args.device)
-    report("gpu_member_step_us", [1e6 * t for t in member], "us", baseline=1e6 * plain)
-    per_hour = [3600 / (STEPS * t) for t in member]
-    report("gpu_trials_per_hour_vs_one_process", per_hour, "1/h", baseline=3600 / (STEPS * plain))
-    report("gpu_thousand_trainings_min", [1000 * STEPS * t / 60 for t in member], "min", baseline=5.0)
+    small = Splits(side(24, "abcdef", 0), side(8, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ())
+    plain = plain_step_seconds(small, "cuda")
+    for suffix, tf32 in (("", False), ("_tf32", True)):
+        use_tf32(tf32)
+        times = member_step_seconds(small, args.members, "cuda", every=50)
+        report(f"gpu_member_step_us{suffix}", [1e6 * t for t in times], "us", baseline=1e6 * plain)
+        whole = [trainings_seconds(small, args.members, "cuda") for _ in range(3)]
+        per_hour = [3600 * args.members / t for t in whole]
+        name = f"gpu_trials_per_hour_vs_one_process{suffix}"
+        report(name, per_hour, "1/h", baseline=3600 / (STEPS * plain))
+    use_tf32(False)
+    large = Splits(side(180, "abcdef", 0), side(60, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ())
+    report("gpu_evaluation_s", evaluation_seconds(large, "cuda"), "s", baseline=0.2)
+    at_once = min(16, os.cpu_count() or 1)
+    one = study_seconds(at_once, 1 / at_once, STEPS)
+    two = study_seconds(3 * at_once, 1 / at_once, STEPS)  # the difference leaves out what happens once
+    minutes = (one + (1000 / SEEDS - at_once) * (two - one) / (2 * at_once)) / 60
+    report("gpu_thousand_trainings_min", minutes, "min", baseline=5.0)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch.profiler import record_function
 
 from emargin_train import references
 from emargin_train.config import ALL_KNOBS, KNOBS, TrainConfig
-from emargin_train.cost import Clock, PeakMemory, device_name, git_revision
+from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
@@ -222,6 +222,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     training.add_argument("--snr-db", type=float, metavar="DB", help="add noise to the signals at this ratio")
     training.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    training.add_argument("--tf32", action="store_true", help="on a GPU: products in TensorFloat-32, faster")
     training.add_argument(
         "--profile", type=Path, metavar="FILE", help="write a trace, to be opened at https://ui.perfetto.dev"
     )
@@ -277,6 +278,9 @@ def main() -> None:
         raise UserError(
             f"--device is '{args.device}', but no such device is here: leave it out to use the CPU"
         )
+    if args.tf32 and args.device == "cpu":
+        raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: give --device cuda too")
+    use_tf32(args.tf32)
     from rich.console import Console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

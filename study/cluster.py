@@ -35,6 +35,7 @@ from ray._private.authentication.authentication_token_setup import (  # noqa: E4
 from ray._private.services import find_bootstrap_address  # noqa: E402
 from ray.tune import Callback  # noqa: E402
 
+from emargin_train.cost import use_tf32  # noqa: E402
 from emargin_train.errors import UserError  # noqa: E402
 from study import checkpoints, engine  # noqa: E402
 from study.plan import TrialSpec  # noqa: E402
@@ -153,13 +154,14 @@ def trainable(config: dict[str, Any]) -> None:
         tune.report({"n_done": 0})
         return
     torch.set_num_threads(config["threads"])
+    use_tf32(config["tf32"])
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory(prefix="emargin-trial-") as name:
         work = Path(name)
         if saved is not None:
             saved.to_directory(work)
         sharing = config["sharing"]
-        shared = {"stacked": True, "train": engine.client(sharing, config["threads"])} if sharing else {}
+        shared = {"stacked": True, "train": engine.client(sharing)} if sharing else {}
         last = time.monotonic()
         for progress in config["run"](spec, work, device=device, **shared):
             ended = progress.n_done == len(spec.seeds)
@@ -184,12 +186,15 @@ def run_trials(
     A first Ctrl-C ends the loop, a second one the process.
     """
     place = checkpoints.place(settings)  # removed at the end
-    fit_one_gpu = int(1 / settings.gpus_per_trial) if settings.gpus_per_trial else 1
-    sharing = engine.Sharing(fit_one_gpu, CHECKPOINT_EVERY_S) if fit_one_gpu > 1 else None
+    fit_one_gpu = int(1 / settings.gpus_per_trial + 1e-6) if settings.gpus_per_trial else 1
+    sharing = None
+    if fit_one_gpu > 1:
+        sharing = engine.Sharing(fit_one_gpu, CHECKPOINT_EVERY_S, settings.cpus_per_trial, settings.tf32)
     param_space = {
         "run": run_trial,
         "threads": settings.cpus_per_trial,
         "gpu": settings.gpus_per_trial > 0,
+        "tf32": settings.tf32,
         "sharing": sharing,
         "checkpoint_every_s": CHECKPOINT_EVERY_S,
         "deadline": deadline,

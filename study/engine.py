@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from emargin_train import checkpoint
 from emargin_train.config import DataConfig, TrainConfig
+from emargin_train.cost import use_tf32
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from emargin_train.train import Diverged, State, start
@@ -51,10 +52,13 @@ class Sharing:
     """How the trials of one run of a study share GPUs.
 
     n_trials: that fit one GPU; hand_out_s: a State on the way is handed out that often, the last always
+    threads, tf32: of an engine, as of a trial
     """
 
     n_trials: int
     hand_out_s: float
+    threads: int
+    tf32: bool
     wait_s: float = WAIT_S
     idle_s: float = IDLE_S
     namespace: str = field(default_factory=lambda: f"emargin-{uuid.uuid4().hex[:12]}")
@@ -101,8 +105,9 @@ def next_stack(waiting: Sequence[Waiting], now: float, *, n_trials: int, wait_s:
 class Engine:
     """Trains what is handed in, stack after stack, in a thread of its own; needs no Ray."""
 
-    def __init__(self, sharing: Sharing, device: str, threads: int, end: Callable[[], None]) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, sharing: Sharing, device: str, end: Callable[[], None]) -> None:
+        torch.set_num_threads(sharing.threads)
+        use_tf32(sharing.tf32)
         self._sharing, self._device, self._end = sharing, device, end
         self._waiting: list[Waiting] = []
         self._changed = threading.Condition()
@@ -168,7 +173,7 @@ def _load(data: DataConfig) -> Splits:
     return load(data)
 
 
-def client(sharing: Sharing, threads: int) -> TrainMany:
+def client(sharing: Sharing) -> TrainMany:
     """`train_many` by the engine of the GPU that Ray gave to this process."""
 
     def train(
@@ -184,7 +189,7 @@ def client(sharing: Sharing, threads: int) -> TrainMany:
             path.read_bytes() if isinstance(path, Path) else path for path in resume or [None] * len(states)
         ]
         try:
-            engine = _engine(sharing, device, threads)
+            engine = _engine(sharing, device)
             for reference in engine.train.remote(key, configs, saved):
                 i, item, together = ray.get(reference)
                 if isinstance(item, Broken):
@@ -203,7 +208,7 @@ def _end_self() -> None:
     ray.kill(ray.get_runtime_context().current_actor)
 
 
-def _engine(sharing: Sharing, device: str, threads: int) -> Any:
+def _engine(sharing: Sharing, device: str) -> Any:
     """The engine of this process's GPU, begun where there is none, once it answers."""
     node, gpu = ray.get_runtime_context().get_node_id(), str(ray.get_gpu_ids()[0])
     actor: Any = ray.remote(Engine).options(
@@ -219,7 +224,7 @@ def _engine(sharing: Sharing, device: str, threads: int) -> Any:
     )
     deadline = time.monotonic() + BEGIN_S
     while True:
-        engine = actor.remote(sharing, device, threads, _end_self)
+        engine = actor.remote(sharing, device, _end_self)
         try:
             ray.get(engine.pid.remote(), timeout=BEGIN_S)
             return engine

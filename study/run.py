@@ -162,6 +162,12 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--gpus-per-trial", type=float, metavar="X", help="0 (default), 1, or a share such as 0.25"
     )
+    where.add_argument(
+        "--tf32",
+        action="store_true",
+        default=None,
+        help="on a GPU: products in TensorFloat-32, faster, three digits",
+    )
     where.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (default: what fits)")
     where.add_argument(
         "--max-retries", type=int, metavar="N", help="of a trial whose worker died (default 2)"
@@ -176,7 +182,8 @@ def build_parser() -> argparse.ArgumentParser:
 PLAIN = (
     "name", "out", "trials", "baseline_trials", "iterations", "batch_size", "design", "seeds_as_trials",
     "sampler", "search_seed", "keep_embeddings", "address", "tracking_uri", "optuna_storage", "storage",
-    "cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_retries", "time_budget", "max_failures",
+    "cpus_per_trial", "gpus_per_trial", "tf32", "max_concurrent", "max_retries", "time_budget",
+    "max_failures",
 )  # fmt: skip
 
 

@@ -95,6 +95,7 @@ class StudySettings:
     tracking_uri: str | None = None
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
+    tf32: bool = False  # products in TensorFloat-32
     max_concurrent: int | None = None
     max_retries: int = 2
     time_budget: str | None = None  # as 2h; afterwards no trial begins
@@ -153,6 +154,8 @@ class StudySettings:
                 raise UserError(
                     f"--goals has '{goal}', which is no metric with a best end: {nearest(goal, directed)}"
                 )
+        if self.tf32 and not self.gpus_per_trial:
+            raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: give --gpus-per-trial too")
         if self.time_budget is not None:
             duration_s(self.time_budget)
         for name in ("optuna_storage", "tracking_uri"):

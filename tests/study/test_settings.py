@@ -110,3 +110,9 @@ def test_values_of_another_kind_are_refused(line, told):
     with pytest.raises(UserError, match=told) as error:
         StudySettings.from_toml(f'dataset = "ecg"\nname = "x"\n{line}\n')
     assert "\n" not in str(error.value)
+
+
+def test_tf32_is_for_gpus():
+    with pytest.raises(UserError, match="--gpus-per-trial"):
+        small_settings(tf32=True)
+    assert small_settings(tf32=True, gpus_per_trial=0.25).tf32
