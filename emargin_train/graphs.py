@@ -15,23 +15,25 @@ class Repeated:
     from the device nor have shapes that depend on values (tests/emargin_train/test_capture.py).
     """
 
-    def __init__(self, step: Callable[[], None], *, capture: bool) -> None:
-        self._step, self._calls = step, 0
-        self._stream = torch.cuda.Stream() if capture else None
+    def __init__(self, device: str, *, capture: bool) -> None:
+        self._calls = 0
+        self._stream = torch.cuda.Stream(device) if capture else None
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self) -> None:
+    def __call__(self, step: Callable[[], None]) -> None:
+        """step: the same each time"""
         if self._stream is None:
-            self._step()
+            step()
         elif self._calls < WARM_UP:
-            self._stream.wait_stream(torch.cuda.current_stream())
+            main = torch.cuda.current_stream(self._stream.device)
+            self._stream.wait_stream(main)
             with torch.cuda.stream(self._stream):
-                self._step()
-            torch.cuda.current_stream().wait_stream(self._stream)
+                step()
+            main.wait_stream(self._stream)
         else:
             if self._graph is None:
                 self._graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                    self._step()
+                    step()
             self._graph.replay()
         self._calls += 1

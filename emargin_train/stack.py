@@ -121,19 +121,17 @@ class Stack:
         self._stack_moments()
         self._data = _Data(self.members, device)
         n = first.batches.n_plain * first.batches.frames.shape[1]
+        fits = n * n * weights[0].element_size() <= KEEP_BYTES  # beyond, losses go block by block
         self._objective = StackedObjective(
             [state.config.objective for state in self._states],
             n,
             weights[0].detach(),
-            at_once=on_gpu if at_once is None else at_once,
+            at_once=on_gpu and fits if at_once is None else at_once,
         )
         shape = len(self._states), first.batches.n_plain + first.batches.n_labelled
         self._indices = torch.zeros(shape, dtype=torch.int64, device=device)
         self._loss = weights[0].new_zeros(len(self._states)).detach()
-        fits = (
-            n * n * weights[0].element_size() <= KEEP_BYTES
-        )  # beyond, losses go block by block, by their values
-        self._step = Repeated(self._take_step, capture=on_gpu and fits)
+        self._repeated = Repeated(device, capture=on_gpu and fits)
 
     def advance(self, steps: int) -> None:
         """Take so many steps. Nothing is read from the device before the last."""
@@ -144,7 +142,7 @@ class Stack:
         for t in range(steps):
             torch.stack([state.batches.draw_indices() for state in self._states], out=indices[t])
             self._indices.copy_(indices[t], non_blocking=True)
-            self._step()
+            self._repeated(self._take_step)
             losses[t].copy_(self._loss)
         for member, values in zip(self.members, losses.T.tolist(), strict=True):
             finite = next((t for t, value in enumerate(values) if not np.isfinite(value)), steps)

@@ -42,13 +42,14 @@ def train_many(
     going = dict(enumerate(members))
     for i in [i for i, member in going.items() if member.is_done]:
         yield i, going.pop(i).state
-    stack = None
+    stack: Stack | None = None
     while going:
         step = min(member.state.step for member in going.values())
         level = {i: member for i, member in going.items() if member.state.step == step}
         stop = min(member.next_report for member in level.values())
         due = [i for i, member in level.items() if member.next_report == stop]
         if stack is None or set(stack.members) != set(level.values()):
+            stack = None  # its memory first
             stack = Stack(list(level.values()), device, at_once=at_once)
         stack.advance(stop - step)
         for i, member in level.items():

@@ -37,7 +37,8 @@ from ray.tune import Callback  # noqa: E402
 
 from emargin_train.cost import use_tf32  # noqa: E402
 from emargin_train.errors import UserError  # noqa: E402
-from study import checkpoints, engine  # noqa: E402
+from study import checkpoints, sharing  # noqa: E402
+from study.engine import Sharing  # noqa: E402
 from study.plan import TrialSpec  # noqa: E402
 from study.search import PlanSearch  # noqa: E402
 from study.settings import StudySettings  # noqa: E402
@@ -160,8 +161,8 @@ def trainable(config: dict[str, Any]) -> None:
         work = Path(name)
         if saved is not None:
             saved.to_directory(work)
-        sharing = config["sharing"]
-        shared = {"stacked": True, "train": engine.client(sharing)} if sharing else {}
+        how = config["sharing"]
+        shared = {"stacked": True, "train": sharing.client(how)} if how else {}
         last = time.monotonic()
         for progress in config["run"](spec, work, device=device, **shared):
             ended = progress.n_done == len(spec.seeds)
@@ -187,15 +188,15 @@ def run_trials(
     """
     place = checkpoints.place(settings)  # removed at the end
     fit_one_gpu = int(1 / settings.gpus_per_trial + 1e-6) if settings.gpus_per_trial else 1
-    sharing = None
+    shared = None
     if fit_one_gpu > 1:
-        sharing = engine.Sharing(fit_one_gpu, CHECKPOINT_EVERY_S, settings.cpus_per_trial, settings.tf32)
+        shared = Sharing(fit_one_gpu, CHECKPOINT_EVERY_S, settings.cpus_per_trial, settings.tf32)
     param_space = {
         "run": run_trial,
         "threads": settings.cpus_per_trial,
         "gpu": settings.gpus_per_trial > 0,
         "tf32": settings.tf32,
-        "sharing": sharing,
+        "sharing": shared,
         "checkpoint_every_s": CHECKPOINT_EVERY_S,
         "deadline": deadline,
         "patience_s": place.patience_s,
@@ -234,8 +235,8 @@ def run_trials(
     finally:
         if not interrupted:
             signal.signal(signal.SIGINT, before)
-        if sharing is not None:
-            engine.end_all(sharing)
+        if shared is not None:
+            sharing.end_all(shared)
         place.clear()
 
 

@@ -86,9 +86,9 @@ def test_one_by_one_a_step_looks_at_values() -> None:
 
 def test_without_a_gpu_a_step_is_called() -> None:
     calls = []
-    repeated = Repeated(lambda: calls.append(1), capture=False)
+    repeated = Repeated("cpu", capture=False)
     for _ in range(WARM_UP + 2):
-        repeated()
+        repeated(lambda: calls.append(1))
     assert len(calls) == WARM_UP + 2
 
 

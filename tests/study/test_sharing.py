@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,9 +10,11 @@ import ray
 from ray.cluster_utils import Cluster
 
 from study import cluster as study_cluster
-from study import plan
+from study import plan, sharing
 from study.conduct import conduct
+from study.engine import Sharing
 from study.trial import run_trial, trial_records
+from tests.cluster.conftest import wait_for
 from tests.study import faults
 from tests.study.conftest import small_settings
 from tests.study.test_trial_stacked import FLOATS, SAME
@@ -73,6 +76,23 @@ def test_four_trials_are_one_stack_and_those_that_diverge_are_alone_in_it(node, 
     assert together == {4 * 2: 4 * 2}
     check_as_alone(settings, tmp_path)
     assert not engines(node)
+
+
+def test_an_engine_that_nobody_asks_any_more_ends_by_itself(node):
+    """As when its study's driver was killed."""
+
+    @ray.remote(num_cpus=1, num_gpus=0.5)
+    def begin_one() -> int:
+        how = Sharing(2, 0.0, 1, False, idle_s=1.0)
+        return ray.get(sharing._engine(how, "cpu").pid.remote())
+
+    ray.init(node.address, log_to_driver=False)
+    try:
+        process = ray.get(begin_one.remote())
+        wait_for(lambda: not ray.util.list_named_actors(all_namespaces=True), "ending")
+        wait_for(lambda: not Path(f"/proc/{process}").exists(), "ending")
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.faults
