@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from emargin_train.config import TrainConfig
+from emargin_train.config import DataConfig, TrainConfig
 from emargin_train.cost import Clock
+from emargin_train.data.frames import Splits
 from emargin_train.pretrain import Outcome, begin
 from emargin_train.train import Diverged, State
 from emargin_train.train_many import TrainMany, train_many
@@ -27,8 +28,10 @@ def pretrain_many(
     clock = Clock()
     runs = [begin(config, None, device) for config in configs]
     clock.lap("data_seconds")
+    loaded: dict[DataConfig, Splits] = {}  # the same data are one object, which a stack keeps once
+    splits = [loaded.setdefault(c.data, run.splits) for c, run in zip(configs, runs, strict=True)]
     ended = []
-    for i, item in train(configs, [run.splits for run in runs], resume=resume, device=device):
+    for i, item in train(configs, splits, resume=resume, device=device):
         if isinstance(item, State):
             yield i, item
         if isinstance(item, Diverged) or item.step >= configs[i].iterations:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from emargin_train.config import OBJECTIVE_NAMES, TrainConfig
 from emargin_train.graphs import WARM_UP, Repeated
@@ -43,6 +44,29 @@ class Blind(TorchDispatchMode):
         return op(*args, **(kwargs or {}))
 
 
+class Tape(TorchDispatchMode):
+    """Records every operation with the memory of what went in and came out; a replay does them again, there.
+
+    What a CUDA graph does, for a CPU: nothing of Python runs again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = op(*args, **(kwargs or {}))
+        self.operations.append((op, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        for op, args, kwargs, recorded in self.operations:
+            for old, new in zip(tree_leaves(recorded), tree_leaves(op(*args, **kwargs)), strict=True):
+                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
 def config(name: str = "emargin", **more: object) -> TrainConfig:
     knobs = {"dissimilar_share": 0.3, "margin": 1.0, "temperature": 0.5, "label_share": 0.2}
     return TrainConfig.from_dict(knobs | {"objective": name, "iterations": 12, "report_every": 6} | more)
@@ -75,6 +99,39 @@ def test_no_step_looks_at_values(
     with Blind():
         stack._take_step()
     assert torch.isfinite(stack._loss).all() or name.endswith("released")
+
+
+@pytest.mark.parametrize("name, term", VARIANTS)
+def test_a_replayed_step_trains_as_one_that_is_called(
+    name: str, term: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit by bit: nothing that changes from step to step is left in Python."""
+    monkeypatch.setattr(contrast, "is_dense", lambda h: True)
+    configs = [config(name, supervised_term=term, seed=seed) for seed in (0, 1)]
+    called, replayed = (
+        Stack([Member(start(c, SPLITS), SPLITS) for c in configs], "cpu", at_once=True) for _ in range(2)
+    )
+    tape, calls = Tape(), 0
+
+    def record_the_second_step(step: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            tape.replay()
+        elif calls == 2:
+            with tape:
+                step()
+        else:
+            step()
+
+    monkeypatch.setattr(replayed, "_repeated", record_the_second_step)
+    for stack in (called, replayed):
+        stack.advance(6)
+    assert len(tape.operations) > 50
+    for one, other in zip(called.members, replayed.members, strict=True):
+        assert one.state.losses == other.state.losses and one.diverged == other.diverged
+        mine, theirs = one.state.encoder.state_dict(), other.state.encoder.state_dict()
+        assert all(torch.equal(value, theirs[key]) or one.diverged for key, value in mine.items())
 
 
 def test_one_by_one_a_step_looks_at_values() -> None:
