@@ -122,6 +122,7 @@ class Engine:
                     self._changed.wait(0.1)
             if stack:
                 self._train(stack)
+                torch.cuda.empty_cache()  # for the trials' own processes
                 last = time.monotonic()
         self._end()
 
@@ -144,7 +145,8 @@ class Engine:
                 if not trial.left:
                     trial.items.put(None)
         except Exception as error:  # each trial says for itself what it makes of it
-            broken = Broken(isinstance(error, MACHINE), traceback.format_exc())
+            too_large = isinstance(error, torch.OutOfMemoryError)  # taken apart, it may fit
+            broken = Broken(isinstance(error, MACHINE) and not too_large, traceback.format_exc())
             for trial in (trial for trial in stack if trial.left):
                 trial.items.put((0, broken, len(own)))
                 trial.items.put(None)

@@ -25,7 +25,6 @@ from emargin_train.train_many import TrainMany, shapes
 from study.engine import Broken, Engine, Sharing
 
 BEGIN_S = 300.0  # starting Python, torch and CUDA on a busy machine
-MOST_TRIALS = 1000  # that may wait at an engine
 
 
 class EngineLost(OSError):
@@ -79,7 +78,7 @@ def _engine(sharing: Sharing, device: str) -> Any:
         num_gpus=0,  # the GPU is its trials'; so that Ray leaves the variable alone:
         runtime_env={"env_vars": {"CUDA_VISIBLE_DEVICES": gpu, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}},
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        max_concurrency=MOST_TRIALS,
+        max_concurrency=2 * sharing.n_trials + 2,  # threads: a trial's, and one that it left behind by dying
     )
     deadline = time.monotonic() + BEGIN_S
     while True:

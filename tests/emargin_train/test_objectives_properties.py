@@ -12,6 +12,7 @@ from emargin_train.config import OBJECTIVE_NAMES, ObjectiveConfig
 from emargin_train.objectives import (
     OBJECTIVES,
     Batch,
+    contrast,
     emargin,
     emargin_adjacent,
     emargin_released,
@@ -39,9 +40,16 @@ def embeddings(b: int, t: int, d: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return h.requires_grad_(), torch.rand(b, t, generator=g) < 0.3
 
 
+@pytest.fixture(params=["blocks", "dense"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the far negatives are gone through: as on a CPU, or as on a GPU."""
+    monkeypatch.setattr(contrast, "is_dense", lambda h: request.param == "dense")
+    return request.param
+
+
 @pytest.mark.parametrize("name", STEEP)
 @pytest.mark.parametrize("tau", [0.05, 0.001])
-def test_finite_in_float32_at_paper_size_and_equal_to_float64(name: str, tau: float) -> None:
+def test_finite_in_float32_at_paper_size_and_equal_to_float64(name: str, tau: float, way: str) -> None:
     """Margin 100 and tau 0.05 at N = 1600, and far beyond; loss to 1e-5, gradient to 1e-3 of its largest."""
     h, y = embeddings(8, 200, 32)
     loss = STEEP[name](h, y, tau)
@@ -56,7 +64,7 @@ def test_finite_in_float32_at_paper_size_and_equal_to_float64(name: str, tau: fl
 
 
 @pytest.mark.parametrize("name", STEEP)
-def test_finite_for_dead_equal_and_opposite_frames(name: str) -> None:
+def test_finite_for_dead_equal_and_opposite_frames(name: str, way: str) -> None:
     """All zero, all the same, antipodal; a dead frame has no gradient."""
     y = torch.arange(12).view(2, 6) % 2 == 0
     one = torch.ones(2, 6, 3)

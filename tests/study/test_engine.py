@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,7 +100,10 @@ def test_one_that_diverges_leaves_the_others_alone(begin):
     assert bad == [(0, [], 2)] and [together for *_, together in good] == [2, 2]
 
 
-@pytest.mark.parametrize("raised, is_machine", [(ValueError("a stack"), False), (OSError("a disk"), True)])
+@pytest.mark.parametrize(
+    "raised, is_machine",
+    [(ValueError("a stack"), False), (torch.OutOfMemoryError("so many"), False), (OSError("a disk"), True)],
+)
 def test_what_a_stack_raises_is_told_to_all_who_have_not_ended(begin, monkeypatch, raised, is_machine):
     def broken(configs, splits, **_):
         yield 0, SimpleNamespace(step=10)
