@@ -19,7 +19,7 @@ from tests.study import faults
 from tests.study.conftest import small_settings
 from tests.study.test_trial_stacked import FLOATS, SAME
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SHARED = {"references": (), "baseline_trials": 0, "sampler": "random", "design": "grid"}
 
 
@@ -107,7 +107,7 @@ def test_when_the_engine_or_a_trial_dies_it_goes_on_from_its_checkpoint(node, tm
         address=node.address,
         gpus_per_trial=0.5,
         dimensions={"margin": "1,2"},
-        iterations=400,
+        iterations=250,
         seeds=(0,),
     )
     outcome = conduct(settings)
