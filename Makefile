@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# Two at a time, a file's tests together: most of a study's time is Ray's starts and ends.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: study findings server test test-fast test-cluster check bench bench-long bench-gpu clean
 
@@ -18,16 +20,16 @@ findings: $(INSTALLED)
 	$(BIN)/python -m analysis.findings docs/findings
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --ignore tests/cluster -m 'not faults'
+	$(PYTEST) --ignore tests/cluster -m 'not faults'
 
 # Real servers and nodes: needs Debian's postgresql and iproute2, and root for the nodes; skips what is missing.
 test-cluster: $(INSTALLED)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && 		! { command -v ip && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive 		apt-get install -y -qq --no-install-recommends postgresql iproute2 >/dev/null; fi
-	$(BIN)/python -m pytest tests/cluster
-	$(BIN)/python -m pytest tests/study -m faults
+	$(PYTEST) tests/cluster
+	$(PYTEST) tests/study -m faults
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest --ignore tests/cluster -m 'not slow'
+	$(PYTEST) --ignore tests/cluster -m 'not slow'
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -112,15 +112,23 @@ def _refusal(address: str) -> str | None:
 
 @contextlib.contextmanager
 def joined(address: str | None) -> Iterator[dict[str, Any]]:
-    """Ray, connected or started; yields the cluster's resources."""
-    dashboard = None if address else False  # of a cluster of our own: nobody would look
-    ray.init(address or "local", log_to_driver=False, configure_logging=False, include_dashboard=dashboard)
-    try:
-        yield ray.cluster_resources()
-    finally:
-        # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
-        gc.collect()
-        ray.shutdown()
+    """Ray, connected or started; yields the cluster's resources.
+
+    One that is started here is this study's alone: its folder is not the one in which Ray looks for clusters.
+    """
+    with contextlib.ExitStack() as stack:
+        own: dict[str, Any] = {} if address else {"include_dashboard": False}  # nobody would look
+        if address is None and "RAY_TMPDIR" not in os.environ:
+            # /tmp, since the names of Ray's sockets there must stay short
+            folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+            own["_temp_dir"] = stack.enter_context(folder)
+        ray.init(address or "local", log_to_driver=False, configure_logging=False, **own)
+        try:
+            yield ray.cluster_resources()
+        finally:
+            # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
+            gc.collect()
+            ray.shutdown()
 
 
 def check_resources(settings: StudySettings) -> None:
@@ -226,7 +234,7 @@ def run_trials(
                     storage_path=place.path,
                     storage_filesystem=place.filesystem,
                     verbose=0,
-                    callbacks=callbacks,
+                    callbacks=[*callbacks],  # Tune adds its own, which hold all trials of the part
                     failure_config=tune.FailureConfig(max_failures=settings.max_retries),
                 ),
             ).fit()

@@ -1,6 +1,7 @@
 """Studies on a real cluster of three nodes in this machine: limits, faults of workers, sharing of load."""
 
 import dataclasses
+import gc
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 from optuna.trial import TrialState
+from ray import tune
 from ray.cluster_utils import Cluster
+from ray.tune.experiment import Trial
 
 from study import cluster as study_cluster
 from study.conduct import conduct
@@ -108,6 +111,25 @@ def test_a_time_budget_ends_the_beginning_of_trials_and_extending_adds_some(begi
     assert begun(tmp_path) == {f"emargin-{n:04d}": 1 for n in range(103)}
     assert states(settings) == {TrialState.COMPLETE: 103} and runs(settings) == {"FINISHED": 103}
     assert len({row["temperature"] for row in table(settings)}) == 103
+
+
+def test_a_long_study_keeps_nothing_of_the_parts_behind_it(begin, tmp_path, monkeypatch):
+    """Tune would keep every trial in memory."""
+    monkeypatch.setattr(study_cluster, "PART_TRIALS", 3)
+    monkeypatch.setattr(study_cluster, "PART_WAVES", 0)
+    alive = []
+    fit = tune.Tuner.fit
+
+    def counted(tuner):
+        fit(tuner)
+        del tuner
+        gc.collect()
+        alive.append(sum(isinstance(thing, Trial) for thing in gc.get_objects()))
+
+    monkeypatch.setattr(tune.Tuner, "fit", counted)
+    _, outcome = begin(partial(faults.pretended), **PLAIN, trials=9)
+    assert outcome.counts["ok"] == 9 and begun(tmp_path).total() == 9
+    assert len(alive) >= 3 and max(alive) <= 3  # of the part that just ended, at most
 
 
 def test_seeds_as_trials_give_the_rows_that_seeds_inside_give(begin):

@@ -5,7 +5,6 @@ import json
 import shutil
 import socket
 import threading
-import time
 import tomllib
 from pathlib import Path
 
@@ -215,10 +214,8 @@ BAD_FLAGS = {
 @pytest.mark.parametrize("case", BAD_FLAGS)
 def test_bad_flags(case, tmp_path):
     flags, told = BAD_FLAGS[case]
-    started = time.monotonic()
     ran = command(*small(), "--out", str(tmp_path / "runs"), *flags)
     assert_one_line(ran, *told)
-    assert time.monotonic() - started < 15
     assert not (tmp_path / "runs").exists()
 
 
