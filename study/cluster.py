@@ -112,29 +112,22 @@ def _refusal(address: str) -> str | None:
 
 @contextlib.contextmanager
 def joined(address: str | None) -> Iterator[dict[str, Any]]:
-    """Ray, connected or started; yields the cluster's resources.
-
-    One that is started here is this study's alone: its folder is not the one in which Ray looks for clusters.
-    """
-    with contextlib.ExitStack() as stack:
-        own: dict[str, Any] = {} if address else {"include_dashboard": False}  # nobody would look
-        if address is None and "RAY_TMPDIR" not in os.environ:
-            # /tmp, since the names of Ray's sockets there must stay short
-            folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
-            own["_temp_dir"] = stack.enter_context(folder)
-        ray.init(address or "local", log_to_driver=False, configure_logging=False, **own)
-        try:
-            yield ray.cluster_resources()
-        finally:
-            # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
-            gc.collect()
-            ray.shutdown()
+    """Ray, connected or started; yields the cluster's resources."""
+    dashboard = None if address else False  # of a cluster of our own: nobody would look
+    ray.init(address or "local", log_to_driver=False, configure_logging=False, include_dashboard=dashboard)
+    try:
+        yield ray.cluster_resources()
+    finally:
+        # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
+        gc.collect()
+        ray.shutdown()
 
 
 def check_resources(settings: StudySettings) -> None:
     """Raises UserError where a trial asks for more than this machine has; a cluster elsewhere may grow."""
     has = {"cpus": os.cpu_count() or 1, "gpus": torch.cuda.device_count()}
-    for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", settings.gpus_per_trial)):
+    gpus = 1 if settings.gpus_per_trial == "auto" else settings.gpus_per_trial
+    for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", gpus)):
         if asked > has[name]:
             raise UserError(
                 f"--{name}-per-trial is {asked:g}, but this machine has {has[name]}: "
@@ -142,11 +135,16 @@ def check_resources(settings: StudySettings) -> None:
             )
 
 
-def concurrency(settings: StudySettings, resources: dict[str, Any], *, started_here: bool) -> int:
-    """How many trials run at once; on a cluster twice what fits now, so that an autoscaler sees demand."""
+def concurrency(
+    settings: StudySettings, resources: dict[str, Any], *, gpus: float, started_here: bool
+) -> int:
+    """How many trials run at once; on a cluster twice what fits now, so that an autoscaler sees demand.
+
+    gpus: of a trial
+    """
     fits = resources.get("CPU", 0) // settings.cpus_per_trial
-    if settings.gpus_per_trial:
-        fits = min(fits, math.floor(resources.get("GPU", 0) / settings.gpus_per_trial))
+    if gpus:
+        fits = min(fits, math.floor(resources.get("GPU", 0) / gpus + 1e-6))
     most = max(1, int(fits)) if started_here else max(16, int(2 * fits))
     return min(most, settings.max_concurrent or most)
 
@@ -184,6 +182,7 @@ def run_trials(
     search: PlanSearch,
     callbacks: list[Callback],
     *,
+    gpus: float,
     n_at_once: int,
     deadline: float | None = None,
 ) -> None:
@@ -191,18 +190,19 @@ def run_trials(
 
     Tune keeps every trial that it has seen and looks through all of them at each step, so a long study is
     several of its experiments, one after another.
+    gpus: of a trial
     deadline: seconds since the epoch after which a worker begins no trial
     A first Ctrl-C ends the loop, a second one the process.
     """
     place = checkpoints.place(settings)  # removed at the end
-    fit_one_gpu = int(1 / settings.gpus_per_trial + 1e-6) if settings.gpus_per_trial else 1
+    fit_one_gpu = int(1 / gpus + 1e-6) if gpus else 1
     shared = None
     if fit_one_gpu > 1:
         shared = Sharing(fit_one_gpu, CHECKPOINT_EVERY_S, settings.cpus_per_trial, settings.tf32)
     param_space = {
         "run": run_trial,
         "threads": settings.cpus_per_trial,
-        "gpu": settings.gpus_per_trial > 0,
+        "gpu": gpus > 0,
         "tf32": settings.tf32,
         "sharing": shared,
         "checkpoint_every_s": CHECKPOINT_EVERY_S,
@@ -218,7 +218,7 @@ def run_trials(
             if interrupted or not search.has_more:
                 break
             signal.signal(signal.SIGINT, at_once)  # Tune sets its own, and puts this back at the first Ctrl-C
-            resources = {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial}
+            resources = {"cpu": settings.cpus_per_trial, "gpu": gpus}
             tune.Tuner(
                 tune.with_resources(trainable, resources),
                 param_space=param_space,

@@ -17,6 +17,7 @@ from emargin_train.errors import UserError
 from emargin_train.evaluation import choose
 from study import checkpoints, cluster, mlflow_runs, plan, records, results, search, storage, tracking
 from study.bookkeeper import Bookkeeper
+from study.gpu_share import measured_share
 from study.limits import Limits
 from study.progress import Progress
 from study.secrets import without_password
@@ -121,6 +122,10 @@ def _run(
         )
         chosen.save(folder / "evaluation_frames.npz")
         tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
+        gpus = settings.gpus_per_trial
+        if gpus == "auto":
+            gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
+            print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
         limits = Limits(settings.time_budget_s, settings.max_failures)
         progress = Progress(settings.goals, len(turns))
         needed = ("objective", "role", "status", "gate", *SPACE, *settings.goals)
@@ -139,7 +144,8 @@ def _run(
                 settings,
                 plan_search,
                 [Bookkeeper(folder, plan_search, tracker, progress, limits, front if pruning else None)],
-                n_at_once=cluster.concurrency(settings, resources, started_here=here),
+                gpus=gpus,
+                n_at_once=cluster.concurrency(settings, resources, gpus=gpus, started_here=here),
                 deadline=limits.deadline,
             )
         # inside, so that whatever befalls Ray's end befalls a study that is whole

@@ -40,7 +40,7 @@ def describe(settings: StudySettings) -> str:
     lines += [
         f"goals: {', '.join(settings.goals)}; sampler {settings.sampler}; {config.iterations} steps each",
         f"rows: {rows}",
-        f"a trial: {settings.cpus_per_trial} CPU, {settings.gpus_per_trial:g} GPU; {n_at_once} at once here",
+        f"a trial: {settings.cpus_per_trial} CPU, {settings.gpus_per_trial} GPU; {n_at_once} at once here",
         f"measured here: {1000 * step_s:.0f} ms a step, {measure_s:.1f} s an evaluation",
         f"expected time: about {work_s / n_at_once / 60:.1f} min",
     ]

@@ -49,6 +49,10 @@ names; 2 something to put right, named in one line; 130 interrupted
 """
 
 
+def gpu_share(text: str) -> float | str:
+    return text if text == "auto" else float(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m study.run",
@@ -160,7 +164,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     where.add_argument("--cpus-per-trial", type=int, metavar="N", help="and its threads (default 1)")
     where.add_argument(
-        "--gpus-per-trial", type=float, metavar="X", help="0 (default), 1, or a share such as 0.25"
+        "--gpus-per-trial",
+        type=gpu_share,
+        metavar="X",
+        help="0 (default), 1, a share such as 0.25, or auto: measured on a GPU of the cluster",
     )
     where.add_argument(
         "--tf32",

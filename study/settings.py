@@ -5,7 +5,7 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
@@ -94,7 +94,7 @@ class StudySettings:
     address: str | None = None
     tracking_uri: str | None = None
     cpus_per_trial: int = 1
-    gpus_per_trial: float = 0.0
+    gpus_per_trial: float | Literal["auto"] = 0.0  # auto: measured before the first trial
     tf32: bool = False  # products in TensorFloat-32
     max_concurrent: int | None = None
     max_retries: int = 2
@@ -118,8 +118,10 @@ class StudySettings:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise UserError(f"--{name.replace('_', '-')} is {value}: give a whole number from {low}")
-        if self.gpus_per_trial < 0:
-            raise UserError(f"--gpus-per-trial is {self.gpus_per_trial}: give 0 or a share such as 0.25")
+        if self.gpus_per_trial != "auto" and self.gpus_per_trial < 0:
+            raise UserError(
+                f"--gpus-per-trial is {self.gpus_per_trial}: give 0, a share such as 0.25, or auto"
+            )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise UserError(
                 f"--seeds is {','.join(map(str, self.seeds))}: give distinct whole numbers from 0, as 0,1,2"

@@ -13,6 +13,7 @@ import pytest
 import ray
 from optuna.trial import TrialState
 from ray import tune
+from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 from ray.tune.experiment import Trial
 
@@ -32,6 +33,7 @@ def nodes():
     """A head that runs no trial, and three nodes of one core."""
     ray.shutdown()
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    reset_ray_address()  # nobody else on this machine shall join it
     for _ in range(3):
         made.add_node(num_cpus=1)
     yield made

@@ -42,9 +42,11 @@ def test_workers_killed(tmp_path):
 
 def test_nodes_removed(tmp_path):
     """Each of the two nodes of a cluster in turn, a fresh one in its place."""
+    from ray._common.utils import reset_ray_address
     from ray.cluster_utils import Cluster
 
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    reset_ray_address()  # nobody else on this machine shall join it
     try:
         there = [nodes.add_node(num_cpus=1) for _ in range(2)]
         driver = begin(tmp_path, "--address", nodes.address, "--max-retries", "4")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import ray
+from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 
 from study import cluster as study_cluster
@@ -27,6 +28,7 @@ SHARED = {"references": (), "baseline_trials": 0, "sampler": "random", "design":
 def node():
     ray.shutdown()
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    reset_ray_address()  # nobody else on this machine shall join it
     made.add_node(num_cpus=4, num_gpus=1)
     yield made
     made.shutdown()
