@@ -125,7 +125,7 @@ def main() -> None:
     )
     x = standardise(h)(h)
     penalty = choose_penalty(x, training)
-    model = LogisticRegression(C=1 / penalty, tol=1e-4, max_iter=5000)
+    model = LogisticRegression(C=1 / penalty, tol=1e-6, max_iter=5000)
     weight = training.weight
     model.fit(x, y, sample_weight=weight.sum(1))
     w = Regression(x, weight).fit(penalty)

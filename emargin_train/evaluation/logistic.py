@@ -11,7 +11,7 @@ from emargin_train.evaluation.training import Scores, Training, folds, standardi
 
 PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
 SELECTION_CAP = 4000  # training frames on which the penalty is chosen
-GRADIENT = 1e-4  # largest entry of the gradient at the end
+GRADIENT = 5e-5  # largest entry of the gradient at the end
 SELECTION_GRADIENT = 1e-3  # the same while penalties are compared
 
 
@@ -52,7 +52,7 @@ class Regression:
     def fit(
         self, penalty: float, start: np.ndarray | None = None, gradient_at_end: float = GRADIENT
     ) -> np.ndarray:
-        """Coefficients and, as last row, intercepts: (D+1, K) float64; no gradient entry above 1e-4.
+        """Coefficients and, as last row, intercepts: (D+1, K) float64; no gradient entry above 5e-5.
 
         start: (D+1, K), where to begin; zeros if None
         """
