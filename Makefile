@@ -1,11 +1,11 @@
-# The same few commands everywhere: make check test test-cluster study bench server
+# The same few commands everywhere: make check test test-cluster test-faults study bench server
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # Two at a time, a file's tests together: most of a study's time is Ray's starts and ends.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: study findings server test test-fast test-cluster check bench bench-long bench-gpu clean
+.PHONY: study findings server test test-fast test-cluster test-faults check bench bench-long bench-gpu clean
 
 # A first result: simulated sleep EEG, eMargin beside InfoNCE, and the report.
 study: $(INSTALLED)
@@ -24,9 +24,16 @@ test: $(INSTALLED)
 
 # Real servers and nodes: needs Debian's postgresql and iproute2, and root for the nodes; skips what is missing.
 test-cluster: $(INSTALLED)
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && 		! { command -v ip && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive 		apt-get install -y -qq --no-install-recommends postgresql iproute2 >/dev/null; fi
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		! { command -v ip && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends postgresql iproute2 >/dev/null; } \
+		|| echo "no PostgreSQL or iproute2 to be had: tests that need them are skipped"; fi
 	$(PYTEST) tests/cluster
-	$(PYTEST) tests/study -m faults
+
+# What machines do to a study: workers, nodes and drivers killed, disks full, on clusters of three nodes. 20 minutes.
+test-faults: $(INSTALLED)
+	$(BIN)/python -m pytest tests/study -m faults
 
 test-fast: $(INSTALLED)
 	$(PYTEST) --ignore tests/cluster -m 'not slow'

@@ -16,7 +16,8 @@ export PATH="$PWD/.venv/bin:$PATH" RAY_USAGE_STATS_ENABLED=0
 export RAY_AUTH_MODE=token # other users share the network; the token lies in the home folder, which nodes share
 ray get-auth-token --generate >/dev/null
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${nodes%%$'\n'*} # no pipe into `head`, which may end before scontrol has written all, and the job with it
 
 # On the head: starts Ray, waits for the other nodes, runs the command, stops Ray. Elsewhere: joins.
 # It stops every Ray process of the user's on a machine: hence --exclusive.
