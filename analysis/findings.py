@@ -38,7 +38,7 @@ def figures(study: Study, folder: Path) -> None:
     table = geometry.measured(study)
     rank, silhouette = study.metric("effective_rank"), study.metric("silhouette")
     for dataset, part in table.groupby("world", sort=False):
-        clusters = study.manifest["clusters"].get(dataset)
+        clusters = study.manifest.get("clusters", {}).get(dataset)
         chart = geometry_charts.rank_chart(part, rank, silhouette, clusters)
         charts.save(chart, folder / f"rank-{dataset}", ("png", "svg"))
 

@@ -9,9 +9,9 @@ from analysis.tables import Study
 
 
 def join(studies: Sequence[Study]) -> Study:
-    """Rows of all; a trial is named "study/trial" (its folder, where studies have one
-    name), so that equal names stay apart. One study is itself.
+    """Rows of all; one study is itself.
 
+    A trial is named "study/trial", with the study's folder where two have one name, so that all stay apart.
     Charts go to the first study's folder. Settings are those that all share; asked-for rows add up.
     """
     if len(studies) == 1:

@@ -34,10 +34,10 @@ def cluster(tmp_path_factory):
         serve = nodes.head.inside(sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", str(port))
         s3 = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         make = (
-            "import boto3, time; client = boto3.client('s3')\n"
+            "import boto3, botocore.exceptions, time; client = boto3.client('s3')\n"
             "for _ in range(100):\n"
             "    try: client.create_bucket(Bucket='studies'); break\n"
-            "    except Exception: time.sleep(0.3)"
+            "    except botocore.exceptions.BotoCoreError: time.sleep(0.3)"
         )
         subprocess.run(nodes.head.inside(sys.executable, "-c", make), env=os.environ | nodes.env, check=True)
         try:
