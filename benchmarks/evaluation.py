@@ -32,7 +32,9 @@ from benchmarks.common import report, seconds
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.encoder import Encoder, encode, framing
-from emargin_train.evaluation import choose, clustering, distances, evaluate, probes
+from emargin_train.evaluation import clustering, distances, probes
+from emargin_train.evaluation.chosen import choose
+from emargin_train.evaluation.evaluate import evaluate
 from emargin_train.evaluation.logistic import Regression, choose_penalty
 from emargin_train.evaluation.side import Side
 from emargin_train.evaluation.training import Training, standardise

@@ -32,7 +32,8 @@ from emargin_train.cost import use_tf32
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from emargin_train.encoder import Encoder, encode, framing
-from emargin_train.evaluation import choose, evaluate
+from emargin_train.evaluation.chosen import choose
+from emargin_train.evaluation.evaluate import evaluate
 from emargin_train.train_many import train_many
 
 STEPS = 600

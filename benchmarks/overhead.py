@@ -30,7 +30,7 @@ import ray
 from ray import tune
 
 from benchmarks.common import report
-from emargin_train.evaluation import METRICS
+from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, settings_row
 from study import cluster, conduct, records

@@ -31,7 +31,8 @@ from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from emargin_train.encoder import encode, framing
-from emargin_train.evaluation import choose, evaluate
+from emargin_train.evaluation.chosen import choose
+from emargin_train.evaluation.evaluate import evaluate
 from emargin_train.train import train
 
 TRIALS, SEEDS, STEPS = 8, 3, 600

@@ -16,8 +16,8 @@ from typing import Any
 from ray.air._internal.mlflow import _MLflowLoggerUtil
 
 from benchmarks.common import report
-from emargin_train.evaluation import METRICS
-from study import mlflow_runs
+from emargin_train.evaluation.metrics import METRICS
+from study import mlflow_runs, tracking_uri
 from study.ledger import Ledger
 
 N_PARAMS, CURVE = 40, [(6 * (i + 1), 3.0 / (i + 1)) for i in range(100)]
@@ -35,7 +35,7 @@ def record(seed: int) -> dict[str, Any]:
 def ours(folder: Path) -> mlflow_runs.StudyRuns:
     (folder / "study").mkdir()
     runs = mlflow_runs.StudyRuns(
-        mlflow_runs.local(folder), Ledger(folder / "study"), out=folder, dataset="benchmark", study="study"
+        tracking_uri.local(folder), Ledger(folder / "study"), out=folder, dataset="benchmark", study="study"
     )
     runs.start({"trials": "64"})
     return runs
@@ -43,7 +43,7 @@ def ours(folder: Path) -> mlflow_runs.StudyRuns:
 
 def theirs(folder: Path) -> _MLflowLoggerUtil:
     logger = _MLflowLoggerUtil()
-    logger.setup_mlflow(mlflow_runs.local(folder), experiment_name="benchmark")
+    logger.setup_mlflow(tracking_uri.local(folder), experiment_name="benchmark")
     return logger
 
 

@@ -21,7 +21,9 @@ from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.encoder import Encoder, encode, framing
 from emargin_train.errors import UserError, exit_on_user_error
-from emargin_train.evaluation import METRICS, Evaluation, EvaluationSet, choose, evaluate
+from emargin_train.evaluation.chosen import EvaluationSet, choose
+from emargin_train.evaluation.evaluate import Evaluation, evaluate
+from emargin_train.evaluation.metrics import METRICS
 from emargin_train.evaluation.side import Encode
 from emargin_train.flags import add_data_flags, data_settings
 from emargin_train.pseudo_labels import pseudo_label_metrics, resolve_threshold

@@ -14,8 +14,8 @@ from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
-from emargin_train.evaluation import choose
-from study import checkpoints, cluster, mlflow_runs, plan, records, results, search, storage, tracking
+from emargin_train.evaluation.chosen import choose
+from study import checkpoints, cluster, plan, records, results, search, storage, tracking, tracking_uri
 from study.bookkeeper import Bookkeeper
 from study.gpu_share import measured_share
 from study.limits import Limits
@@ -78,9 +78,9 @@ def conduct(settings: StudySettings, *, extend: int | None = None, retry_failed:
     address = cluster.find_cluster(settings.address)
     if address is None:
         cluster.check_resources(settings)
-    uri = mlflow_runs.resolve(settings.tracking_uri, out)
+    uri = tracking_uri.resolve(settings.tracking_uri, out)
     if not settings.folder.exists():  # one that is gone on with can wait for its server
-        mlflow_runs.check_answers(uri)
+        tracking_uri.check_answers(uri)
     checkpoints.check(settings)
     print(f"data: {settings.dataset}", file=sys.stderr)
     splits = load(plan.first_config(settings, study_plan).data)
@@ -92,9 +92,10 @@ def conduct(settings: StudySettings, *, extend: int | None = None, retry_failed:
     folder = results.create(settings)
     with _library_noise_in(folder / "log" / "libraries.log"):
         tracker = tracking.Tracker(uri, folder, dataset=find(settings.dataset).name)
-        if retry_failed:
-            tracker.forget(records.forget_failed(folder))
-        return _run(settings, study_plan, folder, address, tracker, splits)
+        with contextlib.closing(tracker):
+            if retry_failed:
+                tracker.forget(records.forget_failed(folder))
+            return _run(settings, study_plan, folder, address, tracker, splits)
 
 
 def _run(
@@ -174,15 +175,13 @@ class _Log(logging.FileHandler):
 
 @contextlib.contextmanager
 def _library_noise_in(file: Path) -> Iterator[None]:
-    """What Ray, Optuna, MLflow and its database layer say goes to a file: the display stays calm.
+    """What Ray, Optuna and its database layer say goes to a file: the display stays calm.
 
     The root logger gets the file, since `ray.init` takes other loggers' handlers away.
     """
     handler = _Log(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    loggers = [
-        logging.getLogger(name) for name in ("ray", "ray.tune", "optuna", "mlflow", "alembic", "sqlalchemy")
-    ]
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "optuna", "alembic", "sqlalchemy")]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.handlers, logger.propagate = [], True

@@ -1,7 +1,7 @@
 """MLflow as a view of a study: one run for the study, under it one for each trial and seed.
 
 What is written is made from the study's records, whole and once: a run is found again by its key, and writing
-it a second time changes nothing. `study.tracking` calls this, in the background and again after a failure.
+it a second time changes nothing. `study.delivery` calls this, beside the driver and again after a failure.
 """
 
 import contextlib
@@ -11,96 +11,34 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
 from filelock import FileLock
 
-from emargin_train.errors import UserError
-from emargin_train.evaluation import METRICS
-from study import secrets
+from emargin_train.evaluation.metrics import METRICS
+from study import tracking_uri
 from study.ledger import Ledger
-from study.secrets import without_password
 
 # MLflow reads these when imported or asked: no calls home, no chatter, and one try of ten seconds at a time,
-# since waiting and trying again is `study.tracking`'s.
+# since waiting and trying again is `study.delivery`'s.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 import mlflow  # noqa: E402
-import sqlalchemy  # noqa: E402
 from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
-PROBE_SECONDS = 5
 MAX_ENTITIES, MAX_PARAMS, MAX_TEXT = 1000, 100, 6000  # MLflow's limits of one batch, and of a parameter
 COST = ("data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb", "final_loss")
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # pages for training, not for chat
 STATUS = {"ok": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
-def resolve(uri: str | None, out: Path) -> str:
-    """The tracking URI: as given, else MLFLOW_TRACKING_URI, else a SQLite file for all studies in `out`.
-
-    Its password is taken from the environment (`study.secrets`). Raises UserError for a URI that MLflow
-    cannot write to.
-    """
-    uri = secrets.whole("tracking_uri", uri) if uri else os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        return local(out)
-    kind = urlsplit(uri).scheme
-    if kind in ("http", "https", "sqlite") or kind.startswith(("postgresql", "mysql", "mssql")):
-        return uri
-    raise UserError(
-        f"--tracking-uri is '{without_password(uri)}', which is no tracking server or database: "
-        "give http://HOST:PORT, sqlite:///FILE or postgresql://..."
-    )
-
-
-def local(out: Path) -> str:
-    """The SQLite file of all studies in `out`."""
-    return f"sqlite:///{(out / 'mlflow.db').resolve()}"
-
-
-def check_answers(uri: str) -> None:
-    """Raises UserError where no server or database answers within seconds (MLflow tries for minutes)."""
-    shown = without_password(uri)
-    try:
-        _knock(uri)
-    except requests.RequestException as error:
-        raise UserError(
-            f"--tracking-uri is {shown}, but no MLflow server answers there ({type(error).__name__}): "
-            "start one, or leave the flag out to use a local file"
-        ) from None
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"--tracking-uri is {shown}, but {error.name} is not installed: pip install '.[cluster]'"
-        ) from None
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        reason = without_password(str(error.__cause__ or error).strip().splitlines()[0])
-        raise UserError(
-            f"--tracking-uri is {shown}, but that database cannot be opened ({reason}): "
-            "start it, put its password into PGPASSWORD, or leave the flag out to use a local file"
-        ) from None
-
-
-def _knock(uri: str) -> None:
-    """One quick question to the server or database."""
-    if uri.startswith("http"):
-        requests.get(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).raise_for_status()
-    elif not uri.startswith("sqlite:"):
-        engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": PROBE_SECONDS})
-        with contextlib.closing(engine.connect()):
-            pass
-        engine.dispose()
-
-
 def client(uri: str) -> mlflow.MlflowClient:
     """An MLflow client; a new SQLite file is made by one process at a time, since its migrations race."""
     if not uri.startswith("sqlite:///"):
-        _knock(uri)
+        tracking_uri.knock(uri)
         return mlflow.MlflowClient(uri)
     file = Path(uri.removeprefix("sqlite:///"))
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from emargin_train.evaluation import METRICS
+from emargin_train.evaluation.metrics import METRICS
 from study.standing import Standing
 
 

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emargin_train.files import write_whole
-from study.plan import Turn
+
+if TYPE_CHECKING:
+    from study.plan import Turn
 
 Rows = dict[str, list[dict[str, Any]]]  # by trial, or by key of a turn
 
@@ -23,12 +25,17 @@ def load(folder: Path) -> list[dict[str, Any]]:
     return sorted(_read(folder), key=lambda record: (record["trial"], record["seed"]))
 
 
+def keys(folder: Path) -> list[str]:
+    """ "<trial>-<seed>" of every record of a study."""
+    return sorted(path.stem for path in (folder / "records").glob("*.json"))
+
+
 def _read(folder: Path) -> Iterator[dict[str, Any]]:
     for path in (folder / "records").glob("*.json"):
         yield json.loads(path.read_bytes())
 
 
-def finished(folder: Path, turns: Iterable[Turn], columns: Collection[str] | None = None) -> Rows:
+def finished(folder: Path, turns: "Iterable[Turn]", columns: Collection[str] | None = None) -> Rows:
     """Rows of the turns of which every seed has a record, by key, in the order of the plan.
 
     columns: only these, so that thousands of trials fit into memory; None = whole rows

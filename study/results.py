@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from emargin_train.cost import git_revision
 from emargin_train.errors import UserError
-from emargin_train.evaluation import METRICS
+from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
 from study import ledger, records
 from study.records import Rows

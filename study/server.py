@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 from emargin_train.errors import UserError, exit_on_user_error
-from study import mlflow_runs
+from study.mlflow_runs import client
+from study.tracking_uri import check_answers, local
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"  # lists of processes do not show the environment
 
@@ -56,9 +57,9 @@ def main() -> None:
     )
     args = parser.parse_args()
     check_free(args.host, args.port)
-    uri = os.environ.get(DATABASE) or mlflow_runs.local(args.out)
-    mlflow_runs.check_answers(uri)
-    mlflow_runs.client(uri)  # makes a new database, before anybody else can
+    uri = os.environ.get(DATABASE) or local(args.out)
+    check_answers(uri)
+    client(uri)  # makes a new database, before anybody else can
     artifacts = args.artifacts or str((args.out / "mlartifacts").resolve())
     os.environ |= {DATABASE: uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # four processes for nobody

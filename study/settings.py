@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from emargin_train.config import OBJECTIVE_NAMES, REFERENCE_NAMES
 from emargin_train.errors import UserError, nearest
-from emargin_train.evaluation import METRICS
+from emargin_train.evaluation.metrics import METRICS
 from study import secrets
 
 DESIGNS = ("search", "grid", "ablation")

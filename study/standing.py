@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from analysis import fronts
-from emargin_train.evaluation import METRICS
+from emargin_train.evaluation.metrics import METRICS
 from study.trial import goal_values
 
 

@@ -5,16 +5,18 @@ python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # elsewhere; al
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
 
 from emargin_train.data.catalogue import find
 from emargin_train.errors import UserError, exit_on_user_error
-from study import mlflow_runs, plan, records, results
+from study import plan, records, results
 from study.secrets import without_password
 from study.standing import Standing
 from study.tracking import Tracker
+from study.tracking_uri import check_answers, resolve
 
 PATIENCE_S = 60.0
 
@@ -25,8 +27,8 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
     Raises UserError where the folder holds no study or the server does not answer.
     """
     settings = results.stored_settings(folder)
-    uri = mlflow_runs.resolve(tracking_uri or settings.tracking_uri, folder.parent)
-    mlflow_runs.check_answers(uri)
+    uri = resolve(tracking_uri or settings.tracking_uri, folder.parent)
+    check_answers(uri)
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
     except FileNotFoundError:
@@ -36,12 +38,11 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
     for rows in records.finished(folder, turns).values():
         standing.add(rows)
     n_records = sum(1 for _ in (folder / "records").glob("*.json"))
-    tracker = Tracker(uri, folder, dataset=find(settings.dataset).name)
-    tracker.start(results.flat_settings(settings) | {"data_hash": manifest["data_hash"]})
-    tracker.note(standing.done, standing.metrics())
-    missing = tracker.finish(
-        "FINISHED" if n_records >= manifest["asked"] else "KILLED", patience_s=PATIENCE_S
-    )
+    with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
+        tracker.start(results.flat_settings(settings) | {"data_hash": manifest["data_hash"]})
+        tracker.note(standing.done, standing.metrics())
+        outcome = "FINISHED" if n_records >= manifest["asked"] else "KILLED"
+        missing = tracker.finish(outcome, patience_s=PATIENCE_S)
     results.export(folder)
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
     return n_records, missing

@@ -20,7 +20,8 @@ import torch
 
 from emargin_train import checkpoint
 from emargin_train.config import REFERENCE_NAMES
-from emargin_train.evaluation import METRICS, Embeddings
+from emargin_train.evaluation.evaluate import Embeddings
+from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, pretrain, settings_row
 from emargin_train.pretrain_many import pretrain_many

@@ -15,7 +15,8 @@ import pytest
 
 from emargin_train.errors import UserError
 from study.ledger import Ledger
-from study.mlflow_runs import StudyRuns, check_answers
+from study.mlflow_runs import StudyRuns
+from study.tracking_uri import check_answers
 from tests.cluster.conftest import Bucket, Database, Server, mlflow_server, postgres_program
 from tests.study.books import NAME, Books, begin, n_records, stable, wait_until
 from tests.study.conftest import command

@@ -12,7 +12,7 @@ import mlflow
 import pyarrow.parquet as pq
 import pytest
 
-from emargin_train.evaluation import METRICS
+from emargin_train.evaluation.metrics import METRICS
 from study.results import schema
 from tests.study.conftest import command, small
 from tests.tiny import tiny, write

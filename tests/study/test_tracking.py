@@ -1,5 +1,6 @@
 """MLflow: one run per trial and seed, written once, in the background, whatever the server does."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -10,17 +11,19 @@ import sys
 import time
 
 import mlflow
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.entities import Metric
 
 from emargin_train.errors import UserError
-from emargin_train.evaluation import METRICS
-from study import records, tracking
+from emargin_train.evaluation.metrics import METRICS
+from study import records
 from study.ledger import Ledger, delivered
-from study.mlflow_runs import StudyRuns, batches, check_answers, client, local, resolve
+from study.mlflow_runs import StudyRuns, batches, client
 from study.tracking import Tracker
+from study.tracking_uri import check_answers, local, resolve
 
 AWAY = "http://127.0.0.1:9"
 
@@ -223,13 +226,13 @@ def test_a_server_that_is_away_slows_nothing_and_loses_nothing(folder):
     assert len(trial_runs(folder)) == 5
 
 
-def test_a_record_that_is_refused_does_not_hold_up_the_others(folder, monkeypatch):
-    monkeypatch.setattr(tracking, "PAUSES_S", (0.05,))
+def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
     records.save(folder, record(seed=0) | {"curve": "nonsense"})
     for seed in (1, 2):
         records.save(folder, record(seed=seed))
     tracker = tracked(folder)
-    assert tracker.finish("FINISHED", patience_s=3) == 2
+    assert tracker.finish("FINISHED", patience_s=5) == 2
+    assert "runs wait for it" in (folder / "log" / "mlflow.log").read_text()
     finished = {key for key, run in trial_runs(folder).items() if run.info.status == "FINISHED"}
     assert finished == {"emargin-0000-1", "emargin-0000-2"}
 
@@ -240,6 +243,50 @@ def test_a_study_has_one_driver(folder):
         Tracker(local(folder.parent), folder, dataset="sleepeeg-sim")
     tracker.finish("FINISHED", patience_s=60)
     tracked(folder).finish("FINISHED", patience_s=60)
+
+
+def test_when_the_delivering_process_is_killed_another_delivers_the_rest(folder):
+    tracker = tracked(folder)
+    (writer,) = (p for p in psutil.Process().children() if "study.delivery" in p.cmdline())
+    writer.kill()
+    writer.wait()
+    for seed in range(2):
+        records.save(folder, record(seed=seed))
+        tracker.add(f"emargin-0000-{seed}")
+    tracker.note(1, {"trials_ok": 1.0})
+    assert tracker.finish("FINISHED", patience_s=60) == 0
+    assert trial_runs(folder).keys() == {"emargin-0000-0", "emargin-0000-1"}
+
+
+def test_the_delivering_process_does_not_outlive_its_driver(folder):
+    program = (
+        "import pathlib, sys, time; from study.tracking import Tracker; from study.tracking_uri import local;"
+        "folder = pathlib.Path(sys.argv[1]);"
+        "Tracker(local(folder.parent), folder, dataset='sleepeeg-sim').start({});"
+        "print(flush=True); time.sleep(600)"
+    )
+    command = (sys.executable, "-c", program, str(folder))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        driver.stdout.readline()
+        (writer,) = psutil.Process(driver.pid).children()
+        driver.kill()
+    psutil.wait_procs([writer], timeout=30)
+    assert not writer.is_running()
+    tracked(folder).finish("FINISHED", patience_s=60)
+
+
+def test_a_study_that_fails_leaves_no_process(folder):
+    with pytest.raises(ZeroDivisionError), contextlib.closing(tracked(folder)):
+        raise ZeroDivisionError
+    assert not any("study.delivery" in p.cmdline() for p in psutil.Process().children())
+    tracked(folder).finish("FINISHED", patience_s=60)
+
+
+def test_ctrl_c_is_the_drivers(folder):
+    """A terminal sends it to its foreground group."""
+    with contextlib.closing(tracked(folder)):
+        (writer,) = (p for p in psutil.Process().children() if "study.delivery" in p.cmdline())
+        assert os.getpgid(writer.pid) != os.getpgid(0)
 
 
 def test_a_copy_of_the_folder_can_be_delivered_elsewhere(folder, tmp_path):
@@ -265,7 +312,7 @@ def test_a_database_of_another_version_is_told(folder):
     with sqlite3.connect(folder.parent / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     program = (
-        "import pathlib, sys; from study.mlflow_runs import local; from study.tracking import Tracker;"
+        "import pathlib, sys; from study.tracking_uri import local; from study.tracking import Tracker;"
         "folder = pathlib.Path(sys.argv[1]);"
         "Tracker(local(folder.parent), folder, dataset='sleepeeg-sim').start({})"
     )

@@ -5,7 +5,7 @@ import pytest
 
 from emargin_train.data.frames import Frames
 from emargin_train.errors import UserError
-from emargin_train.evaluation import EvaluationSet, choose
+from emargin_train.evaluation.chosen import EvaluationSet, choose
 
 from .synthetic import frames, splits
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from emargin_train.data.frames import Frames, Splits
-from emargin_train.evaluation import METRICS, Evaluation, choose, evaluate
+from emargin_train.evaluation.chosen import choose
+from emargin_train.evaluation.evaluate import Evaluation, evaluate
+from emargin_train.evaluation.metrics import METRICS
 from emargin_train.evaluation.table import MEASURED
 
 from .synthetic import splits

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from emargin_train.errors import UserError, exit_on_user_error
-from emargin_train.evaluation import METRICS
 from emargin_train.evaluation.__main__ import main, updated
+from emargin_train.evaluation.metrics import METRICS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 COLUMNS = """

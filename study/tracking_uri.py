@@ -1,0 +1,71 @@
+"""Where a study is tracked: an MLflow server, a database, or the SQLite file of all studies."""
+
+import contextlib
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+import sqlalchemy
+
+from emargin_train.errors import UserError
+from study import secrets
+from study.secrets import without_password
+
+PROBE_SECONDS = 5
+
+
+def resolve(uri: str | None, out: Path) -> str:
+    """The tracking URI: as given, else MLFLOW_TRACKING_URI, else a SQLite file for all studies in `out`.
+
+    Its password is taken from the environment (`study.secrets`). Raises UserError for a URI that MLflow
+    cannot write to.
+    """
+    uri = secrets.whole("tracking_uri", uri) if uri else os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return local(out)
+    kind = urlsplit(uri).scheme
+    if kind in ("http", "https", "sqlite") or kind.startswith(("postgresql", "mysql", "mssql")):
+        return uri
+    raise UserError(
+        f"--tracking-uri is '{without_password(uri)}', which is no tracking server or database: "
+        "give http://HOST:PORT, sqlite:///FILE or postgresql://..."
+    )
+
+
+def local(out: Path) -> str:
+    """The SQLite file of all studies in `out`."""
+    return f"sqlite:///{(out / 'mlflow.db').resolve()}"
+
+
+def check_answers(uri: str) -> None:
+    """Raises UserError where no server or database answers within seconds (MLflow tries for minutes)."""
+    shown = without_password(uri)
+    try:
+        knock(uri)
+    except requests.RequestException as error:
+        raise UserError(
+            f"--tracking-uri is {shown}, but no MLflow server answers there ({type(error).__name__}): "
+            "start one, or leave the flag out to use a local file"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--tracking-uri is {shown}, but {error.name} is not installed: pip install '.[cluster]'"
+        ) from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        reason = without_password(str(error.__cause__ or error).strip().splitlines()[0])
+        raise UserError(
+            f"--tracking-uri is {shown}, but that database cannot be opened ({reason}): "
+            "start it, put its password into PGPASSWORD, or leave the flag out to use a local file"
+        ) from None
+
+
+def knock(uri: str) -> None:
+    """One quick question to the server or database."""
+    if uri.startswith("http"):
+        requests.get(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).raise_for_status()
+    elif not uri.startswith("sqlite:"):
+        engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": PROBE_SECONDS})
+        with contextlib.closing(engine.connect()):
+            pass
+        engine.dispose()
