@@ -8,6 +8,7 @@ blockwise_memory_gb     the same at N = 50,000, in GB (wanted: under 2); one suc
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,17 +20,22 @@ from emargin_train.objectives import emargin
 T, F = 200, 90
 
 
-def peak_growth_bytes(n_sequences: int) -> int:
-    """Highest resident memory during a step less that before it; one tiny step goes before."""
+def peak_growth(run: Callable[[], object]) -> int:
+    """Highest resident memory while it runs less that before, bytes."""
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # starts VmHWM anew
+    run()
+    return _status("VmHWM") - before
+
+
+def step_peak_bytes(n_sequences: int) -> int:
+    """`peak_growth` of a step; one tiny step goes before."""
     g = torch.Generator().manual_seed(0)
     x = torch.rand(n_sequences, T, F, generator=g)
     y = torch.rand(n_sequences, T, generator=g) < 0.3
     encoder = Encoder(F)
     emargin(encoder(x[:2, :5]), y[:2, :5], margin=5.0, temperature=0.1).backward()
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # starts VmHWM anew
-    emargin(encoder(x), y, margin=5.0, temperature=0.1).backward()
-    return _status("VmHWM") - before
+    return peak_growth(lambda: emargin(encoder(x), y, margin=5.0, temperature=0.1).backward())
 
 
 def _status(name: str) -> int:
@@ -47,9 +53,9 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="also 50,000 frames")
     matrix = (8 * T) ** 2 * 4
     long = parser.parse_args().long
-    report("step_memory_matrices", peak_growth_bytes(8) / matrix, "N x N float32")
+    report("step_memory_matrices", step_peak_bytes(8) / matrix, "N x N float32")
     if long:
-        report("blockwise_memory_gb", peak_growth_bytes(250) / 1e9, "GB")
+        report("blockwise_memory_gb", step_peak_bytes(250) / 1e9, "GB")
 
 
 if __name__ == "__main__":
