@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from emargin_train.pretrain import Outcome, pretrain
 from study import trial
 from study.trial import run_trial, trial_records
 from tests.study.test_trial import spec_of
@@ -71,3 +72,14 @@ def test_finished_seeds_are_left_alone(tmp_path, monkeypatch):
     list(run_trial(spec, tmp_path, stacked=True))
     assert [config.seed for config in seen] == [1]
     assert (tmp_path / "1.json").exists() and rows(spec, tmp_path)[0] == {}
+
+
+def test_records_are_those_of_pretrain_alone(one_by_one):
+    """Each number to the last digit: a trial adds nothing to a training."""
+    spec = spec_of()
+    own = {"trial", "role", "started_at"} | {n for n in one_by_one[0] if n.endswith(("_seconds", "_mb"))}
+    for seed, row in zip(spec.seeds, one_by_one, strict=True):
+        (alone,) = (item.row for item in pretrain(spec.config(seed)) if isinstance(item, Outcome))
+        assert row.keys() - own == alone.keys() - own
+        assert {n: row[n] for n in row.keys() - own} == {n: alone[n] for n in row.keys() - own}
+        assert row["silhouette"] is not None
