@@ -5,8 +5,9 @@ python -m benchmarks.overhead --long    # 200 trials of a second, 10,000 of none
 
 trial_overhead_s            seconds of a worker per trial beyond its training (wanted: at most 0.15);
                             baseline: Ray Tune alone, without loggers or search, its actors reused
-ten_thousand_trials         seconds per trial in the last tenth of a study of trials that do nothing;
-                            baseline: in the first tenth (wanted: a ratio of at most 1.25)
+ten_thousand_trials         seconds per trial in the last tenth of a study of trials that do nothing, one at a
+                            time (with more, Tune keeps starting workers that it has no use for once they are
+                            up: docs/log.md); baseline: in the first tenth (wanted: a ratio of at most 1.25)
 ten_thousand_trials_mb      growth of the driver's memory per 100 of these trials (wanted: under 1)
 resume_ten_thousand_s       going on with that study: all read, two trials run, the table written (under 30)
 tpe_ask_ms_<n>              two-objective TPE: one setting with n trials behind it; baseline: random
@@ -55,7 +56,7 @@ def trivial_trial(spec: TrialSpec, folder: Path, *, device: str, seconds: float)
         yield Progress(number + 1, 0, None)
 
 
-def settings(out: Path, n_trials: int) -> StudySettings:
+def settings(out: Path, n_trials: int, at_once: int = 1) -> StudySettings:
     return StudySettings(
         dataset="sleepeeg-sim",
         subjects=3,
@@ -67,7 +68,7 @@ def settings(out: Path, n_trials: int) -> StudySettings:
         seeds=(0,),
         sampler="random",
         address="local",
-        max_concurrent=SLOTS,
+        max_concurrent=at_once,
     )
 
 
@@ -130,7 +131,7 @@ def bare_tune(n_trials: int, seconds: float, storage: Path) -> float:
 
 def overhead(n_trials: int, seconds: float, folder: Path) -> None:
     bare = bare_tune(n_trials, seconds, folder / "bare")
-    _, ours = run_study(settings(folder, n_trials), seconds)
+    _, ours = run_study(settings(folder, n_trials, SLOTS), seconds)
     ours_s, bare_s = (took * SLOTS / n_trials - seconds for took in (ours, bare))
     report("trial_overhead_s", ours_s, "s", baseline=bare_s)
 
