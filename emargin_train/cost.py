@@ -3,6 +3,8 @@
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -52,6 +54,17 @@ def use_tf32(on: bool) -> None:
     """Products on a GPU in TensorFloat-32: several times as fast, three digits. Of this process."""
     torch.backends.cuda.matmul.allow_tf32 = on
     torch.backends.cudnn.allow_tf32 = on
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """No TensorFloat-32 within, whichever was chosen; afterwards it is again as it was."""
+    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    use_tf32(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions
 
 
 def device_name(device: str) -> str:

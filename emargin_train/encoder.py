@@ -101,9 +101,10 @@ def framing(name: str, magnitude_scale: float) -> ToInput:
 
 
 @torch.no_grad()
-def encode(encoder: Encoder, frames: Frames, chosen: np.ndarray, to_input: ToInput) -> np.ndarray:
+def encode(encoder: Encoder, frames: Frames, chosen: np.ndarray, to_input: ToInput) -> np.ndarray | Tensor:
     """Embeddings of the chosen frames, in row-major order of `chosen`: (n, D) float32.
 
+    An array if the encoder is on a CPU, else a tensor that stays where the encoder is.
     Evaluation mode (the encoder's mode is put back), in batches of whole sequences.
 
     chosen: (N, T) bool
@@ -114,13 +115,13 @@ def encode(encoder: Encoder, frames: Frames, chosen: np.ndarray, to_input: ToInp
     was_training = encoder.training
     encoder.eval()
     dim = encoder(torch.zeros(1, 1, encoder.n_features, dtype=first.dtype, device=first.device)).shape[-1]
-    h = np.empty((int(chosen.sum()), dim), np.float32)
+    h = torch.empty((int(chosen.sum()), dim), device=first.device)
     done = 0
     touched = np.flatnonzero(chosen.any(1))
     for which in np.split(touched, range(ENCODE_SEQUENCES, len(touched), ENCODE_SEQUENCES)):
-        x = to_input(frames.x(which)).to(first.device, first.dtype)
-        part = encoder(x)[torch.as_tensor(chosen[which])].cpu().numpy()
-        h[done : done + len(part)] = part
-        done += len(part)
+        x = to_input(torch.from_numpy(frames.x(which)).to(first.device)).to(first.dtype)
+        own = torch.from_numpy(np.flatnonzero(chosen[which])).to(first.device)
+        h[done : done + len(own)] = encoder(x).flatten(0, 1)[own]
+        done += len(own)
     encoder.train(was_training)
-    return h
+    return h.numpy() if first.device.type == "cpu" else h

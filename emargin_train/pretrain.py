@@ -94,6 +94,7 @@ class Run:
     splits: Splits
     chosen: EvaluationSet
     memory: PeakMemory
+    device: str
 
     def trained(self, state: State, clock: Clock) -> Outcome:
         """Evaluate the trained encoder."""
@@ -104,7 +105,7 @@ class Run:
     def measured(self, encoding: Encode, state: State | None, clock: Clock) -> Outcome:
         """Evaluate an encoding; `state` is None for a reference."""
         with record_function("evaluation"):
-            evaluation = evaluate(encoding, self.splits, self.chosen)
+            evaluation = evaluate(encoding, self.splits, self.chosen, device=self.device)
         clock.lap("eval_seconds")
         row = self._row(clock, "ok") | evaluation.metrics
         return Outcome(row, state.losses if state else [], state.encoder if state else None, evaluation)
@@ -132,7 +133,7 @@ def begin(config: TrainConfig, reference: str | None, device: str) -> Run:
     if reference is None:
         row["stack_members"] = 1
         row |= pseudo_label_row(config, splits)
-    return Run(row, splits, chosen, memory)
+    return Run(row, splits, chosen, memory, device)
 
 
 def settings_row(config: TrainConfig, reference: str | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Encoders that were not trained: what any training has to beat."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ from emargin_train.config import REFERENCE_NAMES, TrainConfig
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.encoder import Encoder, ToInput, encode, framing
 from emargin_train.errors import UserError, nearest
+from emargin_train.evaluation.points import Points
 from emargin_train.evaluation.side import Encode
 
 COMPONENTS = 64  # of pca
@@ -48,7 +50,7 @@ def _framed(frames: Frames, mask: np.ndarray, *, to_input: ToInput) -> np.ndarra
     return to_input(_spectra(frames, mask)).numpy()
 
 
-def _pca(splits: Splits, framed: Encode, seed: int) -> Encode:
+def _pca(splits: Splits, framed: Callable[[Frames, np.ndarray], np.ndarray], seed: int) -> Encode:
     n, t, _ = splits.train.shape
     fit = np.zeros(n * t, dtype=bool)
     fit[np.random.default_rng(seed).permutation(n * t)[:FIT_CAP]] = True
@@ -61,5 +63,5 @@ def _pca(splits: Splits, framed: Encode, seed: int) -> Encode:
     return lambda frames, mask: ((framed(frames, mask) - mean) @ axes).astype(np.float32)
 
 
-def _encoded(encoder: Encoder, to_input: ToInput, frames: Frames, mask: np.ndarray) -> np.ndarray:
+def _encoded(encoder: Encoder, to_input: ToInput, frames: Frames, mask: np.ndarray) -> Points:
     return encode(encoder, frames, mask, to_input)

@@ -1,11 +1,20 @@
 """The metrics of one side, put into a table: which function, on which frames, under which name."""
 
 import numpy as np
+from torch import Tensor
 
-from emargin_train.evaluation import clustering, geometry, probes, scores
+from emargin_train.evaluation import (
+    clustering,
+    geometry,
+    logistic,
+    logistic_stacked,
+    probes,
+    recorded,
+    scores,
+)
 from emargin_train.evaluation.degenerate import Degenerate
 from emargin_train.evaluation.distances import Pairs, all_pairs
-from emargin_train.evaluation.logistic import logistic
+from emargin_train.evaluation.points import Points, unit
 from emargin_train.evaluation.side import Side
 from emargin_train.evaluation.table import Table, names
 from emargin_train.evaluation.training import Scores, Training
@@ -14,7 +23,7 @@ Confusion = dict[str, list[list[int]]]
 
 
 def add_clustering(
-    table: Table, prefix: str, h: np.ndarray, y: np.ndarray, seed: int
+    table: Table, prefix: str, h: Points, y: np.ndarray, seed: int
 ) -> tuple[np.ndarray | None, Pairs]:
     """KMeans with as many clusters as y has classes, and what it is worth.
 
@@ -47,12 +56,12 @@ def add_clustering(
     return labels, pairs
 
 
-def add_calibration(table: Table, h: np.ndarray, clusters: int, seed: int) -> Pairs:
+def add_calibration(table: Table, h: Points, clusters: int, seed: int) -> Pairs:
     """What the Silhouette would be without lengths, and without clusters. After `add_clustering`.
 
     Returns what the pass over all pairs of z found.
     """
-    z = clustering.unit(h)
+    z = unit(h)
     codes = []
     try:
         codes.append(clustering.codes_of(clustering.kmeans(z, clusters, seed=seed)))
@@ -71,7 +80,7 @@ def add_calibration(table: Table, h: np.ndarray, clusters: int, seed: int) -> Pa
     return pairs
 
 
-def add_ranks(table: Table, prefix: str, h: np.ndarray) -> None:
+def add_ranks(table: Table, prefix: str, h: Points) -> None:
     def ranks() -> tuple[float, ...]:
         variance = geometry.spectrum(h)
         return geometry.effective_rank(variance), geometry.participation_ratio(variance)
@@ -79,7 +88,7 @@ def add_ranks(table: Table, prefix: str, h: np.ndarray) -> None:
     table.add((f"{prefix}effective_rank", f"{prefix}participation_ratio"), ranks)
 
 
-def add_geometry(table: Table, h: np.ndarray, y: np.ndarray, pairs: Pairs, pairs_of_z: Pairs) -> None:
+def add_geometry(table: Table, h: Points, y: np.ndarray, pairs: Pairs, pairs_of_z: Pairs) -> None:
     """h, y: class-balanced frames; pairs, pairs_of_z: from `add_clustering` and `add_calibration`."""
     table.add(("intrinsic_dimension",), lambda: (geometry.intrinsic_dimension(h, pairs),))
     table.add(("mean_cosine",), lambda: (geometry.mean_cosine(h),))
@@ -87,7 +96,7 @@ def add_geometry(table: Table, h: np.ndarray, y: np.ndarray, pairs: Pairs, pairs
     table.add(("class_centroid_spread",), lambda: (geometry.class_centroid_spread(h, y),))
 
 
-def add_alignment(table: Table, adjacent: np.ndarray, following: np.ndarray) -> None:
+def add_alignment(table: Table, adjacent: Points, following: Points) -> None:
     """adjacent, following: (p, D) each, frames and their successors."""
     table.add(("alignment",), lambda: (geometry.alignment(adjacent, following),))
 
@@ -103,11 +112,13 @@ class Readers:
         self.training = Training(train.h("train", exponent), y, train.subject("train"))
         as_is = Training(train.h("train"), y, train.subject("train"))
         self.exponent = exponent
+        on_device = isinstance(as_is.h, Tensor)
+        steps, solver = (recorded, logistic_stacked) if on_device else (probes, logistic)
         self.scores: dict[str, Scores] = {
-            "paper_probe": probes.paper_probe(as_is, seed=seed),
-            "probe": logistic(self.training),
+            "paper_probe": steps.paper_probe(as_is, seed=seed),
+            "probe": solver.logistic(self.training),
             "knn": probes.nearest(self.training),
-            "mlp": probes.mlp(self.training, seed=seed),
+            "mlp": steps.mlp(self.training, seed=seed),
         }
 
     def guess(self, reader: str, side: Side, frames: str) -> np.ndarray:

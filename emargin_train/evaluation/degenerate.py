@@ -1,18 +1,23 @@
 """When there is nothing to measure: said in words, never as a number."""
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from emargin_train.evaluation.points import Points
 
 
 class Degenerate(ValueError):
     """A metric has no value on these embeddings; the message says why."""
 
 
-def problem(h: np.ndarray) -> str:
+def problem(h: Points) -> str:
     """Why embeddings (n, D) cannot be measured at all; empty where they can."""
-    bad = int((~np.isfinite(h).all(1)).sum())
+    finite = torch.isfinite(h) if isinstance(h, Tensor) else np.isfinite(h)
+    bad = int((~finite.all(1)).sum())
     if bad:
         return f"{bad} of {len(h)} embeddings are not finite"
-    if (h == h[0]).all():
+    if bool((h == h[0]).all()):
         return f"all {len(h)} embeddings are equal"
     return ""
 

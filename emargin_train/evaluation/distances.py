@@ -7,26 +7,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emargin_train.evaluation.points import Points, mean
+
 BLOCK = 1024  # rows of the distance matrix held at once
+CPU_ROWS = 512  # the same, where each pair is taken once: there a block stays in the cache
+DEVICE_ROWS = 4096  # elsewhere few blocks are few launches
 
 
-def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, Tensor]]:
+def squared_distances(a: Points, b: Points) -> Iterator[tuple[slice, Tensor]]:
     """Yield (rows of a, |a_i - b_j|^2 (block, m) float32) from the first row of a to the last.
 
         |a - b|^2 = |a|^2 + |b|^2 - 2 a.b   after both were moved by the mean of b
 
     A matrix product, so small distances between far-off points lose digits: the error is about 1e-7 of |a|^2.
 
-    a: (n, D); b: (m, D)
+    a: (n, D); b: (m, D); both on one device
     """
-    mean = b.mean(0, dtype=np.float64)
-    to = torch.from_numpy((b - mean).astype(np.float32))
-    of = torch.from_numpy((a - mean).astype(np.float32))
+    to, of = _moved(b, mean(b)), _moved(a, mean(b))
     to_square, of_square = to.square().sum(1), of.square().sum(1)
     for low in range(0, len(of), BLOCK):
         rows = slice(low, min(low + BLOCK, len(of)))
         squared = torch.addmm(to_square, of[rows], to.T, alpha=-2)  # (block, m)
         yield rows, squared.add_(of_square[rows, None]).clamp_(min=0)
+
+
+def _moved(a: Points, by: Points) -> Tensor:
+    """a - by in float32, subtracted in float64."""
+    far = a - by
+    return far.float() if isinstance(far, Tensor) else torch.from_numpy(far.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -44,18 +52,21 @@ class Pairs:
 
 
 def all_pairs(
-    a: np.ndarray, *codes: np.ndarray, near: int = 0, potential: bool = False, block: int = 512
+    a: Points, *codes: np.ndarray, near: int = 0, potential: bool = False, block: int | None = None
 ) -> Pairs:
     """One pass over the pairs of rows of a, each taken once: products are as in `squared_distances`.
 
-    a: (n, D); codes: (n,) each, clusters from 0 to K-1; near: k, at most n - 1; block: rows at a time
+    a: (n, D); codes: (n,) each, clusters from 0 to K-1; near: k, at most n - 1
+    block: rows at a time; None: as many as are fast, on a CPU or elsewhere
     """
-    x = torch.from_numpy((a - a.mean(0, dtype=np.float64)).astype(np.float32))
+    x = _moved(a, mean(a))
     n, square = len(x), x.square().sum(1)
+    block = block or (CPU_ROWS if x.device.type == "cpu" else DEVICE_ROWS)
     member = [torch.from_numpy(np.eye(code.max() + 1, dtype=np.float32)[code]) for code in codes]  # (n, K)
-    total = [torch.zeros(own.shape, dtype=torch.float64) for own in member]
-    nearest = _Nearest(n, near)
-    sum_of_potentials = 0.0
+    member = [own.to(x.device) for own in member]
+    total = [torch.zeros(own.shape, dtype=torch.float64, device=x.device) for own in member]
+    nearest = _Nearest(n, near, x.device)
+    sum_of_potentials = torch.zeros((), dtype=torch.float64, device=x.device)
     for low in range(0, n, block):
         rows, after = slice(low, min(low + block, n)), slice(min(low + block, n), n)
         height = rows.stop - low
@@ -69,24 +80,26 @@ def all_pairs(
         own.fill_diagonal_(0)
         if potential:
             e = squared.mul(-2).exp_()
-            sum_of_potentials += 2 * float(e.sum(1).double().sum()) - float(e[:, :height].sum()) - height
+            sum_of_potentials += 2 * e.sum(1).double().sum() - e[:, :height].sum().double() - height
         if member:
             squared.sqrt_()
         for to, cluster in zip(total, member, strict=True):
             to[rows] += squared @ cluster[low:]
             to[after] += other.T @ cluster[rows]
     return Pairs(
-        [to.numpy() for to in total], nearest.index.numpy(), sum_of_potentials if potential else None
+        [to.cpu().numpy() for to in total],
+        nearest.index.cpu().numpy(),
+        float(sum_of_potentials) if potential else None,
     )
 
 
 class _Nearest:
     """The k nearest so far: index (n, k), at squared distances (n, k)."""
 
-    def __init__(self, n: int, k: int) -> None:
+    def __init__(self, n: int, k: int, device: torch.device) -> None:
         self.k = k
-        self.squared = torch.full((n, k), torch.inf)
-        self.index = torch.zeros((n, k), dtype=torch.int64)
+        self.squared = torch.full((n, k), torch.inf, device=device)
+        self.index = torch.zeros((n, k), dtype=torch.int64, device=device)
 
     def see(self, rows: slice, cols: slice, squared: Tensor) -> None:
         """squared: (rows, cols), infinite where a point meets itself."""
@@ -97,7 +110,7 @@ class _Nearest:
         self.index[rows] = index.gather(1, best)
 
 
-def nearest(a: np.ndarray, b: np.ndarray, k: int) -> np.ndarray:
+def nearest(a: Points, b: Points, k: int) -> np.ndarray:
     """Indices (n, k) into b of the k nearest to each row of a, in no order."""
     found = [squared.topk(k, largest=False, sorted=False).indices for _, squared in squared_distances(a, b)]
-    return torch.cat(found).numpy()
+    return torch.cat(found).cpu().numpy()

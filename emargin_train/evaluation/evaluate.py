@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emargin_train.cost import full_float32
 from emargin_train.data.frames import Splits
 from emargin_train.evaluation import battery
 from emargin_train.evaluation.chosen import EvaluationSet
+from emargin_train.evaluation.points import to_host
 from emargin_train.evaluation.side import Encode, Side
 from emargin_train.evaluation.table import MEASURED, Table, names
 
@@ -47,18 +49,23 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate(encode: Encode, splits: Splits, chosen: EvaluationSet, *, seed: int = 1) -> Evaluation:
+@full_float32()
+def evaluate(
+    encode: Encode, splits: Splits, chosen: EvaluationSet, *, seed: int = 1, device: str = "cpu"
+) -> Evaluation:
     """Measure an encoder on the chosen frames. Bad embeddings raise nothing: their metrics are None.
 
     Validation frames are for selection, test frames (`test_*`) for reporting; probes are trained on training
     frames. All but the paper's probe see embeddings divided by one power of two, which changes no metric and
-    keeps squares within float32.
+    keeps squares within float32. On any device but a CPU the embeddings stay there, and what a CPU finds is
+    found to the tolerances of docs/metrics.md, with the same random draws and in full float32.
 
     encode: frames and mask (N, T) to the embeddings (n, D) float32 of the masked frames, in row-major order
     seed: of KMeans, probes and Gaussian draws; 1 as published
+    device: where to measure; tensors that `encode` gives stay where they are if it is a CPU
     """
-    train = Side(encode, splits.train, {"train": chosen.train})
-    validation = Side(encode, splits.validation, chosen.of_validation())
+    train = Side(encode, splits.train, {"train": chosen.train}, device)
+    validation = Side(encode, splits.validation, chosen.of_validation(), device)
     sides = {"": validation}
     table = Table()
     if splits.test is None:
@@ -66,7 +73,7 @@ def evaluate(encode: Encode, splits: Splits, chosen: EvaluationSet, *, seed: int
     elif len(np.unique(splits.test.y[splits.test.y >= 0])) < 2:
         table.none(names("test_"), "the test side has fewer than two classes")
     else:
-        sides["test_"] = Side(encode, splits.test, chosen.of_test())
+        sides["test_"] = Side(encode, splits.test, chosen.of_test(), device)
     exponent = max(side.exponent for side in (train, *sides.values()))
 
     cluster = None
@@ -106,7 +113,7 @@ def evaluate(encode: Encode, splits: Splits, chosen: EvaluationSet, *, seed: int
 def _kept(side: Side, cluster: np.ndarray | None) -> Embeddings:
     y = side.y("balanced")
     return Embeddings(
-        h=side.h("balanced"),
+        h=to_host(side.h("balanced")),
         label=y,
         cluster=np.full(len(y), -1) if cluster is None else cluster.astype(np.int64),
         subject=side.subject("balanced"),

@@ -1,23 +1,39 @@
 """The shape of a cloud of embeddings: how many directions it fills, and how evenly."""
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from emargin_train.evaluation.clustering import unit
 from emargin_train.evaluation.degenerate import Degenerate, need_spread
 from emargin_train.evaluation.distances import Pairs, all_pairs
+from emargin_train.evaluation.points import (
+    Points,
+    centred,
+    covariance,
+    distinct,
+    largest,
+    rows,
+    to_host,
+    unit,
+    wide,
+)
 
 CANDIDATES = 8  # nearest by float32 products, of which the two nearest are found exactly
 
 
-def spectrum(h: np.ndarray) -> np.ndarray:
+def spectrum(h: Points) -> np.ndarray:
     """Eigenvalues of the covariance of h, largest first: (min(n, D),) float64, >= 0.
 
+    A tensor's come from the covariance itself, in which a singular value below 1e-8 of the largest is lost:
+    two decimals below the rounding of float32 embeddings.
     Raises Degenerate for constant h.
     """
-    centred = h - h.mean(0, dtype=np.float64)
-    singular = np.linalg.svd(centred, compute_uv=False)
-    variance = singular**2 / len(h)
-    need_spread(float(variance.sum()), float(np.abs(h).max()), len(h))
+    if isinstance(h, Tensor):
+        variance = np.linalg.eigvalsh(covariance(h))[::-1][: min(h.shape)].clip(min=0)
+    else:
+        singular = np.linalg.svd(centred(h), compute_uv=False)
+        variance = singular**2 / len(h)
+    need_spread(float(variance.sum()), largest(h), len(h))
     return variance
 
 
@@ -36,24 +52,24 @@ def participation_ratio(variance: np.ndarray) -> float:
     return float(variance.sum() ** 2 / (variance**2).sum())
 
 
-def mean_cosine(h: np.ndarray) -> float:
+def mean_cosine(h: Points) -> float:
     """Mean cosine over all pairs of different frames, in closed form: (|sum z|^2 - sum |z|^2) / (n (n - 1)).
 
     Raises Degenerate where all embeddings are zero.
     """
-    z = unit(h.astype(np.float64))
-    if not z.any():
+    z = unit(wide(h))
+    if not bool(z.any()):
         raise Degenerate(f"all {len(h)} embeddings are zero: they have no direction")
     n = len(z)
     return float(((z.sum(0) ** 2).sum() - (z**2).sum()) / (n * (n - 1)))
 
 
-def alignment(h: np.ndarray, following: np.ndarray) -> float:
+def alignment(h: Points, following: Points) -> float:
     """Mean |z_i - z_(i+1)|^2 over adjacent frames; 0 to 4 (Wang & Isola 2020, alpha = 2)."""
     return float(((unit(h) - unit(following)) ** 2).sum(1).mean())
 
 
-def uniformity(h: np.ndarray, pairs: Pairs | None = None) -> float:
+def uniformity(h: Points, pairs: Pairs | None = None) -> float:
     """log mean exp(-2 |z_i - z_j|^2) over pairs of different frames; -8 to 0 (Wang & Isola 2020, t = 2).
 
     pairs: of z with its potential, where they were gone through before
@@ -63,7 +79,7 @@ def uniformity(h: np.ndarray, pairs: Pairs | None = None) -> float:
     return float(np.log(pairs.potential / (len(h) * (len(h) - 1))))
 
 
-def intrinsic_dimension(h: np.ndarray, pairs: Pairs | None = None) -> float:
+def intrinsic_dimension(h: Points, pairs: Pairs | None = None) -> float:
     """TwoNN (Facco et al. 2017): with mu = second over first neighbour distance, d = (n - 1) / sum log mu.
 
     Fitted, as there, through the origin on -log(1 - F(mu)) against log mu without the largest 10 %.
@@ -71,13 +87,13 @@ def intrinsic_dimension(h: np.ndarray, pairs: Pairs | None = None) -> float:
 
     pairs: of h with its `CANDIDATES` nearest, where they were gone through before
     """
-    distinct = np.unique(h, axis=0)
-    n = len(distinct)
+    once = distinct(h)
+    n = len(once)
     if n < 10:
         raise Degenerate(f"{n} distinct embeddings are too few for an intrinsic dimension")
     if pairs is None or n < len(h):
-        h, pairs = distinct, all_pairs(distinct, near=min(CANDIDATES, n - 1))
-    first, second = _two_nearest(h.astype(np.float64), pairs.near)
+        h, pairs = once, all_pairs(once, near=min(CANDIDATES, n - 1))
+    first, second = _two_nearest(wide(h), pairs.near)
     log_mu = np.sort(np.log(second / first))[: int(0.9 * n)]
     if not log_mu.any():
         raise Degenerate("first and second neighbours are equally far everywhere")
@@ -85,22 +101,25 @@ def intrinsic_dimension(h: np.ndarray, pairs: Pairs | None = None) -> float:
     return float((log_mu * expected).sum() / (log_mu**2).sum())
 
 
-def _two_nearest(h: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _two_nearest(h: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Exact distances (n,) of each row to the nearest and second nearest of its candidates near (n, k)."""
-    distance = np.stack([np.linalg.norm(h[other] - h, axis=1) for other in near.T], axis=1)
+    if isinstance(h, Tensor):
+        others = torch.from_numpy(near.T.copy()).to(h.device)
+        distance = to_host(torch.stack([torch.linalg.vector_norm(h[o] - h, dim=1) for o in others], dim=1))
+    else:
+        distance = np.stack([np.linalg.norm(h[other] - h, axis=1) for other in near.T], axis=1)
     two = np.partition(distance, 1, axis=1)
     return two[:, 0], two[:, 1]
 
 
-def class_centroid_spread(h: np.ndarray, classes: np.ndarray) -> float:
+def class_centroid_spread(h: Points, classes: np.ndarray) -> float:
     """Share of the variance of h that lies between class centroids, classes weighed by their frames; 0 to 1.
 
     Raises Degenerate for constant h.
     """
-    centred = h - h.mean(0, dtype=np.float64)
-    total = float((centred**2).sum())
-    need_spread(total / len(h), float(np.abs(h).max()), len(h))
-    between = sum(
-        (classes == c).sum() * (centred[classes == c].mean(0) ** 2).sum() for c in np.unique(classes)
-    )
-    return float(between / total)
+    x = centred(h)
+    total = float((x**2).sum())
+    need_spread(total / len(h), largest(h), len(h))
+    own = [np.flatnonzero(classes == c) for c in np.unique(classes)]
+    between = sum(len(index) * float((rows(x, index).mean(0) ** 2).sum()) for index in own)
+    return between / total

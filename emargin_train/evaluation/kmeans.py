@@ -8,38 +8,45 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from emargin_train.evaluation.lloyd import lloyd, nearest
+from emargin_train.evaluation.points import Points, to_host
+
 RESTARTS = 10
 MOST_STEPS = 300
 TOLERANCE = 1e-4  # of the mean variance: a restart ends when all its centres moved less, squared and summed
 EQUALLY_TIGHT = 1e-6  # relative difference of two inertias below which the first is kept
 
 
-def kmeans(h: np.ndarray, clusters: int, *, seed: int) -> np.ndarray:
+def kmeans(h: Points, clusters: int, *, seed: int) -> np.ndarray:
     """Cluster of each point, (n,) int: what `KMeans(clusters, n_init=10, random_state=seed)` finds.
 
     The same k-means++ starts, steps and ends as scikit-learn's, but for rounding. Where a cluster runs empty,
     as it may when many points lie on each other, scikit-learn itself is asked.
 
-    h: (n, D) float32, with at least K distinct rows
+    h: (n, D) float32, with at least K distinct rows; a tensor's steps are those of `lloyd`
     """
-    x = torch.from_numpy(h - h.mean(0))
-    tolerance = TOLERANCE * float(np.var(h, axis=0).mean())
-    found = _lloyd(x, starts(x, clusters, np.random.RandomState(seed)), tolerance)
+    rng = np.random.RandomState(seed)
+    if isinstance(h, Tensor):
+        x, tolerance = h - h.mean(0), TOLERANCE * float(h.var(0, correction=0).mean())
+        found = lloyd(x, starts(x, clusters, rng), tolerance, MOST_STEPS)
+    else:
+        x, tolerance = torch.from_numpy(h - h.mean(0)), TOLERANCE * float(np.var(h, axis=0).mean())
+        found = _lloyd(x, starts(x, clusters, rng), tolerance)
     if found is None:
-        return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(h)
-    labels, inertia = found
+        return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(to_host(h))
+    labels, inertia = found[0], found[1].tolist()
     best = 0
     for restart in range(1, RESTARTS):
         if inertia[restart] < inertia[best] * (1 - EQUALLY_TIGHT):
             best = restart
-    return labels[best].numpy()
+    return labels[best].cpu().numpy()
 
 
 def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
     """Centres chosen by greedy k-means++ (Arthur & Vassilvitskii 2007): (R, K, D).
 
-    Random numbers are used in scikit-learn's order, and potentials are added up in its precision, so that the
-    same points are chosen.
+    Random numbers are used in scikit-learn's order, and potentials are added up in its precision, on the
+    host, so that the same points are chosen wherever x lies: K looks at the device for all restarts.
     """
     n, trials = len(x), 2 + int(np.log(clusters))
     even = np.full(n, 1 / n, np.float32)
@@ -49,9 +56,9 @@ def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
 
     def squared_to(points: np.ndarray) -> np.ndarray:
         """Squared distances of all from these (R, m) points: (R, m, n)."""
-        flat = torch.from_numpy(points.ravel())
+        flat = torch.from_numpy(points.ravel()).to(x.device)
         far = torch.addmm(square, wide[flat], wide.T, alpha=-2).add_(square[flat, None]).clamp_(min=0)
-        return far.to(x.dtype).numpy().reshape(*points.shape, n)
+        return far.to(x.dtype).cpu().numpy().reshape(*points.shape, n)
 
     one = np.ones(n, np.float32)
     chosen = np.empty((RESTARTS, clusters), np.int64)
@@ -68,7 +75,7 @@ def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
             best = int(np.argmin(potentials))
             chosen[r, k] = candidates[r, best]
             closest[r], potential[r] = after[best], potentials[best]
-    return x[torch.from_numpy(chosen)]
+    return x[torch.from_numpy(chosen).to(x.device)]
 
 
 def _lloyd(x: Tensor, centres: Tensor, tolerance: float) -> tuple[Tensor, Tensor] | None:
@@ -80,7 +87,7 @@ def _lloyd(x: Tensor, centres: Tensor, tolerance: float) -> tuple[Tensor, Tensor
     columns = x.T.contiguous()
     active = list(range(restarts))
     for _ in range(MOST_STEPS):
-        now, _ = _nearest(columns, centres[active])
+        now, _ = nearest(columns, centres[active])
         going = []
         for r, new in zip(active, now, strict=True):
             moved = torch.nonzero(new != labels[r]).squeeze(1)
@@ -94,7 +101,7 @@ def _lloyd(x: Tensor, centres: Tensor, tolerance: float) -> tuple[Tensor, Tensor
         active = going
         if not active:
             break
-    labels, score = _nearest(columns, centres)
+    labels, score = nearest(columns, centres)
     if any(len(torch.unique(own)) < clusters for own in labels):
         return None
     return labels, score.sum(1, dtype=torch.float64) + x.square().sum(dtype=torch.float64)
@@ -106,11 +113,3 @@ def _move(total: Tensor, size: Tensor, x: Tensor, old: Tensor, new: Tensor) -> N
     change = (new == which).double() - (old == which).double()  # (K, m)
     total += change @ x.double()
     size += change.sum(1)
-
-
-def _nearest(columns: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """Nearest centre of each point, and its |c|^2 - 2 x.c: (r, n) each. columns: the points, (D, n)."""
-    flat = centres.flatten(0, 1)
-    score = torch.addmm(flat.square().sum(1)[:, None], flat, columns, alpha=-2)
-    nearest, labels = score.unflatten(0, centres.shape[:2]).min(1)
-    return labels, nearest

@@ -7,6 +7,7 @@ import torch
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 
+from emargin_train.evaluation.points import to_host
 from emargin_train.evaluation.training import Scores, Training, folds, standardise
 
 PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
@@ -24,9 +25,9 @@ def logistic(training: Training) -> Scores:
     (`choose_penalty`).
     """
     scale = standardise(training.h)
-    x = scale(training.h)
+    x = to_host(scale(training.h))
     w = Regression(x, training.weight).fit(choose_penalty(x, training))
-    return lambda h: log_p(scale(h), w)
+    return lambda h: log_p(to_host(scale(h)), w)
 
 
 class Regression:

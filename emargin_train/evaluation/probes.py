@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emargin_train.evaluation import distances
+from emargin_train.evaluation.points import Points, to_host
 from emargin_train.evaluation.training import Scores, Training, folds, standardise
 
 PAPER_BATCH = 128
@@ -32,10 +33,10 @@ def paper_probe(training: Training, *, seed: int = 1, epochs: int = 10) -> Score
     so batches here are 128 frames, 1,180 steps with 15,000 training frames.
     """
     generator = torch.Generator().manual_seed(seed)
-    h, inputs = torch.from_numpy(training.h), training.h.shape[1]
+    h, inputs = torch.from_numpy(to_host(training.h)), training.h.shape[1]
     one_hot = F.one_hot(torch.from_numpy(training.y)).to(h.dtype)  # (n, K)
     classes = one_hot.shape[1]
-    weight, bias = (_start(torch.empty(size), inputs, generator) for size in ((classes, inputs), (classes,)))
+    weight, bias = (uniform(torch.empty(size), inputs, generator) for size in ((classes, inputs), (classes,)))
     optimizer = torch.optim.Adam([weight, bias], lr=1e-3, fused=True)
     for _ in range(epochs):
         order = torch.randperm(len(h), generator=generator)
@@ -45,7 +46,7 @@ def paper_probe(training: Training, *, seed: int = 1, epochs: int = 10) -> Score
             )  # gradient of the logits
             weight.grad, bias.grad = error.T @ x, error.sum(0)
             optimizer.step()
-    return lambda x: torch.addmm(bias, torch.from_numpy(x), weight.T).log_softmax(1).numpy()
+    return lambda x: torch.addmm(bias, torch.from_numpy(to_host(x)), weight.T).log_softmax(1).numpy()
 
 
 def nearest(training: Training, *, k: int = NEIGHBOURS) -> Scores:
@@ -56,7 +57,7 @@ def nearest(training: Training, *, k: int = NEIGHBOURS) -> Scores:
     share = training.share
     k = min(k, len(training.y))
 
-    def scores(h: np.ndarray) -> np.ndarray:
+    def scores(h: Points) -> np.ndarray:
         near = training.y[distances.nearest(h, training.h, k)]  # (n, k)
         votes = (near[:, :, None] == np.arange(len(share))).sum(1)
         return np.log(votes + share) - np.log(share)
@@ -73,40 +74,40 @@ def mlp(training: Training, *, seed: int = 1, epochs: int = 30) -> Scores:
     """
     generator = torch.Generator().manual_seed(seed)
     scale = standardise(training.h)
-    x, y = torch.from_numpy(scale(training.h)), torch.from_numpy(training.y)
+    x, y = torch.from_numpy(to_host(scale(training.h))), torch.from_numpy(training.y)
     weight = torch.from_numpy(training.weight)
     inside, outside = (torch.from_numpy(part) for part in folds(training.subject, 5)[0])
-    layers = _layers(x.shape[1], len(training.share), generator)
+    layers = first_layers(x.shape[1], len(training.share), generator)
     optimizer = torch.optim.AdamW(layers, lr=2e-3, weight_decay=1e-2, fused=True)
     lowest, kept, idle = np.inf, [layer.detach() for layer in layers], 0
     for _ in range(epochs):
         drawn = weight[inside].sum(1).multinomial(len(inside), replacement=True, generator=generator)
         for batch in inside[drawn].split(MLP_BATCH):
             optimizer.zero_grad()
-            F.cross_entropy(_forward(layers, x[batch]), y[batch]).backward()
+            F.cross_entropy(forward(layers, x[batch]), y[batch]).backward()
             optimizer.step()
         with torch.no_grad():
-            loss = -float((weight[outside] * _forward(layers, x[outside]).log_softmax(1)).sum())
+            loss = -float((weight[outside] * forward(layers, x[outside]).log_softmax(1)).sum())
         idle += 1
         if loss < lowest:
             lowest, kept, idle = loss, [layer.detach().clone() for layer in layers], 0
         if idle == PATIENCE:
             break
-    return lambda h: _forward(kept, torch.from_numpy(scale(h))).log_softmax(1).numpy()
+    return lambda h: forward(kept, torch.from_numpy(to_host(scale(h)))).log_softmax(1).numpy()
 
 
-def _start(parameter: Tensor, inputs: int, generator: torch.Generator) -> Tensor:
+def uniform(parameter: Tensor, inputs: int, generator: torch.Generator) -> Tensor:
     """torch's own start of a linear layer with so many inputs, drawn from our generator."""
     return parameter.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
 
 
-def _layers(features: int, classes: int, generator: torch.Generator) -> list[Tensor]:
+def first_layers(features: int, classes: int, generator: torch.Generator) -> list[Tensor]:
     sizes = ((HIDDEN, features), (HIDDEN,), (classes, HIDDEN), (classes,))
     inputs = (features, features, HIDDEN, HIDDEN)
-    starts = (_start(torch.empty(size), n, generator) for size, n in zip(sizes, inputs, strict=True))
+    starts = (uniform(torch.empty(size), n, generator) for size, n in zip(sizes, inputs, strict=True))
     return [start.requires_grad_() for start in starts]
 
 
-def _forward(layers: list[Tensor], x: Tensor) -> Tensor:
+def forward(layers: list[Tensor], x: Tensor) -> Tensor:
     first, first_bias, second, second_bias = layers
     return F.linear(F.linear(x, first, first_bias).relu(), second, second_bias)

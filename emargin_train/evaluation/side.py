@@ -4,31 +4,37 @@ from collections.abc import Callable
 from math import frexp
 
 import numpy as np
+import torch
 
 from emargin_train.data.frames import Frames
 from emargin_train.evaluation.degenerate import problem
+from emargin_train.evaluation.points import Points, largest, rows, scaled
 
-Encode = Callable[[Frames, np.ndarray], np.ndarray]  # frames, chosen (N, T) bool -> (n, D) float32
+Encode = Callable[[Frames, np.ndarray], Points]  # frames, chosen (N, T) bool -> (n, D) float32
 
 
 class Side:
     """Embeddings of the union of several masks.
 
+    device: where they are to lie; on a CPU they stay what `encode` gave
     problem: why they cannot be measured; empty where they can
     exponent: every |h_ij| is below 2^exponent
     """
 
-    def __init__(self, encode: Encode, frames: Frames, masks: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self, encode: Encode, frames: Frames, masks: dict[str, np.ndarray], device: str = "cpu"
+    ) -> None:
         union = np.logical_or.reduce(list(masks.values()))
         self.frames, self.masks = frames, masks
         self._row = np.cumsum(union.reshape(-1)) - 1  # of each frame, in `_all`
-        self._all = encode(frames, union)
+        h = encode(frames, union)
+        self._all: Points = h if torch.device(device).type == "cpu" else torch.as_tensor(h, device=device)
         self.problem = problem(self._all)
-        self.exponent = 0 if self.problem else frexp(float(np.abs(self._all).max()))[1]
+        self.exponent = 0 if self.problem else frexp(largest(self._all))[1]
 
-    def h(self, name: str, exponent: int = 0) -> np.ndarray:
+    def h(self, name: str, exponent: int = 0) -> Points:
         """Embeddings over 2^exponent: (n, D) float32, in row-major order of the mask."""
-        return np.ldexp(self._all[self._row[np.flatnonzero(self.masks[name])]], -exponent)
+        return scaled(rows(self._all, self._row[np.flatnonzero(self.masks[name])]), -exponent)
 
     def y(self, name: str) -> np.ndarray:
         """Classes: (n,) int64."""

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.model_selection import GroupKFold
+from torch import Tensor
 
-Scores = Callable[
-    [np.ndarray], np.ndarray
-]  # embeddings (n, D) -> (n, K) log-probabilities but for a constant
+from emargin_train.evaluation.points import Points, largest, mean
+
+Scores = Callable[[Points], np.ndarray]  # embeddings (n, D) -> (n, K) log-probabilities but for a constant
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Training:
     h: (n, D) float32, finite; y: (n,) int64, 0 to K-1, every class present; subject: (n,) str
     """
 
-    h: np.ndarray
+    h: Points
     y: np.ndarray
     subject: np.ndarray
 
@@ -34,12 +36,23 @@ class Training:
         return np.eye(len(count), dtype=np.float32)[self.y] / (len(count) * count).astype(np.float32)
 
 
-def standardise(h: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def standardise(h: Points) -> Callable[[Points], Points]:
     """Shift and scale to mean 0 and deviation 1 over the training frames; constant features become 0."""
-    mean, deviation = h.mean(0, dtype=np.float64), h.std(0, dtype=np.float64)
-    constant = deviation <= 1e-6 * np.abs(h).max()
-    scale = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
-    return lambda x: ((x - mean) * scale).astype(np.float32)
+    middle = mean(h)
+    if isinstance(h, Tensor):
+        width = h.double().std(0, correction=0)
+        same = width <= 1e-6 * largest(h)
+        factor: Points = torch.where(same, 0, 1 / torch.where(same, 1, width))
+    else:
+        deviation = h.std(0, dtype=np.float64)
+        constant = deviation <= 1e-6 * largest(h)
+        factor = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
+
+    def scale(x: Points) -> Points:
+        scaled = (x - middle) * factor
+        return scaled.float() if isinstance(scaled, Tensor) else scaled.astype(np.float32)
+
+    return scale
 
 
 def folds(subject: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -47,6 +60,7 @@ def folds(subject: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
     A single subject is cut into n stretches in recording order instead.
     """
-    subjects = len(np.unique(subject))
-    groups = subject if subjects > 1 else np.arange(len(subject)) * n // len(subject)
-    return list(GroupKFold(min(n, subjects) if subjects > 1 else n).split(groups, groups=groups))
+    names, groups = np.unique(subject, return_inverse=True)
+    if len(names) == 1:
+        groups = np.arange(len(subject)) * n // len(subject)
+    return list(GroupKFold(min(n, len(names)) if len(names) > 1 else n).split(groups, groups=groups))
