@@ -34,7 +34,7 @@ def kmeans(h: Points, clusters: int, *, seed: int) -> np.ndarray:
         found = _lloyd(x, starts(x, clusters, rng), tolerance)
     if found is None:
         return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(to_host(h))
-    labels, inertia = found[0], found[1].tolist()
+    labels, inertia = found[0], found[1].cpu().tolist()
     best = 0
     for restart in range(1, RESTARTS):
         if inertia[restart] < inertia[best] * (1 - EQUALLY_TIGHT):

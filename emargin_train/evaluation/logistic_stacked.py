@@ -10,7 +10,7 @@ from torch import Tensor
 
 from emargin_train.evaluation.lbfgs import minimise
 from emargin_train.evaluation.logistic import GRADIENT, PENALTIES, SELECTION_CAP, SELECTION_GRADIENT
-from emargin_train.evaluation.points import Points
+from emargin_train.evaluation.points import Points, to_device
 from emargin_train.evaluation.training import Scores, Training, folds, standardise
 
 
@@ -20,7 +20,7 @@ def logistic(training: Training) -> Scores:
     x = scale(training.h)
     assert isinstance(x, Tensor)
     weight, penalty = torch.from_numpy(training.weight).to(x), choose_penalty(x, training)
-    w = fit(x, weight[None], torch.tensor([penalty], dtype=torch.float64, device=x.device), GRADIENT)[0]
+    w = fit(x, weight[None], torch.tensor([penalty], dtype=torch.float64).to(x.device), GRADIENT)[0]
 
     def scores(h: Points) -> np.ndarray:
         new = scale(h)
@@ -72,14 +72,14 @@ def choose_penalty(x: Tensor, training: Training) -> float:
         other[known] = weight[known]
         inner.append(own)
         outer.append(other)
-    some, n = x[torch.from_numpy(few).to(x.device)], len(PENALTIES)
+    some, n = x[to_device(few, x.device)], len(PENALTIES)
     inside_weight, outside_weight = (
         torch.from_numpy(np.stack(part)).to(x).repeat(n, 1, 1) for part in (inner, outer)
     )
-    penalty = torch.tensor(PENALTIES, dtype=torch.float64, device=x.device).repeat_interleave(len(inner))
+    penalty = torch.tensor(PENALTIES, dtype=torch.float64).to(x.device).repeat_interleave(len(inner))
     w = fit(some, inside_weight, penalty, SELECTION_GRADIENT)
     misfit = -(outside_weight.mT * log_p(some, w)).sum((1, 2), dtype=torch.float64)
-    losses = misfit.view(n, -1).sum(1).tolist()
+    losses = misfit.view(n, -1).sum(1).cpu().tolist()
     rises = (i for i in range(1, n) if losses[i] >= losses[i - 1])
     return PENALTIES[next(rises, n) - 1]
 

@@ -11,9 +11,13 @@ def to_host(x: Points) -> np.ndarray:
     return x.cpu().numpy() if isinstance(x, Tensor) else x
 
 
+def to_device(x: Points, device: str | torch.device) -> Tensor:
+    return (x if isinstance(x, Tensor) else torch.from_numpy(x)).to(device)
+
+
 def rows(h: Points, index: np.ndarray) -> Points:
     """The rows of h at index (m,): (m, D)."""
-    return h[torch.from_numpy(index).to(h.device)] if isinstance(h, Tensor) else h[index]
+    return h[to_device(index, h.device)] if isinstance(h, Tensor) else h[index]
 
 
 def wide(h: Points) -> Points:

@@ -8,7 +8,7 @@ import torch
 
 from emargin_train.data.frames import Frames
 from emargin_train.evaluation.degenerate import problem
-from emargin_train.evaluation.points import Points, largest, rows, scaled
+from emargin_train.evaluation.points import Points, largest, rows, scaled, to_device
 
 Encode = Callable[[Frames, np.ndarray], Points]  # frames, chosen (N, T) bool -> (n, D) float32
 
@@ -28,7 +28,7 @@ class Side:
         self.frames, self.masks = frames, masks
         self._row = np.cumsum(union.reshape(-1)) - 1  # of each frame, in `_all`
         h = encode(frames, union)
-        self._all: Points = h if torch.device(device).type == "cpu" else torch.as_tensor(h, device=device)
+        self._all: Points = h if torch.device(device).type == "cpu" else to_device(h, device)
         self.problem = problem(self._all)
         self.exponent = 0 if self.problem else frexp(largest(self._all))[1]
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
@@ -88,6 +89,49 @@ def test_published_meets_its_definitions():
     between = (size * ((centre - h.mean(0)) ** 2).sum(1)).sum()
     expected = (dbi, (between / 3) / (within / (len(h) - 4)), size.max() / len(h))
     assert clustering.published(h, labels) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("apart", [0.0, 3.0])
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_a_tensor_s_published_scores_are_scikit_learn_s(apart, scale):
+    h, _ = blobs(apart=apart)
+    h = np.float32(scale) * h + np.float32(scale)
+    labels = 3 * clustering.kmeans(h, 4) - 1
+    assert clustering.published(torch.from_numpy(h), labels) == pytest.approx(
+        clustering.published(h, labels), rel=1e-3
+    )
+
+
+def test_a_tensor_s_published_scores_end_as_scikit_learn_s():
+    h = np.repeat(np.float32([[1, 0], [0, 1], [3, 3]]), 5, axis=0)
+    together = np.zeros((15, 2), np.float32) + np.float32([[0, 1], [0, -1], [0, 0]]).repeat(5, 0)
+    for points, labels in ((h, np.arange(15) // 5), (together, np.arange(15) % 5 % 2)):
+        ours, theirs = (clustering.published(p, labels) for p in (torch.from_numpy(points), points))
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(5, 120), st.integers(1, 8), st.integers(0, 10**6))
+def test_a_tensor_s_silhouettes_meet_scikit_learn(n, d, seed):
+    rng = np.random.default_rng(seed)
+    h = (rng.standard_normal((n, d)) * 10.0 ** rng.integers(-3, 4) + rng.integers(0, 5)).astype(np.float32)
+    labels = rng.permutation(np.arange(n) % 3)
+    expected = metrics.silhouette_score(h.astype(np.float64), labels)
+    assert clustering.silhouettes(torch.from_numpy(h), labels)[0] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("n, d", [(400, 6), (30, 50)])
+def test_a_tensor_has_the_null_of_an_array(n, d):
+    h = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
+    there = clustering.silhouette_null(torch.from_numpy(h), 4)
+    assert there == pytest.approx(clustering.silhouette_null(h, 4), abs=1e-4)
+
+
+def test_kept_normals_are_those_of_a_new_generator():
+    drawn = np.random.default_rng(5)
+    singly = np.concatenate([drawn.standard_normal((7, 3)).ravel() for _ in range(4)])
+    assert (clustering._normals(5, 84) == singly).all()
+    assert (clustering._normals(5, 100)[:84] == singly).all()
 
 
 def test_agreement_meets_its_definitions():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from scipy.stats import ortho_group
 
 from emargin_train.evaluation import geometry
@@ -115,6 +116,36 @@ def test_geometry_does_not_change_when(name, change):
         "reordered": (h[order], y[order]),
     }[change]
     assert measure(*changed) == pytest.approx(measure(h, y), rel=1e-4)
+
+
+@pytest.mark.parametrize("n, d", [(300, 6), (40, 60)])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_tensor_has_the_geometry_of_an_array(n, d, repeated):
+    rng = np.random.default_rng(2)
+    h = np.maximum(rng.standard_normal((n, d)) * np.logspace(0, -3, d) + 0.2, 0).astype(np.float32)
+    h[0] = 0
+    h = np.concatenate([h, h[:20]]) if repeated else h
+    y = rng.integers(0, 3, len(h))
+
+    def measured(h: np.ndarray | torch.Tensor) -> list[float]:
+        variance = geometry.spectrum(h)
+        assert variance.shape == (min(h.shape),) and (np.diff(variance) <= 0).all() and (variance >= 0).all()
+        return [
+            geometry.effective_rank(variance),
+            geometry.participation_ratio(variance),
+            geometry.mean_cosine(h),
+            geometry.alignment(h[1:], h[:-1]),
+            geometry.uniformity(h),
+            geometry.intrinsic_dimension(h),
+            geometry.class_centroid_spread(h, y),
+        ]
+
+    assert measured(torch.from_numpy(h)) == pytest.approx(measured(h), rel=1e-3)
+
+
+def test_a_tensor_s_rank_one_is_rank_one():
+    line = torch.outer(torch.arange(50.0), torch.arange(1.0, 41.0))
+    assert geometry.effective_rank(geometry.spectrum(line)) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,232 @@
+"""Evaluation where embeddings are tensors of a device: the same numbers as on a CPU, to tolerance.
+
+Without a GPU the device is `elsewhere`'s, which computes on the CPU but keeps its tensors apart.
+"""
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import adam, optimizer
+
+from emargin_train.config import EncoderConfig
+from emargin_train.cost import full_float32, use_tf32
+from emargin_train.data.frames import Frames, Splits
+from emargin_train.encoder import Encoder, encode, framing
+from emargin_train.evaluation import METRICS, Evaluation, choose, evaluate, lloyd, recorded
+from emargin_train.evaluation.lbfgs import Descent
+
+from .elsewhere import NAME, Elsewhere
+from .synthetic import splits
+
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA GPU, to compare it to a CPU"
+)
+EXACT = ("largest_cluster_share", "nmi", "ari")  # of the same clusters
+RELATIVE = 1e-3  # everything measured in closed form
+PROBED = 0.01  # accuracies and the like: one frame in a hundred may lie on the border
+
+
+def spectra(frames: Frames, mask: np.ndarray) -> np.ndarray:
+    return frames.x()[mask]
+
+
+def kinked(frames: Frames, mask: np.ndarray) -> np.ndarray:
+    """Random features of the spectra, half of them 0, as of an encoder; classes overlap."""
+    rng = np.random.default_rng(5)
+    mixed = frames.x()[mask] @ rng.standard_normal((6, 40)) + 2 * rng.standard_normal((int(mask.sum()), 40))
+    return np.maximum(mixed, 0).astype(np.float32)
+
+
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets optimizers take the device for one that has their fused kernels."""
+    kinds = [*optimizer._get_fused_kernels_supported_devices(), NAME]
+    for module in (optimizer, adam):
+        if hasattr(module, "_get_fused_kernels_supported_devices"):
+            monkeypatch.setattr(module, "_get_fused_kernels_supported_devices", lambda: kinds)
+
+
+def assert_close(found: Evaluation, expected: Evaluation) -> None:
+    assert found.reasons == expected.reasons
+    assert (found.embeddings.cluster == expected.embeddings.cluster).all()
+    np.testing.assert_allclose(found.embeddings.h, expected.embeddings.h, rtol=1e-5, atol=1e-6)
+    for name, value in expected.metrics.items():
+        if value is None:
+            assert found.metrics[name] is None
+        elif METRICS[name].group == "probe":
+            assert found.metrics[name] == pytest.approx(value, abs=PROBED), name
+        elif name.removeprefix("test_") in EXACT:
+            assert found.metrics[name] == value, name
+        elif "silhouette" in name:
+            assert found.metrics[name] == pytest.approx(value, abs=1e-4), name
+        else:
+            assert found.metrics[name] == pytest.approx(value, rel=RELATIVE), name
+
+
+@pytest.mark.parametrize("embed", [spectra, kinked])
+def test_a_device_finds_what_a_cpu_finds(embed, fused):
+    sides = splits()
+    chosen = choose(sides, cap=300)
+    expected = evaluate(embed, sides, chosen)
+    with Elsewhere():
+        assert_close(evaluate(embed, sides, chosen, device=NAME), expected)
+
+
+def test_an_encoder_s_tensors_stay_where_they_are(fused):
+    """What comes back is small and seldom asked for, but for the embeddings that are kept."""
+    sides = splits(test=False)
+    chosen, encoder = choose(sides, cap=200), Encoder(6, seed=1)
+    embed = partial(encode, encoder, to_input=framing("log", 1.0))
+    expected = evaluate(embed, sides, chosen)
+    with Elsewhere() as device:
+        encoder.to(NAME)
+        assert isinstance(embed(sides.validation, chosen.natural), torch.Tensor)
+        device.looks.clear()
+        found = evaluate(embed, sides, chosen, device=NAME)
+    np.testing.assert_allclose(found.embeddings.h, expected.embeddings.h, rtol=1e-4, atol=1e-5)
+    assert type(found.embeddings.h) is np.ndarray
+    assert sum(device.looks.values()) < 300  # 30 epochs, five times KMeans
+
+
+@pytest.mark.parametrize("kind", ["constant", "zero", "nan", "two points", "collapsed training side"])
+def test_what_has_no_value_on_a_cpu_has_none_on_a_device(kind, fused):
+    sides = splits()
+
+    def embed(frames: Frames, mask: np.ndarray) -> np.ndarray:
+        h = spectra(frames, mask)
+        if kind == "nan":
+            h[-1, 0] = np.nan
+        if kind == "two points":
+            h = (frames.y[mask][:, None] == 0).astype(np.float32) * np.ones(4, np.float32)
+        if kind in ("constant", "zero") or (kind.startswith("collapsed") and frames is sides.train):
+            h[:] = 0.3 * (kind != "zero")
+        return h
+
+    chosen = choose(sides, cap=100)
+    expected = evaluate(embed, sides, chosen)
+    with Elsewhere():
+        found = evaluate(embed, sides, chosen, device=NAME)
+    assert found.reasons == expected.reasons and found.reasons
+    assert {n for n, v in found.metrics.items() if v is None} == set(expected.reasons)
+
+
+def test_very_large_and_very_small_embeddings_are_scaled(fused):
+    sides = splits(test=False)
+    chosen = choose(sides, cap=200)
+    expected = evaluate(spectra, sides, chosen)
+    for power in (100, -110):
+        with Elsewhere():
+            found = evaluate(lambda f, m, p=power: np.ldexp(spectra(f, m), p), sides, chosen, device=NAME)
+        assert found.reasons == expected.reasons
+        for name, value in expected.metrics.items():
+            if value is not None and not name.startswith("paper_probe"):
+                assert found.metrics[name] == pytest.approx(value, rel=RELATIVE, abs=PROBED), name
+
+
+def test_the_device_of_these_tests_keeps_its_tensors_apart():
+    with Elsewhere() as device:
+        far = torch.ones(3).to(NAME)
+        assert far.device.type == NAME and float((far * 2).sum()) == 6.0
+        assert (far.cpu().numpy() == 1).all() and sum(device.looks.values()) == 3
+        with pytest.raises(AssertionError, match="mixes"):
+            far + torch.ones(3)
+        with pytest.raises((TypeError, RuntimeError)):
+            far.numpy()
+
+
+@pytest.mark.parametrize("chosen_tf32", [True, False])
+def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen_tf32):
+    sides = splits(test=False)
+    before, seen = torch.backends.cuda.matmul.allow_tf32, []
+
+    def embed(frames: Frames, mask: np.ndarray) -> np.ndarray:
+        seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+        return spectra(frames, mask)
+
+    def fails(frames: Frames, mask: np.ndarray) -> np.ndarray:
+        raise OSError("no such store")
+
+    use_tf32(chosen_tf32)
+    try:
+        evaluate(embed, sides, choose(sides, cap=60))
+        assert seen and not any(map(any, seen))
+        with pytest.raises(OSError):
+            evaluate(fails, sides, choose(sides))
+        with full_float32():
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is chosen_tf32
+    finally:
+        use_tf32(before)
+
+
+def trained_sides() -> tuple[Splits, Encoder]:
+    return splits(), Encoder(6, EncoderConfig(), seed=3)
+
+
+@needs_gpu
+@pytest.mark.parametrize("framed", ["magnitude", "log"])
+def test_a_gpu_finds_what_a_cpu_finds(framed):
+    """The same encoder on both, whatever TensorFloat-32 says; and the same embeddings, copied over."""
+    sides, encoder = trained_sides()
+    chosen, embed = choose(sides), partial(encode, encoder, to_input=framing(framed, 1.0))
+    expected = evaluate(embed, sides, chosen)
+    assert_close(evaluate(embed, sides, chosen, device="cuda"), expected)
+    assert_close(evaluate(kinked, sides, chosen, device="cuda"), evaluate(kinked, sides, chosen))
+    encoder.to("cuda")
+    use_tf32(True)
+    try:
+        assert_close(evaluate(embed, sides, chosen, device="cuda"), expected)
+    finally:
+        use_tf32(False)
+
+
+@needs_gpu
+def test_on_a_gpu_nobody_waits_for_steps():
+    """Steps of a probe, of L-BFGS and of KMeans, under torch's own watch."""
+    x = torch.rand(1000, 20, device="cuda")
+    y = np.arange(1000) % 3
+    goal = torch.nn.functional.one_hot(torch.from_numpy(y)).to(x)
+    layer = [torch.zeros(3, 20, device="cuda"), torch.zeros(3, device="cuda")]
+    descended = torch.optim.Adam(layer, fused=True, capturable=True)
+    step = recorded.paper_step(x, goal, layer, descended, recorded.Batches(1000, 128, x.device))
+    start = torch.rand(4, 9, dtype=torch.float64, device="cuda")
+    descent = Descent(lambda u: (u.square().sum(1), 2 * u, u.abs().amax(1) < 1e-9), start)
+    centres, columns = x[:30].reshape(10, 3, 20), x.T.contiguous()
+
+    def all_three() -> None:
+        step()
+        descent.turn()
+        lloyd.nearest(columns, centres)
+
+    all_three()  # libraries set themselves up
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(4):
+            all_three()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_encoding_on_a_device_is_encoding_on_a_cpu():
+    sides = splits(test=False)
+    mask = choose(sides).natural
+    for kernel_size in (1, 3):
+        encoder = Encoder(6, EncoderConfig(kernel_size=kernel_size), seed=2)
+        here = encode(encoder, sides.validation, mask, framing("log", 2.0))
+        assert isinstance(here, np.ndarray)
+        with Elsewhere():
+            there = encode(encoder.to(NAME), sides.validation, mask, framing("log", 2.0))
+            np.testing.assert_allclose(there.cpu().numpy(), here, rtol=1e-5, atol=1e-6)
+
+
+def test_embeddings_of_a_gpu_s_trial_are_evaluated_there(fused):
+    """A reference's arrays are taken over; clusters and frames kept are the CPU's."""
+    sides = splits(test=False)
+    some = dataclasses.replace(sides, validation=sides.validation.select(np.arange(10)))
+    chosen = choose(some, cap=60)
+    with Elsewhere() as device:
+        found = evaluate(spectra, some, chosen, device=NAME)
+    assert device.looks and (found.embeddings.h == spectra(some.validation, chosen.balanced)).all()
