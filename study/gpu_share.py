@@ -19,8 +19,8 @@ from emargin_train.train_many import train_many
 MOST = 16  # trials of a GPU: each also has a process on a CPU
 STEPS = 20  # warm-up, and then as many that count
 PAYS = 0.9  # time of a trial's step, at most so much of that in a stack of half the size
-ROOM = 0.8  # of the memory; the rest is for the evaluations and for what torch itself holds
-PROCESS_MB = 600  # of torch's libraries, for each process on the GPU
+ROOM = 0.8  # of the memory; the rest is for what torch itself holds
+PROCESS_MB = 1000  # of torch's libraries and of an evaluation, for each process on the GPU; by counting
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from emargin_train.evaluation.points import Points, mean
 
 BLOCK = 1024  # rows of the distance matrix held at once
 CPU_ROWS = 512  # the same, where each pair is taken once: there a block stays in the cache
-DEVICE_ROWS = 4096  # elsewhere few blocks are few launches
+DEVICE_ROWS = 2048  # elsewhere few blocks are few launches
 
 
 def squared_distances(a: Points, b: Points) -> Iterator[tuple[slice, Tensor]]:
