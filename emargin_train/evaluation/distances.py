@@ -76,7 +76,8 @@ def all_pairs(
         if near:
             own.fill_diagonal_(torch.inf)
             nearest.see(rows, slice(low, n), squared)
-            nearest.see(after, rows, other.T)
+            if rows.stop < n:
+                nearest.see(after, rows, other.T)
         own.fill_diagonal_(0)
         if potential:
             e = squared.mul(-2).exp_()
