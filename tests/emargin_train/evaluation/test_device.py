@@ -15,8 +15,11 @@ from emargin_train.config import EncoderConfig
 from emargin_train.cost import Clock, PeakMemory, full_float32, use_tf32
 from emargin_train.data.frames import Frames
 from emargin_train.encoder import Encoder, encode, framing
-from emargin_train.evaluation import METRICS, Evaluation, choose, evaluate, lloyd, recorded
+from emargin_train.evaluation import lloyd, recorded
+from emargin_train.evaluation.chosen import choose
+from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.lbfgs import Descent
+from emargin_train.evaluation.metrics import METRICS
 from emargin_train.pretrain import Run
 
 from .elsewhere import NAME, Elsewhere
