@@ -9,7 +9,7 @@ def make_sampler(name: str, search_seed: int, number: int) -> BaseSampler:
     Each trial has one of its own seed, so that a resumed search goes on as an undisturbed one would. A
     quasi-random sequence is one sequence, so it keeps its seed; its position is in Optuna's storage.
     """
-    seed = search_seed + 1_000_003 * number
+    seed = (search_seed + 1_000_003 * number) % 2**32  # NumPy takes no more
     match name:
         case "tpe":
             return TPESampler(seed=seed, multivariate=True, constant_liar=True)
