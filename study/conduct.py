@@ -130,7 +130,7 @@ def _run(
         limits = Limits(settings.time_budget_s, settings.max_failures)
         progress = Progress(settings.goals, len(turns))
         needed = ("objective", "role", "status", "gate", *SPACE, *settings.goals)
-        done = records.finished(folder, turns, needed)
+        done = records.finished(records.read(folder), turns, needed)
         for key, rows in done.items():
             progress.add(rows[0]["objective"], key, rows, earlier=True)
         # thousands of embeddings would fill the disk; a trial in parts is judged when it is whole
@@ -150,7 +150,8 @@ def _run(
                 deadline=limits.deadline,
             )
         # inside, so that whatever befalls Ray's end befalls a study that is whole
-        finished = records.finished(folder, plan.trials(study_plan))
+        kept_records = records.load(folder)
+        finished = records.finished(kept_records, plan.trials(study_plan))
         complete = progress.done == len(turns)
         if complete:
             results.prune_embeddings(
@@ -158,7 +159,7 @@ def _run(
             )
         tracker.note(progress.done, progress.standing.metrics())
         undelivered = tracker.finish("FINISHED" if complete else "KILLED", patience_s=30 if complete else 5)
-        results.export(folder)
+        results.export(folder, kept_records)
     uri = tracker.uri
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
     stopped = None if complete else limits.reached or "interrupted"

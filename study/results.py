@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import platform
+from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from emargin_train.cost import git_revision
 from emargin_train.errors import UserError
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
-from study import ledger, records
+from study import ledger
 from study.records import Rows
 from study.settings import StudySettings
 from study.trial import directions, goal_values
@@ -212,24 +213,23 @@ def prune_embeddings(folder: Path, kept: set[str]) -> None:
             path.unlink()
 
 
-def export(folder: Path) -> Path:
-    """Write results.parquet from the records and what MLflow has of them; missing values are null."""
+def export(folder: Path, kept: Iterable[dict[str, Any]]) -> Path:
+    """Write results.parquet from the records kept and what MLflow has of them; missing values are null."""
     table_schema, runs = schema(), ledger.delivered(folder)
     rows = []
-    for record in records.load(folder):
+    for record in kept:
         run = runs.get(f"{record['trial']}-{record['seed']}")
         row = dict(record["row"]) | {"study": folder.name, "mlflow_run_id": run}
         row["started_at"] = datetime.fromisoformat(row["started_at"])
         row["null_reasons"] = json.dumps(record["reasons"]) if record["reasons"] else None
-        rows.append({name: _plain(row.get(name)) for name in table_schema.names})
-    table = pa.Table.from_pylist(rows, schema=table_schema)
+        rows.append(row)
+    columns = [
+        pa.array([row.get(field.name) for row in rows], field.type, from_pandas=True)  # NaN is unknown
+        for field in table_schema
+    ]
+    table = pa.Table.from_arrays(columns, schema=table_schema)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     path = folder / "results.parquet"
     write_whole(path, sink.getvalue().to_pybytes())
     return path
-
-
-def _plain(value: Any) -> Any:
-    """Not a number is unknown."""
-    return None if isinstance(value, float) and np.isnan(value) else value

@@ -52,7 +52,10 @@ class Standing:
         if self._worst is None or not trained:
             return
         points = np.vstack([self._fronts.get(objective, np.empty((0, 2))), values])
-        self._fronts[objective] = points[fronts.non_dominated(points, self._ends)]
+        on_front = fronts.non_dominated(points, self._ends)
+        if not on_front[-1]:
+            return
+        self._fronts[objective] = points[on_front]
         self.hypervolume[objective] = fronts.hypervolume(self._fronts[objective], self._worst, self._ends)
 
     def metrics(self) -> dict[str, float]:

@@ -35,15 +35,16 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
         raise UserError(f"{folder} has not begun (no manifest.json): start its study first") from None
     standing = Standing(settings.goals)
     turns = plan.turns(settings, plan.arms(settings))
-    for rows in records.finished(folder, turns).values():
+    kept = records.load(folder)
+    for rows in records.finished(kept, turns).values():
         standing.add(rows)
-    n_records = sum(1 for _ in (folder / "records").glob("*.json"))
+    n_records = len(kept)
     with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
         tracker.start(results.flat_settings(settings) | {"data_hash": manifest["data_hash"]})
         tracker.note(standing.done, standing.metrics())
         outcome = "FINISHED" if n_records >= manifest["asked"] else "KILLED"
         missing = tracker.finish(outcome, patience_s=PATIENCE_S)
-    results.export(folder)
+    results.export(folder, kept)
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
     return n_records, missing
 
