@@ -91,13 +91,13 @@ class Tracker:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 
-    def forget(self, keys: list[str]) -> None:
+    def forget(self, gone: list[str]) -> None:
         """These records, "<trial>-<seed>", are gone: the runs that they are in give way to new ones.
 
         Before `start`.
         """
         ledger = Ledger(self._folder)
-        for key in keys:
+        for key in gone:
             ledger.forget(key)
 
     def add(self, key: str) -> None:
