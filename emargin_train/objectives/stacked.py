@@ -39,7 +39,7 @@ class StackedObjective:
     """
 
     def __init__(self, configs: Sequence[ObjectiveConfig], n: int, like: Tensor, *, at_once: bool) -> None:
-        self.parts: list[tuple[slice, str, Any]] = []
+        self.parts: list[tuple[int, str, Any]] = []  # members, objective, and its knobs or configuration
         most = max(1, AT_ONCE_BYTES // max(1, n * n * like.element_size()))
         for (name, neighbours), alike in groupby(range(len(configs)), key=lambda k: order(configs[k])):
             ks = list(alike)
@@ -48,20 +48,17 @@ class StackedObjective:
                 part = slice(first, min(first + size, ks[-1] + 1))
                 many = at_once and name in AT_ONCE
                 knobs = _knobs(configs[part], neighbours, like) if many else configs[first]
-                self.parts.append((part, name, knobs))
+                self.parts.append((part.stop - part.start, name, knobs))
 
     def __call__(self, batch: Batch) -> Tensor:
+        # Split once: were members indexed, each would get a gradient as large as that of all.
+        sizes = [size for size, _, _ in self.parts]
+        split = ([None] * len(sizes) if t is None else t.split(sizes) for t in vars(batch).values())
         losses = []
-        for part, name, knobs in self.parts:
-            which = part if isinstance(knobs, Knobs) else part.start
-            own = Batch(
-                z=batch.z[which],
-                dissimilar=batch.dissimilar[which],
-                z_labelled=batch.z_labelled[which],
-                labels=batch.labels[which],
-                logits=None if batch.logits is None else batch.logits[which],
-            )
-            losses.append(OBJECTIVES[name](own, knobs).reshape(-1))
+        for (_, name, knobs), *own in zip(self.parts, *split, strict=True):
+            if not isinstance(knobs, Knobs):
+                own = [None if t is None else t.squeeze(0) for t in own]
+            losses.append(OBJECTIVES[name](Batch(*own), knobs).reshape(-1))
         return torch.cat(losses)
 
 

@@ -1,6 +1,7 @@
 """Each objective equals loops written from its equation, and finite differences."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from emargin_train.config import ObjectiveConfig
 from emargin_train.objectives import (
@@ -201,3 +203,35 @@ def test_members_at_once_equal_members_alone(
     torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9)
     mine, theirs = (torch.autograd.grad(losses.sum(), h)[0] for losses in (together, alone))
     torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8 * max(1.0, theirs.abs().max().item()))
+
+
+class Made(TorchDispatchMode):
+    """Counts the elements of all tensors that are made while it is entered."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.elements += sum(
+            t.numel() for t in (out if isinstance(out, tuple) else (out,)) if is_made(t, args)
+        )
+        return out
+
+
+def is_made(out: object, args: tuple[object, ...]) -> bool:
+    return isinstance(out, Tensor) and not any(out is a for a in args) and out._base is None
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_member_costs_the_same_in_a_large_stack(at_once: bool) -> None:
+    """Each member's gradient was once as large as that of all members: K² of them."""
+    made = {}
+    for k in (4, 16):
+        h = torch.randn(k, 2, 6, 64).requires_grad_()
+        batch = Batch(h, torch.rand(k, 2, 6) < 0.3, h[:, :0], torch.empty(k, 0, 0))
+        configs = [ObjectiveConfig(threshold=None, dissimilar_share=0.3)] * k
+        objective = StackedObjective(configs, 12, h.detach(), at_once=at_once)
+        with Made() as mode:
+            objective(batch).sum().backward()
+        made[k] = mode.elements
+    assert 3.5 < made[16] / made[4] < 4.5
