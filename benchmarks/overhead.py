@@ -5,6 +5,7 @@ python -m benchmarks.overhead --long    # 200 trials of a second, 10,000 of none
 
 trial_overhead_s            seconds of a worker per trial beyond its training (wanted: at most 0.15);
                             baseline: Ray Tune alone, without loggers or search, its actors reused
+steady_trial_overhead_s     the same without the study's start and end: of trials after the first tenth
 ten_thousand_trials         seconds per trial in the last tenth of a study of trials that do nothing, one at a
                             time (with more, Tune keeps starting workers that it has no use for once they are
                             up: docs/log.md); baseline: in the first tenth (wanted: a ratio of at most 1.25)
@@ -29,6 +30,7 @@ from unittest.mock import patch
 import optuna
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 
 from benchmarks.common import report
 from emargin_train.evaluation.metrics import METRICS
@@ -107,33 +109,49 @@ def run_study(study: StudySettings, seconds: float, **more: Any) -> tuple[Watch,
     return watch, time.perf_counter() - began
 
 
-def bare_tune(n_trials: int, seconds: float, storage: Path) -> float:
-    """Seconds that Ray Tune alone takes for so many trials."""
+class Stamps(tune.Callback):
+    """When each trial ended."""
+
+    def __init__(self) -> None:
+        self.stamps: list[float] = []
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.stamps.append(time.perf_counter())
+
+
+def bare_tune(n_trials: int, seconds: float, storage: Path) -> tuple[Stamps, float]:
+    """When the trials ended of Ray Tune alone, and seconds that it takes."""
 
     def waits(config: dict[str, Any]) -> None:
         time.sleep(seconds)
         tune.report({"loss": config["x"]})
 
+    seen = Stamps()
     ray.init("local", num_cpus=SLOTS, log_to_driver=False, configure_logging=False, include_dashboard=False)
     try:
         tuner = tune.Tuner(
             waits,
             param_space={"x": tune.uniform(0, 1)},
             tune_config=tune.TuneConfig(num_samples=n_trials, max_concurrent_trials=SLOTS, reuse_actors=True),
-            run_config=tune.RunConfig(storage_path=str(storage), verbose=0),
+            run_config=tune.RunConfig(storage_path=str(storage), verbose=0, callbacks=[seen]),
         )
         began = time.perf_counter()
         tuner.fit()
-        return time.perf_counter() - began
+        return seen, time.perf_counter() - began
     finally:
         ray.shutdown()
 
 
 def overhead(n_trials: int, seconds: float, folder: Path) -> None:
-    bare = bare_tune(n_trials, seconds, folder / "bare")
-    _, ours = run_study(settings(folder, n_trials, SLOTS), seconds)
+    seen, bare = bare_tune(n_trials, seconds, folder / "bare")
+    watch, ours = run_study(settings(folder, n_trials, SLOTS), seconds)
     ours_s, bare_s = (took * SLOTS / n_trials - seconds for took in (ours, bare))
     report("trial_overhead_s", ours_s, "s", baseline=bare_s)
+    waves = n_trials * 9 // 10 // SLOTS
+    ours_s, bare_s = (
+        (stamps[-1] - stamps[-1 - waves * SLOTS]) / waves - seconds for stamps in (watch.stamps, seen.stamps)
+    )
+    report("steady_trial_overhead_s", ours_s, "s", baseline=bare_s)
 
 
 def many(n_trials: int, folder: Path) -> None:

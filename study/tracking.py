@@ -130,7 +130,7 @@ class Tracker:
         """How many runs are left when all is delivered, or patience ends; None where nothing was heard."""
         left, told = None, time.monotonic()
         with contextlib.suppress(queue.Empty):
-            while (heard := self._heard.get(timeout=patience_s)) is not None:
+            while left != 0 and (heard := self._heard.get(timeout=patience_s)) is not None:
                 left = heard.get("left", left)
                 if left and time.monotonic() - told > TELL_EVERY_S:
                     print(f"mlflow: {left} runs are still to be delivered", file=sys.stderr)

@@ -20,7 +20,7 @@ from study.tracking_uri import check_answers
 from tests.cluster.conftest import Bucket, Database, Server, mlflow_server, postgres_program
 from tests.study.books import NAME, Books, begin, n_records, stable, wait_until
 from tests.study.conftest import command
-from tests.study.test_tracking import record
+from tests.study.views import record
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.settings import StudySettings
+from study.tracking_uri import local
 from tests.tiny import tiny
 
 
@@ -74,3 +76,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     ran = command(*words)
     assert ran.returncode == 0, ran.stderr
     return Finished(out, out / "small", ran, words)
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, since making one takes MLflow seconds."""
+    from study.mlflow_runs import client  # loads MLflow, for seconds
+
+    out = tmp_path_factory.mktemp("database")
+    client(local(out))
+    return out / "mlflow.db"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, new_database: Path) -> Path:
+    """Of a study that has run nothing yet, beside a database without runs."""
+    made = tmp_path / "small"
+    for name in ("records", "checkpoints", "log"):
+        (made / name).mkdir(parents=True)
+    shutil.copy(new_database, tmp_path / "mlflow.db")
+    return made
