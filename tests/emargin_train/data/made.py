@@ -9,6 +9,12 @@ import numpy as np
 from emargin_train.data import __main__ as program
 from emargin_train.errors import exit_on_user_error
 
+FRAMES = "[frames]\nlength_s = 1\nsequence_length = 3\n"
+GOOD = (
+    '[signal]\nfiles = "{subject}.csv"\nchannels = ["x"]\nrate_hz = 10\n'
+    '[labels]\nfrom = "column"\ncolumn = "label"\n' + FRAMES
+)
+
 
 def command(capsys, *argv: object) -> tuple[int, str, str]:
     """Run `python -m emargin_train.data ...` in this process: exit code, standard output, standard error."""
@@ -106,3 +112,8 @@ def write_harth(path: Path, time_s: np.ndarray, labels: np.ndarray, rng: np.rand
         for stamp, row, label in zip(stamps, values, labels, strict=True):
             cells = ",".join(f"{v:.6f}" for v in row)
             file.write(f"{str(stamp).replace('T', ' ')},{cells},{label}\n")
+
+
+def csv(path, header, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
