@@ -33,6 +33,7 @@ from ray._private.authentication.authentication_token_setup import (  # noqa: E4
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.services import find_bootstrap_address  # noqa: E402
+from ray.air._internal import usage  # noqa: E402
 from ray.tune import Callback  # noqa: E402
 
 from emargin_train.cost import use_tf32  # noqa: E402
@@ -43,6 +44,9 @@ from study.plan import TrialSpec  # noqa: E402
 from study.search import PlanSearch  # noqa: E402
 from study.settings import StudySettings  # noqa: E402
 from study.trial import run_trial  # noqa: E402
+
+# Counting callbacks for Ray's statistics, which are off, would load MLflow into the driver: 2 s, 100 MB.
+usage.tag_callbacks = lambda callbacks: False
 
 PROBE_SECONDS = 5
 HEALTH_SECONDS = 60  # starting Python and Ray to ask; long on a busy machine

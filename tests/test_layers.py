@@ -35,11 +35,3 @@ def test_package_keeps_to_its_layer(package, strangers):
 
 def test_the_check_sees_a_stranger():
     assert {"ray", "mlflow", "optuna"} <= modules_loaded_by_importing_all_of("study")
-
-
-def test_a_driver_does_not_load_mlflow():
-    """Seconds of its start, and its interpreter's time: MLflow has a process of its own (study.delivery)."""
-    program = "import study.run, study.conduct, sys; print(*sys.modules)"
-    ran = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True)
-    loaded = set(ran.stdout.split())
-    assert "study.tracking" in loaded and "mlflow" not in loaded

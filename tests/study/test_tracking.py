@@ -15,6 +15,7 @@ from emargin_train.errors import UserError
 from study import records
 from study.tracking import Tracker
 from study.tracking_uri import check_answers, local, resolve
+from tests.study.conftest import small
 from tests.study.views import all_runs, opened, record, tracked, trial_runs
 
 AWAY = "http://127.0.0.1:9"
@@ -117,6 +118,15 @@ def test_ctrl_c_is_the_drivers(folder):
     with contextlib.closing(tracked(folder)):
         (writer,) = (p for p in psutil.Process().children() if "study.delivery" in p.cmdline())
         assert os.getpgid(writer.pid) != os.getpgid(0)
+
+
+def test_a_driver_never_loads_mlflow(tmp_path):
+    """Seconds of its start, and its interpreter's time. Ray would, to count a study's callbacks."""
+    words = ("--trials", "1", "--seeds", "0", "--references", "raw", "--address", "local", "--out", tmp_path)
+    program = (sys.executable, "-X", "importtime", "-m", "study.run", *small(), *words)
+    ran = subprocess.run(program, capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert ran.returncode == 0 and "ray.tune.tune" in loaded and "mlflow" not in loaded
 
 
 def test_a_copy_of_the_folder_can_be_delivered_elsewhere(folder, tmp_path):
