@@ -45,7 +45,7 @@ from study.search import PlanSearch  # noqa: E402
 from study.settings import StudySettings  # noqa: E402
 from study.trial import run_trial  # noqa: E402
 
-# Counting callbacks for Ray's statistics, which are off, would load MLflow into the driver: 2 s, 100 MB.
+# Counting callbacks for Ray's statistics, off unless asked for, would load MLflow: two seconds.
 usage.tag_callbacks = lambda callbacks: False
 
 PROBE_SECONDS = 5

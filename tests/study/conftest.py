@@ -1,4 +1,4 @@
-"""A small real study, run once as its user would, for all tests that look at what it leaves."""
+"""What tests begin from: a small real study, run once as its user would; one that has run nothing."""
 
 import json
 import os

@@ -120,6 +120,7 @@ def test_ctrl_c_is_the_drivers(folder):
         assert os.getpgid(writer.pid) != os.getpgid(0)
 
 
+@pytest.mark.slow
 def test_a_driver_never_loads_mlflow(tmp_path):
     """Seconds of its start, and its interpreter's time. Ray would, to count a study's callbacks."""
     words = ("--trials", "1", "--seeds", "0", "--references", "raw", "--address", "local", "--out", tmp_path)
