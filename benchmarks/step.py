@@ -68,10 +68,15 @@ def one_step(loss: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
 
 
 def measure(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each run, `rounds` times in turn, after two rounds that do not count."""
+    """Milliseconds of each run, `rounds` times in turn, after two rounds that do not count.
+
+    A step counts that comes after one of its kind, as in a training: not one that finds caches and
+    freed memory as another kind left them.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(rounds + 2):
         for name, run in runs.items():
+            run()
             start = time.perf_counter()
             run()
             if i >= 2:

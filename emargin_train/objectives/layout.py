@@ -1,4 +1,4 @@
-"""How the N x N cosines of a batch are cut into blocks, each meeting one kernel or two."""
+"""How the N x N cosines of a batch are cut into strips, each of anchors of one kind."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -6,27 +6,28 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-STRIP = 200  # anchors at a time
+STRIP = 400  # anchors at a time, at most
 
 
 @dataclass(frozen=True)
-class Block:
-    """Some rows against some columns, to the right of the diagonal but for a square on it.
+class Strip:
+    """Some rows, anchors of one kind, against the columns from the first of these rows on.
 
-    row_kind, col_kind: of the anchors; where they are the same, the first columns are the rows themselves
-    left_out: indices into the flattened block of the pairs that are no far negatives
+    kind: of the rows and of the first `own` columns, the foremost of which are the rows themselves; the
+    columns after those are of the other kind
+    left_out, left_out_of_other: indices into the flattened strip, and into the flattened part of it with
+    columns of the other kind, of the pairs that are no far negatives
     """
 
-    row_kind: int
-    col_kind: int
+    kind: int
     rows: slice
-    cols: slice
+    own: int
     left_out: Tensor
+    left_out_of_other: Tensor
 
     @property
-    def square(self) -> int:
-        """The first so many columns are the rows themselves."""
-        return self.rows.stop - self.rows.start if self.row_kind == self.col_kind else 0
+    def n(self) -> int:
+        return self.rows.stop - self.rows.start
 
 
 @dataclass(frozen=True)
@@ -48,23 +49,23 @@ class Layout:
         return self.order is self.place
 
     @property
-    def strips(self) -> list[tuple[int, slice]]:
-        """(kind, rows), at most STRIP rows at a time."""
-        return [
-            (kind, slice(i, min(i + STRIP, stop)))
-            for kind, (start, stop) in enumerate(zip(self.starts, self.starts[1:], strict=False))
-            for i in range(start, stop, STRIP)
-        ]
+    def pieces(self) -> list[tuple[int, slice]]:
+        """(kind, rows), at most STRIP rows at a time, those of a kind about as many each time."""
+        found = []
+        for kind, (start, stop) in enumerate(zip(self.starts, self.starts[1:], strict=False)):
+            count = -(-(stop - start) // STRIP)
+            edges = [start + (stop - start) * i // count for i in range(count)] + [stop]
+            found += [(kind, slice(*edge)) for edge in zip(edges, edges[1:], strict=False)]
+        return found
 
     @cached_property
-    def blocks(self) -> list[Block]:
+    def strips(self) -> list[Strip]:
         """All pairs of rows, each once (twice in the squares on the diagonal)."""
         n, found = self.starts[-1], []
-        for kind, rows in self.strips:
+        for kind, rows in self.pieces:
             stop = self.starts[kind + 1]
-            for other, cols in ((kind, slice(rows.start, stop)), (kind + 1, slice(stop, n))):
-                if cols.start < cols.stop:
-                    found.append(Block(kind, other, rows, cols, self.left_out(rows, cols)))
+            left_out = [self.left_out(rows, slice(first, n)) for first in (rows.start, stop)]
+            found.append(Strip(kind, rows, stop - rows.start, *left_out))
         return found
 
     def left_out(self, rows: slice, cols: slice) -> Tensor:

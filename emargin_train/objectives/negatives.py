@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from emargin_train.objectives.kernels import Kernel
-from emargin_train.objectives.layout import Block, Layout, by_kind, in_time
+from emargin_train.objectives.layout import Layout, Strip, by_kind, in_time
 
 KEEP_BYTES = 2**28  # what a forward pass may keep for the backward pass; beyond, it is computed again
 SAFE_SPREAD = {torch.float32: 80.0, torch.float64: 700.0}  # e^-spread is still a normal number
@@ -49,10 +49,10 @@ class _FarAndAdjacent(torch.autograd.Function):
         z = h * scale
         adjacent = (z[:, :-1] * z[:, 1:]).sum(-1)
         rows = z.flatten(0, 1)
-        rows = rows if layout.is_in_time else rows[layout.order]
+        rows = rows if layout.is_in_time else rows.index_select(0, layout.order)
         safe = max(kernel.spread for kernel in kernels) <= SAFE_SPREAD[h.dtype]
         keep = ctx.needs_input_grad[0] and safe and len(rows) ** 2 * h.element_size() <= KEEP_BYTES
-        far, kept = (_far_by_blocks if safe else _far_by_rows)(rows, kernels, layout, keep)
+        far, kept = (_far_by_strips if safe else _far_by_rows)(rows, kernels, layout, keep)
         ctx.kernels, ctx.layout, ctx.safe = kernels, layout, safe
         ctx.save_for_backward(z, scale, rows, far, *kept)
         return far[layout.place].view(h.shape[:2]), adjacent
@@ -63,9 +63,9 @@ class _FarAndAdjacent(torch.autograd.Function):
         z, scale, rows, far, *kept = ctx.saved_tensors
         slope = _by_row(ctx.layout, [kernel.slope for kernel in ctx.kernels], far)
         g = torch.where(far > -torch.inf, slope * g_far.flatten()[ctx.layout.order], 0)
-        gradient = _gradient_by_blocks if ctx.safe else _gradient_by_rows
+        gradient = _gradient_by_strips if ctx.safe else _gradient_by_rows
         grad = gradient(g, rows, far, ctx.kernels, ctx.layout, kept)
-        grad = (grad if ctx.layout.is_in_time else grad[ctx.layout.place]).view_as(z)
+        grad = (grad if ctx.layout.is_in_time else grad.index_select(0, ctx.layout.place)).view_as(z)
         grad[:, :-1].addcmul_(z[:, 1:], g_adjacent[..., None])
         grad[:, 1:].addcmul_(z[:, :-1], g_adjacent[..., None])
         along = torch.linalg.vecdot(grad, z)[..., None]  # of the length, which does not matter
@@ -78,54 +78,55 @@ def _by_row(layout: Layout, values: list[float], like: Tensor) -> Tensor:
     return like.new_tensor(values).repeat_interleave(sizes.to(like.device))
 
 
-# By blocks: S_ij serves anchor i and anchor j, so blocks below the diagonal are not needed. With
+# By strips: S_ij serves anchor i and anchor j, so what is left of a strip's rows is not needed. With
 # p_ij = e^{u_i(S_ij) - far_i} and g the gradient of far, the gradient of z is M z with
 # M_ij = g_i p_ij u_i'(S_ij) + g_j p_ji u_j'(S_ij). A kernel's largest value is taken off as one constant,
-# so that one e^{u - top} serves both anchors; SAFE_SPREAD says when that loses nothing.
+# so that one e^{u - top} serves both anchors of a kind; SAFE_SPREAD says when that loses nothing.
 
 
-def _far_by_blocks(
+def _far_by_strips(
     z: Tensor, kernels: tuple[Kernel, ...], layout: Layout, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
     sums = z.new_zeros(len(z))
     kept = []
-    for block in layout.blocks:
-        at_rows, at_cols = _exponentials(z, kernels, block)
-        sums[block.rows] += at_rows[0].sum(1)
-        sums[block.cols][block.square :] += at_cols[0][:, block.square :].sum(0)
+    for strip in layout.strips:
+        (e, slopes), (e_other, slopes_other) = _exponentials(z, kernels, strip)
+        sums[strip.rows] += e.sum(1)
+        own, other = sums[strip.rows.stop :].split([strip.own - strip.n, e_other.shape[1]])
+        own += e[:, strip.n : strip.own].sum(0)
+        other += e_other.sum(0)
         if keep:
-            kept += [at_rows[1], at_cols[1]]
+            kept += [slopes, slopes_other]
     return sums.log() + _by_row(layout, [kernel.top for kernel in kernels], z), kept
 
 
-def _gradient_by_blocks(
+def _gradient_by_strips(
     g: Tensor, z: Tensor, far: Tensor, kernels: tuple[Kernel, ...], layout: Layout, kept: list[Tensor]
 ) -> Tensor:
     tops = _by_row(layout, [kernel.top for kernel in kernels], z)
     w = torch.where(far > -torch.inf, g * torch.exp(tops - far), 0)
     grad = torch.zeros_like(z)
-    for i, block in enumerate(layout.blocks):
+    for i, strip in enumerate(layout.strips):
         if kept:
-            at_rows, at_cols = kept[2 * i : 2 * i + 2]
+            slopes, slopes_other = kept[2 * i : 2 * i + 2]
         else:
-            (_, at_rows), (_, at_cols) = _exponentials(z, kernels, block)
-        if at_rows is at_cols:
-            m = torch.add(w[block.rows, None], w[block.cols]).mul_(at_rows)
-        else:
-            m = (at_rows * w[block.rows, None]).addcmul_(at_cols, w[block.cols])
-        grad[block.rows].addmm_(m, z[block.cols])
-        grad[block.cols][block.square :].addmm_(m[:, block.square :].T, z[block.rows])
+            (_, slopes), (_, slopes_other) = _exponentials(z, kernels, strip)
+        m = slopes * w[strip.rows, None]
+        own, other = w[strip.rows.start :].split([strip.own, slopes_other.shape[1]])
+        m[:, : strip.own].addcmul_(slopes[:, : strip.own], own)
+        m[:, strip.own :].addcmul_(slopes_other, other)
+        grad[strip.rows].addmm_(m, z[strip.rows.start :])
+        grad[strip.rows.stop :].addmm_(m[:, strip.n :].T, z[strip.rows])
     return grad
 
 
-def _exponentials(z: Tensor, kernels: tuple[Kernel, ...], block: Block) -> list[tuple[Tensor, Tensor]]:
-    """For the row anchors and for the column anchors: e = e^{u(S) - top}, and e u'(S) / slope."""
-    s = z[block.rows] @ z[block.cols].T
-    if block.row_kind == block.col_kind:
-        return [_exponential(s, kernels[block.row_kind], block.left_out)] * 2
+def _exponentials(z: Tensor, kernels: tuple[Kernel, ...], strip: Strip) -> list[tuple[Tensor, Tensor]]:
+    """e = e^{u(S) - top}, and e u'(S) / slope: for the row anchors, and for columns of the other kind."""
+    s = z[strip.rows] @ z[strip.rows.start :].T
+    s_other = s[:, strip.own :].clone()
     return [
-        _exponential(s.clone(), kernels[block.row_kind], block.left_out),
-        _exponential(s, kernels[block.col_kind], block.left_out),
+        _exponential(s, kernels[strip.kind], strip.left_out),
+        _exponential(s_other, kernels[-1], strip.left_out_of_other),
     ]
 
 
@@ -142,7 +143,7 @@ def _far_by_rows(
     z: Tensor, kernels: tuple[Kernel, ...], layout: Layout, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
     far = z.new_empty(len(z))
-    for kind, rows in layout.strips:
+    for kind, rows in layout.pieces:
         far[rows] = _logits(z, kernels[kind], layout, rows)[0].logsumexp(1) + kernels[kind].top
     return far, []
 
@@ -151,7 +152,7 @@ def _gradient_by_rows(
     g: Tensor, z: Tensor, far: Tensor, kernels: tuple[Kernel, ...], layout: Layout, kept: list[Tensor]
 ) -> Tensor:
     grad = torch.zeros_like(z)
-    for kind, rows in layout.strips:
+    for kind, rows in layout.pieces:
         u, factor = _logits(z, kernels[kind], layout, rows)
         m = torch.softmax(u, 1).nan_to_num_(0).mul_(g[rows, None])  # NaN: an anchor without far negatives
         if factor is not None:

@@ -146,7 +146,7 @@ def test_gradient_matches_finite_differences(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["infonce", "emargin", "emargin-1", "emargin-adjacent"])
 @pytest.mark.parametrize("strip", [1, 3, 7, 1000])
-def test_way_of_cutting_into_blocks_changes_nothing(
+def test_way_of_cutting_into_strips_changes_nothing(
     name: str, strip: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     h, y = draw((3, 7, 4), 2, 0.4)
