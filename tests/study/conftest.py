@@ -34,6 +34,16 @@ def command(
     )
 
 
+def assert_one_line(ran, *told):
+    """Exit code 2, and a last line that names value, reason and remedy; no traceback."""
+    assert ran.returncode == 2, (ran.returncode, ran.stdout, ran.stderr)
+    lines = ran.stderr.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert "Traceback" not in ran.stderr
+    for part in told:
+        assert part in lines[-1], lines[-1]
+
+
 def small_settings(**changed: object) -> StudySettings:
     given: dict[str, object] = {
         "dataset": str(tiny()),

@@ -1,5 +1,7 @@
 """Files made up by tests, in the layouts in which data sets are published."""
 
+import io
+import zipfile
 from collections.abc import Sequence
 from datetime import date, time
 from pathlib import Path
@@ -117,3 +119,20 @@ def write_harth(path: Path, time_s: np.ndarray, labels: np.ndarray, rng: np.rand
 def csv(path, header, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+
+
+def zipped(files, **how) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, **how) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return file.getvalue()
+
+
+def left(folder) -> list[str]:
+    """Every file below, but for locks."""
+    if not folder.exists():
+        return []
+    return sorted(
+        p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"
+    )

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+HARTH = "/static/public/779/harth.zip"
+
 
 class Home:
     """Files by path, faults by path (one is used up at each GET), and what was asked for."""

@@ -1,12 +1,8 @@
-"""Downloads from a local server with the homes' layout: whole, resumed, checked; faults by the command."""
+"""Downloads from a local server with the homes' layout: whole, resumed, checked; what is told of faults."""
 
 import hashlib
-import io
 import json
-import stat
-import struct
 import time
-import zipfile
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -14,26 +10,13 @@ import numpy as np
 import pytest
 
 from emargin_train.config import DataConfig
-from emargin_train.data import cache, download, fetch, load, unpack
-from emargin_train.errors import UserError
-from tests.emargin_train.data.made import command, refused, write_harth, write_night, write_wfdb
-from tests.emargin_train.data.server import serving
+from emargin_train.data import cache, download, fetch, load
+from tests.emargin_train.data.made import command, left, refused, write_harth, write_night, write_wfdb, zipped
+from tests.emargin_train.data.server import HARTH
 
 SLEEP = "/files/sleep-edfx/1.0.0"
 AFDB = "/files/afdb/1.0.0"
-HARTH = "/static/public/779/harth.zip"
 NIGHT = [(70, "W"), (3, "1"), (6, "2"), (6, "3"), (5, "R"), (70, "W")]
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A server in place of all homes, an empty cache, and waiting that takes no time."""
-    with serving() as server:
-        monkeypatch.setenv("EMARGIN_MIRROR", server.url)
-        monkeypatch.setenv("EMARGIN_CACHE", str(tmp_path / "cache"))
-        server.waited = []
-        monkeypatch.setattr(fetch, "sleep", server.waited.append)
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +37,6 @@ def activities(tmp_path_factory):
         labels = np.repeat([1, 6, 7], 500)
         write_harth(folder / f"{subject}.csv", np.arange(1500) / 50, labels, rng)
     return {f"harth/{p.name}": p.read_text() for p in folder.glob("*.csv")} | {"harth/README.md": "read me"}
-
-
-def zipped(files, **how) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, **how) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return file.getvalue()
-
-
-def left(folder) -> list[str]:
-    """Every file below, but for locks."""
-    if not folder.exists():
-        return []
-    return sorted(
-        p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"
-    )
 
 
 def test_the_first_subjects_of_sleep_edf(home, nights, tmp_path, capsys):
@@ -294,71 +260,6 @@ def test_too_full_a_disk_is_told_before_anything_is_fetched(home, activities, tm
     monkeypatch.setattr(download.shutil, "disk_usage", lambda p: type("Usage", (), {"free": 1000}))
     assert "too little" in refused(capsys, "download", "harth", "--to", tmp_path / "d")
     assert home.gets() == [] and left(tmp_path / "d") == []
-
-
-def link(name: str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        entry = zipfile.ZipInfo(name)
-        entry.external_attr = (stat.S_IFLNK | 0o777) << 16
-        archive.writestr(entry, "/etc/passwd")
-    return file.getvalue()
-
-
-def understated() -> bytes:
-    """An entry that unpacks to a megabyte while the directory claims ten bytes."""
-    content = bytearray(zipped({"S006.csv": "0" * 1_000_000}))
-    at = content.rfind(b"PK\x01\x02")
-    content[at + 24 : at + 28] = struct.pack("<I", 10)
-    return bytes(content)
-
-
-def flagged() -> bytes:
-    content = bytearray(zipped({"S006.csv": "0"}))
-    content[content.rfind(b"PK\x01\x02") + 8] |= 1
-    return bytes(content)
-
-
-ARCHIVES = {
-    "above": (lambda: zipped({"../S006.csv": "x"}), "leads outside"),
-    "deep above": (lambda: zipped({"harth/../../S006.csv": "x"}), "leads outside"),
-    "absolute": (lambda: zipped({"/etc/S006.csv": "x"}), "leads outside"),
-    "windows": (lambda: zipped({"..\\S006.csv": "x", "C:/S006.csv": "x"}), "leads outside"),
-    "beside a good one": (lambda: zipped({"S006.csv": "x", "../evil.txt": "x"}), "leads outside"),
-    "link": (lambda: link("S006.csv"), "has a link"),
-    "bomb": (lambda: zipped({"S006.csv": "0" * 50_000_000}), "would grow"),
-    "understated": (understated, "cannot be read as a zip archive|longer than it claims"),
-    "encrypted": (flagged, "is encrypted"),
-    "two of one name": (lambda: zipped({"a/S006.csv": "x", "b/S006.csv": "x"}), "two files of one name"),
-    "nothing of use": (lambda: zipped({"README": "x"}), "has no file ending in .csv"),
-    "cut": (lambda: zipped({"S006.csv": "x" * 1000})[:-30], "cannot be read as a zip archive"),
-    "damaged": (
-        lambda: zipped({"S006.csv": "".join(map(str, range(9999)))}).replace(b"9", b"8"),
-        "cannot be read as a zip",
-    ),
-    "no zip": (lambda: b"hello", "cannot be read as a zip archive"),
-    "empty": (lambda: b"", "cannot be read as a zip archive"),
-}
-
-
-@pytest.mark.parametrize("kind", ARCHIVES)
-def test_archives_refused_by_the_command_leave_nothing(home, tmp_path, capsys, kind):
-    import re
-
-    make, said = ARCHIVES[kind]
-    home.files[HARTH] = make()
-    message = refused(capsys, "download", "harth", "--to", tmp_path / "in" / "d")
-    assert re.search(said, message), message
-    assert left(tmp_path / "in") == [] and not list(tmp_path.rglob("*evil*"))
-    assert left(tmp_path / "cache") == [], "what was refused is not trusted either"
-    assert not (tmp_path / "in" / "d").exists()
-
-
-def test_an_archive_of_too_many_entries(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpack, "MAX_ENTRIES", 2)
-    (tmp_path / "a.zip").write_bytes(zipped({"a.csv": "", "b.csv": "", "c.csv": ""}))
-    with pytest.raises(UserError, match="has 3 entries"):
-        unpack.unpack(tmp_path / "a.zip", tmp_path / "d", (".csv",))
 
 
 def test_the_cache_is_where_it_says(monkeypatch, tmp_path):
