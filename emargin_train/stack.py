@@ -121,7 +121,7 @@ class Stack:
         self._stack_moments()
         self._data = _Data(self.members, device)
         n = first.batches.n_plain * first.batches.frames.shape[1]
-        fits = n * n * weights[0].element_size() <= KEEP_BYTES  # beyond, losses go block by block
+        fits = n * n * weights[0].element_size() <= KEEP_BYTES  # beyond, losses go strip by strip
         self._objective = StackedObjective(
             [state.config.objective for state in self._states],
             n,

@@ -78,7 +78,7 @@ def _by_row(layout: Layout, values: list[float], like: Tensor) -> Tensor:
     return like.new_tensor(values).repeat_interleave(sizes.to(like.device))
 
 
-# By strips: S_ij serves anchor i and anchor j, so what is left of a strip's rows is not needed. With
+# By strips: S_ij serves anchor i and anchor j, so columns before a strip's own rows are not needed. With
 # p_ij = e^{u_i(S_ij) - far_i} and g the gradient of far, the gradient of z is M z with
 # M_ij = g_i p_ij u_i'(S_ij) + g_j p_ji u_j'(S_ij). A kernel's largest value is taken off as one constant,
 # so that one e^{u - top} serves both anchors of a kind; SAFE_SPREAD says when that loses nothing.
