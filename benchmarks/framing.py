@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import report, seconds
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import cache, catalogue, load
 from emargin_train.data.build import build
 from emargin_train.data.catalogue import Dataset

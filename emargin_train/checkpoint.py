@@ -13,7 +13,7 @@ from emargin_train.files import write_whole
 if TYPE_CHECKING:
     from emargin_train.train import State
 
-FORMAT = 1
+FORMAT = 2
 DAMAGED = (
     RuntimeError,
     pickle.UnpicklingError,

@@ -3,216 +3,176 @@
 import dataclasses
 import hashlib
 import json
-import math
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
+from emargin_train.data.settings import DataConfig
+from emargin_train.encoders import ENCODERS, find_encoder
+from emargin_train.encoders.base import NoSettings
 from emargin_train.errors import UserError, nearest
+from emargin_train.methods import METHODS, find_method
+from emargin_train.methods.base import Method, Setup, Shape, TrainingSettings
+from emargin_train.settings import Setting, Settings, declared, hyperparameters
 
-OBJECTIVE_NAMES = (
-    "infonce",
-    "emargin",
-    "emargin-released",
-    "infonce-released",
-    "emargin-adjacent",
-    "emargin-semi",
-    "supervised",
-)
-REFERENCE_NAMES = ("raw", "log-raw", "pca", "random")
-# Which knobs an objective reads; in results the others are null.
-MARGIN_KNOBS = (
-    "gate",
-    "threshold",
-    "dissimilar_share",
-    "margin",
-    "temperature",
-    "neighbours",
-    "similar_sign",
-    "gamma",
-)
-KNOBS = {
-    "infonce": ("temperature", "neighbours"),
-    "emargin": MARGIN_KNOBS,
-    "emargin-released": ("threshold", "margin", "temperature", "neighbours"),
-    "infonce-released": ("temperature", "neighbours"),
-    "emargin-adjacent": ("gate", "threshold", "dissimilar_share", "margin", "temperature", "neighbours"),
-    "emargin-semi": (*MARGIN_KNOBS, "label_share", "supervised_term", "supervised_weight"),
-    "supervised": (),
-}
-ALL_KNOBS = KNOBS["emargin-semi"]
-GATES = ("intended", "all-similar", "all-dissimilar", "random", "oracle", "released")
-
-
-def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"{name} is '{value}': {nearest(value, known)}")
-
-
-def _within(name: str, value: float, low: float, high: float, why: str, *, above: bool = False) -> None:
-    """low <= value <= high (low < value with `above`), and finite."""
-    if not math.isfinite(value) or value > high or value < low or (above and value == low):
-        bound = f"above {low:g}" if above else f"from {low:g}"
-        top = "" if high == math.inf else f" to {high:g}"
-        raise UserError(f"{name} is {value}, but {why}: give a value {bound}{top}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which frames: dataset, split and noise."""
-
-    dataset: str = "sleepeeg-sim"  # name in data.catalogue.DATASETS, ucr:<name>, or a path ending in .toml
-    data_dir: str | None = None  # folder of the raw files; None = downloaded or simulated
-    subjects: int | None = None  # the first so many subjects; None = all
-    sequence_length: int | None = None  # T; None = the dataset's own
-    split: str = "subject"  # subject | time | released
-    split_seed: int = 0
-    framing: str = "magnitude"  # what the encoder sees: magnitude | log; pseudo-labels always use magnitudes
-    snr_db: float | None = None  # None = no noise added
-    noise_kind: str = "white"
-    noise_on: str = "all"  # all | train | eval
-    noise_seed: int = 0
-    evaluation_frames: int = 5000  # measured of a side, at most; probes learn from 3 times as many
-
-    def __post_init__(self) -> None:
-        _choice("split", self.split, ("subject", "time", "released"))
-        _choice("framing", self.framing, ("magnitude", "log"))
-        _choice("noise_on", self.noise_on, ("all", "train", "eval"))
-        _choice(
-            "noise_kind",
-            self.noise_kind,
-            ("white", "pink", "baseline-wander", "hum-50", "hum-60", "electrode-motion"),
-        )
-        if self.snr_db is not None:
-            _within("snr_db", self.snr_db, -100, 100, "it is a ratio in decibels")
-        _within("evaluation_frames", self.evaluation_frames, 50, math.inf, "metrics need frames to rest on")
-        if self.subjects is not None:
-            _within("subjects", self.subjects, 2, math.inf, "a split needs two sides")
-        if self.sequence_length is not None:
-            _within("sequence_length", self.sequence_length, 3, math.inf, "a frame needs two neighbours")
-
-    @property
-    def dataset_name(self) -> str:
-        """As in results: of a TOML file, its name without folder and ending."""
-        return Path(self.dataset).stem if self.dataset.endswith(".toml") else self.dataset
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """The encoder's shape; defaults as in the paper's released code."""
-
-    head: str = (
-        "none"  # none | linear | mlp; the contrast is taken after it, everything is evaluated before it
-    )
-    kernel_size: int = 1  # odd; 1 encodes each frame by itself
-
-    def __post_init__(self) -> None:
-        _choice("head", self.head, ("none", "linear", "mlp"))
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise UserError(
-                f"kernel_size is {self.kernel_size}, but a frame is in the middle of its kernel: "
-                "give an odd number"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """One objective and its knobs; it ignores those that it does not read (see KNOBS)."""
-
-    name: str = "emargin"  # key of objectives.OBJECTIVES
-    gate: str = "intended"  # where the labels y of the margin kernel come from
-    threshold: float | None = 0.4  # cosine below which adjacent frames are dissimilar; -1 to 1
-    dissimilar_share: float | None = None  # or: share of training steps to call dissimilar; 0 to 1
-    margin: float = 5.0  # m >= 0; for emargin-adjacent the raise of a logit, in cosine units, 0 to 1
-    temperature: float = 0.1  # tau > 0, divides cosines
-    neighbours: int = 2  # 2: both adjacent frames are positives; 1: the next one
-    similar_sign: int = -1  # sigma of the kernel's similar part
-    gamma: float = 0.05  # scale of the kernel in the logit
-    label_share: float | None = (
-        None  # emargin-semi: share of training sequences whose labels are seen; 0 to 1
-    )
-    supervised_term: str = "contrastive"  # emargin-semi: contrastive | cross-entropy
-    supervised_weight: float = 1.0  # emargin-semi: weight of that term, >= 0
-
-    def __post_init__(self) -> None:
-        _choice("objective", self.name, OBJECTIVE_NAMES)
-        _choice("gate", self.gate, GATES)
-        _choice("supervised_term", self.supervised_term, ("contrastive", "cross-entropy"))
-        if self.threshold is not None:
-            _within("threshold", self.threshold, -1, 1, "it is a cosine")
-        if self.dissimilar_share is not None:
-            _within("dissimilar_share", self.dissimilar_share, 0, 1, "it is a share of steps")
-            if self.threshold is not None:
-                raise UserError(
-                    f"threshold is {self.threshold} and dissimilar_share {self.dissimilar_share}, "
-                    "but one determines the other: give one"
-                )
-        if self.name == "emargin-adjacent":
-            _within("margin", self.margin, 0, 1, "emargin-adjacent adds it to a cosine")
-        _within("margin", self.margin, 0, math.inf, "a margin is a distance")
-        _within("temperature", self.temperature, 0, math.inf, "it divides cosines", above=True)
-        _within("gamma", self.gamma, 0, math.inf, "it scales the kernel")
-        _within("supervised_weight", self.supervised_weight, 0, math.inf, "it weighs a loss")
-        if self.neighbours not in (1, 2):
-            raise UserError(
-                f"neighbours is {self.neighbours}, but a frame has one next or two adjacent frames: "
-                "give 1 or 2"
-            )
-        if self.similar_sign not in (-1, 1):
-            raise UserError(f"similar_sign is {self.similar_sign}, but it is a sign: give -1 or 1")
-        if self.label_share is not None:
-            _within("label_share", self.label_share, 0, 1, "it is a share of sequences")
+FORMER = {"objective": "method", "framing": "spectrum_scale"}  # names of version 1
+# The replicates of a trial share all but these.
+OUTSIDE_A_TRIAL = ("seed", "split_seed", "report_every", "data_dir")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that determines one training. Optimizer as in the paper: AdamW, no weight decay."""
+    """Everything that determines one training.
 
-    data: DataConfig = field(default_factory=DataConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    iterations: int = 600
-    batch_size: int = 8
-    learning_rate: float = 1e-3
+    settings, encoder_settings: the method's and the encoder's own; the defaults where they are left out
+    training: how it is trained; None for a method of zero steps
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    method: str = "emargin"
+    settings: Settings | None = None
+    encoder: str = "projector"
+    encoder_settings: Settings | None = None
+    training: TrainingSettings | None = None
     seed: int = 0
     report_every: int = 50
 
     def __post_init__(self) -> None:
-        _within("iterations", self.iterations, 1, math.inf, "a training has steps")
-        _within("batch_size", self.batch_size, 1, math.inf, "a step needs sequences")
-        _within("learning_rate", self.learning_rate, 0, math.inf, "it scales a step", above=True)
-        _within("report_every", self.report_every, 1, math.inf, "it counts steps")
-        _within("seed", self.seed, 0, 2**31, "it seeds generators")
+        method, encoder = find_method(self.method), find_encoder(self.encoder)
+        for name, kind in (
+            ("settings", method.Settings),
+            ("encoder_settings", encoder.Settings if method.uses_encoder else NoSettings),
+            ("training", method.Training),
+        ):
+            value = getattr(self, name)
+            if value is None and kind is not None:
+                object.__setattr__(self, name, kind())
+            elif type(value) is not (type(None) if kind is None else kind):
+                raise TypeError(f"{name} of {self.method} is {type(value).__name__}, not {kind}")
+        for name, low in (("seed", 0), ("report_every", 1)):
+            value = getattr(self, name)
+            if not low <= value < 2**31:
+                raise UserError(f"{name} is {value}: give a whole number from {low} to {2**31 - 1}")
+
+    @property
+    def method_class(self) -> type[Method]:
+        return METHODS[self.method]
+
+    @property
+    def iterations(self) -> int:
+        """Steps of the training; 0 for a reference."""
+        return 0 if self.training is None else self.training.iterations
+
+    def setup(self, shape: Shape, magnitude_scale: float) -> Setup:
+        """What the method is made from, on data of this shape."""
+        assert self.settings is not None and self.encoder_settings is not None
+        return Setup(
+            settings=self.settings,
+            training=self.training,
+            encoder=ENCODERS[self.encoder],
+            encoder_settings=self.encoder_settings,
+            shape=shape,
+            scale=self.data.spectrum_scale,
+            magnitude_scale=magnitude_scale,
+            seed=self.seed,
+        )
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Values by column, of all hyper-parameters that this training reads."""
+        flat = self.to_dict()
+        return {column: flat[column] for column in table(self.method, self.encoder)}
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat dictionary by the column names of results.parquet; the objective's name is `objective`."""
-        flat: dict[str, Any] = {}
-        for part in (self.data, self.encoder, self.objective):
-            flat |= dataclasses.asdict(part)
-        flat["objective"] = flat.pop("name")
-        own = ("iterations", "batch_size", "learning_rate", "seed", "report_every")
-        return flat | {name: getattr(self, name) for name in own}
+        """One flat dictionary by the column names of results.parquet."""
+        flat = self.data.flat() | {"method": self.method, "encoder": self.encoder}
+        for part in (self.settings, self.encoder_settings, self.training):
+            if part is not None:
+                flat |= part.flat()
+        return flat | {"seed": self.seed, "report_every": self.report_every}
 
     @classmethod
-    def from_dict(cls, flat: dict[str, Any]) -> "TrainConfig":
-        """Inverse of `to_dict`; missing names take their defaults, unknown ones are refused."""
-        flat = dict(flat)
-        if "objective" in flat:
-            flat["name"] = flat.pop("objective")
-        if flat.get("dissimilar_share") is not None:
-            flat.setdefault("threshold", None)
-        parts: dict[str, Any] = {}
-        for name, part in (("data", DataConfig), ("encoder", EncoderConfig), ("objective", ObjectiveConfig)):
-            known = {f.name for f in dataclasses.fields(part)}
-            parts[name] = part(**{key: flat.pop(key) for key in known & flat.keys()})
-        known = {f.name for f in dataclasses.fields(cls)}
-        for key in flat:
-            if key not in known:
-                raise UserError(f"'{key}' is not a setting: {nearest(key, known)}")
-        return cls(**parts, **flat)
+    def from_dict(cls, flat: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`; missing names take their defaults.
+
+        Raises UserError for an unknown name, and for a hyper-parameter that the method does not read.
+        """
+        flat = {FORMER.get(name, name): value for name, value in flat.items()}
+        method = find_method(flat.pop("method", cls.method))
+        encoder = find_encoder(flat.pop("encoder", cls.encoder))
+        own = {name: flat.pop(name) for name in ("seed", "report_every") if name in flat}
+        parts: dict[str, Any] = {
+            "data": DataConfig,
+            "settings": method.Settings,
+            "encoder_settings": encoder.Settings if method.uses_encoder else NoSettings,
+        }
+        if method.Training is not None:
+            parts["training"] = method.Training
+        known = {column for part in parts.values() for column in declared(part)}
+        for name in flat:
+            if name not in known:
+                raise UserError(not_read(name, method.name, encoder.name, known))
+        made = {name: part.from_flat(flat) for name, part in parts.items()}
+        return cls(method=method.name, encoder=encoder.name, **made, **own)
+
+    def changed(self, **flat: Any) -> Self:
+        """The same training with other settings, by column."""
+        return self.from_dict(self.to_dict() | flat)
 
     def digest(self) -> str:
-        """12 hex digits of the settings without the seed and folders: equal for the seeds of one trial."""
-        flat = {k: v for k, v in self.to_dict().items() if k not in ("seed", "report_every", "data_dir")}
-        flat["dataset"] = self.data.dataset_name
+        """12 hex digits, equal for the replicates of one trial.
+
+        It covers what differs from the defaults, so that a new setting changes no digest.
+        """
+        defaults = type(self)(method=self.method, encoder=self.encoder).to_dict()
+        flat = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in OUTSIDE_A_TRIAL and value != defaults[name]
+        }
+        flat |= {"method": self.method, "encoder": self.encoder, "dataset": self.data.dataset_name}
         return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def table(method: str, encoder: str = TrainConfig.encoder) -> dict[str, Setting]:
+    """The hyper-parameters that a method reads, by column: of itself, its encoder, training and data."""
+    of = find_method(method)
+    found = hyperparameters(of.Settings)
+    if of.uses_encoder:
+        found |= hyperparameters(find_encoder(encoder).Settings)
+    if of.Training is not None:
+        found |= hyperparameters(of.Training)
+    data = hyperparameters(DataConfig)
+    if of.fixed_scale is not None:
+        del data["spectrum_scale"]
+    return found | data
+
+
+def all_hyperparameters() -> dict[str, Setting]:
+    """Every hyper-parameter of any method and encoder, by column; of several declarations, the first."""
+    found: dict[str, Setting] = {}
+    for method in METHODS:
+        for encoder in ENCODERS:
+            for column, one in table(method, encoder).items():
+                found.setdefault(column, one)
+    return found
+
+
+def readers(column: str) -> list[str]:
+    """The methods that read a hyper-parameter, with any encoder."""
+    return [m for m in METHODS if any(column in table(m, encoder) for encoder in ENCODERS)]
+
+
+def not_read(name: str, method: str, encoder: str, known: set[str]) -> str:
+    """Why a setting is refused, in one line."""
+    owners = [other for other in METHODS if name in table(other, encoder)]
+    if owners:
+        return (
+            f"{name} is given, but {method} has no such hyper-parameter (it belongs to {', '.join(owners)}): "
+            "leave it out"
+        )
+    encoders = [other for other in ENCODERS if name in declared(ENCODERS[other].Settings)]
+    if encoders:
+        return (
+            f"{name} is given, but it belongs to the encoder {encoders[0]}: give --encoder {encoders[0]} too"
+        )
+    return f"'{name}' is not a setting: {nearest(name, known)}"

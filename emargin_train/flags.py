@@ -1,57 +1,42 @@
-"""Command-line flags that programs share: which data, which noise."""
+"""Command-line flags, their help and their reading, derived from the declared settings."""
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
 
-NAMES = (
-    "dataset",
-    "data_dir",
-    "subjects",
-    "sequence_length",
-    "split",
-    "split_seed",
-    "noise_kind",
-    "noise_on",
-    "noise_seed",
-    "evaluation_frames",
-)
+from emargin_train.data.settings import DataConfig
+from emargin_train.settings import Setting, declared, hyperparameters
 
 
-def add_data_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags for the fields of DataConfig that a study holds fixed; an absent flag leaves the default."""
-    group = parser.add_argument_group("data")
-    group.add_argument(
-        "--dataset",
-        metavar="NAME",
-        help="sleepeeg, harth, ecg, their simulated twins sleepeeg-sim, harth-sim, ecg-sim, ucr:<name>, "
-        "or a .toml file that describes your own recordings",
-    )
-    group.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the recordings (default: download, or simulate)"
-    )
-    group.add_argument("--subjects", type=int, metavar="N", help="use the first N subjects only")
-    group.add_argument(
-        "--sequence-length", type=int, metavar="T", help="frames in a sequence (default: the dataset's)"
-    )
-    group.add_argument(
-        "--split", metavar="KIND", help="subject (default), time, or released (as the paper's code)"
-    )
-    group.add_argument("--split-seed", type=int, metavar="N", help="chooses who is on which side (default 0)")
-    group.add_argument(
-        "--noise-kind",
-        metavar="KIND",
-        help="white (default), pink, baseline-wander, hum-50, hum-60 or electrode-motion; with --snr-db",
-    )
-    group.add_argument("--noise-on", metavar="SIDES", help="all (default), train or eval")
-    group.add_argument("--noise-seed", type=int, metavar="N", help="seed of the noise (default 0)")
-    group.add_argument(
-        "--evaluation-frames",
-        type=int,
-        metavar="N",
-        help="at most N frames of a side are measured, and probes learn from 3 N (default 5000)",
-    )
+def data_settings_of() -> dict[str, Setting]:
+    """The settings of the data that a study holds fixed, by column."""
+    varied = hyperparameters(DataConfig)
+    return {column: one for column, one in declared(DataConfig).items() if column not in varied}
 
 
-def data_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The data flags that were given, by the names of DataConfig."""
-    return {name: getattr(args, name) for name in NAMES if getattr(args, name) is not None}
+def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] | None = None) -> None:
+    """One flag for each setting; a flag that is left out leaves the default.
+
+    notes: what follows the help line, by column; without one it is the default and the domain
+    """
+    for one in settings:
+        note = (notes or {}).get(one.column, default_note(one))
+        text = f"{one.help} {note}".strip().replace("%", "%%")
+        group.add_argument(one.flag, dest=one.column, metavar=one.metavar or "VALUE", help=text)
+        if one.formerly is not None:
+            former = "--" + one.formerly.replace("_", "-")
+            group.add_argument(former, dest=one.column, help=argparse.SUPPRESS)
+
+
+def default_note(one: Setting) -> str:
+    """The default and the domain, in brackets."""
+    parts = [] if one.default is None or "default" in one.help else [f"default {one.default}"]
+    if one.domain and one.kind is str:
+        parts.append(one.domain)
+    return f"({'; '.join(parts)})" if parts else ""
+
+
+def read_flags(args: argparse.Namespace, settings: Iterable[Setting]) -> dict[str, Any]:
+    """The values of the flags that were given, by column. Raises UserError."""
+    texts = {one.column: (one, getattr(args, one.column)) for one in settings}
+    return {column: one.read(text) for column, (one, text) in texts.items() if text is not None}

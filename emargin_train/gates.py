@@ -5,6 +5,8 @@ import numpy as np
 from emargin_train.data.frames import Frames
 from emargin_train.pseudo_labels import adjacent_cosines, below, true_changes
 
+GATES = ("intended", "all-similar", "all-dissimilar", "random", "oracle", "released")
+
 
 def released_labels(cosine: np.ndarray, threshold: float) -> np.ndarray:
     """The released code's labels of any array of adjacent cosines: bool, same shape.

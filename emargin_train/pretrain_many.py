@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from emargin_train.config import DataConfig, TrainConfig
+from emargin_train.config import TrainConfig
 from emargin_train.cost import Clock
 from emargin_train.data.frames import Splits
+from emargin_train.data.settings import DataConfig
 from emargin_train.pretrain import Outcome, begin
 from emargin_train.train import Diverged, State
 from emargin_train.train_many import TrainMany, train_many
@@ -20,13 +21,13 @@ def pretrain_many(
 ) -> Iterator[tuple[int, State | Outcome]]:
     """Yield (member, State) of each member as they come, and (member, Outcome) once it has ended.
 
-    Seconds of data are shared evenly among these trainings, seconds of training among all of their stack:
-    nobody's alone can be told.
-    resume: checkpoint of each member, to go on from
+    Seconds of data are shared evenly among these trainings, and seconds of training among all members of the
+    stack, since the share of one alone cannot be known.
+    resume: the checkpoint that each member continues from
     train: where the stack is trained, perhaps with others in it
     """
     clock = Clock()
-    runs = [begin(config, None, device) for config in configs]
+    runs = [begin(config, device) for config in configs]
     clock.lap("data_seconds")
     loaded: dict[DataConfig, Splits] = {}  # the same data are one object, which a stack keeps once
     splits = [loaded.setdefault(c.data, run.splits) for c, run in zip(configs, runs, strict=True)]

@@ -5,27 +5,32 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 
 from emargin_train.data.frames import Splits
-from emargin_train.encoder import framing
 from emargin_train.graphs import Repeated
-from emargin_train.objectives import Batch
-from emargin_train.objectives.negatives import KEEP_BYTES
-from emargin_train.objectives.stacked import StackedObjective, order
-from emargin_train.train import State, optimizer_of
+from emargin_train.losses.negatives import KEEP_BYTES
+from emargin_train.methods.base import Batch, adamw
+from emargin_train.methods.one_view import OneView, Outputs
+from emargin_train.stacked_criterion import StackedCriterion, order
+from emargin_train.train import State
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(eq=False)
 class Member:
-    """One training of a stack. diverged: a loss after those of the State was not finite"""
+    """One training in a stack. diverged: a loss after those of the State was not finite"""
 
     state: State
     splits: Splits
     diverged: bool = False
+
+    @property
+    def method(self) -> OneView:
+        assert isinstance(self.state.method, OneView)
+        return self.state.method
 
     @property
     def is_done(self) -> bool:
@@ -45,31 +50,44 @@ class _Data:
     """Training frames on the device, those of each data set once, and the batches of all members."""
 
     def __init__(self, members: Sequence[Member], device: str) -> None:
-        first = members[0].state
-        self.n_plain = first.batches.n_plain
+        methods = [m.method for m in members]
+        first = methods[0]
+        self.n_plain = first.n_plain
         x: dict[tuple[int, str], Tensor] = {}
         classes: dict[tuple[int, str], Tensor] = {}
-        keys = [(id(m.splits), m.state.config.data.framing) for m in members]
+        keys = [(id(m.splits), m.state.config.data.spectrum_scale) for m in members]
         for key, m in zip(keys, members, strict=True):
             if key not in x:
-                to_input = framing(key[1], m.splits.magnitude_scale)
-                x[key] = to_input(torch.from_numpy(m.splits.train.x()).to(device)).to(first.dtype)
+                magnitudes = torch.from_numpy(m.splits.train.x()).to(device)
+                x[key] = m.method.to_input(magnitudes).to(first.like.dtype)
                 classes[key] = torch.from_numpy(m.splits.train.y).to(device)
         self.x, self.classes = _joined(list(x.values())), _joined(list(classes.values()))
-        self.y = _joined([torch.from_numpy(m.state.batches.y).to(device) for m in members])
         starts = dict(zip(x, np.cumsum([0, *map(len, x.values())]), strict=False))
         self.first_x = torch.tensor([starts[key] for key in keys], device=device)[:, None]
-        sizes = [len(m.state.batches.y) for m in members]
-        self.first_y = torch.tensor(np.cumsum([0, *sizes[:-1]]), device=device)[:, None]
+        self.tables = _tables(methods, device)
+        sizes = [m.n_train for m in methods]
+        self.first_row = torch.tensor(np.cumsum([0, *sizes[:-1]]), device=device)[:, None]
 
-    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (K, B + L, T, F), dissimilar (K, B, T), labels (K, L, T) of sequences (K, B + L)."""
+    def gather(self, indices: Tensor) -> Batch:
+        """x (K, B + L, T, F), tables (K, B, ...), labels (K, L, T) of sequences (K, B + L)."""
         plain, seen = indices[:, : self.n_plain], indices[:, self.n_plain :]
-        return (
-            _rows(self.x, indices + self.first_x),
-            _rows(self.y, plain + self.first_y),
-            _rows(self.classes, seen + self.first_x),
+        return Batch(
+            x=_rows(self.x, indices + self.first_x),
+            index=indices,
+            labels=_rows(self.classes, seen + self.first_x),
+            tables={name: _rows(table, plain + self.first_row) for name, table in self.tables.items()},
         )
+
+
+def _tables(methods: Sequence[OneView], device: str) -> dict[str, Tensor]:
+    """The tables of all members, one after another; a method that lacks one never looks at it: zeros."""
+    like = {name: rows for method in methods for name, rows in method.tables.items()}
+    return {
+        name: _joined(
+            [m.tables.get(name, rows.new_zeros(m.n_train, *rows.shape[1:])).to(device) for m in methods]
+        )
+        for name, rows in like.items()
+    }
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -80,55 +98,42 @@ def _rows(table: Tensor, which: Tensor) -> Tensor:
     return table.index_select(0, which.flatten()).unflatten(0, which.shape)
 
 
-class _Network(nn.Module):
-    """Encoder, head and classifier of one member: x (B + L, T, F) to z and the logits of the L labelled."""
-
-    def __init__(self, state: State) -> None:
-        super().__init__()
-        self.encoder, self.classifier, self.n_plain = state.encoder, state.classifier, state.batches.n_plain
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        h = self.encoder(x)
-        z = self.encoder.project(h)
-        return (z, self.classifier(h[self.n_plain :])) if self.classifier else (z,)
-
-
 class Stack:
     """Members at the same step: weights and AdamW's moments (K, ...), which they get back after each advance.
 
     A member's loss depends on its own weights alone, so one that is not finite disturbs no other; it is
     noticed when the losses are read, at the end of an advance.
 
-    at_once: objectives side by side, as on a GPU; None = on a GPU
+    at_once: criteria side by side, as on a GPU; None = on a GPU
     """
 
     def __init__(self, members: Sequence[Member], device: str, *, at_once: bool | None = None) -> None:
-        self.members = sorted(members, key=lambda m: order(m.state.config.objective))
+        self.members = sorted(members, key=lambda m: order(m.method))
         self._states = [m.state for m in self.members]
-        first = self._states[0]
-        self._networks = [_Network(state) for state in self._states]
+        self._networks = [m.method for m in self.members]
+        first = self._networks[0]
         self._weights = {
             name: torch.stack([dict(net.named_parameters())[name].detach() for net in self._networks])
-            for name, _ in self._networks[0].named_parameters()
+            for name, _ in first.named_parameters()
         }
         self._buffers = {
             name: torch.stack([dict(net.named_buffers())[name] for net in self._networks])
-            for name, _ in self._networks[0].named_buffers()
+            for name, _ in first.named_buffers()
         }
         weights = [weight.requires_grad_() for weight in self._weights.values()]
         on_gpu = torch.device(device).type == "cuda"
-        self._optimizer = optimizer_of(weights, first.config, capturable=on_gpu)
+        self._optimizer = adamw(weights, first.training_settings, capturable=on_gpu)
         self._stack_moments()
         self._data = _Data(self.members, device)
-        n = first.batches.n_plain * first.batches.frames.shape[1]
+        n = first.n_plain * first.setup.shape.n_frames
         fits = n * n * weights[0].element_size() <= KEEP_BYTES  # beyond, losses go strip by strip
-        self._objective = StackedObjective(
-            [state.config.objective for state in self._states],
+        self._criterion = StackedCriterion(
+            self._networks,
             n,
             weights[0].detach(),
             at_once=on_gpu and fits if at_once is None else at_once,
         )
-        shape = len(self._states), first.batches.n_plain + first.batches.n_labelled
+        shape = len(self._states), first.n_plain + first.n_labelled
         self._indices = torch.zeros(shape, dtype=torch.int64, device=device)
         self._loss = weights[0].new_zeros(len(self._states)).detach()
         self._repeated = Repeated(device, capture=on_gpu and fits)
@@ -140,7 +145,8 @@ class Stack:
         losses = self._loss.new_empty(steps, len(self._states))
         self._networks[0].train()
         for t in range(steps):
-            torch.stack([state.batches.draw_indices() for state in self._states], out=indices[t])
+            drawn = [m.draw(s.generator) for m, s in zip(self._networks, self._states, strict=True)]
+            torch.stack(drawn, out=indices[t])
             self._indices.copy_(indices[t], non_blocking=True)
             self._repeated(self._take_step)
             losses[t].copy_(self._loss)
@@ -153,11 +159,10 @@ class Stack:
         self._put_back()
 
     def _take_step(self) -> None:
-        x, dissimilar, labels = self._data.gather(self._indices)
-        z, *logits = vmap(self._forward)(self._weights, self._buffers, x)
+        batch = self._data.gather(self._indices)
+        z, *logits = vmap(self._forward)(self._weights, self._buffers, batch.x)
         n = self._data.n_plain
-        batch = Batch(z[:, :n], dissimilar, z[:, n:], labels, logits[0] if logits else None)
-        losses = self._objective(batch)
+        losses = self._criterion(Outputs(z[:, :n], z[:, n:], logits[0] if logits else None), batch)
         self._optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         self._optimizer.step()
@@ -168,11 +173,14 @@ class Stack:
     ) -> tuple[Tensor, ...]:
         return functional_call(self._networks[0], (weights, buffers), (x,))
 
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return [state.optimizer for state in self._states if state.optimizer is not None]
+
     def _stack_moments(self) -> None:
         """The members' moments, all of the same step; before the first they are 0."""
         own = [
-            [state.optimizer.state[p] for p in net.parameters()]
-            for state, net in zip(self._states, self._networks, strict=True)
+            [optimizer.state[p] for p in net.parameters()]
+            for optimizer, net in zip(self._optimizers(), self._networks, strict=True)
         ]
         for weight, moments in zip(self._weights.values(), zip(*own, strict=True), strict=True):
             stacked = {
@@ -184,11 +192,11 @@ class Stack:
 
     @torch.no_grad()
     def _put_back(self) -> None:
-        for k, (state, net) in enumerate(zip(self._states, self._networks, strict=True)):
+        for k, (optimizer, net) in enumerate(zip(self._optimizers(), self._networks, strict=True)):
             for name, parameter in net.named_parameters():
                 parameter.copy_(self._weights[name][k])
                 moments = self._optimizer.state[self._weights[name]]
                 own = {m: moments[m][k].clone() for m in MOMENTS}
-                state.optimizer.state[parameter] = {"step": moments["step"].clone()} | own
+                optimizer.state[parameter] = {"step": moments["step"].clone()} | own
             for name, buffer in net.named_buffers():
                 buffer.copy_(self._buffers[name][k])

@@ -1,5 +1,6 @@
 """One training: batches, steps, and a State every so often."""
 
+import contextlib
 import math
 import platform
 from collections.abc import Iterator
@@ -9,18 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from torch.profiler import record_function
 
 from emargin_train import checkpoint
-from emargin_train.batches import Batches, make_batches
-from emargin_train.config import KNOBS, TrainConfig
+from emargin_train.config import TrainConfig
 from emargin_train.cost import git_revision
-from emargin_train.data.frames import Splits
-from emargin_train.encoder import CHANNELS, Encoder, ToInput, framing, linear_classifier
+from emargin_train.data.frames import Frames, Splits
 from emargin_train.errors import UserError
-from emargin_train.objectives import OBJECTIVES, Batch
-from emargin_train.pseudo_labels import resolve_threshold
+from emargin_train.methods.base import Batch, Method, Shape
 
 MAY_CHANGE = ("iterations", "report_every", "data_dir")  # on resuming
 
@@ -28,8 +25,8 @@ MAY_CHANGE = ("iterations", "report_every", "data_dir")  # on resuming
 class Diverged(RuntimeError):
     """The loss of `step` (counted from 1) is not finite.
 
-    losses: of the steps before; last_finite_loss: the last of them, None if there is none
-    together: trainings of its stack; 1 = alone
+    losses: those of the steps before; last_finite_loss: the last of them, None if there is none
+    together: trainings in its stack; 1 = alone
     """
 
     def __init__(self, losses: list[float], together: int = 1) -> None:
@@ -45,51 +42,49 @@ class Diverged(RuntimeError):
 class State:
     """A training after `step` steps, live: save or evaluate it before asking for the next.
 
-    threshold, dissimilar_share: both as resolved on the training frames; None where the objective has no gate
-    losses: of all steps so far; loss: mean of those since the State before
-    classifier: on the embeddings before the head, for objectives with cross-entropy
-    together: trainings of the stack that took the last step; 1 = alone
+    generator: draws the batches, and what the method's loss draws
+    losses: of all steps so far; loss: their mean since the State before
+    together: trainings in the stack that took the last step; 1 = alone
     """
 
     config: TrainConfig
     data_hash: str
-    encoder: Encoder
-    classifier: nn.Linear | None
-    optimizer: torch.optim.Optimizer
-    batches: Batches
-    threshold: float | None
-    dissimilar_share: float | None
+    train: Frames
+    method: Method
+    optimizer: torch.optim.Optimizer | None
+    generator: torch.Generator
     step: int = 0
     loss: float = math.nan
     losses: list[float] = field(default_factory=list)
     together: int = 1
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(self.encoder.parameters()).dtype
-
     def to_dict(self) -> dict[str, Any]:
-        """All that resuming needs, and what tells where it came from: plain values and tensors."""
+        """All that resuming needs, and what says where it came from: plain values and tensors."""
+        setup = self.method.setup
         return {
             "config": self.config.to_dict(),
+            "shape": [setup.shape.n_frames, setup.shape.n_features, setup.shape.n_classes],
+            "magnitude_scale": setup.magnitude_scale,
             "data_hash": self.data_hash,
             "git_revision": git_revision(),
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
             "threads": torch.get_num_threads(),
-            "threshold": self.threshold,
-            "dissimilar_share": self.dissimilar_share,
             "step": self.step,
             "loss": self.loss,
             "losses": self.losses,
-            "encoder": self.encoder.state_dict(),
-            "classifier": self.classifier.state_dict() if self.classifier else None,
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.batches.generator.get_state(),
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "generator": self.generator.get_state(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from `checkpoint.load`'s dictionary; one of other settings or data is refused."""
-        mine, other = self.config.to_dict(), saved["config"]
+        """Continue from the dictionary of `checkpoint.load`; other settings or other data are refused."""
+        mine, other = self.config.to_dict(), TrainConfig.from_dict(saved["config"]).to_dict()
+        if mine["method"] != other["method"]:
+            raise UserError(
+                f"the checkpoint was trained with method {other['method']}, not {mine['method']}: "
+                "resume with its settings"
+            )
         changed = [k for k in mine if k not in MAY_CHANGE and mine[k] != other.get(k)]
         if changed:
             k = changed[0]
@@ -101,11 +96,10 @@ class State:
                 f"the checkpoint was trained on data {saved['data_hash']}, not {self.data_hash}: "
                 "resume with the same files"
             )
-        self.encoder.load_state_dict(saved["encoder"])
-        if self.classifier:
-            self.classifier.load_state_dict(saved["classifier"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.batches.generator.set_state(saved["generator"])
+        self.method.load_state_dict(saved["method"])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(saved["optimizer"])
+        self.generator.set_state(saved["generator"])
         self.step, self.loss, self.losses = saved["step"], saved["loss"], list(saved["losses"])
 
 
@@ -114,10 +108,10 @@ def train(
 ) -> Iterator[State]:
     """Yield a State every `config.report_every` steps and at the end.
 
-    Nothing but `config.seed` is random, and the global generator is
-    left alone: the same settings on the same machine, with the same number of threads
-    (`torch.get_num_threads()`, kept in checkpoints), give the same numbers bit by bit, resumed or not.
-    A resumed training that has no steps left yields its State once.
+    Nothing but `config.seed` is random, and the global generator is left alone: the same settings on the same
+    machine, with the same number of threads (`torch.get_num_threads()`, kept in checkpoints), give the same
+    numbers bit by bit, resumed or not. A training that has no steps left yields its State once: one that was
+    resumed at its end, or a method of zero steps.
 
     Raises Diverged at the first loss that is not finite, before its step is taken.
     """
@@ -127,12 +121,13 @@ def train(
     if state.step >= config.iterations:
         yield state
         return
-    to_input = framing(config.data.framing, splits.magnitude_scale)
     reported = state.step
-    state.encoder.train()
+    assert state.optimizer is not None
+    state.method.train()
     while state.step < config.iterations:
         with record_function("step"):
-            loss = _loss(state, to_input, device)
+            with own_draws(state.method, config.seed, state.step):
+                loss = state.method.loss(_batch(state, device), state.generator)
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(state.losses)
@@ -141,56 +136,51 @@ def train(
             state.optimizer.step()
         state.losses.append(value)
         state.step += 1
+        state.method.after_step(state.step)
         if state.step % config.report_every == 0 or state.step == config.iterations:
             state.loss = float(np.mean(state.losses[reported:]))
             reported = state.step
             yield state
-            state.encoder.train()
+            state.method.train()
 
 
 def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     """The State before the first step."""
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
-    c = config.objective
-    encoder = Encoder(splits.train.shape[2], config.encoder, seed=config.seed).to(device)
-    classifier = None
-    if c.name == "supervised" or (c.name == "emargin-semi" and c.supervised_term == "cross-entropy"):
-        classifier = linear_classifier(CHANNELS[-1], len(splits.class_names), seed=config.seed).to(device)
-    threshold, share = None, None
-    if "threshold" in KNOBS[c.name]:
-        threshold, share = resolve_threshold(c, splits.train)
-    weights = [*encoder.parameters(), *(classifier.parameters() if classifier else ())]
+    _, n_frames, n_features = splits.train.shape
+    shape = Shape(n_frames, n_features, len(splits.class_names))
+    method = config.method_class(config.setup(shape, splits.magnitude_scale))
+    method.prepare(splits.train)
+    method.to(device)
     return State(
         config=config,
         data_hash=splits.data_hash,
-        encoder=encoder,
-        classifier=classifier,
-        optimizer=optimizer_of(weights, config),
-        batches=make_batches(config, splits.train, threshold),
-        threshold=threshold,
-        dissimilar_share=share,
+        train=splits.train,
+        method=method,
+        optimizer=method.optimizer() if config.iterations else None,
+        generator=torch.Generator().manual_seed(config.seed),
     )
 
 
-def optimizer_of(
-    weights: list[Tensor], config: TrainConfig, *, capturable: bool = False
-) -> torch.optim.Optimizer:
-    """capturable: in a CUDA graph"""
-    return torch.optim.AdamW(
-        weights, lr=config.learning_rate, weight_decay=0.0, fused=True, capturable=capturable
-    )
+@contextlib.contextmanager
+def own_draws(method: Method, seed: int, step: int) -> Iterator[None]:
+    """Layers such as dropout draw from PyTorch's own generator: seeded for the step, then put back."""
+    if not method.draws_from_torch:
+        yield
+        return
+    devices = [method.like.device] if method.like.is_cuda else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed * 2**31 + step)
+        yield
 
 
-def _loss(state: State, to_input: ToInput, device: str) -> Tensor:
-    drawn = state.batches.draw()
-    h = state.encoder(to_input(drawn.x.to(device)).to(state.dtype))
-    z, n = state.encoder.project(h), state.batches.n_plain
-    batch = Batch(
-        z=z[:n],
-        dissimilar=drawn.dissimilar.to(device),
-        z_labelled=z[n:],
-        labels=drawn.labels.to(device),
-        logits=state.classifier(h[n:]) if state.classifier else None,
+def _batch(state: State, device: str) -> Batch:
+    index = state.method.draw(state.generator)
+    chosen, like = index.numpy(), state.method.like
+    return Batch(
+        x=state.method.to_input(torch.from_numpy(state.train.x(chosen)).to(device)).to(like.dtype),
+        index=index,
+        labels=torch.from_numpy(state.train.y[chosen]).to(device),
+        tables={name: rows[index].to(device) for name, rows in state.method.tables.items()},
     )
-    return OBJECTIVES[state.config.objective.name](batch, state.config.objective)

@@ -1,7 +1,7 @@
 """Many trainings at once, as a stack: weights (K, ...), member by member what `train` does alone.
 
-Members may differ in everything but shapes: objective and knobs, seed, noise, data. Whenever one reports, it
-is an ordinary State, to be saved, evaluated or resumed alone.
+Members may differ in everything but shapes: method and hyper-parameters, seed, noise, data. Whenever one
+reports, it is an ordinary State, to be saved, evaluated or resumed alone.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -10,6 +10,8 @@ from pathlib import Path
 from emargin_train import checkpoint
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Splits
+from emargin_train.methods.base import Shape
+from emargin_train.methods.one_view import OneView
 from emargin_train.stack import Member, Stack
 from emargin_train.train import Diverged, State, start
 
@@ -30,15 +32,16 @@ def train_many(
     been there. A resumed member that has no steps left yields its State once; those behind catch up first.
 
     splits: the data of each member; resume: its checkpoint, to go on from
-    at_once: of `Stack`
-    Raises ValueError where the members' shapes differ.
+    at_once: as in `Stack`
+    Raises ValueError where the members' shapes differ, or a method cannot be stacked (`stack_key`).
     """
     members = [Member(start(c, s, device), s) for c, s in zip(configs, splits, strict=True)]
     for member, saved in zip(members, resume or [None] * len(members), strict=True):
         if saved is not None:
             member.state.restore(checkpoint.load(saved))
-    if len({shapes(member.state) for member in members}) > 1:
-        raise ValueError("the members of a stack differ in shapes: train them in stacks of their own")
+    keys = {stack_key(member.state) for member in members}
+    if len(keys) > 1 or None in keys:
+        raise ValueError("these trainings cannot be in one stack: train them in stacks of their own")
     going = dict(enumerate(members))
     for i in [i for i, member in going.items() if member.is_done]:
         yield i, going.pop(i).state
@@ -63,15 +66,26 @@ def train_many(
                     del going[i]
 
 
-def shapes(state: State) -> Hashable:
-    """What members of a stack have in common."""
-    batches, c = state.batches, state.config
-    n_classes = state.classifier.out_features if state.classifier else None
+def can_stack(config: TrainConfig) -> bool:
+    """Whether trainings like this one can be members of a stack at all."""
+    method = config.method_class(config.setup(Shape(2, 8, 2), 1.0))
+    return isinstance(method, OneView) and method.can_stack()
+
+
+def stack_key(state: State) -> Hashable | None:
+    """Equal for trainings that can be members of one stack; None where the method cannot be in any."""
+    method, c = state.method, state.config
+    if not isinstance(method, OneView) or not method.can_stack():
+        return None
+    assert c.training is not None
     return (
-        batches.n_plain,
-        batches.n_labelled,
-        batches.frames.shape[1:],
+        method.n_plain,
+        method.n_labelled,
+        method.setup.shape,
         c.encoder,
-        n_classes,
-        c.learning_rate,
+        c.encoder_settings,
+        getattr(c.settings, "head", None),
+        method.classifier is not None,
+        c.training.learning_rate,
+        c.training.weight_decay,
     )

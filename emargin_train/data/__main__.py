@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from emargin_train.config import DataConfig
 from emargin_train.data import cache, catalogue, describe, download, load, picture
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
 
 EXAMPLES = """\

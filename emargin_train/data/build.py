@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from emargin_train.config import DataConfig
 from emargin_train.data import cache
 from emargin_train.data.catalogue import Dataset
 from emargin_train.data.frames import spectra
@@ -28,6 +27,7 @@ from emargin_train.data.sequences import (
     remarks,
     scan,
 )
+from emargin_train.data.settings import DataConfig
 from emargin_train.data.split import choose_sides, time_blocks
 
 NOISY_SIDES = {

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from emargin_train.config import DataConfig
 from emargin_train.data import ecg, harth, simulated_activity, simulated_ecg, simulated_sleep, sleepeeg
 from emargin_train.data.recording import Part
 from emargin_train.data.released import Pack, or_packed, packed_parts
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, nearest
 
 

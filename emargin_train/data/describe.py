@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data import cache
 from emargin_train.data.catalogue import Dataset
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import Layout, checked, read_all
+from emargin_train.data.settings import DataConfig
 
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 PAIRS = 20_000  # adjacent ones and random ones to compare

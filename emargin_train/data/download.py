@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from emargin_train.config import DataConfig
 from emargin_train.data import cache, fetch
 from emargin_train.data.fetch import Unreachable, Wanted
 from emargin_train.data.files import writing
+from emargin_train.data.settings import DataConfig
 from emargin_train.data.unpack import unpack
 from emargin_train.errors import UserError, nearest
 from emargin_train.files import write_whole

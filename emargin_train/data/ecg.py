@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data import download, wfdb_files
 from emargin_train.data.recording import UNLABELLED, Part, Recording, unbroken
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 
 CLASS_NAMES = ("AFIB", "AFL", "J", "N")

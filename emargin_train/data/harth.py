@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data import download, table_labels, timeline
 from emargin_train.data.columns import Words, read_columns
 from emargin_train.data.recording import UNLABELLED, Part, Recording
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 
 RATE_HZ = 50.0

@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data import cache, catalogue
 from emargin_train.data.build import build, column, from_columns, settings, sides
 from emargin_train.data.frames import Frames, Splits
+from emargin_train.data.settings import DataConfig
 from emargin_train.data.split import describe
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data.catalogue import Dataset
 from emargin_train.data.files import writing
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import Layout, read_all
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data.packed_files import load_pickle, load_torch
 from emargin_train.data.recording import Part, Recording, unbroken
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 
 TORCH = {"train": "train.pt", "validation": "val.pt"}

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import scipy.fft
 
-from emargin_train.config import DataConfig
 from emargin_train.data.recording import Part, Recording
+from emargin_train.data.settings import DataConfig
 
 
 def bouts(

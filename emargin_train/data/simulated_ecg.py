@@ -16,9 +16,9 @@ from functools import cache
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data.ecg import CLASS_NAMES
 from emargin_train.data.recording import Part, Recording
+from emargin_train.data.settings import DataConfig
 from emargin_train.data.simulated import bouts, drift, one_part_per_subject
 
 VERSION = 1  # raise it whenever the signal of a given subject changes

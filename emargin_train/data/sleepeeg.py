@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data import download, edf_files
 from emargin_train.data.recording import UNLABELLED, Part, Recording, unbroken
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 
 RATE_HZ = 100.0

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emargin_train.config import DataConfig
 from emargin_train.data import table_labels, wfdb_files
 from emargin_train.data.catalogue import Dataset
 from emargin_train.data.columns import read_columns
 from emargin_train.data.recording import Part
+from emargin_train.data.settings import DataConfig
 from emargin_train.data.table_paths import Found, existing, find
 from emargin_train.data.table_read import load, read, subject_of
 from emargin_train.data.table_spec import TableSpec, load_spec

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data import cache
 from emargin_train.data.catalogue import Dataset
 from emargin_train.data.files import bounded, reading, writing
 from emargin_train.data.recording import Part, Recording, unbroken
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from emargin_train.config import DataConfig
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Frames
 from emargin_train.data.sequences import Layout, read_all
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
-from emargin_train.flags import add_data_flags, data_settings
+from emargin_train.flags import add_flags, data_settings_of, read_flags
 from emargin_train.pseudo_labels.chart import draw, save
 from emargin_train.pseudo_labels.noise import Bins, predict
 from emargin_train.pseudo_labels.quality import Row, Steps, steps_of
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_data_flags(parser)
+    add_flags(parser.add_argument_group("data"), data_settings_of().values())
     parser.add_argument(
         "--snr-db",
         metavar="DB,...",
@@ -136,7 +136,7 @@ def show(found: dict[str, Steps], expected: dict[str, float], thresholds: np.nda
 
 def main() -> None:
     args = build_parser().parse_args()
-    given = data_settings(args)
+    given = read_flags(args, data_settings_of().values())
     thresholds = thresholds_of(args.thresholds)
     levels = numbers("--snr-db", args.snr_db, -100, 100)
     config = DataConfig(**given)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from emargin_train.config import ObjectiveConfig
 from emargin_train.data.frames import Frames
 
 CHUNK_SEQUENCES = 256
@@ -46,19 +45,19 @@ def true_changes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return known & (y[:, :-1] != y[:, 1:]), known
 
 
-def resolve_threshold(objective: ObjectiveConfig, train: Frames) -> tuple[float, float]:
+def resolve_threshold(
+    train: Frames, *, threshold: float | None = None, dissimilar_share: float | None = None
+) -> tuple[float, float]:
     """(threshold, dissimilar share of the training steps): one is given, the other follows.
 
-    For a given share q of n steps, the threshold is the cosine with round(q n) steps below it; for
-    q = 1 the next number above the largest cosine. Ties can make the share that results, which is
-    the one returned, smaller than the one asked for.
+    For a given share q of n steps, the threshold is the cosine with round(q n) steps below it; for q = 1 it
+    is the next number above the largest cosine. Ties can make the share that results, which is the one
+    returned, smaller than the share asked for.
     """
     cosine = np.sort(adjacent_cosines(train), axis=None)
-    if objective.dissimilar_share is not None:
-        k = round(objective.dissimilar_share * len(cosine))
+    if dissimilar_share is not None:
+        k = round(dissimilar_share * len(cosine))
         threshold = cosine[k] if k < len(cosine) else np.nextafter(cosine[-1], np.inf)
-    elif objective.threshold is not None:
-        threshold = objective.threshold
-    else:
+    elif threshold is None:
         raise ValueError("neither threshold nor dissimilar_share is given")
     return float(threshold), float((cosine < threshold).mean())

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import cache, load
 from emargin_train.data.recording import Part
 from emargin_train.errors import UserError

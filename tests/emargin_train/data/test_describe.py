@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import describe, load, picture
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Frames, Splits

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import ecg, load
 from emargin_train.data.sequences import read_all
 from emargin_train.errors import UserError

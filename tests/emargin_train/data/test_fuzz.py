@@ -20,7 +20,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue
 from emargin_train.data.unpack import unpack
 from emargin_train.errors import UserError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, harth, load
 from tests.emargin_train.data.made import command, refused, write_harth
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import load
 from emargin_train.data.build import moments
 from emargin_train.data.frames import Frames, spectra

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import load
 from emargin_train.data.build import with_noise
 from emargin_train.data.noise import KINDS, add_noise, generator

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, load
 from emargin_train.data.frames import majority, spectra
 from emargin_train.data.packed_files import load_pickle, load_torch

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, load
 from emargin_train.data import simulated_activity as activity
 from emargin_train.data import simulated_ecg as heart

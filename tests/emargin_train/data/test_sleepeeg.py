@@ -6,7 +6,7 @@ from datetime import time
 import numpy as np
 import pytest
 
-from emargin_train.config import DataConfig
+from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, edf_files, load, sleepeeg
 from tests.emargin_train.data.made import command, refused, write_edf, write_night
 

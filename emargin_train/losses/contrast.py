@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from emargin_train.objectives import dense, negatives
-from emargin_train.objectives.kernels import Kernel, Linear, Parabola
+from emargin_train.losses import dense, negatives
+from emargin_train.losses.kernels import Kernel, Linear, Parabola
 
 
 def infonce(h: Tensor, *, temperature: float, neighbours: int = 2) -> Tensor:

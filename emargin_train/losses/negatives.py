@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from emargin_train.objectives.kernels import Kernel
-from emargin_train.objectives.layout import Layout, Strip, by_kind, in_time
+from emargin_train.losses.kernels import Kernel
+from emargin_train.losses.layout import Layout, Strip, by_kind, in_time
 
 KEEP_BYTES = 2**28  # what a forward pass may keep for the backward pass; beyond, it is computed again
 SAFE_SPREAD = {torch.float32: 80.0, torch.float64: 700.0}  # e^-spread is still a normal number

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from emargin_train.objectives.kernels import Kernel, Linear, Parabola
+from emargin_train.losses.kernels import Kernel, Linear, Parabola
 
 
 def far_and_adjacent(

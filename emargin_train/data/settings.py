@@ -1,0 +1,89 @@
+"""Which frames a training sees: the dataset, its split, and the noise that is added."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from emargin_train.settings import Settings, hyperparameter, setting
+
+SPLITS = ("subject", "leave-one-subject-out", "time", "released")
+NOISES = ("white", "pink", "baseline-wander", "hum-50", "hum-60", "electrode-motion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Settings):
+    """The dataset, its split and its noise. Fields without a help line are derived or internal."""
+
+    dataset: str = setting(
+        "sleepeeg-sim",
+        "The dataset: sleepeeg, harth, ecg, their simulated twins sleepeeg-sim, harth-sim and ecg-sim, "
+        "ucr:<name>, or a .toml file that describes your own recordings.",
+        metavar="NAME",
+    )
+    data_dir: str | None = setting(
+        None,
+        "The folder that holds the recordings. Without it they are downloaded, or simulated.",
+        metavar="DIR",
+    )
+    subjects: int | None = setting(
+        None, "Only the first N subjects are used.", metavar="N", low=2, why="a split needs two subjects"
+    )
+    sequence_length: int | None = setting(
+        None,
+        "A sequence has T frames (the default is the dataset's own length).",
+        metavar="T",
+        low=3,
+        why="a frame needs two neighbours",
+    )
+    split: str = setting(
+        "subject",
+        "How recordings are divided into training, validation and test: by subject, one subject left out "
+        "as test, by time within recordings, or as the paper's released code divides them.",
+        metavar="KIND",
+        choices=SPLITS,
+    )
+    split_seed: int = setting(
+        0,
+        "The seed that decides which subjects belong to training, validation and test.",
+        metavar="N",
+        low=0,
+        why="it seeds a generator",
+    )
+    spectrum_scale: str = hyperparameter(
+        "magnitude",
+        "The encoder sees magnitudes, or log(1 + magnitude / typical magnitude). Pseudo-labels always use "
+        "magnitudes.",
+        metavar="KIND",
+        choices=("magnitude", "log"),
+        formerly="framing",
+    )
+    snr_db: float | None = hyperparameter(
+        None,
+        "Noise is added to the signals at this signal-to-noise ratio, in decibels.",
+        title="SNR (dB)",
+        metavar="DB",
+        low=-100,
+        high=100,
+        why="it is a ratio in decibels",
+    )
+    noise_kind: str = setting(
+        "white", "The kind of the noise that --snr-db adds.", metavar="KIND", choices=NOISES
+    )
+    noise_on: str = setting(
+        "all",
+        "The splits that get the noise: all, train, or eval (validation and test).",
+        metavar="SPLITS",
+        choices=("all", "train", "eval"),
+    )
+    noise_seed: int = setting(0, "The seed of the noise.", metavar="N", low=0, why="it seeds a generator")
+    evaluation_frames: int = setting(
+        5000,
+        "At most N frames of a split are measured; probes learn from at most 3 N training frames.",
+        metavar="N",
+        low=50,
+        why="metrics need frames to rest on",
+    )
+
+    @property
+    def dataset_name(self) -> str:
+        """As in results: of a TOML file, its name without folder and ending."""
+        return Path(self.dataset).stem if self.dataset.endswith(".toml") else self.dataset

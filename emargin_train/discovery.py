@@ -1,0 +1,22 @@
+"""Classes that are known by being there: one file each in a package, found by their `name`."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from typing import Any
+
+
+def named_classes(package: str, path: Iterable[str], base: type) -> dict[str, Any]:
+    """Subclasses of `base` that define a `name` of their own, from all modules of a package, by name.
+
+    They are sorted by their `order`, then by name. Raises ValueError where two have the same name.
+    """
+    found: dict[str, Any] = {}
+    for module in pkgutil.iter_modules(path):
+        for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
+            if not (isinstance(value, type) and issubclass(value, base) and "name" in vars(value)):
+                continue
+            known = found.setdefault(value.name, value)
+            if known is not value:
+                raise ValueError(f"{known} and {value} are both named '{value.name}'")
+    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))

@@ -1,0 +1,51 @@
+"""What every encoder is: a module that turns sequences of spectra into embeddings."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from emargin_train.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSettings(Settings):
+    """An encoder or method without settings of its own."""
+
+
+class Encoder(nn.Module, ABC):
+    """(B, T, F) spectra -> (B, T, D) embeddings.
+
+    A subclass in a file of this folder is known by its `name`. Its constructor takes the number of features F
+    and its settings, and draws its initial weights from PyTorch's global generator (callers use `seeded`).
+
+    dim: D; sees_sequence: an embedding depends on other frames of its sequence too
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    order: ClassVar[int] = 1
+    Settings: ClassVar[type[Settings]] = NoSettings
+    dim: int
+    sees_sequence: bool
+
+    @abstractmethod
+    def __init__(self, n_features: int, settings: Settings) -> None:
+        super().__init__()
+        self.n_features, self.settings = n_features, settings
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, T, F) on the chosen spectrum scale. Returns (B, T, D)."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """PyTorch's initial weights are drawn from a seed inside; the global generator is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,195 @@
+"""What every method is: a module that holds all of its weights, gives a loss, and encodes frames."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from emargin_train.data.frames import Frames
+from emargin_train.encoders.base import Encoder, NoSettings
+from emargin_train.settings import Settings, hyperparameter
+from emargin_train.spectrum_scale import spectrum_scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """How a method is trained: AdamW, as in the paper."""
+
+    iterations: int = hyperparameter(
+        600,
+        "The training takes N steps (the default is the dataset's number in the paper).",
+        metavar="N",
+        low=1,
+        log=True,
+        why="a training has steps",
+    )
+    batch_size: int = hyperparameter(
+        8, "A step sees B sequences.", metavar="B", low=1, log=True, why="a step needs sequences"
+    )
+    learning_rate: float = hyperparameter(
+        1e-3,
+        "The learning rate of AdamW.",
+        metavar="LR",
+        low=0,
+        above=True,
+        log=True,
+        role="nuisance",
+        why="it scales a step",
+    )
+    weight_decay: float = hyperparameter(
+        0.0,
+        "The weight decay of AdamW.",
+        metavar="W",
+        low=0,
+        log=True,
+        role="nuisance",
+        why="it shrinks weights",
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of the data: T frames in a sequence, F features in a frame, C classes."""
+
+    n_frames: int
+    n_features: int
+    n_classes: int
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a method is made from.
+
+    training: None for a method of zero steps
+    encoder, encoder_settings: the chosen encoder, which `new_encoder` makes
+    scale: magnitude or log, what the encoder sees; magnitude_scale: `Splits.magnitude_scale`
+    seed: of the initial weights, and of what `prepare` draws
+    """
+
+    settings: Settings
+    training: TrainingSettings | None
+    encoder: type[Encoder]
+    encoder_settings: Settings
+    shape: Shape
+    scale: str
+    magnitude_scale: float
+    seed: int
+
+    def new_encoder(self) -> Encoder:
+        """Initial weights come from PyTorch's global generator: call it inside `seeded`."""
+        return self.encoder(self.shape.n_features, self.encoder_settings)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step sees: some training sequences.
+
+    x: (B, T, F) spectra on the chosen scale; index: (B,) int64, which training sequences they are
+    labels: (B, T) int64 classes, -1 = unlabelled; a method that learns without labels leaves them alone
+    tables: the rows of these sequences in the method's own `tables`, by name
+    """
+
+    x: Tensor
+    index: Tensor
+    labels: Tensor
+    tables: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(nn.Module, ABC):
+    """A way to learn an encoder. A subclass in a file of this folder is known by its `name`.
+
+    title, description: as the report says them; role: `method`, `upper bound` (it sees all labels) or
+        `reference` (it takes no steps)
+    encoder_variant: `shared` (the study's encoder, on equal terms), `published` or `released`
+    uses_encoder: it reads --encoder and that encoder's settings
+    fixed_scale: the only spectrum scale that it can see; None = as the settings say
+    needs_labels: it cannot be trained on recordings without labels
+    tables: what `prepare` computes for each training sequence, (N, ...) by name
+    to_input: magnitudes to what the encoder sees
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str] = ""
+    role: ClassVar[str] = "method"
+    order: ClassVar[int] = 0
+    encoder_variant: ClassVar[str] = "shared"
+    Settings: ClassVar[type[Settings]] = NoSettings
+    Training: ClassVar[type[TrainingSettings] | None] = TrainingSettings
+    uses_encoder: ClassVar[bool] = True
+    fixed_scale: ClassVar[str | None] = None
+    needs_labels: ClassVar[bool] = False
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__()
+        self.setup, self.settings = setup, setup.settings
+        self.to_input = spectrum_scale(self.fixed_scale or setup.scale, setup.magnitude_scale)
+        self.tables: dict[str, Tensor] = {}
+        self.n_train = 0
+        self.register_buffer("_like", torch.zeros(()), persistent=False)  # tells the device and the type
+
+    @classmethod
+    def row(cls, settings: Settings, train: Frames) -> dict[str, Any]:
+        """Columns of results.parquet that follow from the settings and the training frames alone."""
+        return {}
+
+    def prepare(self, train: Frames) -> None:
+        """Look at the training frames once, before the first step. Raises UserError for unfit data."""
+        self.n_train = len(train)
+
+    @property
+    def training_settings(self) -> TrainingSettings:
+        assert self.setup.training is not None, f"{self.name} is not trained"
+        return self.setup.training
+
+    @property
+    def batch_size(self) -> int:
+        return min(self.training_settings.batch_size, self.n_train)
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """(B,) sequences of the next step; by default different ones, whatever the step before saw."""
+        return torch.randperm(self.n_train, generator=generator)[: self.batch_size]
+
+    @abstractmethod
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The loss of one step, a scalar. Views, crops and masks are drawn here.
+
+        generator: on the CPU; nothing else may be random
+        """
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return adamw([p for p in self.parameters() if p.requires_grad], self.training_settings)
+
+    def after_step(self, step: int) -> None:
+        """Momentum copies, queues, averages, schedules. step: counted from 1"""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, T, F) spectra -> (B, T, D) embeddings, in evaluation mode: what is measured and used."""
+
+    @property
+    def like(self) -> Tensor:
+        """A number on the device and of the type of the weights."""
+        return self._like  # type: ignore[return-value]
+
+    @property
+    def draws_from_torch(self) -> bool:
+        """Whether a layer draws from PyTorch's own generator, which training then seeds for each step."""
+        return any(
+            isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0 for layer in self.modules()
+        )
+
+
+def adamw(
+    weights: list[Tensor], training: TrainingSettings, *, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """capturable: its steps may be recorded in a CUDA graph"""
+    return torch.optim.AdamW(
+        weights,
+        lr=training.learning_rate,
+        weight_decay=training.weight_decay,
+        fused=True,
+        capturable=capturable,
+    )

@@ -1,0 +1,68 @@
+"""eMargin (arXiv:2507.14828), made well-posed: InfoNCE whose negatives go through a margin kernel."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from emargin_train.losses.contrast import emargin
+from emargin_train.methods.base import Batch
+from emargin_train.methods.gated import Gated, GateSettings
+from emargin_train.methods.one_view import Outputs, SideBySide
+from emargin_train.settings import Settings, hyperparameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginSettings(Settings):
+    margin: float = hyperparameter(
+        5.0,
+        "The margin m: negatives of dissimilar frames go through the kernel max(0, m - cosine)^2 / 2.",
+        metavar="M",
+        low=0,
+        search=(0.5, 10),
+        log=True,
+        role="scientific",
+        why="a margin is a distance",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMarginSettings(MarginSettings, GateSettings):
+    similar_sign: int = hyperparameter(
+        -1,
+        "The sign of the kernel's part for similar frames, sign * cosine^2 / 2.",
+        title="Sign of the similar part",
+        metavar="S",
+        choices=(-1, 1),
+        why="it is a sign",
+    )
+    gamma: float = hyperparameter(
+        0.05,
+        "The kernel is multiplied by gamma in a logit.",
+        metavar="G",
+        low=0,
+        log=True,
+        why="it scales the kernel",
+    )
+
+
+class EMargin(Gated):
+    name = "emargin"
+    title = "eMargin"
+    description = "sends the negatives of a frame through a margin kernel that the threshold switches"
+    Settings = EMarginSettings
+    side_by_side = SideBySide(
+        varying=("temperature", "margin", "gamma", "similar_sign"), alike=("neighbours",)
+    )
+
+    @staticmethod
+    def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:
+        return emargin(
+            outputs.z,
+            batch.tables["dissimilar"],
+            margin=settings.margin,
+            temperature=settings.temperature,
+            neighbours=settings.neighbours,
+            similar_sign=settings.similar_sign,
+            gamma=settings.gamma,
+        )

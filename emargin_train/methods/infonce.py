@@ -1,0 +1,45 @@
+"""InfoNCE: a frame's positives are its neighbours in the same sequence (van den Oord et al. 2018)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from emargin_train.losses.contrast import infonce
+from emargin_train.methods.base import Batch
+from emargin_train.methods.one_view import HeadSettings, OneView, Outputs, SideBySide
+from emargin_train.settings import hyperparameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoNCESettings(HeadSettings):
+    temperature: float = hyperparameter(
+        0.1,
+        "The temperature divides every cosine; a small one makes the nearest negatives count most.",
+        metavar="TAU",
+        low=0,
+        above=True,
+        search=(0.05, 1),
+        log=True,
+        role="scientific",
+        why="it divides cosines",
+    )
+    neighbours: int = hyperparameter(
+        2,
+        "A frame's positives are both adjacent frames (2), or the next one (1).",
+        metavar="N",
+        choices=(1, 2),
+        why="a frame has one next or two adjacent frames",
+    )
+
+
+class InfoNCE(OneView):
+    name = "infonce"
+    title = "InfoNCE"
+    description = "contrasts a frame and its neighbours with all other frames of the batch"
+    Settings = InfoNCESettings
+    side_by_side = SideBySide(varying=("temperature",), alike=("neighbours",))
+
+    @staticmethod
+    def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:
+        return infonce(outputs.z, temperature=settings.temperature, neighbours=settings.neighbours)

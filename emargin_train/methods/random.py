@@ -1,0 +1,25 @@
+"""Reference: the encoder as it starts, without any training."""
+
+from torch import Tensor
+
+from emargin_train.encoders.base import seeded
+from emargin_train.methods.base import Setup
+from emargin_train.methods.reference import Reference
+
+
+class Random(Reference):
+    """BatchNorm layers still pass everything through, so the projector is a random projection with kinks."""
+
+    name = "random"
+    title = "Random encoder"
+    description = "encodes with initial weights"
+    uses_encoder = True
+    is_random = True
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        with seeded(setup.seed):
+            self.encoder = setup.new_encoder()
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)

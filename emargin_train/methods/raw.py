@@ -1,0 +1,29 @@
+"""Reference: the spectra themselves."""
+
+from torch import Tensor
+
+from emargin_train.methods.reference import Reference
+
+
+class Raw(Reference):
+    """D = F"""
+
+    name = "raw"
+    title = "Raw spectra"
+    description = "gives the magnitudes themselves"
+    fixed_scale = "magnitude"
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+
+class LogRaw(Reference):
+    """D = F; log(1 + magnitude / typical magnitude)"""
+
+    name = "log-raw"
+    title = "Log spectra"
+    description = "gives the magnitudes on a logarithmic scale"
+    fixed_scale = "log"
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x

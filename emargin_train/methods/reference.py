@@ -1,0 +1,19 @@
+"""Encoders that are not trained: what any training has to beat."""
+
+import torch
+from torch import Tensor
+
+from emargin_train.methods.base import Batch, Method
+
+
+class Reference(Method):
+    """A method of zero steps."""
+
+    role = "reference"
+    order = 2
+    Training = None
+    uses_encoder = False
+    is_random = False  # its seed changes what it gives, so that a study measures it for every seed
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        raise TypeError(f"{self.name} takes no steps, so it has no loss")

@@ -1,0 +1,229 @@
+"""How a setting is declared: once, as a field of its settings class.
+
+Validation, command-line flags and their help, the search space, the columns of results.parquet with their
+metadata and what `analysis` calls a hyper-parameter are all derived from this declaration.
+
+    @dataclass(frozen=True, kw_only=True)
+    class InfoNCESettings(Settings):
+        temperature: float = hyperparameter(
+            0.1, "The temperature divides every cosine.", low=0, above=True, search=(0.05, 1), log=True)
+"""
+
+import dataclasses
+import inspect
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar, Self
+
+from emargin_train.errors import UserError, nearest
+
+ROLES = ("scientific", "nuisance", "fixed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is known of one field of a settings class.
+
+    column: its name in flat dictionaries and in results.parquet; with dashes, its flag
+    kind: float, int, str or bool; optional: None is allowed too
+    low, high: the domain of numbers, both ends included (`above`: without low itself); choices: all values
+    why: the reason for the domain, as the end of "margin is -1, but ..."
+    search: the range that a study searches by default; None = it is fixed unless the user gives a range
+    log: a range of it is searched on a logarithmic scale
+    role: scientific = a study asks about it, nuisance = it is searched so that comparisons are fair,
+        fixed = it varies only when the user says so (terms of google-research/tuning_playbook)
+    instead_of: the column that this one determines: only one of the two may be given
+    formerly: its name in version 1
+    is_hyperparameter: a study may vary it
+    """
+
+    name: str = ""
+    column: str = ""
+    kind: type = str
+    optional: bool = False
+    default: Any = None
+    help: str = ""
+    title: str = ""
+    metavar: str | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    choices: tuple[Any, ...] = ()
+    why: str = ""
+    search: tuple[float, float] | None = None
+    log: bool = False
+    role: str = "fixed"
+    instead_of: str | None = None
+    formerly: str | None = None
+    is_hyperparameter: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.column.replace("_", "-")
+
+    @property
+    def scale(self) -> str:
+        """How its axis is drawn: linear, log or category."""
+        if self.kind in (str, bool):
+            return "category"
+        return "log" if self.log else "linear"
+
+    @property
+    def domain(self) -> str:
+        """What may be given, in words."""
+        if self.choices:
+            return " or ".join(map(str, self.choices)) if len(self.choices) < 3 else "one of " + self.named
+        start = "" if self.low == -math.inf else f"{'above' if self.above else 'from'} {self.low:g}"
+        end = "" if self.high == math.inf else f"to {self.high:g}"
+        return " ".join(part for part in (start, end) if part)
+
+    @property
+    def named(self) -> str:
+        return ", ".join(map(str, self.choices))
+
+    def read(self, text: str) -> Any:
+        """The value that a flag's text names. Raises UserError."""
+        if self.kind is str:
+            return self.checked(text)
+        try:
+            return self.checked(self.kind(text))
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{self.column} is '{text}'{self._reason()}: give {self._a_number()}") from None
+
+    def checked(self, value: Any) -> Any:
+        """The value in its own kind. Raises UserError where it is outside the domain."""
+        if value is None:
+            if self.optional:
+                return None
+            raise UserError(f"{self.column} is missing{self._reason()}: give {self._remedy()}")
+        if self.kind in (int, float) and (isinstance(value, bool | str) or not _is_number(value)):
+            raise UserError(f"{self.column} is {value!r}{self._reason()}: give {self._a_number()}")
+        if self.kind is float:
+            value = float(value)
+        elif self.kind is int:
+            if int(value) != value:
+                raise UserError(f"{self.column} is {value}{self._reason()}: give a whole number")
+            value = int(value)
+        if self.choices and value not in self.choices:
+            if self.kind is str:
+                raise UserError(f"{self.column} is '{value}': {nearest(str(value), self.choices)}")
+            raise UserError(f"{self.column} is {value}{self._reason()}: give {self.domain}")
+        if self.kind in (int, float):
+            outside = not math.isfinite(value) or value < self.low or value > self.high
+            if outside or (self.above and value == self.low):
+                shown = f"{value:g}" if self.kind is float else value
+                raise UserError(f"{self.column} is {shown}{self._reason()}: give {self._remedy()}")
+        return value
+
+    def _reason(self) -> str:
+        return f", but {self.why}" if self.why else ""
+
+    def _a_number(self) -> str:
+        return "a whole number" if self.kind is int else "a number"
+
+    def _remedy(self) -> str:
+        return f"a value {self.domain}" if self.domain and not self.choices else self.domain or "a value"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return math.isfinite(value) or True
+    except (TypeError, ValueError):
+        return False
+
+
+def setting(default: Any, help: str, **about: Any) -> Any:
+    """A field that a study holds fixed, with its help line and its domain; see `Setting`."""
+    return field(default=default, metadata={"setting": {"help": help, **about}})
+
+
+def hyperparameter(default: Any, help: str, **about: Any) -> Any:
+    """A field that a study may vary; see `Setting`."""
+    return setting(default, help, is_hyperparameter=True, **about)
+
+
+def redefined(base: type, name: str, default: Any, **changes: Any) -> Any:
+    """A field of `base` once more, for a subclass where its default or its domain differs."""
+    one = next(one for one in dataclasses.fields(base) if one.name == name)
+    return field(default=default, metadata={"setting": one.metadata["setting"] | changes})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all settings classes. Its fields are checked when a value is made.
+
+    A class given as `class VICRegSettings(Settings, prefix="vicreg")` owns the fields that it declares:
+    their columns are `vicreg.<field>`. Fields without a prefix are shared by the methods that declare them.
+    """
+
+    prefix: ClassVar[str] = ""
+
+    def __init_subclass__(cls, prefix: str = "", **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.prefix = prefix
+
+    def __post_init__(self) -> None:
+        """Raises UserError."""
+        for one in declared(type(self)).values():
+            object.__setattr__(self, one.name, one.checked(getattr(self, one.name)))
+        for one in declared(type(self)).values():
+            if one.instead_of is not None:
+                value, other = getattr(self, one.name), getattr(self, one.instead_of)
+                if value is not None and other is not None:
+                    raise UserError(
+                        f"{one.instead_of} is {other} and {one.column} {value}, "
+                        "but one determines the other: give one"
+                    )
+
+    def flat(self) -> dict[str, Any]:
+        """Values by column."""
+        return {one.column: getattr(self, one.name) for one in declared(type(self)).values()}
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> Self:
+        """Inverse of `flat`; missing columns take their defaults, others are ignored. Raises UserError."""
+        table = declared(cls)
+        given = {one.name: flat[column] for column, one in table.items() if column in flat}
+        for one in table.values():
+            if one.instead_of is not None and given.get(one.name) is not None:
+                given.setdefault(one.instead_of, None)
+        return cls(**given)
+
+
+@cache
+def declared(settings: type) -> dict[str, Setting]:
+    """The settings that a class declares or inherits, by column, in order."""
+    hints = typing.get_type_hints(settings)
+    found: dict[str, Setting] = {}
+    for one in dataclasses.fields(settings):
+        if "setting" not in one.metadata:
+            continue
+        owner = next(c for c in settings.__mro__ if one.name in inspect.get_annotations(c))
+        prefix = getattr(owner, "prefix", "")
+        column = f"{prefix}.{one.name}" if prefix else one.name
+        kinds = [kind for kind in typing.get_args(hints[one.name]) or (hints[one.name],)]
+        about = dict(one.metadata["setting"])
+        about.setdefault("title", _title(one.name))
+        found[column] = Setting(
+            name=one.name,
+            column=column,
+            kind=next(kind for kind in kinds if kind is not type(None)),
+            optional=type(None) in kinds,
+            default=one.default,
+            **about,
+        )
+    return found
+
+
+def hyperparameters(settings: type) -> dict[str, Setting]:
+    """Those of `declared` that a study may vary."""
+    return {column: one for column, one in declared(settings).items() if one.is_hyperparameter}
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
