@@ -36,9 +36,10 @@ from benchmarks.common import report
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, settings_row
-from study import cluster, conduct, records
+from study import records, run_study
+from study.cluster import tune_loop
 from study.plan import TrialSpec
-from study.samplers import make_sampler
+from study.search.samplers import make_sampler
 from study.settings import StudySettings
 from study.trial import Progress, record
 
@@ -89,11 +90,11 @@ class Watch:
         return self._save(folder, item)
 
 
-def run_study(study: StudySettings, seconds: float, **more: Any) -> tuple[Watch, float]:
-    """Conduct it with trials that take so long; what was seen, and seconds from Tune's start to the end."""
+def timed_study(study: StudySettings, seconds: float, **more: Any) -> tuple[Watch, float]:
+    """Run it with trials that take so long; what was seen, and seconds from Tune's start to the end."""
     watch = Watch()
     began = time.perf_counter()
-    run_trials = cluster.run_trials
+    run_trials = tune_loop.run_trials
 
     def timed(*args: Any, **given: Any) -> None:
         nonlocal began
@@ -101,11 +102,11 @@ def run_study(study: StudySettings, seconds: float, **more: Any) -> tuple[Watch,
         run_trials(*args, **given)
 
     with (
-        patch.object(cluster, "run_trial", partial(trivial_trial, seconds=seconds)),
-        patch.object(cluster, "run_trials", timed),
+        patch.object(tune_loop, "run_trial", partial(trivial_trial, seconds=seconds)),
+        patch.object(tune_loop, "run_trials", timed),
         patch.object(records, "save", watch),
     ):
-        conduct.conduct(study, **more)
+        run_study.run_study(study, **more)
     return watch, time.perf_counter() - began
 
 
@@ -144,7 +145,7 @@ def bare_tune(n_trials: int, seconds: float, storage: Path) -> tuple[Stamps, flo
 
 def overhead(n_trials: int, seconds: float, folder: Path) -> None:
     seen, bare = bare_tune(n_trials, seconds, folder / "bare")
-    watch, ours = run_study(settings(folder, n_trials, SLOTS), seconds)
+    watch, ours = timed_study(settings(folder, n_trials, SLOTS), seconds)
     ours_s, bare_s = (took * SLOTS / n_trials - seconds for took in (ours, bare))
     report("trial_overhead_s", ours_s, "s", baseline=bare_s)
     waves = n_trials * 9 // 10 // SLOTS
@@ -156,7 +157,7 @@ def overhead(n_trials: int, seconds: float, folder: Path) -> None:
 
 def many(n_trials: int, folder: Path) -> None:
     study = settings(folder, n_trials)
-    watch, _ = run_study(study, 0.0)
+    watch, _ = timed_study(study, 0.0)
     tenth = n_trials // 10
     for at in range(tenth, n_trials + 1, tenth):
         seconds = (watch.stamps[at - 1] - watch.stamps[at - tenth]) / (tenth - 1)
@@ -167,7 +168,7 @@ def many(n_trials: int, folder: Path) -> None:
     grown = watch.memory_mb[-1] - watch.memory_mb[tenth]
     report("ten_thousand_trials_mb", grown / (n_trials - tenth) * 100, "MB per 100 trials")
     began = time.perf_counter()
-    run_study(study, 0.0, extend=2)
+    timed_study(study, 0.0, extend=2)
     report("resume_ten_thousand_s", time.perf_counter() - began, f"s, of {n_trials}")
 
 

@@ -17,8 +17,9 @@ from ray.air._internal.mlflow import _MLflowLoggerUtil
 
 from benchmarks.common import report
 from emargin_train.evaluation.metrics import METRICS
-from study import mlflow_runs, tracking_uri
-from study.ledger import Ledger
+from study.tracking import mlflow_runs
+from study.tracking import uri as tracking_uri
+from study.tracking.sync_state import SyncState
 
 N_PARAMS, CURVE = 40, [(6 * (i + 1), 3.0 / (i + 1)) for i in range(100)]
 
@@ -35,7 +36,11 @@ def record(seed: int) -> dict[str, Any]:
 def ours(folder: Path) -> mlflow_runs.StudyRuns:
     (folder / "study").mkdir()
     runs = mlflow_runs.StudyRuns(
-        tracking_uri.local(folder), Ledger(folder / "study"), out=folder, dataset="benchmark", study="study"
+        tracking_uri.local(folder),
+        SyncState(folder / "study"),
+        out=folder,
+        dataset="benchmark",
+        study="study",
     )
     runs.start({"trials": "64"})
     return runs

@@ -55,13 +55,13 @@ class Arm:
 
     def check(self, settings: StudySettings) -> None:
         """Build the training at every end of the space, so that a bad value is told before anything runs."""
-        turn = Turn(self, 0, self.seeds)
+        job = Job(self, 0, self.seeds)
         for pick in (min, max):
             corner = {name: _end(dimension, pick) for name, dimension in self.dimensions.items()}
-            spec(settings, turn, corner).config(self.seeds[0])
+            spec(settings, job, corner).config(self.seeds[0])
             for name, dimension in self.dimensions.items():
                 for value in dimension.values if isinstance(dimension, Choice) else ():
-                    spec(settings, turn, corner | {name: value}).config(self.seeds[0])
+                    spec(settings, job, corner | {name: value}).config(self.seeds[0])
 
     def trial_name(self, number: int) -> str:
         alone = self.role == "reference" and self.n_trials == 1
@@ -163,17 +163,17 @@ def _end(dimension: Dimension, pick: Callable[..., Value]) -> Value:
 
 def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
     """All trials in the order they are asked for: references, then the arms in step with each other."""
-    turns = [
+    positions = [
         (arm.role != "reference", (number + 0.5) / arm.n_trials, index, arm, number)
         for index, arm in enumerate(plan)
         for number in range(arm.n_trials)
     ]
-    return [(arm, number) for *_, arm, number in sorted(turns, key=lambda turn: turn[:3])]
+    return [(arm, number) for *_, arm, number in sorted(positions, key=lambda position: position[:3])]
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What the cluster runs at one time: a trial with all its seeds, or one of them (--seeds-as-trials)."""
+class Job:
+    """What the cluster runs at one time: a trial with all its seeds, or with one (--seeds-as-trials)."""
 
     arm: Arm
     number: int
@@ -188,33 +188,33 @@ class Turn:
         return self.trial if self.seeds == self.arm.seeds else f"{self.trial}-{self.seeds[0]}"
 
 
-def trials(plan: tuple[Arm, ...]) -> list[Turn]:
+def trials(plan: tuple[Arm, ...]) -> list[Job]:
     """Every trial with all its seeds, in the order they are asked for."""
-    return [Turn(arm, number, arm.seeds) for arm, number in order(plan)]
+    return [Job(arm, number, arm.seeds) for arm, number in order(plan)]
 
 
-def turns(settings: StudySettings, plan: tuple[Arm, ...]) -> list[Turn]:
+def jobs(settings: StudySettings, plan: tuple[Arm, ...]) -> list[Job]:
     """All that the cluster runs, in the order it is asked for; seeds of a trial follow each other."""
     if not settings.seeds_as_trials:
         return trials(plan)
-    return [replace(turn, seeds=(seed,)) for turn in trials(plan) for seed in turn.seeds]
+    return [replace(job, seeds=(seed,)) for job in trials(plan) for seed in job.seeds]
 
 
-def spec(settings: StudySettings, turn: Turn, values: Mapping[str, object]) -> TrialSpec:
-    """The trial of a turn at the chosen values of its knobs."""
+def spec(settings: StudySettings, job: Job, values: Mapping[str, object]) -> TrialSpec:
+    """The trial of a job, at the chosen values of its knobs."""
     dataset: Dataset = find(settings.dataset)
     shared: dict[str, object] = {name: getattr(settings, name) for name in (*NAMES, "batch_size")}
-    shared |= {"iterations": settings.iterations or dataset.iterations, "objective": turn.arm.objective}
+    shared |= {"iterations": settings.iterations or dataset.iterations, "objective": job.arm.objective}
     if settings.dataset.endswith(".toml"):
         shared["dataset"] = str(Path(settings.dataset).absolute())  # a worker has a folder of its own
     if settings.data_dir is not None:
         shared["data_dir"] = str(Path(settings.data_dir).absolute())
-    objective, role = turn.arm.objective, turn.arm.role
-    return TrialSpec(turn.trial, turn.key, role, objective, shared | dict(values), turn.seeds)
+    objective, role = job.arm.objective, job.arm.role
+    return TrialSpec(job.trial, job.key, role, objective, shared | dict(values), job.seeds)
 
 
 def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> TrainConfig:
     """A training of the plan, at the low end of its space: its data and length are the study's."""
-    turn = turns(settings, plan)[-1]
-    values = {name: _end(dimension, min) for name, dimension in turn.arm.dimensions.items()}
-    return spec(settings, turn, values).config(turn.seeds[0])
+    job = jobs(settings, plan)[-1]
+    values = {name: _end(dimension, min) for name, dimension in job.arm.dimensions.items()}
+    return spec(settings, job, values).config(job.seeds[0])

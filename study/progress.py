@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from emargin_train.evaluation.metrics import METRICS
-from study.standing import Standing
+from study.summary import Summary
 
 
 class Progress:
@@ -19,7 +19,7 @@ class Progress:
     """
 
     def __init__(self, goals: tuple[str, ...], n_trials: int, *, console: Console | None = None) -> None:
-        self.standing, self._n = Standing(goals), n_trials
+        self.summary, self._n = Summary(goals), n_trials
         self.running = 0
         self._console = console or Console(stderr=True)
         self._started, self._earlier = time.monotonic(), 0
@@ -38,18 +38,18 @@ class Progress:
 
     @property
     def done(self) -> int:
-        return self.standing.done
+        return self.summary.done
 
     @property
     def counts(self) -> dict[str, int]:
-        return self.standing.counts
+        return self.summary.counts
 
     def add(self, objective: str, trial: str, rows: list[dict[str, Any]], *, earlier: bool = False) -> None:
         """A trial has ended with these rows. earlier: before this run"""
-        status, values = self.standing.add(rows)
+        status, values = self.summary.add(rows)
         self._earlier += earlier
         if not self._console.is_terminal and not earlier:
-            named = zip(self.standing.goals, values or [], strict=False)
+            named = zip(self.summary.goals, values or [], strict=False)
             shown = ", ".join(f"{goal} {value:.3f}" for goal, value in named) or status
             left = self._left()
             line = f"{self.done}/{self._n} {trial}: {shown}{'; ' + left if left else ''}"
@@ -64,8 +64,8 @@ class Progress:
         return f"about {_duration((self._n - self.done) / pace)} left" if pace and self.done < self._n else ""
 
     def _display(self) -> Group:
-        standing = self.standing
-        counts = ", ".join(f"{n} {name}" for name, n in standing.counts.items() if n or name == "ok")
+        summary = self.summary
+        counts = ", ".join(f"{n} {name}" for name, n in summary.counts.items() if n or name == "ok")
         words = [
             f"{self.done} of {self._n} trials done ({counts})",
             f"{self.running} running",
@@ -74,15 +74,15 @@ class Progress:
         if self._pace():
             words += [f"{60 * self._pace():.1f} a minute", self._left()]
         lines = Text(" · ".join(word for word in words if word))
-        if not standing.best:
+        if not summary.best:
             return Group(lines)
         table = Table(caption="best of each goal so far, mean over seeds", caption_justify="left")
         table.add_column("objective")
-        for goal in standing.goals:
+        for goal in summary.goals:
             table.add_column(METRICS[goal].title, justify="right")
         table.add_column("hypervolume", justify="right")
-        for objective, best in standing.best.items():
-            area = standing.hypervolume.get(objective)
+        for objective, best in summary.best.items():
+            area = summary.hypervolume.get(objective)
             values = (f"{value:.3f}" for value in best)
             table.add_row(objective, *values, "" if area is None else f"{area:.3f}")
         return Group(lines, table)

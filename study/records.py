@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from emargin_train.files import write_whole
 
 if TYPE_CHECKING:
-    from study.plan import Turn
+    from study.plan import Job
 
-Rows = dict[str, list[dict[str, Any]]]  # by trial, or by key of a turn
+Rows = dict[str, list[dict[str, Any]]]  # by trial, or by key of a job
 
 
 def save(folder: Path, record: dict[str, Any]) -> Path:
@@ -44,9 +44,9 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def finished(
-    records: Iterable[dict[str, Any]], turns: "Iterable[Turn]", columns: Collection[str] | None = None
+    records: Iterable[dict[str, Any]], jobs: "Iterable[Job]", columns: Collection[str] | None = None
 ) -> Rows:
-    """Rows of the turns of which every seed has a record, by key, in the order of the plan.
+    """Rows of the jobs of which every seed has a record, by key, in the order of the plan.
 
     columns: only these, so that thousands of trials fit into memory; None = whole rows
     """
@@ -55,7 +55,7 @@ def finished(
         row = record["row"]
         kept = row if columns is None else {name: row.get(name) for name in columns}
         rows[record["trial"], record["seed"]] = kept
-    found = {turn.key: [rows.get((turn.trial, seed)) for seed in turn.seeds] for turn in turns}
+    found = {job.key: [rows.get((job.trial, seed)) for seed in job.seeds] for job in jobs}
     return {key: [row for row in of if row] for key, of in found.items() if all(of)}
 
 

@@ -18,9 +18,9 @@ from emargin_train.cost import git_revision
 from emargin_train.errors import UserError
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
-from study import ledger
 from study.records import Rows
 from study.settings import StudySettings
+from study.tracking import sync_state
 from study.trial import directions, goal_values
 
 SCHEMA_VERSION = "1"
@@ -215,7 +215,7 @@ def prune_embeddings(folder: Path, kept: set[str]) -> None:
 
 def export(folder: Path, kept: Iterable[dict[str, Any]]) -> Path:
     """Write results.parquet from the records kept and what MLflow has of them; missing values are null."""
-    table_schema, runs = schema(), ledger.delivered(folder)
+    table_schema, runs = schema(), sync_state.delivered(folder)
     rows = []
     for record in kept:
         run = runs.get(f"{record['trial']}-{record['seed']}")

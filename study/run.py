@@ -15,7 +15,7 @@ from typing import Any
 
 from emargin_train.errors import UserError, exit_on_user_error, nearest
 from emargin_train.flags import add_data_flags, data_settings
-from study import secrets
+from study import secrets, signals
 from study.presets import PRESETS
 from study.space import SPACE, flag
 
@@ -45,7 +45,7 @@ results:
   mlflow ui --backend-store-uri sqlite:///runs/mlflow.db      every trial, to browse and compare
 
 exit codes: 0 done, or the time budget is used up; 1 no trial was ok, or the study stopped for a reason it
-names; 2 something to put right, named in one line; 130 interrupted
+names; 2 something to put right, named in one line; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP
 """
 
 
@@ -273,29 +273,35 @@ def main() -> None:
 
         print(describe(settings))
         return
-    from study.conduct import conduct
-    from study.limits import is_full
+    with signals.handled(settings.folder) as received:
+        run(settings, args, received)
 
+
+def run(settings: Any, args: argparse.Namespace, received: signals.Received) -> None:
+    """Run the study, print how it ended, and exit with its code."""
+    from study.run_study import run_study
+    from study.stopper import is_full
+
+    folder = settings.folder
     started = time.monotonic()
     try:
-        outcome = conduct(settings, extend=args.extend, retry_failed=args.retry == "failed")
+        outcome = run_study(settings, extend=args.extend, retry_failed=args.retry == "failed")
     except OSError as error:
         if not is_full(error):
             raise
         raise UserError(
-            f"{settings.folder} cannot be written ({error.strerror}): "
-            f"free some space, then go on with python -m study.run --resume {settings.folder}"
+            f"{folder} cannot be written ({error.strerror}): "
+            f"free some space, then resume with python -m study.run --resume {folder}"
         ) from None
     except KeyboardInterrupt:
         print("interrupted before the first trial", file=sys.stderr)
-        sys.exit(130)
-    folder = settings.folder
+        sys.exit(received.exit_code)
     print(outcome.summary(time.monotonic() - started))
     if args.preset and args.preset.startswith("paper-"):
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))
-    if outcome.interrupted:  # whoever stops a study waits no longer than the books need
+    if outcome.interrupted:  # whoever stops a study does not wait for a report
         print(f"report:  python -m analysis.report {folder}")
     elif outcome.counts["ok"]:
         from analysis.report import build
@@ -310,8 +316,8 @@ def main() -> None:
             file=sys.stderr,
         )
     if outcome.stopped:
-        print(f"{outcome.stopped}; to go on: python -m study.run --resume {folder}")
-    sys.exit(outcome.exit_code)
+        print(f"{outcome.stopped}; to resume: python -m study.run --resume {folder}")
+    sys.exit(received.exit_code if outcome.interrupted else outcome.exit_code)
 
 
 if __name__ == "__main__":

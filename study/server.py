@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from emargin_train.errors import UserError, exit_on_user_error
-from study.mlflow_runs import client
-from study.tracking_uri import check_answers, local
+from study.tracking.mlflow_runs import client
+from study.tracking.uri import check_answers, local
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"  # lists of processes do not show the environment
 

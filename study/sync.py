@@ -14,9 +14,9 @@ from emargin_train.data.catalogue import find
 from emargin_train.errors import UserError, exit_on_user_error
 from study import plan, records, results
 from study.secrets import without_password
-from study.standing import Standing
-from study.tracking import Tracker
-from study.tracking_uri import check_answers, resolve
+from study.summary import Summary
+from study.tracking.tracker import Tracker
+from study.tracking.uri import check_answers, resolve
 
 PATIENCE_S = 60.0
 
@@ -33,15 +33,15 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
         manifest = json.loads((folder / "manifest.json").read_text())
     except FileNotFoundError:
         raise UserError(f"{folder} has not begun (no manifest.json): start its study first") from None
-    standing = Standing(settings.goals)
-    turns = plan.turns(settings, plan.arms(settings))
+    summary = Summary(settings.goals)
+    jobs = plan.jobs(settings, plan.arms(settings))
     kept = records.load(folder)
-    for rows in records.finished(kept, turns).values():
-        standing.add(rows)
+    for rows in records.finished(kept, jobs).values():
+        summary.add(rows)
     n_records = len(kept)
     with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
         tracker.start(results.flat_settings(settings) | {"data_hash": manifest["data_hash"]})
-        tracker.note(standing.done, standing.metrics())
+        tracker.note(summary.done, summary.metrics())
         outcome = "FINISHED" if n_records >= manifest["asked"] else "KILLED"
         missing = tracker.finish(outcome, patience_s=PATIENCE_S)
     results.export(folder, kept)

@@ -58,7 +58,7 @@ def run_trial(
 
     stacked: train the seeds in one stack; None does so on a GPU. On a CPU it takes as long as one seed after
         another (docs/log.md).
-    train: how a stack is trained; here, or by the engine of a GPU (`study.engine`)
+    train: how a stack is trained; here, or by the engine of a GPU (`study.cluster.engine`)
     """
     if (device != "cpu" if stacked is None else stacked) and spec.objective not in REFERENCE_NAMES:
         yield from _run_stack(spec, folder, device, train)

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from emargin_train.errors import UserError
-from study.ledger import Ledger
-from study.mlflow_runs import StudyRuns
-from study.tracking_uri import check_answers
+from study.tracking.mlflow_runs import StudyRuns
+from study.tracking.sync_state import SyncState
+from study.tracking.uri import check_answers
 from tests.cluster.conftest import Bucket, Database, Server, mlflow_server, postgres_program
 from tests.study.books import NAME, Books, begin, n_records, stable, wait_until
 from tests.study.conftest import command
-from tests.study.views import record
+from tests.study.tracking.views import record
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -188,7 +188,7 @@ def test_runs_can_be_written_to_postgresql_without_a_server(tmp_path, database, 
     monkeypatch.setenv("PGPASSWORD", database.password)
     check_answers(database.uri("direct"))
     for _ in range(2):
-        runs = StudyRuns(database.uri("direct"), Ledger(tmp_path), out=tmp_path, dataset="tiny", study="a")
+        runs = StudyRuns(database.uri("direct"), SyncState(tmp_path), out=tmp_path, dataset="tiny", study="a")
         runs.start({"trials": "1"})
         runs.deliver(record(silhouette=0.5), [])
     assert len(runs_at(database.uri("direct"))) == 2

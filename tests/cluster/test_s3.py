@@ -6,7 +6,7 @@ import time
 import pytest
 
 from emargin_train.errors import UserError
-from study import checkpoints
+from study.cluster import checkpoints
 from tests.cluster.conftest import Bucket
 from tests.study.books import NAME, Books, begin, n_records, stable, wait_until
 from tests.study.conftest import small_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emargin_train.errors import UserError
-from study.storage import make_storage
+from study.search.storage import make_storage
 from tests.study.books import NAME, Books, begin, n_records, stable, stop, wait_until
 from tests.study.conftest import command
 

@@ -20,7 +20,7 @@ import optuna
 import pyarrow.parquet as pq
 from optuna.trial import TrialState
 
-from study.storage import make_storage
+from study.search.storage import make_storage
 from tests.study.conftest import command, small
 
 NAME = "stopped"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.settings import StudySettings
-from study.tracking_uri import local
+from study.tracking.uri import local
 from tests.tiny import tiny
 
 
@@ -91,7 +91,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 @pytest.fixture(scope="session")
 def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once, since making one takes MLflow seconds."""
-    from study.mlflow_runs import client  # loads MLflow, for seconds
+    from study.tracking.mlflow_runs import client  # loads MLflow, for seconds
 
     out = tmp_path_factory.mktemp("database")
     client(local(out))

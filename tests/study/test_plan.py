@@ -66,7 +66,7 @@ def test_every_trial_of_an_arm_differs_only_in_its_knobs():
     settings = small_settings()
     arm = next(a for a in plan.arms(settings) if a.objective == "emargin")
     values = {"threshold": 0.5, "margin": 2.0, "temperature": 0.2}
-    spec = plan.spec(settings, plan.Turn(arm, 1, arm.seeds), values)
+    spec = plan.spec(settings, plan.Job(arm, 1, arm.seeds), values)
     config = spec.config(seed=1)
     assert spec.trial == "emargin-0001" and config.seed == 1 and config.iterations == 4
     assert (config.objective.threshold, config.objective.margin, config.objective.temperature) == (
@@ -96,8 +96,8 @@ def test_a_grid_holds_every_combination_once():
         {"temperature": 0.1, "snr_db": 0.0},
     ]
     assert arms["random"].n_trials == 2 and arms["raw"].trial_name(1) == "raw-0001"
-    turn = plan.Turn(arms["emargin"], 0, settings.seeds)
-    config = plan.spec(settings, turn, grid[0]).config(0)
+    job = plan.Job(arms["emargin"], 0, settings.seeds)
+    config = plan.spec(settings, job, grid[0]).config(0)
     assert config.objective.margin == 5.0  # not searched: the default of one training
 
 
@@ -122,14 +122,14 @@ def test_an_ablation_leaves_its_centre_one_knob_at_a_time():
 def test_seeds_as_trials_are_the_same_trainings_one_by_one():
     settings = small_settings()
     split = small_settings(seeds_as_trials=True)
-    whole = plan.turns(settings, plan.arms(settings))
-    single = plan.turns(split, plan.arms(split))
-    assert [(turn.trial, turn.seeds) for turn in single] == [(t.trial, (s,)) for t in whole for s in t.seeds]
-    assert len({turn.key for turn in single}) == len(single) == sum(len(turn.seeds) for turn in whole)
+    whole = plan.jobs(settings, plan.arms(settings))
+    single = plan.jobs(split, plan.arms(split))
+    assert [(job.trial, job.seeds) for job in single] == [(t.trial, (s,)) for t in whole for s in t.seeds]
+    assert len({job.key for job in single}) == len(single) == sum(len(job.seeds) for job in whole)
     values = {"threshold": 0.5, "margin": 2.0, "temperature": 0.2}
-    turn = next(turn for turn in whole if turn.trial == "emargin-0001")
-    together = plan.spec(settings, turn, values)
-    for alone in (turn for turn in single if turn.trial == "emargin-0001"):
+    job = next(job for job in whole if job.trial == "emargin-0001")
+    together = plan.spec(settings, job, values)
+    for alone in (job for job in single if job.trial == "emargin-0001"):
         spec = plan.spec(split, alone, values)
         assert spec.key == f"emargin-0001-{alone.seeds[0]}" and spec.trial == together.trial
         assert spec.config(alone.seeds[0]) == together.config(alone.seeds[0])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from study.progress import Progress
-from study.standing import Standing
+from study.summary import Summary
 
 GOALS = ("silhouette", "probe_balanced_accuracy")
 
@@ -20,39 +20,39 @@ def rows(silhouette, accuracy, *, objective="emargin", role="searched", status="
 
 
 def test_counts_take_the_worst_seed():
-    standing = Standing(GOALS)
+    summary = Summary(GOALS)
     for ended in (rows(0.1, 0.2), rows(0.1, 0.2) + rows(None, None, status="diverged")):
-        standing.add(ended)
-    standing.add(rows(0.5, 0.5, status="failed") + rows(0.1, 0.2))
-    assert standing.counts == {"ok": 1, "diverged": 1, "failed": 1} and standing.done == 3
-    assert standing.best == {"emargin": [0.1, 0.2]}
+        summary.add(ended)
+    summary.add(rows(0.5, 0.5, status="failed") + rows(0.1, 0.2))
+    assert summary.counts == {"ok": 1, "diverged": 1, "failed": 1} and summary.done == 3
+    assert summary.best == {"emargin": [0.1, 0.2]}
 
 
 def test_the_best_of_each_goal_is_its_better_end():
-    standing = Standing(("silhouette", "davies_bouldin"))
+    summary = Summary(("silhouette", "davies_bouldin"))
     for silhouette, davies_bouldin in ((0.1, 3.0), (0.4, 2.0), (0.3, 1.0)):
-        standing.add([rows(silhouette, None)[0] | {"davies_bouldin": davies_bouldin}])
-    assert standing.best == {"emargin": [0.4, 1.0]}
-    assert standing.hypervolume == {}  # Davies-Bouldin has no worst end to measure from
+        summary.add([rows(silhouette, None)[0] | {"davies_bouldin": davies_bouldin}])
+    assert summary.best == {"emargin": [0.4, 1.0]}
+    assert summary.hypervolume == {}  # Davies-Bouldin has no worst end to measure from
 
 
 def test_the_hypervolume_is_measured_from_the_worst_ends():
-    standing = Standing(GOALS)
-    standing.add(rows(0.0, 0.5))
-    assert standing.hypervolume["emargin"] == pytest.approx(1.0 * 0.5)
-    standing.add(rows(-0.5, 1.0))
-    assert standing.hypervolume["emargin"] == pytest.approx(1.0 * 0.5 + 0.5 * 0.5)
-    standing.add(rows(-0.6, 0.4))  # dominated
-    assert standing.hypervolume["emargin"] == pytest.approx(0.75)
+    summary = Summary(GOALS)
+    summary.add(rows(0.0, 0.5))
+    assert summary.hypervolume["emargin"] == pytest.approx(1.0 * 0.5)
+    summary.add(rows(-0.5, 1.0))
+    assert summary.hypervolume["emargin"] == pytest.approx(1.0 * 0.5 + 0.5 * 0.5)
+    summary.add(rows(-0.6, 0.4))  # dominated
+    assert summary.hypervolume["emargin"] == pytest.approx(0.75)
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_the_hypervolume_is_the_share_of_points_beaten(points):
-    standing = Standing(GOALS)
+    summary = Summary(GOALS)
     areas = []
     for point in points:
-        standing.add(rows(*point))
-        areas.append(standing.hypervolume["emargin"])
+        summary.add(rows(*point))
+        areas.append(summary.hypervolume["emargin"])
     assert areas == sorted(areas), "more trials never make it smaller"
     grid = np.stack(np.meshgrid(np.linspace(-1, 1, 101), np.linspace(0, 1, 101)), -1).reshape(-1, 2)
     beaten = np.zeros(len(grid), bool)
@@ -62,16 +62,16 @@ def test_the_hypervolume_is_the_share_of_points_beaten(points):
 
 
 def test_controls_and_references_make_no_front():
-    standing = Standing(GOALS)
-    standing.add(rows(0.9, 0.9, gate="oracle"))
-    standing.add(rows(0.3, 0.4, objective="raw", role="reference", gate=None))
-    assert standing.best == {"raw": [0.3, 0.4]} and standing.hypervolume == {}
+    summary = Summary(GOALS)
+    summary.add(rows(0.9, 0.9, gate="oracle"))
+    summary.add(rows(0.3, 0.4, objective="raw", role="reference", gate=None))
+    assert summary.best == {"raw": [0.3, 0.4]} and summary.hypervolume == {}
 
 
 def test_metrics_are_named_by_objective():
-    standing = Standing(GOALS)
-    standing.add(rows(0.0, 0.5))
-    assert standing.metrics() == {
+    summary = Summary(GOALS)
+    summary.add(rows(0.0, 0.5))
+    assert summary.metrics() == {
         "trials_ok": 1.0,
         "trials_diverged": 0.0,
         "trials_failed": 0.0,

@@ -18,7 +18,7 @@ def spec_of(objective="emargin", *, settings=None, **values):
     defaults = (
         {"threshold": 0.5, "margin": 1.0, "temperature": 0.1} if objective.startswith("emargin") else {}
     )
-    return plan.spec(settings, plan.Turn(arm, 0, arm.seeds), defaults | values)
+    return plan.spec(settings, plan.Job(arm, 0, arm.seeds), defaults | values)
 
 
 def stable(records):

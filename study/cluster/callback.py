@@ -1,0 +1,155 @@
+"""What the driver does when a job ends: files, record, search, MLflow, display. Ray Tune calls it.
+
+Ray's own word for a job is trial; the parameters of the methods that Tune calls by name keep it.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback, Checkpoint
+from ray.tune.experiment import Trial as Job
+
+from study import records
+from study.cluster import checkpoints
+from study.plan import TrialSpec
+from study.progress import Progress
+from study.results import Front
+from study.retry import StorageAway
+from study.search.plan_search import PlanSearch
+from study.stopper import Stopper, is_full
+from study.tracking.tracker import Tracker
+from study.trial import failed, record, trial_records
+
+
+class StudyCallback(Callback):
+    """Keeps a study's folder, search and MLflow up to date, trial by trial; the record comes first."""
+
+    def __init__(
+        self,
+        folder: Path,
+        search: PlanSearch,
+        tracker: Tracker,
+        progress: Progress,
+        stopper: Stopper,
+        front: Front | None,
+    ) -> None:
+        """front: only embeddings of trials on it stay; None = embeddings of all trials stay"""
+        self._folder, self._search, self._tracker = folder, search, tracker
+        self._progress, self._stopper, self._front = progress, stopper, front
+        self._newest: dict[str, Checkpoint] = {}  # of running jobs, by Tune's id
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave nothing: Tune pickles its callbacks for its own restore, which we do not use."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
+        self._progress.running += 1
+
+    def on_trial_recover(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
+        self._progress.running -= 1
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Job], trial: Job, checkpoint: Checkpoint, **info: Any
+    ) -> None:
+        """Keep the newest alone. (Tune's own `num_to_keep` writes the state of all jobs each time.)"""
+        older = self._newest.get(trial.trial_id)
+        if older is not None and older.filesystem is not None:
+            with contextlib.suppress(OSError):  # S3 refuses now: it is removed with the study's folder there
+                older.filesystem.delete_dir(older.path)
+        self._newest[trial.trial_id] = checkpoint
+
+    def on_trial_complete(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
+        self._progress.running -= 1
+        spec: TrialSpec = trial.config["spec"]
+        if trial.last_result.get("n_done") != len(spec.seeds):  # too late to begin, or interrupted
+            self._search.end(trial.trial_id, None)
+        else:
+            self._close(trial, lambda work: trial_records(spec, work) if work else [])
+        self._remove(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
+        """Record what was not finished as `failed`: the worker was lost more than `--max-retries` times."""
+        self._progress.running -= 1
+        spec: TrialSpec = trial.config["spec"]
+        reason = str(trial.get_error() or "its worker died").strip().splitlines()[-1]
+        if is_full(reason):
+            self._stopper.close(f"{spec.key}: {reason}")
+            self._search.end(trial.trial_id, None)
+        else:
+
+            def all_seeds(work: Path | None) -> list[dict[str, Any]]:
+                ended = trial_records(spec, work) if work else []
+                seeds = {item["seed"] for item in ended}
+                lost = [seed for seed in spec.seeds if seed not in seeds]
+                return ended + [record(spec, failed(spec, seed, reason)) for seed in lost]
+
+            self._close(trial, all_seeds)
+        self._remove(trial)
+
+    def _close(self, job: Job, ended: Callable[[Path | None], list[dict[str, Any]]]) -> None:
+        """Record a job, with the files of its last checkpoint; where those stay away, the study ends."""
+        try:
+            with self._work(job) as work:
+                self._end(job, ended(work), work)
+        except StorageAway as error:
+            self._stopper.close(f"checkpoints cannot be read from --storage ({error})")
+            self._search.end(job.trial_id, None)
+
+    @contextlib.contextmanager
+    def _work(self, job: Job) -> Iterator[Path | None]:
+        """The job's folder at its last checkpoint (study.trial), fetched from Tune's storage if need be."""
+        if job.checkpoint is None:
+            yield None
+        else:
+            with checkpoints.fetched(job.checkpoint) as work:
+                yield work
+
+    def _remove(self, job: Job) -> None:
+        """Remove what Tune still holds of a job that is over: thousands of them would fill the disk."""
+        newest = self._newest.pop(job.trial_id, None)
+        if newest is not None and newest.filesystem is not None:
+            with contextlib.suppress(OSError):
+                newest.filesystem.delete_dir(os.path.dirname(newest.path))
+        if job.local_path:
+            shutil.rmtree(job.local_path, ignore_errors=True)
+
+    def _end(self, job: Job, ended: list[dict[str, Any]], work: Path | None) -> None:
+        """Record every seed, then tell the search. A full disk records nothing and ends the study."""
+        spec: TrialSpec = job.config["spec"]
+        try:
+            for item in ended:
+                self._keep(spec, item, work)
+        except OSError as error:
+            self._stopper.close(f"{self._folder} cannot be written ({error.strerror})")
+            self._search.end(job.trial_id, None)
+            return
+        rows = [item["row"] for item in ended]
+        if self._front is not None and spec.role != "reference":
+            for beaten in self._front.add(spec.trial, rows):
+                for seed in spec.seeds:
+                    (self._folder / "embeddings" / f"{beaten}-{seed}.arrow").unlink(missing_ok=True)
+        self._search.end(job.trial_id, rows)
+        self._progress.add(spec.objective, spec.key, rows)
+        if any(row["status"] == "failed" for row in rows):
+            self._stopper.count_failure()
+        self._tracker.note(self._progress.done, self._progress.summary.metrics())
+
+    def _keep(self, spec: TrialSpec, item: dict[str, Any], work: Path | None) -> None:
+        begun = time.perf_counter()
+        name = f"{spec.trial}-{item['seed']}"
+        for source, target in (
+            (f"{item['seed']}.pt", self._folder / "checkpoints" / f"{name}.pt"),
+            (f"{item['seed']}.arrow", self._folder / "embeddings" / f"{name}.arrow"),
+            (f"{item['seed']}.traceback.txt", self._folder / "log" / f"{name}.traceback.txt"),
+        ):
+            if work is not None and (work / source).exists():
+                shutil.copyfile(work / source, target)
+        item["row"]["study"] = self._folder.name
+        item["row"]["log_seconds"] = time.perf_counter() - begun
+        records.save(self._folder, item)
+        self._tracker.add(name)

@@ -1,0 +1,84 @@
+"""`--gpus-per-trial auto`: how many trials should share a GPU, measured on one before the study begins.
+
+Trials on a GPU are trained in one stack (`study.cluster.engine`), so the question is how large a stack still
+pays: one of twice as many trials must lower the time of a trial's step, and fit into the memory.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import ray
+import torch
+
+from emargin_train.config import TrainConfig
+from emargin_train.data import load
+from emargin_train.errors import UserError
+from emargin_train.train_many import train_many
+
+MOST = 16  # trials of a GPU: each also has a process on a CPU
+STEPS = 20  # warm-up, and then as many that count
+PAYS = 0.9  # time of a trial's step, at most so much of that in a stack of half the size
+ROOM = 0.8  # of the memory; the rest is for what torch itself holds
+PROCESS_MB = 1000  # of torch's libraries and of an evaluation, for each process on the GPU; by counting
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A stack of some trials. step_s: seconds of its step; peak_mb: memory that it took on the GPU"""
+
+    step_s: float
+    peak_mb: float
+
+
+def trials_per_gpu(measure: Callable[[int], Measured], total_mb: float) -> int:
+    """The largest of 1, 2, 4, 8, 16 that fits and pays; measured upwards, no further than needed."""
+    n, best = 1, measure(1)
+    while 2 * n <= MOST:
+        if 2 * best.peak_mb + (2 * n + 1) * PROCESS_MB > ROOM * total_mb:
+            break
+        twice = measure(2 * n)
+        if twice.step_s / (2 * n) > PAYS * best.step_s / n:
+            break
+        n, best = 2 * n, twice
+    return n
+
+
+def measure(config: TrainConfig, seeds: tuple[int, ...], device: str, n_trials: int) -> Measured:
+    """Train a stack of so many trials, each with all seeds, for a few steps."""
+    short = replace(config, iterations=2 * STEPS, report_every=STEPS)
+    configs = [replace(short, seed=seed) for seed in seeds] * n_trials
+    splits = [load(config.data)] * len(configs)
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    stamps: dict[int, float] = {}
+    for _, item in train_many(configs, splits, device=device):
+        stamps.setdefault(getattr(item, "step", -1), time.perf_counter())
+    if not {STEPS, 2 * STEPS} <= stamps.keys():
+        raise UserError(
+            "--gpus-per-trial is auto, but the training that it is measured on diverges: give a share as 0.25"
+        )
+    peak_mb = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else 0.0
+    return Measured((stamps[2 * STEPS] - stamps[STEPS]) / STEPS, peak_mb)
+
+
+def _probe(config: TrainConfig, seeds: tuple[int, ...]) -> int:
+    if not torch.cuda.is_available():
+        raise UserError("--gpus-per-trial is auto, but torch finds no GPU on its node: give a share as 0.25")
+    total_mb = torch.cuda.get_device_properties(0).total_memory / 2**20
+    return trials_per_gpu(lambda n: measure(config, seeds, "cuda", n), total_mb)
+
+
+def measured_share(config: TrainConfig, seeds: tuple[int, ...]) -> float:
+    """1/n for the n trials that should share a GPU; on a GPU of the cluster, once one is there.
+
+    Raises UserError where it has none that torch can use.
+    """
+    probe = ray.remote(num_cpus=1, num_gpus=1, max_retries=2)(_probe)
+    try:
+        return 1 / ray.get(probe.remote(config, seeds))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise

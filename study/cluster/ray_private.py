@@ -1,0 +1,67 @@
+"""What this project uses of Ray that Ray does not promise: environment, private functions, one replacement.
+
+All of it is here, so that a new version of Ray is checked in one place. The test of this file fails for a
+version outside CHECKED, and says what to do.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file were run
+
+# Ray and Tune read these when they are imported or started. What the user has set stays as it is.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no calls home
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is for its own restore
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+for name, value in ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
+
+import ray  # noqa: E402
+from ray._private.authentication.authentication_token_setup import (  # noqa: E402
+    maybe_enable_token_auth_if_token_available,
+)
+from ray._private.services import find_bootstrap_address  # noqa: E402
+from ray.air._internal import usage  # noqa: E402
+from ray.tune.execution import class_cache  # noqa: E402
+
+# Ray counts a study's callbacks for its statistics even where these are off, and loads MLflow to do so, which
+# takes two seconds.
+usage.tag_callbacks = lambda callbacks: False
+
+# Tune hands the driver's AWS keys to its workers, and Ray writes them into its logs. Every node has its own.
+AWS_SECRETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(AWS_SECRETS)
+
+
+def address_here() -> str | None:
+    """The address of the cluster that this machine belongs to, or None; its token, if any, is taken up."""
+    address = find_bootstrap_address(None)
+    if address:
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` did here
+    return address
+
+
+def health_check(address: str) -> tuple[str, ...]:
+    """The command that exits with 0 where a Ray head at host:port is healthy."""
+    return (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
+
+
+def init(address: str) -> None:
+    """Connect to a cluster, or start one here where the address is "local"; signal handlers stay as they are.
+
+    `ray.init` sets a handler of SIGTERM that ends the process, which is for the command line to decide.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    dashboard = False if address == "local" else None  # nobody would look at the one of our own cluster
+    try:
+        ray.init(address, log_to_driver=False, configure_logging=False, include_dashboard=dashboard)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,136 @@
+"""Ray Tune's loop over the jobs of a study."""
+
+import gc
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ray import tune
+from ray.tune import Callback
+
+from study.cluster import checkpoints, engine_actor
+from study.cluster.engine import Sharing
+from study.cluster.searcher import TuneSearcher
+from study.cluster.worker import trainable
+from study.search.plan_search import PlanSearch
+from study.settings import StudySettings
+from study.stopper import Stopper
+from study.trial import run_trial
+
+CHECKPOINT_EVERY_S = 20.0
+# One of Tune's experiments has so many jobs, or so many for each that runs at once.
+PART_JOBS, PART_WAVES = 500, 25
+
+
+def run_trials(
+    settings: StudySettings,
+    search: PlanSearch,
+    callback: Callback,
+    stopper: Stopper,
+    *,
+    gpus: float,
+    n_at_once: int,
+) -> None:
+    """Run jobs until every one is finished or has failed, or until the stopper lets no more begin.
+
+    Tune keeps every job that it has seen and looks through all of them at each step, so a long study is
+    several of its experiments, one after another.
+
+    gpus: GPUs that one trial takes
+    """
+    place = checkpoints.place(settings)  # removed at the end
+    fit_one_gpu = int(1 / gpus + 1e-6) if gpus else 1
+    shared = None
+    if fit_one_gpu > 1:
+        shared = Sharing(fit_one_gpu, CHECKPOINT_EVERY_S, settings.cpus_per_trial, settings.tf32)
+    param_space = {
+        "run": run_trial,
+        "threads": settings.cpus_per_trial,
+        "gpu": gpus > 0,
+        "tf32": settings.tf32,
+        "sharing": shared,
+        "checkpoint_every_s": CHECKPOINT_EVERY_S,
+        "deadline": stopper.deadline,
+        "patience_s": place.patience_s,
+    }
+    part = max(PART_JOBS, PART_WAVES * n_at_once)
+    resources = {"cpu": settings.cpus_per_trial, "gpu": gpus}
+
+    def run_part(number: int) -> None:
+        tune.Tuner(
+            tune.with_resources(trainable, resources),
+            param_space=param_space,
+            tune_config=tune.TuneConfig(
+                search_alg=TuneSearcher(search),
+                num_samples=part,
+                max_concurrent_trials=n_at_once,
+                reuse_actors=True,
+                trial_dirname_creator=lambda job: job.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name=f"part-{number}",
+                storage_path=place.path,
+                storage_filesystem=place.filesystem,
+                verbose=0,
+                stop=StopWhenInterrupted(stopper),
+                callbacks=[callback],  # a new list, since Tune adds callbacks that hold all jobs of the part
+                failure_config=tune.FailureConfig(max_failures=settings.max_retries),
+            ),
+        ).fit()
+
+    def run_parts() -> None:
+        for number in itertools.count():
+            if stopper.interrupted or not search.has_more:
+                break
+            run_part(number)
+            gc.collect()  # an experiment refers to itself in circles
+
+    try:
+        _run_interruptibly(run_parts, stopper)
+    finally:
+        if shared is not None:
+            engine_actor.end_all(shared)
+        place.clear()
+
+
+class StopWhenInterrupted(tune.Stopper):
+    """Makes Tune leave the jobs that run, once the user has interrupted the study."""
+
+    def __init__(self, stopper: Stopper) -> None:
+        self._stopper = stopper
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._stopper.interrupted
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave nothing: Tune pickles it for its own restore, which we do not use."""
+        return {}
+
+
+def _run_interruptibly(do: Callable[[], None], stopper: Stopper) -> None:
+    """Call `do` in a thread of its own. A KeyboardInterrupt here interrupts the stopper, then `do` ends.
+
+    Tune sets handlers of SIGINT and SIGUSR1 where it runs in the main thread, and a KeyboardInterrupt in the
+    middle of its work, or of writing a record, could leave either half done.
+    """
+    ended: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            do()
+        except BaseException as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    threading.Thread(target=run, name="tune", daemon=True).start()
+    try:
+        ended.result()
+    except KeyboardInterrupt:
+        stopper.interrupt()
+        ended.result()

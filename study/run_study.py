@@ -1,0 +1,182 @@
+"""From settings to a finished study: plan, data, cluster, search, records, table.
+
+    from study.run_study import run_study
+    from study.settings import StudySettings
+
+    outcome = run_study(StudySettings(dataset="sleepeeg-sim", name="first", trials=8))
+
+The calling process is never ended, and its signal handlers stay as they are. A KeyboardInterrupt stops the
+study in order: `outcome.interrupted` says so, and the same call resumes it.
+"""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emargin_train.data import load
+from emargin_train.data.catalogue import find
+from emargin_train.data.frames import Splits
+from emargin_train.errors import UserError
+from emargin_train.evaluation.chosen import choose
+from study import plan, records, results
+from study.cluster import checkpoints, connection, tune_loop
+from study.cluster.callback import StudyCallback
+from study.cluster.gpu_share import measured_share
+from study.library_log import library_messages_in
+from study.progress import Progress
+from study.search.plan_search import PlanSearch
+from study.search.storage import make_storage
+from study.secrets import without_password
+from study.settings import StudySettings
+from study.space import SPACE
+from study.stopper import Stopper
+from study.tracking import uri as tracking_uri
+from study.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """How a study ended.
+
+    counts: trials by status; with --seeds-as-trials, every seed counts
+    done: rows by finished trial
+    stopped: why not every trial is done, in words; None where all are done
+    interrupted: whether the user stopped it
+    browse: the command that opens MLflow on it
+    undelivered: number of runs that MLflow does not have yet, since its server is away
+    """
+
+    counts: dict[str, int]
+    done: records.Rows
+    n_trials: int
+    stopped: str | None
+    interrupted: bool
+    browse: str
+    undelivered: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 where the study is done or its time budget is used up, else 1."""
+        out_of_time = self.stopped is None or "time budget" in self.stopped
+        return 0 if self.counts["ok"] and out_of_time else 1
+
+    def summary(self, seconds: float) -> str:
+        counts = ", ".join(f"{n} {name}" for name, n in self.counts.items())
+        return f"{sum(self.counts.values())} of {self.n_trials} trials: {counts}; {seconds / 60:.1f} min"
+
+
+def run_study(
+    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False
+) -> StudyOutcome:
+    """Run a study, or resume the one whose folder is there with the same settings.
+
+    Everything that a user can get wrong is checked before the folder is made: raises UserError.
+
+    extend: number of trials that are added for each searched objective to a study that is there
+    retry_failed: whether trials that failed are run again
+    """
+    out = Path(settings.out)
+    if extend is not None:
+        settings = results.extended(settings, extend)
+    study_plan = plan.arms(settings)
+    if extend is not None and not any(arm.searches for arm in study_plan):
+        raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
+    for arm in study_plan:
+        arm.check(settings)
+    if extend is None:
+        results.check_free(settings)
+    address = connection.find_cluster(settings.address)
+    if address is None:
+        connection.check_resources(settings)
+    uri = tracking_uri.resolve(settings.tracking_uri, out)
+    if not settings.folder.exists():  # a study that is resumed can wait for its server
+        tracking_uri.check_answers(uri)
+    checkpoints.check(settings)
+    print(f"data: {settings.dataset}", file=sys.stderr)
+    splits = load(plan.first_config(settings, study_plan).data)
+    for line in splits.described:
+        print(f"  {line}", file=sys.stderr)
+    if settings.optuna_storage is not None:
+        make_storage(settings.folder, settings.optuna_storage)
+
+    folder = results.create(settings)
+    with library_messages_in(folder / "log" / "libraries.log"):
+        tracker = Tracker(uri, folder, dataset=find(settings.dataset).name)
+        with contextlib.closing(tracker):
+            if retry_failed:
+                tracker.forget(records.forget_failed(folder))
+            return _run(settings, study_plan, folder, address, tracker, splits)
+
+
+def _run(
+    settings: StudySettings,
+    study_plan: tuple[plan.Arm, ...],
+    folder: Path,
+    address: str | None,
+    tracker: Tracker,
+    splits: Splits,
+) -> StudyOutcome:
+    jobs = plan.jobs(settings, study_plan)
+    here = address is None
+    print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
+    with connection.joined(address) as resources:
+        chosen = choose(splits, seed=settings.split_seed, cap=settings.evaluation_frames)
+        measured = np.unique(splits.validation.y[chosen.balanced])
+        results.write_manifest(
+            folder,
+            asked=sum(len(job.seeds) for job in jobs),
+            data_hash=splits.data_hash,
+            described=splits.described,
+            clusters={find(settings.dataset).name: len(measured)},
+            classes=splits.class_names,
+            resources=resources,
+        )
+        chosen.save(folder / "evaluation_frames.npz")
+        tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
+        gpus = settings.gpus_per_trial
+        if gpus == "auto":
+            gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
+            print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
+        stopper = Stopper(settings.time_budget_s, settings.max_failures)
+        progress = Progress(settings.goals, len(jobs))
+        needed = ("objective", "role", "status", "gate", *SPACE, *settings.goals)
+        done = records.finished(records.read(folder), jobs, needed)
+        for key, rows in done.items():
+            progress.add(rows[0]["objective"], key, rows, earlier=True)
+        # Thousands of embeddings would fill the disk. A trial whose seeds run apart is judged at the end.
+        front = results.Front(settings.goals)
+        for key, rows in done.items():
+            front.add(key, rows)
+        pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
+        kept = make_storage(folder, settings.optuna_storage)
+        search = PlanSearch(settings, study_plan, kept, done, stopper)
+        with progress:
+            tune_loop.run_trials(
+                settings,
+                search,
+                StudyCallback(folder, search, tracker, progress, stopper, front if pruning else None),
+                stopper,
+                gpus=gpus,
+                n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=here),
+            )
+        # before Ray ends, so that a fault of Ray's end finds a study that is whole
+        kept_records = records.load(folder)
+        finished = records.finished(kept_records, plan.trials(study_plan))
+        complete = progress.done == len(jobs)
+        if complete:
+            results.prune_embeddings(
+                folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
+            )
+        tracker.note(progress.done, progress.summary.metrics())
+        undelivered = tracker.finish("FINISHED" if complete else "KILLED", patience_s=30 if complete else 5)
+        results.export(folder, kept_records)
+    uri = tracker.uri
+    browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
+    stopped = None if complete else stopper.reached or "some trials have not ended"
+    interrupted = stopper.interrupted and not complete
+    return StudyOutcome(
+        progress.counts, finished, len(jobs), stopped, interrupted, without_password(browse), undelivered
+    )

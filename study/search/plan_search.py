@@ -1,0 +1,219 @@
+"""Which setting comes next: the cluster asks for a job, and Optuna chooses its setting.
+
+Each searched arm is one Optuna study. Ray Tune's own OptunaSearch leaves a trial that reports NaN for several
+goals RUNNING for ever, and cannot hold a baseline beside the search; this search tells Optuna FAIL itself and
+walks the whole plan.
+"""
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from study.plan import Arm, Job, TrialSpec, jobs, spec
+from study.records import Rows
+from study.retry import StorageAway, patiently
+from study.search.samplers import make_sampler
+from study.search.storage import AWAY, PATIENCE_S
+from study.settings import StudySettings
+from study.space import Value, distributions, suggest
+from study.stopper import Stopper
+from study.trial import directions, goal_values
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job that runs, with its setting.
+
+    trial: the Optuna trial that waits for its result; None where Optuna did not choose the setting
+    adds: no Optuna trial waits, but one is added when the job ends: for a trial's further seed, or for the
+        retry of a trial that failed and now ends well
+    """
+
+    job: Job
+    values: dict[str, Value]
+    trial: Trial | None = None
+    adds: bool = False
+
+
+class PlanSearch:
+    """Hands out every job of a plan once; Optuna chooses the settings of searched arms."""
+
+    def __init__(
+        self,
+        settings: StudySettings,
+        plan: tuple[Arm, ...],
+        storage: BaseStorage,
+        done: Rows,
+        stopper: Stopper | None = None,
+    ) -> None:
+        """done: rows of jobs that earlier runs of this study finished; Optuna is told of them"""
+        self._settings, self._stopper = settings, stopper or Stopper()
+        self._storage = storage
+        self._asked: dict[str, Asked] = {}
+        self._silent = False  # whether the storage is gone, so that nothing more is written to it
+        self._listed = {arm.objective: arm.listed() for arm in plan if not arm.searches}
+        self._studies = {
+            arm.objective: optuna.create_study(
+                study_name=f"{settings.name}/{arm.objective}",
+                storage=storage,
+                directions=directions(settings.goals),
+                load_if_exists=True,
+            )
+            for arm in plan
+            if arm.searches
+        }
+        for study in self._studies.values():
+            study.set_metric_names(list(settings.goals))  # what Optuna's dashboard calls them
+        self._begun: dict[str, FrozenTrial] = {}
+        self._nameless: dict[str, FrozenTrial] = {}
+        self._values: dict[str, dict[str, Value]] = {}  # by trial; shared by its seeds
+        for objective in self._studies:
+            self._read(objective)
+        queue = jobs(settings, plan)
+        for job in queue:
+            if job.arm.searches and job.key in done:
+                self._tell_of_earlier(job, done[job.key])
+        self._queue = deque(job for job in queue if job.key not in done)
+
+    def _read(self, objective: str) -> None:
+        """Read what the storage knows: trials by key, and one that a killed driver left without a key."""
+        self._nameless.pop(objective, None)
+        for frozen in self._studies[objective].get_trials(deepcopy=False):
+            if "trial" in frozen.user_attrs:
+                self._begun[frozen.user_attrs["trial"]] = frozen
+            elif frozen.state == TrialState.RUNNING:
+                self._nameless[objective] = frozen
+
+    def _tell_of_earlier(self, job: Job, rows: list[dict[str, Any]]) -> None:
+        """Tell Optuna of a job that has records: its driver died too early, or the storage is new."""
+        frozen = self._begun.get(job.key)
+        known = rows[0] if frozen is None else frozen.params
+        values = suggest(optuna.trial.FixedTrial(known), job.arm.dimensions)
+        self._values[job.trial] = values
+        if frozen is not None and not frozen.state.is_finished():
+            trial = Trial(self._studies[job.arm.objective], frozen._trial_id)
+            self._tell(Asked(job, values, trial), rows)
+        else:
+            self._add(Asked(job, values), rows)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether any job may still begin."""
+        return bool(self._queue) and not self._stopper.reached
+
+    def next(self, job_id: str) -> TrialSpec | None:
+        """The next job with its setting, or None where no more may begin.
+
+        job_id: the cluster's name for the job, until `end`
+        """
+        if not self.has_more:
+            return None
+        job = self._queue.popleft()
+        try:
+            asked = self._surely(job, lambda: self._ask(job))
+        except (StorageAway, OSError) as error:
+            self._gone(error)
+            return None
+        self._asked[job_id] = asked
+        return spec(self._settings, job, asked.values)
+
+    def _ask(self, job: Job) -> Asked:
+        """Choose a setting: an earlier run's, that of the trial's first seed, a listed one, or a new one."""
+        if not job.arm.searches:
+            return Asked(job, self._listed[job.arm.objective][job.number])
+        objective, study = job.arm.objective, self._studies[job.arm.objective]
+        frozen = self._begun.get(job.key)
+        if frozen is None and job.trial in self._values:
+            return Asked(job, self._values[job.trial], adds=True)
+        if frozen is not None and frozen.state.is_finished():
+            values = suggest(optuna.trial.FixedTrial(frozen.params), job.arm.dimensions)
+            return Asked(job, values, adds=frozen.state == TrialState.FAIL)
+        study.sampler = make_sampler(self._settings.sampler, self._settings.search_seed, job.number)
+        frozen = frozen or self._nameless.pop(objective, None)
+        if frozen is not None:
+            self._fill(study, frozen, distributions(job.arm.dimensions))
+        trial = study.ask() if frozen is None else Trial(study, frozen._trial_id)
+        trial.set_user_attr("trial", job.key)
+        self._values[job.trial] = suggest(trial, job.arm.dimensions)
+        return Asked(job, self._values[job.trial], trial)
+
+    def _fill(self, study: optuna.Study, frozen: FrozenTrial, kinds: dict[str, Any]) -> None:
+        """Complete a setting of which only a part was stored when the driver or the database died.
+
+        All of it is drawn again, in the same order from the same seed, since a sampler cannot start in the
+        middle.
+        """
+        if not 0 < len(frozen.params) < len(kinds):
+            return
+        blank = copy.deepcopy(frozen)
+        blank.params, blank.distributions = {}, {}
+        space = study.sampler.infer_relative_search_space(study, blank)
+        drawn = study.sampler.sample_relative(study, blank, space)
+        for name, kind in kinds.items():
+            if name not in drawn:
+                drawn[name] = study.sampler.sample_independent(study, blank, name, kind)
+            if name not in frozen.params:
+                value = kind.to_internal_repr(drawn[name])
+                self._storage.set_trial_param(frozen._trial_id, name, value, kind)
+
+    def end(self, job_id: str, rows: list[dict[str, Any]] | None) -> None:
+        """A job has ended and its rows are recorded; None where it was left and runs again on resuming."""
+        asked = self._asked.pop(job_id)
+        if self._silent or rows is None or not (asked.trial or asked.adds):
+            return
+        tell = self._tell if asked.trial else self._add
+        try:
+            self._surely(asked.job, lambda: tell(asked, rows))
+        except (StorageAway, OSError) as failure:
+            self._gone(failure)
+
+    def _tell(self, asked: Asked, rows: list[dict[str, Any]]) -> None:
+        """Tell Optuna the mean over seeds of each goal, or FAIL where a seed is not ok or a goal is null."""
+        assert asked.trial is not None
+        values = goal_values(rows, self._settings.goals)
+        study = self._studies[asked.job.arm.objective]
+        state = TrialState.COMPLETE if values is not None else TrialState.FAIL
+        study.tell(asked.trial, values, state=state, skip_if_finished=True)
+
+    def _add(self, asked: Asked, rows: list[dict[str, Any]]) -> None:
+        """Add a job to Optuna of which it knows nothing, or only that an earlier try failed."""
+        study, frozen = self._studies[asked.job.arm.objective], self._begun.get(asked.job.key)
+        values = goal_values(rows, self._settings.goals)
+        if frozen is not None and (frozen.state == TrialState.COMPLETE or values is None):
+            return
+        kinds = distributions(asked.job.arm.dimensions)
+        study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if values is not None else TrialState.FAIL,
+                values=values,
+                params={name: asked.values[name] for name in kinds},
+                distributions=kinds,
+                user_attrs={"trial": asked.job.key},
+            )
+        )
+
+    def _surely(self, job: Job, do: Callable[[], T]) -> T:
+        """Call `do` patiently; before it is called again, look up in the storage what was half done."""
+        redone = False
+
+        def once() -> T:
+            nonlocal redone
+            if redone:
+                self._read(job.arm.objective)
+            redone = True
+            return do()
+
+        return patiently(once, away=AWAY, patience_s=PATIENCE_S)
+
+    def _gone(self, error: Exception) -> None:
+        """Stop asking. The records stay the truth: on resuming, the search is told what it missed."""
+        self._silent = True
+        self._stopper.close(f"the search's storage cannot be written ({error})")

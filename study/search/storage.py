@@ -1,0 +1,70 @@
+"""Where the search is kept: in Optuna's journal in the study's folder, or in a database of the user's."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import SQLAlchemyError
+
+from emargin_train.errors import UserError
+from study import secrets
+
+PATIENCE_S = 120.0  # a database that restarts or fails over is back by then
+AWAY = (SQLAlchemyError, StorageInternalError)
+
+
+def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
+    """The study's journal file optuna.log, or the database at a URL (its password from the environment).
+
+    Raises UserError where the database cannot be used.
+    """
+    if url is None:
+        journal = folder / "optuna.log"
+        _cut_to_whole_lines(journal)
+        try:
+            return JournalStorage(JournalFileBackend(str(journal)))
+        except ValueError:  # the file is damaged: the search reads its trials from the records instead
+            journal.replace(journal.with_name("optuna.log.broken"))
+            return JournalStorage(JournalFileBackend(str(journal)))
+    optuna.logging.disable_default_handler()
+    shown = secrets.without_password(url)
+    try:
+        # a connection that broke while it lay idle is replaced, not handed out
+        engine: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True}
+        if url.startswith("postgresql"):
+            engine["connect_args"] = {"connect_timeout": 10}
+        return RDBStorage(secrets.whole("optuna_storage", url), engine_kwargs=engine)
+    except ImportError as error:
+        raise UserError(
+            f"--optuna-storage is {shown}, but its driver is not installed ({error.__cause__ or error}): "
+            "for postgresql://, pip install '.[cluster]'"
+        ) from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
+        raise UserError(
+            f"--optuna-storage is {shown}, but it cannot be used ({cause}): "
+            f"check the server, and give its password in {secrets.VARIABLES['optuna_storage']} or PGPASSWORD"
+        ) from None
+
+
+def _cut_to_whole_lines(journal: Path) -> None:
+    """Cut off a last line that a kill or a full disk left half written, since the next line would join it."""
+    if not journal.exists():
+        return
+    with journal.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)

@@ -1,0 +1,67 @@
+"""Signals at the command line: the first one stops the study in order, a second Ctrl-C ends all at once.
+
+Only `python -m study.run` uses this. A study that is run from Python or from a notebook sets no signal
+handler and never ends its process: there Ctrl-C is a KeyboardInterrupt, and `run_study` returns in order.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Received:
+    """The signal that asked the study to stop; None where none did."""
+
+    number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+@contextlib.contextmanager
+def handled(folder: Path) -> Iterator[Received]:
+    """Raise KeyboardInterrupt at the first signal of STOPPING; later ones wait, but Ctrl-C ends at once.
+
+    A signal that is ignored, as `nohup` leaves SIGHUP, stays ignored.
+    folder: of the study, to name when it ends at once
+    """
+    received = Received()
+
+    def stop(number: int, _: Any) -> None:
+        if received.number is None:
+            received.number = number
+            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            end_at_once(folder)
+
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_at_once(folder: Path) -> None:
+    """End this process and all that it started: some of Ray's would look for their parent for a minute."""
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    resume = f"; to resume: python -m study.run --resume {folder}" if folder.exists() else ""
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"{show_cursor}ended at once{resume}", file=sys.stderr, flush=True)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(130)

@@ -1,0 +1,1 @@
+"""A study in MLflow: everything that touches MLflow, in a process of its own beside the driver."""

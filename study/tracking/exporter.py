@@ -1,0 +1,168 @@
+"""The process that brings a study's records to MLflow, beside the driver; `study.tracking.tracker` starts it.
+
+MLflow's client works for some 60 ms on each run; in the driver's own process it would hold up Tune's loop by
+more than that (docs/log.md). Here it takes what the trials leave of the processor.
+
+stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note` and `finish`
+stdout   `ready` or `refused` first; after `finish`, how many runs are `left`, each time that changes
+
+Where stdin ends, the driver is gone, and this process goes too.
+"""
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from study.records import keys
+from study.secrets import without_password
+from study.tracking.mlflow_runs import StudyRuns
+from study.tracking.sync_state import SyncState
+
+ROUND_S = 1.0  # how often it looks for new records, and sends the summary
+PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before another try; the last one again and again
+NICENESS = 10
+log = logging.getLogger(__name__)
+
+
+class Exporter:
+    """Knows what MLflow lacks, and writes it. `hear` may be called by another thread than `run`."""
+
+    def __init__(self, uri: str, folder: Path, *, dataset: str, params: dict[str, str]) -> None:
+        self._uri, self._folder, self._dataset, self._params = uri, folder, dataset, params
+        self._sync_state = SyncState(folder)
+        self._runs: StudyRuns | None = None
+        self._waiting = deque(key for key in keys(folder) if key not in self._sync_state.runs)
+        self._summary: tuple[int, int, dict[str, float]] | None = None
+        self._outcome: str | None = None
+        self._hurry = threading.Event()
+        self._finished = self._stopped = False
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take a message of the driver's.
+
+        `add`: a record is there. `note`: the study's summary, of which the latest is sent. `finish`: export
+        what is left, and close the study's run as FINISHED or KILLED.
+        """
+        if "add" in message:
+            self._waiting.append(message["add"])
+        elif "note" in message:
+            self._summary = (message["time_ms"], message["n_done"], message["note"])
+        else:
+            self._outcome = message["finish"]
+            self._hurry.set()
+
+    def stop(self) -> None:
+        """Export nothing more."""
+        self._stopped = True
+        self._hurry.set()
+
+    def open(self) -> StudyRuns:
+        """Find or begin the study's runs. Raises what MLflow, its server or its database raise."""
+        out, name = self._folder.parent, self._folder.name
+        runs = StudyRuns(self._uri, self._sync_state, out=out, dataset=self._dataset, study=name)
+        runs.start(self._params)
+        known = {*self._waiting}
+        self._waiting.extend(key for key in keys(self._folder) if key not in known and runs.lacks(key))
+        self._runs = runs
+        return runs
+
+    def run(self, say_left: Callable[[int], None]) -> None:
+        """Export until all is done after `finish`, or until `stop`.
+
+        A server that is away is asked again, each time after a longer pause.
+        say_left: called with the number of runs that are not up to date, the study's own included, once the
+            study ends
+        """
+        failures = 0
+        while not (self._finished or self._stopped):
+            try:
+                self._round(say_left)
+                failures = 0
+                self._hurry.wait(0 if self._waiting else ROUND_S)
+            except (
+                Exception
+            ) as error:  # the boundary: whatever server, database or store raise, all keeps waiting
+                if not failures:
+                    log.warning("MLflow: %s; runs wait for it", without_password(str(error)))
+                self._runs = None  # looks again at what is there
+                self._waiting.rotate(-1)  # one that is refused does not hold up the others
+                self._back_off(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
+                failures += 1
+
+    def _round(self, say_left: Callable[[int], None]) -> None:
+        """Export for a second at most, then send the summary; close the study's run where it has ended."""
+        runs = self._runs or self.open()
+        outcome, begun = self._outcome, time.monotonic()
+        while self._waiting and not self._stopped and time.monotonic() - begun < ROUND_S:
+            key = self._waiting[0]
+            record = json.loads((self._folder / "records" / f"{key}.json").read_text())
+            runs.deliver(record, self._artifacts(key))
+            self._waiting.popleft()
+            if outcome:
+                say_left(len(self._waiting) + 1)
+        summary = self._summary
+        if summary is not None:
+            runs.note(*summary)
+            if self._summary is summary:
+                self._summary = None
+        if outcome and not self._waiting:
+            runs.finish(outcome)
+            self._finished = True
+            say_left(0)
+
+    def _artifacts(self, key: str) -> list[Path]:
+        kept = (self._folder / "checkpoints" / f"{key}.pt", self._folder / "log" / f"{key}.traceback.txt")
+        return [path for path in kept if path.exists()]
+
+    def _back_off(self, seconds: float) -> None:
+        """Wait before another try; where the study ends, a second at most, while the driver has patience."""
+        if self._hurry.is_set():
+            time.sleep(min(seconds, 1.0))
+        else:
+            self._hurry.wait(seconds)
+
+
+def say(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def listen(exporter: Exporter) -> None:
+    for line in sys.stdin:
+        exporter.hear(json.loads(line))
+    exporter.stop()
+
+
+def main() -> None:
+    os.nice(NICENESS)
+    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    first = sys.stdin.readline()
+    if not first:
+        return
+    asked = json.loads(first)
+    folder = Path(asked["folder"])
+    with FileLock(folder / ".exporter.lock"):  # the exporter of a killed driver may still write
+        exporter = Exporter(asked["uri"], folder, dataset=asked["dataset"], params=asked["params"])
+        if asked["uri"].startswith("sqlite:"):
+            try:
+                exporter.open()
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                say(refused=without_password(str(error)))
+                return
+        say(ready=True)
+        threading.Thread(target=listen, args=(exporter,), name="driver", daemon=True).start()
+        exporter.run(lambda n: say(left=n))
+
+
+if __name__ == "__main__":
+    main()

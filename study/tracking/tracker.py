@@ -1,0 +1,147 @@
+"""MLflow beside a study: the driver never waits for its tracking server, and loses nothing to it.
+
+A process of its own (`study.tracking.exporter`) exports the records in the study's folder, one request at a
+time; it sends the study's summary once a second at most. What still waits when the study ends is exported by
+`python -m study.sync runs/NAME`.
+"""
+
+import contextlib
+import json
+import logging
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from emargin_train.errors import UserError
+from study.records import keys
+from study.secrets import without_password
+from study.tracking.sync_state import SyncState
+
+TELL_EVERY_S = 10.0
+log = logging.getLogger(__name__)
+
+
+class Tracker:
+    """Runs the exporter of a study, from `start` to `finish`; the caller must `close` it in any case."""
+
+    def __init__(self, uri: str, folder: Path, *, dataset: str) -> None:
+        """Raises UserError where another process works on this study."""
+        self.uri, self._folder, self._dataset = uri, folder, dataset
+        self._lock = FileLock(folder / ".mlflow.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"{folder} is in use by another process: wait until it ends, or stop it"
+            ) from None
+        self._params: dict[str, str] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start the exporter: it loads MLflow for seconds, while the driver looks for its cluster."""
+        (self._folder / "log").mkdir(exist_ok=True)
+        with (self._folder / "log" / "mlflow.log").open("ab") as noise:
+            self._process = subprocess.Popen(
+                (sys.executable, "-m", "study.tracking.exporter"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=noise,
+                text=True,
+                process_group=0,  # Ctrl-C is the driver's
+            )
+        self._heard: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._listener = threading.Thread(target=self._listen, args=(self._process, self._heard), daemon=True)
+        self._listener.start()
+
+    @staticmethod
+    def _listen(process: "subprocess.Popen[str]", heard: "queue.Queue[dict[str, Any] | None]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            heard.put(json.loads(line))
+        heard.put(None)
+
+    def start(self, params: dict[str, str]) -> None:
+        """Begin with what is not exported yet. Raises UserError for a SQLite file that cannot be used."""
+        self._params = params
+        self._ask()
+        if self.uri.startswith("sqlite:"):
+            answer = self._heard.get()
+            if answer is None:
+                said = self._folder / "log" / "mlflow.log"
+                raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
+            if "refused" in answer:
+                raise UserError(
+                    f"--tracking-uri {without_password(self.uri)} cannot be used ({answer['refused']}): "
+                    "give another"
+                )
+
+    def _ask(self) -> None:
+        self._tell(uri=self.uri, folder=str(self._folder), dataset=self._dataset, params=self._params)
+
+    def _tell(self, **message: Any) -> None:
+        """Send a message. Where the exporter has died, it is dropped, and `finish` starts another."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+
+    def forget(self, gone: list[str]) -> None:
+        """Replace the runs of these records, "<trial>-<seed>", by new ones; to be called before `start`."""
+        sync_state = SyncState(self._folder)
+        for key in gone:
+            sync_state.forget(key)
+
+    def add(self, key: str) -> None:
+        """Tell the exporter of a new record."""
+        self._tell(add=key)
+
+    def note(self, n_done: int, values: dict[str, float]) -> None:
+        """Set the study's summary; the exporter sends the latest, once a second at most."""
+        self._tell(note=values, n_done=n_done, time_ms=int(time.time() * 1000))
+
+    def finish(self, outcome: str, *, patience_s: float) -> int:
+        """Export what is left, and close the study's run; returns how many runs are not up to date.
+
+        outcome: FINISHED or KILLED
+        patience_s: it gives up once nothing could be exported for so long; the study's own run then counts
+        """
+        if self._process.poll() is not None:
+            log.warning("the process that writes to MLflow died (exit code %d)", self._process.returncode)
+            self._begin()
+            self._ask()
+        self._tell(finish=outcome)
+        left = self._wait(patience_s)
+        self.close()
+        if left == 0:
+            return 0
+        delivered = SyncState(self._folder).runs
+        return sum(key not in delivered for key in keys(self._folder)) + 1
+
+    def _wait(self, patience_s: float) -> int | None:
+        """Number of runs left when all are exported, or when patience ends; None without any answer."""
+        left, told = None, time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            while left != 0 and (heard := self._heard.get(timeout=patience_s)) is not None:
+                left = heard.get("left", left)
+                if left and time.monotonic() - told > TELL_EVERY_S:
+                    print(f"mlflow: {left} runs are still to be exported", file=sys.stderr)
+                    told = time.monotonic()
+        return left
+
+    def close(self) -> None:
+        """End the exporter, and leave the study to others. What is not exported yet keeps waiting."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError, ValueError):
+                pipe.close()
+        self._lock.release()

@@ -1,0 +1,64 @@
+"""What we use of Ray without its promise: the versions that were checked, and each private part at work."""
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import ray
+from packaging.specifiers import SpecifierSet
+
+from study.cluster import ray_private
+
+
+def test_this_version_of_ray_was_checked():
+    installed = version("ray")
+    assert installed in SpecifierSet(ray_private.CHECKED), (
+        f"Ray is {installed}, but study/cluster/ray_private.py was checked with {ray_private.CHECKED}. "
+        "Run this file, tests/study and tests/cluster with it. Where a test fails, look up in Ray's source "
+        "what replaced the private part. When all pass, widen CHECKED."
+    )
+
+
+def test_counting_callbacks_would_load_mlflow_and_is_replaced():
+    """Tune calls the function through its module, so that the replacement is what it calls."""
+    from ray.tune import tune
+
+    assert tune.air_usage.tag_callbacks([object()]) is False
+    assert "tag_callbacks" in tune.run.__code__.co_names
+
+
+def test_no_aws_key_is_handed_to_workers():
+    from ray.tune.execution import class_cache
+
+    assert not {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name in ray_private.AWS_SECRETS}
+    assert "AWS_SECURITY_TOKEN" in ray_private.AWS_SECRETS
+
+
+@pytest.mark.parametrize("name", ray_private.ENVIRONMENT)
+def test_the_environment_is_set_and_ray_knows_the_name(name):
+    assert name in os.environ
+    ours = ("grep", "-rlqF", "--include=*.py", name, os.path.dirname(ray.__file__))
+    assert subprocess.run(ours).returncode == 0, f"no file of Ray reads {name} any more"
+
+
+def test_what_the_user_has_set_in_the_environment_stays():
+    program = "import os, study.cluster; print(os.environ['TUNE_GLOBAL_CHECKPOINT_S'])"
+    env = os.environ | {"TUNE_GLOBAL_CHECKPOINT_S": "7"}
+    ran = subprocess.run((sys.executable, "-c", program), env=env, capture_output=True, text=True)
+    assert ran.stdout.strip() == "7", ran.stderr
+
+
+@pytest.mark.slow
+def test_starting_ray_keeps_the_signal_handlers_and_its_health_can_be_asked():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+    ray_private.init("local")
+    try:
+        assert before == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+        address = ray.get_runtime_context().gcs_address
+        assert subprocess.run(ray_private.health_check(address), capture_output=True).returncode == 0
+    finally:
+        ray.shutdown()
+    assert subprocess.run(ray_private.health_check(address), capture_output=True, timeout=60).returncode != 0

@@ -1,0 +1,181 @@
+"""Delivery to MLflow in the background: nothing slowed, lost or left behind, whatever the server does."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from emargin_train.errors import UserError
+from study import records
+from study.tracking.tracker import Tracker
+from study.tracking.uri import check_answers, local, resolve
+from tests.study.conftest import small
+from tests.study.tracking.views import all_runs, opened, record, tracked, trial_runs
+
+AWAY = "http://127.0.0.1:9"
+
+
+def test_the_tracker_delivers_in_the_background(folder):
+    tracker = tracked(folder)
+    for seed in range(3):
+        records.save(folder, record(seed=seed))
+        tracker.add(f"emargin-0000-{seed}")
+    tracker.note(1, {"trials_ok": 1.0, "emargin/hypervolume": 0.9})
+    assert tracker.finish("FINISHED", patience_s=60) == 0
+    assert trial_runs(folder).keys() == {f"emargin-0000-{seed}" for seed in range(3)}
+    (study,) = (run for run in all_runs(folder) if run.data.tags["kind"] == "study")
+    assert study.info.status == "FINISHED" and study.data.tags["outcome"] == "FINISHED"
+    assert study.data.metrics == {"trials_ok": 1.0, "emargin/hypervolume": 0.9}
+
+
+def test_a_tracker_begins_with_what_an_earlier_one_left(folder):
+    records.save(folder, record(seed=0))
+    records.save(folder, record(seed=1))
+    assert tracked(folder).finish("KILLED", patience_s=60) == 0
+    assert trial_runs(folder).keys() == {"emargin-0000-0", "emargin-0000-1"}
+    assert tracked(folder).finish("FINISHED", patience_s=60) == 0
+    assert len(all_runs(folder)) == 3 and {r.info.status for r in all_runs(folder)} == {"FINISHED"}
+
+
+def test_a_server_that_is_away_slows_nothing_and_loses_nothing(folder):
+    tracker = tracked(folder, AWAY)
+    begun = time.monotonic()
+    for seed in range(5):
+        records.save(folder, record(seed=seed))
+        tracker.add(f"emargin-0000-{seed}")
+        tracker.note(seed, {"trials_ok": float(seed)})
+    assert time.monotonic() - begun < 0.5
+    assert tracker.finish("FINISHED", patience_s=1) == 6  # five trainings, and the study's own run
+    assert time.monotonic() - begun < 5
+    assert tracked(folder).finish("FINISHED", patience_s=60) == 0  # another place, later
+    assert len(trial_runs(folder)) == 5
+
+
+def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
+    records.save(folder, record(seed=0) | {"curve": "nonsense"})
+    for seed in (1, 2):
+        records.save(folder, record(seed=seed))
+    tracker = tracked(folder)
+    assert tracker.finish("FINISHED", patience_s=5) == 2
+    assert "runs wait for it" in (folder / "log" / "mlflow.log").read_text()
+    finished = {key for key, run in trial_runs(folder).items() if run.info.status == "FINISHED"}
+    assert finished == {"emargin-0000-1", "emargin-0000-2"}
+
+
+def test_a_study_has_one_driver(folder):
+    tracker = tracked(folder)
+    with pytest.raises(UserError, match="in use by another process"):
+        Tracker(local(folder.parent), folder, dataset="sleepeeg-sim")
+    tracker.finish("FINISHED", patience_s=60)
+    tracked(folder).finish("FINISHED", patience_s=60)
+
+
+def test_when_the_delivering_process_is_killed_another_delivers_the_rest(folder):
+    tracker = tracked(folder)
+    (writer,) = (p for p in psutil.Process().children() if "study.tracking.exporter" in p.cmdline())
+    writer.kill()
+    writer.wait()
+    for seed in range(2):
+        records.save(folder, record(seed=seed))
+        tracker.add(f"emargin-0000-{seed}")
+    tracker.note(1, {"trials_ok": 1.0})
+    assert tracker.finish("FINISHED", patience_s=60) == 0
+    assert trial_runs(folder).keys() == {"emargin-0000-0", "emargin-0000-1"}
+
+
+def test_the_delivering_process_does_not_outlive_its_driver(folder):
+    program = (
+        "import pathlib, sys, time; from study.tracking.tracker import Tracker;"
+        "from study.tracking.uri import local;"
+        "folder = pathlib.Path(sys.argv[1]);"
+        "Tracker(local(folder.parent), folder, dataset='sleepeeg-sim').start({});"
+        "print(flush=True); time.sleep(600)"
+    )
+    command = (sys.executable, "-c", program, str(folder))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        driver.stdout.readline()
+        (writer,) = psutil.Process(driver.pid).children()
+        driver.kill()
+    psutil.wait_procs([writer], timeout=30)
+    assert not writer.is_running()
+    tracked(folder).finish("FINISHED", patience_s=60)
+
+
+def test_a_study_that_fails_leaves_no_process(folder):
+    with pytest.raises(ZeroDivisionError), contextlib.closing(tracked(folder)):
+        raise ZeroDivisionError
+    assert not any("study.tracking.exporter" in p.cmdline() for p in psutil.Process().children())
+    tracked(folder).finish("FINISHED", patience_s=60)
+
+
+def test_ctrl_c_is_the_drivers(folder):
+    """A terminal sends it to its foreground group."""
+    with contextlib.closing(tracked(folder)):
+        (writer,) = (p for p in psutil.Process().children() if "study.tracking.exporter" in p.cmdline())
+        assert os.getpgid(writer.pid) != os.getpgid(0)
+
+
+@pytest.mark.slow
+def test_a_driver_never_loads_mlflow(tmp_path):
+    """Seconds of its start, and its interpreter's time. Ray would, to count a study's callbacks."""
+    words = ("--trials", "1", "--seeds", "0", "--references", "raw", "--address", "local", "--out", tmp_path)
+    program = (sys.executable, "-X", "importtime", "-m", "study.run", *small(), *words)
+    ran = subprocess.run(program, capture_output=True, text=True)
+    loaded = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert ran.returncode == 0 and "ray.tune.tune" in loaded and "mlflow" not in loaded
+
+
+def test_a_copy_of_the_folder_can_be_delivered_elsewhere(folder, tmp_path):
+    records.save(folder, record())
+    tracked(folder).finish("FINISHED", patience_s=60)
+    copied = tmp_path / "copy" / "small"
+    shutil.copytree(folder, copied)
+    for _ in range(2):
+        assert tracked(copied).finish("FINISHED", patience_s=60) == 0
+        assert len(all_runs(copied)) == 2
+    assert len(all_runs(folder)) == 2
+
+
+def test_a_file_that_is_no_database_is_told(folder):
+    (folder.parent / "mlflow.db").write_text("a letter, not a database " * 50)
+    tracker = Tracker(local(folder.parent), folder, dataset="sleepeeg-sim")
+    with pytest.raises(UserError, match="cannot be used"):
+        tracker.start({})
+
+
+def test_a_database_of_another_version_is_told(folder):
+    opened(folder)
+    with sqlite3.connect(folder.parent / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    program = (
+        "import pathlib, sys; from study.tracking.uri import local;"
+        "from study.tracking.tracker import Tracker;"
+        "folder = pathlib.Path(sys.argv[1]);"
+        "Tracker(local(folder.parent), folder, dataset='sleepeeg-sim').start({})"
+    )
+    ran = subprocess.run((sys.executable, "-c", program, str(folder)), capture_output=True, text=True)
+    assert "UserError: --tracking-uri" in ran.stderr and "mlflow db upgrade" in ran.stderr
+
+
+def test_what_does_not_answer_is_told_within_seconds(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(UserError, match="no MLflow server answers"):
+        check_answers(AWAY)
+    with pytest.raises(UserError, match="no tracking server or database"):
+        resolve("file:///tmp/mlruns", tmp_path)
+    assert time.monotonic() - started < 10
+
+
+def test_the_tracking_uri_may_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert resolve(None, tmp_path) == local(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ada:pw@db/mlflow")
+    assert resolve(None, tmp_path) == "postgresql://ada:pw@db/mlflow"
+    assert resolve("postgresql://ada@db/mlflow", tmp_path) == "postgresql://ada:pw@db/mlflow"
+    assert resolve("http://127.0.0.1:5000", tmp_path) == "http://127.0.0.1:5000"
