@@ -162,6 +162,13 @@ def readers(column: str) -> list[str]:
     return [m for m in METHODS if any(column in table(m, encoder) for encoder in ENCODERS)]
 
 
+def read_by(column: str) -> str:
+    """Which methods read a hyper-parameter, for its help line; nothing where every trained method does."""
+    names = readers(column)
+    trained = {name for name, method in METHODS.items() if method.Training is not None}
+    return "" if trained <= set(names) else f"[{', '.join(names)}]"
+
+
 def not_read(name: str, method: str, encoder: str, known: set[str]) -> str:
     """Why a setting is refused, in one line."""
     owners = [other for other in METHODS if name in table(other, encoder)]

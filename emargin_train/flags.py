@@ -4,14 +4,9 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from emargin_train.data.settings import DataConfig
-from emargin_train.settings import Setting, declared, hyperparameters
+from emargin_train.settings import Setting
 
-
-def data_settings_of() -> dict[str, Setting]:
-    """The settings of the data that a study holds fixed, by column."""
-    varied = hyperparameters(DataConfig)
-    return {column: one for column, one in declared(DataConfig).items() if column not in varied}
+MOST_NAMED = 12  # choices that a help line lists
 
 
 def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] | None = None) -> None:
@@ -22,21 +17,29 @@ def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] 
     for one in settings:
         note = (notes or {}).get(one.column, default_note(one))
         text = f"{one.help} {note}".strip().replace("%", "%%")
-        group.add_argument(one.flag, dest=one.column, metavar=one.metavar or "VALUE", help=text)
-        if one.formerly is not None:
-            former = "--" + one.formerly.replace("_", "-")
-            group.add_argument(former, dest=one.column, help=argparse.SUPPRESS)
+        former = [] if one.formerly is None else ["--" + one.formerly.replace("_", "-")]
+        for flag, shown in ((one.flag, text), *((flag, argparse.SUPPRESS) for flag in former)):
+            if one.kind is bool:
+                group.add_argument(flag, dest=one.column, action="store_true", default=None, help=shown)
+            else:
+                group.add_argument(flag, dest=one.column, metavar=one.metavar or "VALUE", help=shown)
 
 
 def default_note(one: Setting) -> str:
     """The default and the domain, in brackets."""
-    parts = [] if one.default is None or "default" in one.help else [f"default {one.default}"]
-    if one.domain and one.kind is str:
+    default = ",".join(map(str, one.default)) if one.many and one.default is not None else one.default
+    has_none = default is None or default is False or "default" in one.help
+    parts = [] if has_none else [f"default {default}"]
+    if one.domain and one.kind is str and len(one.choices) <= MOST_NAMED:
         parts.append(one.domain)
     return f"({'; '.join(parts)})" if parts else ""
 
 
 def read_flags(args: argparse.Namespace, settings: Iterable[Setting]) -> dict[str, Any]:
     """The values of the flags that were given, by column. Raises UserError."""
-    texts = {one.column: (one, getattr(args, one.column)) for one in settings}
-    return {column: one.read(text) for column, (one, text) in texts.items() if text is not None}
+    given = {one.column: (one, getattr(args, one.column)) for one in settings}
+    return {
+        column: one.read(text) if isinstance(text, str) else text
+        for column, (one, text) in given.items()
+        if text is not None
+    }

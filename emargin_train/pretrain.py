@@ -13,21 +13,22 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import TrainConfig, all_hyperparameters, readers
+from emargin_train.config import TrainConfig, all_hyperparameters, read_by
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
+from emargin_train.data.settings import DataConfig
 from emargin_train.encode import encode
 from emargin_train.encoders import ENCODERS
 from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.evaluation.chosen import EvaluationSet, choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
-from emargin_train.flags import add_flags, data_settings_of, default_note, read_flags
+from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.methods import METHODS, find_method
 from emargin_train.methods.base import Method
-from emargin_train.settings import Setting
+from emargin_train.settings import Setting, declared
 from emargin_train.trace import traced
 from emargin_train.train import Diverged, State, train
 
@@ -40,6 +41,7 @@ examples:
   InfoNCE, as JSON for another program:
     python -m emargin_train.pretrain --dataset sleepeeg-sim --method infonce --json
 """
+DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
 SEED = Setting(column="seed", kind=int, low=0, high=2**31 - 1, why="it seeds generators")
 
 
@@ -156,7 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_flags(parser.add_argument_group("data"), data_settings_of().values())
+    add_flags(parser.add_argument_group("data"), DATA)
     method = parser.add_argument_group("method")
     for flag, help in (
         ("--method", f"The method that is trained (default {TrainConfig.method}): {', '.join(METHODS)}."),
@@ -196,16 +198,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_by(column: str) -> str:
-    """Which methods read a hyper-parameter, for its help line; nothing where every trained method does."""
-    names = readers(column)
-    trained = [name for name, method in METHODS.items() if method.Training is not None]
-    return "" if set(trained) <= set(names) else f"[{', '.join(names)}]"
-
-
 def config_of(args: argparse.Namespace) -> TrainConfig:
     """The flags as settings; iterations are the dataset's paper setting where they are not given."""
-    given = read_flags(args, data_settings_of().values())
+    given = read_flags(args, DATA)
     given |= {name: getattr(args, name) for name in ("method", "encoder") if getattr(args, name) is not None}
     table = all_hyperparameters()
     given |= {column: getattr(args, column) for column in table if getattr(args, column) is not None}

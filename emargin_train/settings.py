@@ -12,6 +12,7 @@ metadata and what `analysis` calls a hyper-parameter are all derived from this d
 import dataclasses
 import inspect
 import math
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,13 +29,15 @@ class Setting:
     """What is known of one field of a settings class.
 
     column: its name in flat dictionaries and in results.parquet; with dashes, its flag
-    kind: float, int, str or bool; optional: None is allowed too
+    kind: float, int, str or bool; many: a tuple of them; optional: None is allowed too
+    words: values that stand for a number
     low, high: the domain of numbers, both ends included (`above`: without low itself); choices: all values
     why: the reason for the domain, as the end of "margin is -1, but ..."
     search: the range that a study searches by default; None = it is fixed unless the user gives a range
     log: a range of it is searched on a logarithmic scale
     role: scientific = a study asks about it, nuisance = it is searched so that comparisons are fair,
         fixed = it varies only when the user says so (terms of google-research/tuning_playbook)
+    controls: values that make a training a control, which is never counted as a best one
     instead_of: the column that this one determines: only one of the two may be given
     formerly: its name in version 1
     is_hyperparameter: a study may vary it
@@ -43,6 +46,7 @@ class Setting:
     name: str = ""
     column: str = ""
     kind: type = str
+    many: bool = False
     optional: bool = False
     default: Any = None
     help: str = ""
@@ -52,10 +56,12 @@ class Setting:
     high: float = math.inf
     above: bool = False
     choices: tuple[Any, ...] = ()
+    words: tuple[str, ...] = ()
     why: str = ""
     search: tuple[float, float] | None = None
     log: bool = False
     role: str = "fixed"
+    controls: tuple[Any, ...] = ()
     instead_of: str | None = None
     formerly: str | None = None
     is_hyperparameter: bool = False
@@ -85,14 +91,26 @@ class Setting:
         return ", ".join(map(str, self.choices))
 
     def read(self, text: str) -> Any:
-        """The value that a flag's text names. Raises UserError."""
-        if self.kind is str:
-            return self.checked(text)
+        """The value that a flag's text names; for `many`, a list a,b,c or whole numbers A:B.
+
+        Raises UserError.
+        """
+        if not self.many:
+            return self.checked(self._parsed(text))
+        ends = text.split(":")
+        if self.kind is int and len(ends) == 2:
+            low, high = (self._parsed(end) for end in ends)
+            if high < low:
+                raise UserError(f"{self.column} is {text}, but {low} is above {high}: give {high}:{low}")
+            return self.checked(tuple(range(low, high + 1)))
+        return self.checked(tuple(self._parsed(part.strip()) for part in text.split(",") if part.strip()))
+
+    def _parsed(self, text: str) -> Any:
+        if self.kind is str or text in self.words:
+            return text
         try:
-            return self.checked(self.kind(text))
-        except ValueError as error:
-            if isinstance(error, UserError):
-                raise
+            return self.kind(text)
+        except ValueError:
             raise UserError(f"{self.column} is '{text}'{self._reason()}: give {self._a_number()}") from None
 
     def checked(self, value: Any) -> Any:
@@ -101,6 +119,17 @@ class Setting:
             if self.optional:
                 return None
             raise UserError(f"{self.column} is missing{self._reason()}: give {self._remedy()}")
+        if self.many:
+            values = tuple(self._one(part) for part in value)
+            if len(set(values)) != len(values) or (not values and not self.optional):
+                shown = ",".join(map(str, values))
+                raise UserError(f"{self.column} is '{shown}'{self._reason()}: give distinct values as a,b,c")
+            return values
+        return self._one(value)
+
+    def _one(self, value: Any) -> Any:
+        if value in self.words:
+            return value
         if self.kind in (int, float) and (isinstance(value, bool | str) or not _is_number(value)):
             raise UserError(f"{self.column} is {value!r}{self._reason()}: give {self._a_number()}")
         if self.kind is float:
@@ -206,13 +235,16 @@ def declared(settings: type) -> dict[str, Setting]:
         owner = next(c for c in settings.__mro__ if one.name in inspect.get_annotations(c))
         prefix = getattr(owner, "prefix", "")
         column = f"{prefix}.{one.name}" if prefix else one.name
-        kinds = [kind for kind in typing.get_args(hints[one.name]) or (hints[one.name],)]
+        hint = hints[one.name]
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        tuples = [kind for kind in kinds if typing.get_origin(kind) is tuple]
         about = dict(one.metadata["setting"])
         about.setdefault("title", _title(one.name))
         found[column] = Setting(
             name=one.name,
             column=column,
-            kind=next(kind for kind in kinds if kind is not type(None)),
+            kind=typing.get_args(tuples[0])[0] if tuples else kinds[0],
+            many=bool(tuples),
             optional=type(None) in kinds,
             default=one.default,
             **about,

@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import replace
 
 from emargin_train.config import TrainConfig
 from emargin_train.data import load
@@ -30,13 +29,21 @@ def describe(settings: StudySettings) -> str:
     rows = 0
     work_s = 0.0
     for arm in study_plan:
-        rows += arm.n_trials * len(arm.seeds)
-        trains = arm.role != "reference" or arm.objective == "supervised"
-        work_s += arm.n_trials * len(arm.seeds) * (measure_s + (config.iterations * step_s if trains else 0))
-        knobs = ", ".join(f"{name} {dimension}" for name, dimension in arm.dimensions.items())
-        seeds = ",".join(map(str, arm.seeds))
+        n = arm.n_trials * len(arm.replicates)
+        rows += n
+        iterations = (
+            plan.spec(settings, plan.Job(arm, 0, arm.replicates), arm.listed()[0])
+            .config(arm.replicates[0])
+            .iterations
+        )
+        work_s += n * (measure_s + iterations * step_s)
+        told = arm.varied | {k: v for k, v in arm.space.items() if k in settings.hyperparameters}
+        space = ", ".join(f"{name} {domain}" for name, domain in told.items())
+        seeds = ",".join(map(str, dict.fromkeys(one.seed for one in arm.replicates)))
+        n_splits = len({one.split_seed for one in arm.replicates})
         trials = f"{arm.n_trials} trial{'s' if arm.n_trials > 1 else ''}"
-        lines.append(f"{arm.role} {arm.objective}: {trials} × seeds {seeds}{'; ' + knobs if knobs else ''}")
+        times = f"seeds {seeds}" + (f" × {n_splits} splits" if n_splits > 1 else "")
+        lines.append(f"{arm.role} {arm.method}: {trials} × {times}{'; ' + space if space else ''}")
     lines += [
         f"goals: {', '.join(settings.goals)}; sampler {settings.sampler}; {config.iterations} steps each",
         f"rows: {rows}",
@@ -49,10 +56,10 @@ def describe(settings: StudySettings) -> str:
 
 def _measure(config: TrainConfig) -> tuple[float, float]:
     """Seconds of one training step (the first left out) and of one evaluation."""
-    short = replace(config, iterations=N_STEPS + 1, report_every=1)
+    short = config.changed(iterations=N_STEPS + 1, report_every=1)
     stamps = []
     for _ in train(short, load(config.data)):
         stamps.append(time.perf_counter())
-    (outcome,) = pretrain(config, reference="random")
+    *_, outcome = pretrain(TrainConfig(data=config.data, method="random", encoder=config.encoder))
     assert isinstance(outcome, Outcome)
     return (stamps[-1] - stamps[0]) / N_STEPS, outcome.row["eval_seconds"]

@@ -19,15 +19,15 @@ def _paper(dataset: str) -> dict[str, Any]:
     known = find(dataset)
     return {
         "dataset": dataset,
-        "objectives": ("emargin-released",),
+        "methods": ("emargin-released",),
+        "baseline": "none",
         "design": "grid",
-        "dimensions": {
+        "hyperparameters": {
             "threshold": str(PAPER_THRESHOLD),
             "margin": str(known.margin),
             "temperature": str(known.temperature),
         },
         "seeds": (0, 1, 2, 3, 4),
-        "iterations": known.iterations,
     }
 
 
@@ -37,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "trials": 2,
         "baseline_trials": 1,
         "seeds": (0,),
-        "iterations": 20,
+        "hyperparameters": {"iterations": "20"},
         "references": ("raw", "random"),
     },
     "first": {
@@ -48,7 +48,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "baseline_trials": 2,
         "references": ("raw", "random"),
         "seeds": (0, 1),
-        "iterations": 30,
+        "hyperparameters": {"iterations": "30"},
     },
     "paper-sleepeeg": _paper("sleepeeg"),
     "paper-harth": _paper("harth"),

@@ -44,7 +44,7 @@ class Progress:
     def counts(self) -> dict[str, int]:
         return self.summary.counts
 
-    def add(self, objective: str, trial: str, rows: list[dict[str, Any]], *, earlier: bool = False) -> None:
+    def add(self, method: str, trial: str, rows: list[dict[str, Any]], *, earlier: bool = False) -> None:
         """A trial has ended with these rows. earlier: before this run"""
         status, values = self.summary.add(rows)
         self._earlier += earlier
@@ -76,15 +76,15 @@ class Progress:
         lines = Text(" · ".join(word for word in words if word))
         if not summary.best:
             return Group(lines)
-        table = Table(caption="best of each goal so far, mean over seeds", caption_justify="left")
-        table.add_column("objective")
+        table = Table(caption="best of each goal so far, mean over replicates", caption_justify="left")
+        table.add_column("method")
         for goal in summary.goals:
             table.add_column(METRICS[goal].title, justify="right")
         table.add_column("hypervolume", justify="right")
-        for objective, best in summary.best.items():
-            area = summary.hypervolume.get(objective)
+        for method, best in summary.best.items():
+            area = summary.hypervolume.get(method)
             values = (f"{value:.3f}" for value in best)
-            table.add_row(objective, *values, "" if area is None else f"{area:.3f}")
+            table.add_row(method, *values, "" if area is None else f"{area:.3f}")
         return Group(lines, table)
 
 

@@ -32,7 +32,7 @@ FIGURES = {
 
 
 def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str, Any]]]) -> str:
-    """A table of the published figures and ours, per objective, with the data that ours come from.
+    """A table of the published figures and ours, for each method, with the data that ours come from.
 
     done: rows by trial, as `study.records.finished` gives them
     """
@@ -41,14 +41,14 @@ def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str,
     kind = "simulated data" if dataset.simulated else "files"
     source = f" in {settings.data_dir}" if settings.data_dir else ""
     title = f"{preset}: the paper's {paper} beside ours on {settings.dataset} ({kind}{source})"
-    table = Table("objective", "metric", "published", "ours: mean ± sd over seeds", title=title)
+    table = Table("method", "metric", "published", "ours: mean ± sd over replicates", title=title)
     for rows in done.values():
         shown = FIGURES[paper]
         for figure in shown:
             values = [row[figure.metric] for row in rows if row.get(figure.metric) is not None]
             spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
             ours = f"{np.mean(values):.2f}{spread} (n={len(values)})" if values else rows[0]["status"]
-            table.add_row(rows[0]["objective"], figure.metric, figure.value, ours)
+            table.add_row(rows[0]["method"], figure.metric, figure.value, ours)
     console = Console(width=110, file=io.StringIO())
     console.print(table)
     return console.file.getvalue()  # type: ignore[attr-defined]

@@ -14,56 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis import fronts
 from emargin_train.cost import git_revision
 from emargin_train.errors import UserError
-from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
-from study.records import Rows
-from study.settings import StudySettings
+from study.records import Rows, key
+from study.schema import SCHEMA_VERSION, of_extra, schema
+from study.settings import StudySettings, parse_toml
 from study.tracking import sync_state
 from study.trial import directions, goal_values
-
-SCHEMA_VERSION = "1"
-TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-
-COLUMNS: dict[str, pa.DataType] = {
-    # who
-    "study": TEXT, "trial": TEXT, "role": TEXT, "config_hash": TEXT, "seed": INT, "split_seed": INT,
-    "data_hash": TEXT, "git_revision": TEXT, "started_at": TIME, "device": TEXT, "mlflow_run_id": TEXT,
-    # setting
-    "dataset": TEXT, "split": TEXT, "objective": TEXT, "gate": TEXT, "threshold": NUMBER,
-    "dissimilar_share": NUMBER, "margin": NUMBER, "temperature": NUMBER, "neighbours": INT,
-    "similar_sign": INT, "gamma": NUMBER, "head": TEXT, "kernel_size": INT, "framing": TEXT,
-    "iterations": INT, "batch_size": INT, "sequence_length": INT, "evaluation_frames": INT,
-    "snr_db": NUMBER, "noise_kind": TEXT,
-    "label_share": NUMBER, "supervised_term": TEXT, "supervised_weight": NUMBER,
-    # outcome
-    "status": TEXT, "error": TEXT, "diverged_step": INT, "final_loss": NUMBER,
-}  # fmt: skip
-LAST: dict[str, pa.DataType] = {
-    "null_reasons": TEXT,  # JSON: metric -> why it is null
-    "data_seconds": NUMBER, "train_seconds": NUMBER, "eval_seconds": NUMBER, "log_seconds": NUMBER,
-    "peak_memory_mb": NUMBER, "stack_members": INT,  # trainings in its stack, which shared train_seconds
-}  # fmt: skip
-
-
-def schema() -> pa.Schema:
-    """Of results.parquet; a metric's field says its range, best end and source."""
-    fields = [pa.field(name, kind) for name, kind in COLUMNS.items()]
-    for name, metric in METRICS.items():
-        about = {
-            "title": metric.title,
-            "low": str(metric.low),
-            "high": str(metric.high),
-            "best": metric.best or "none",
-            "source": metric.source,
-            "group": metric.group,
-            "frames": metric.frames,
-            "description": metric.description,
-        }
-        fields.append(pa.field(name, NUMBER, metadata=about))
-    fields += [pa.field(name, kind) for name, kind in LAST.items()]
-    return pa.schema(fields, metadata={"schema_version": SCHEMA_VERSION})
 
 
 def stored_settings(folder: Path) -> StudySettings:
@@ -71,7 +30,13 @@ def stored_settings(folder: Path) -> StudySettings:
     path = folder / "study.toml"
     if not path.is_file():
         raise UserError(f"{folder} holds no study (no study.toml): give the folder of one, as runs/NAME")
-    stored = StudySettings.from_toml(path.read_text())
+    flat = parse_toml(path.read_text())
+    if "objectives" in flat:
+        raise UserError(
+            f"{folder} was written by version 1, which this version cannot resume: read it with "
+            f"python -m analysis.report {folder}, or start it anew with --config {path} and another --name"
+        )
+    stored = StudySettings.from_dict(flat)
     return dataclasses.replace(stored, out=str(folder.parent), name=folder.name)
 
 
@@ -82,13 +47,13 @@ def check_free(settings: StudySettings) -> None:
         return
     if not (folder / "study.toml").is_file():
         raise UserError(
-            f"--name is '{settings.name}', but {folder} exists and is no study: choose another name"
+            f"--name is '{settings.name}', but {folder} exists and is not a study: choose another name"
         )
     differing = settings.differences(stored_settings(folder))
     if differing:
         raise UserError(
             f"--name is '{settings.name}', but {folder} is a study with another {differing[0]}: "
-            f"choose another name, or go on with it by --resume {folder}"
+            f"choose another name, or resume that study with --resume {folder}"
         )
 
 
@@ -117,10 +82,15 @@ def create(settings: StudySettings) -> Path:
 
 
 def flat_settings(settings: StudySettings) -> dict[str, str]:
-    """The settings as text by name, knobs included, for MLflow's parameters."""
-    flat = {k: v for k, v in dataclasses.asdict(settings).items() if k != "dimensions" and v is not None}
+    """The settings as text by name, the space of each method included, for MLflow's parameters."""
+    flat = {
+        k: v
+        for k, v in dataclasses.asdict(settings).items()
+        if k not in ("hyperparameters", "space") and v is not None
+    }
     texts = {k: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for k, v in flat.items()}
-    return texts | settings.dimensions
+    space = {f"{method}/{k}": v for method, of in settings.space.items() for k, v in of.items()}
+    return texts | settings.hyperparameters | space
 
 
 def write_manifest(
@@ -128,7 +98,7 @@ def write_manifest(
     *,
     asked: int,
     data_hash: str,
-    described: tuple[str, ...],
+    described: dict[int, tuple[str, ...]],
     clusters: dict[str, int],
     classes: tuple[str, ...],
     resources: dict[str, Any],
@@ -136,6 +106,7 @@ def write_manifest(
     """manifest.json: what made the results, and on what.
 
     asked: rows that the finished study will have
+    described: who is in which split, one line each, by split seed
     clusters: that KMeans looks for, by data set
     classes: names, in the order of the labels in embeddings/*.arrow
     """
@@ -156,7 +127,7 @@ def write_manifest(
         "asked": asked,
         "git_revision": git_revision(),
         "data_hash": data_hash,
-        "split": list(described),
+        "split": {str(seed): list(lines) for seed, lines in described.items()},
         "clusters": clusters,
         "classes": list(classes),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
@@ -171,31 +142,30 @@ def write_manifest(
 
 
 class Front:
-    """The trials of each objective that no other dominates, kept up as trials end."""
+    """The trials of each method that no other dominates, kept up as trials end."""
 
     def __init__(self, goals: tuple[str, ...]) -> None:
         self._goals = goals
-        self._signs = [1 if direction == "maximize" else -1 for direction in directions(goals)]
-        self._points: dict[str, dict[str, np.ndarray]] = {}
+        self._best = ["max" if direction == "maximize" else "min" for direction in directions(goals)]
+        self._points: dict[str, dict[str, list[float]]] = {}
 
     def add(self, trial: str, rows: list[dict[str, Any]]) -> set[str]:
         """A trial has ended; returns what is on no front now: trials that it dominates, or itself."""
         values = goal_values(rows, self._goals)
         if values is None:
             return {trial}
-        own = np.multiply(self._signs, values)
-        points = self._points.setdefault(rows[0]["objective"], {})
-        if any((p >= own).all() and (p > own).any() for p in points.values()):
-            return {trial}
-        beaten = {name for name, p in points.items() if (own >= p).all() and (own > p).any()}
+        points = self._points.setdefault(rows[0]["method"], {})
+        points[trial] = values
+        names = list(points)
+        on_front = fronts.non_dominated(np.array([points[name] for name in names]), self._best)
+        beaten = {name for name, stays in zip(names, on_front, strict=True) if not stays}
         for name in beaten:
             del points[name]
-        points[trial] = own
         return beaten
 
 
 def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
-    """Trials whose embeddings are kept: all, none, or the references and the front of each objective."""
+    """Trials whose embeddings are kept: all, none, or the references and the front of each method."""
     if which != "front":
         return set(done) if which == "all" else set()
     front, kept = Front(goals), set(done)
@@ -209,20 +179,31 @@ def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
 def prune_embeddings(folder: Path, kept: set[str]) -> None:
     """Remove the embeddings of trials outside `kept`."""
     for path in (folder / "embeddings").glob("*.arrow"):
-        if path.stem.rsplit("-", 1)[0] not in kept:
+        if path.stem.rsplit("-", 2)[0] not in kept:
             path.unlink()
 
 
-def export(folder: Path, kept: Iterable[dict[str, Any]]) -> Path:
-    """Write results.parquet from the records kept and what MLflow has of them; missing values are null."""
-    table_schema, runs = schema(), sync_state.delivered(folder)
+def export(folder: Path, kept: Iterable[dict[str, Any]], goals: tuple[str, ...]) -> Path:
+    """Write results.parquet from the records kept and what MLflow has of them; missing values are null.
+
+    A record's values that this version has no column for, as those of a method that is not installed any
+    more, get a column of their own: nothing is dropped.
+    """
+    table_schema, runs = schema(goals), sync_state.delivered(folder)
     rows = []
     for record in kept:
-        run = runs.get(f"{record['trial']}-{record['seed']}")
-        row = dict(record["row"]) | {"study": folder.name, "mlflow_run_id": run}
+        row = dict(record["row"]) | {"study": folder.name, "mlflow_run_id": runs.get(key(record))}
         row["started_at"] = datetime.fromisoformat(row["started_at"])
         row["null_reasons"] = json.dumps(record["reasons"]) if record["reasons"] else None
         rows.append(row)
+    extra = dict.fromkeys(name for row in rows for name in row if name not in table_schema.names)
+    for name in extra:
+        values = [row.get(name) for row in rows]
+        table_schema = table_schema.append(pa.field(name, of_extra(values), metadata={"kind": "unknown"}))
+        if table_schema.field(name).type == pa.string():
+            for row in rows:
+                if row.get(name) is not None:
+                    row[name] = str(row[name])
     columns = [
         pa.array([row.get(field.name) for row in rows], field.type, from_pandas=True)  # NaN is unknown
         for field in table_schema

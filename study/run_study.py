@@ -11,16 +11,19 @@ study in order: `outcome.interrupted` says so, and the same call resumes it.
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from emargin_train.config import all_hyperparameters
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
+from emargin_train.data.settings import DataConfig, DatasetSettings
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
+from emargin_train.settings import declared
 from study import plan, records, results
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster.callback import StudyCallback
@@ -31,7 +34,6 @@ from study.search.plan_search import PlanSearch
 from study.search.storage import make_storage
 from study.secrets import without_password
 from study.settings import StudySettings
-from study.space import SPACE
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
 from study.tracking.tracker import Tracker
@@ -41,7 +43,7 @@ from study.tracking.tracker import Tracker
 class StudyOutcome:
     """How a study ended.
 
-    counts: trials by status; with --seeds-as-trials, every seed counts
+    counts: trials by status; with --seeds-as-trials, every replicate counts
     done: rows by finished trial
     stopped: why not every trial is done, in words; None where all are done
     interrupted: whether the user stopped it
@@ -75,12 +77,13 @@ def run_study(
 
     Everything that a user can get wrong is checked before the folder is made: raises UserError.
 
-    extend: number of trials that are added for each searched objective to a study that is there
+    extend: number of trials that are added for each searched method to a study that is there
     retry_failed: whether trials that failed are run again
     """
     out = Path(settings.out)
     if extend is not None:
         settings = results.extended(settings, extend)
+    settings = plan.resolved(settings, _all_split_seeds(settings))
     study_plan = plan.arms(settings)
     if extend is not None and not any(arm.searches for arm in study_plan):
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
@@ -111,6 +114,15 @@ def run_study(
             return _run(settings, study_plan, folder, address, tracker, splits)
 
 
+def _all_split_seeds(settings: StudySettings) -> tuple[int, ...]:
+    """The splits of a study that names none: split 0, or one for every subject that is left out once."""
+    if settings.split != "leave-one-subject-out" or settings.split_seeds:
+        return (0,)
+    data = DataConfig(**{name: getattr(settings, name) for name in declared(DatasetSettings)})
+    subjects = {name for side in load(data).sides().values() for name in side.subject.tolist()}
+    return tuple(range(len(subjects)))
+
+
 def _run(
     settings: StudySettings,
     study_plan: tuple[plan.Arm, ...],
@@ -123,30 +135,35 @@ def _run(
     here = address is None
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
     with connection.joined(address) as resources:
-        chosen = choose(splits, seed=settings.split_seed, cap=settings.evaluation_frames)
-        measured = np.unique(splits.validation.y[chosen.balanced])
+        first = plan.first_config(settings, study_plan)
+        described, measured = {}, set()
+        for split_seed in settings.split_seeds or ():
+            own = load(replace(first.data, split_seed=split_seed))
+            chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
+            chosen.save(folder / "evaluation_frames" / f"{split_seed}.npz")
+            described[split_seed] = own.described
+            measured.add(len(np.unique(own.validation.y[chosen.balanced])))
         results.write_manifest(
             folder,
-            asked=sum(len(job.seeds) for job in jobs),
+            asked=sum(len(job.replicates) for job in jobs),
             data_hash=splits.data_hash,
-            described=splits.described,
-            clusters={find(settings.dataset).name: len(measured)},
+            described=described,
+            clusters={find(settings.dataset).name: max(measured)},
             classes=splits.class_names,
             resources=resources,
         )
-        chosen.save(folder / "evaluation_frames.npz")
         tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
-        gpus = settings.gpus_per_trial
-        if gpus == "auto":
-            gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
+        gpus = settings.gpus
+        if gpus is None:
+            gpus = measured_share(first, settings.seeds)
             print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
         stopper = Stopper(settings.time_budget_s, settings.max_failures)
         progress = Progress(settings.goals, len(jobs))
-        needed = ("objective", "role", "status", "gate", *SPACE, *settings.goals)
+        needed = ("method", "role", "status", *all_hyperparameters(), *settings.goals)
         done = records.finished(records.read(folder), jobs, needed)
         for key, rows in done.items():
-            progress.add(rows[0]["objective"], key, rows, earlier=True)
-        # Thousands of embeddings would fill the disk. A trial whose seeds run apart is judged at the end.
+            progress.add(rows[0]["method"], key, rows, earlier=True)
+        # Thousands of embeddings would fill the disk. Replicates that run apart are judged at the end.
         front = results.Front(settings.goals)
         for key, rows in done.items():
             front.add(key, rows)
@@ -172,7 +189,7 @@ def _run(
             )
         tracker.note(progress.done, progress.summary.metrics())
         undelivered = tracker.finish("FINISHED" if complete else "KILLED", patience_s=30 if complete else 5)
-        results.export(folder, kept_records)
+        results.export(folder, kept_records, settings.goals)
     uri = tracker.uri
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
     stopped = None if complete else stopper.reached or "some trials have not ended"

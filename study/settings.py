@@ -5,21 +5,42 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Self
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
 
-from emargin_train.config import OBJECTIVE_NAMES, REFERENCE_NAMES
+from emargin_train.config import FORMER, all_hyperparameters
+from emargin_train.data.settings import DatasetSettings
+from emargin_train.encoders import ENCODERS
 from emargin_train.errors import UserError, nearest
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.methods import METHODS
+from emargin_train.settings import Setting, declared, setting
 from study import secrets
 
 DESIGNS = ("search", "grid", "ablation")
 SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
-SEARCHED = tuple(name for name in OBJECTIVE_NAMES if name != "supervised")
-REFERENCES = (*REFERENCE_NAMES, "supervised")
+SEARCHED = tuple(name for name, method in METHODS.items() if method.role == "method")
+REFERENCES = tuple(name for name, method in METHODS.items() if method.role != "method")
+DIRECTED = tuple(name for name, metric in METRICS.items() if metric.best in ("max", "min"))
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Names of version 1, in study.toml and as flags.
+FORMER_NAMES = {"objectives": "methods", "dimensions": "hyperparameters", "split_seed": "split_seeds"}
+# Where and how a study runs, not what it finds: these may differ when it is resumed.
+OPERATIONAL = (
+    "out",
+    "address",
+    "tracking_uri",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "max_concurrent",
+    "max_retries",
+    "keep_embeddings",
+    "time_budget",
+    "max_failures",
+    "optuna_storage",
+    "storage",
+)
 
 
 def duration_s(text: str) -> float:
@@ -30,7 +51,7 @@ def duration_s(text: str) -> float:
         value = -1.0
     if not 0 < value < math.inf:
         raise UserError(
-            f"--time-budget is '{text}', which is no duration: give a number and s, m, h or d, as 2h"
+            f"--time-budget is '{text}', but that is not a duration: give a number and s, m, h or d, as 2h"
         )
     return value
 
@@ -40,127 +61,150 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"the study's settings are not TOML ({error}): mend the file") from None
+        raise UserError(f"the study's settings are not TOML ({error}): correct the file") from None
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudySettings:
-    """Resolved settings of a study; `dimensions` holds the text of each knob that was named (study.space)."""
+class StudySettings(DatasetSettings):
+    """The settings of a study.
 
-    # Where and how a study runs, not what it finds: these may differ when it goes on.
-    OPERATIONAL: ClassVar[tuple[str, ...]] = (
-        "out",
-        "address",
-        "tracking_uri",
-        "cpus_per_trial",
-        "gpus_per_trial",
-        "max_concurrent",
-        "max_retries",
-        "keep_embeddings",
-        "time_budget",
-        "max_failures",
-        "optuna_storage",
-        "storage",
+    hyperparameters: the text of each hyper-parameter that the user gave, by column (study.space)
+    space: per method, the resolved text of each hyper-parameter, defaults included; empty until `study.plan`
+        has resolved it. Once stored, it stands, whatever later versions search by default.
+    """
+
+    dataset: str = setting("", DatasetSettings.__dataclass_fields__["dataset"].metadata["setting"]["help"],
+                           metavar="NAME")  # fmt: skip
+    name: str = setting(
+        "", "The name of the study, a folder in --out (default: the dataset and a digest of the settings)."
     )
-
-    dataset: str
-    name: str
-    data_dir: str | None = None
-    subjects: int | None = None
-    sequence_length: int | None = None
-    split: str = "subject"
-    split_seed: int = 0
-    noise_kind: str = "white"
-    noise_on: str = "all"
-    noise_seed: int = 0
-    evaluation_frames: int = 5000
-    objectives: tuple[str, ...] = ("emargin",)
-    dimensions: dict[str, str] = field(default_factory=dict)
-    trials: int = 32
-    baseline_trials: int | None = None  # None = half of trials, rounded up
-    references: tuple[str, ...] = REFERENCES
-    seeds: tuple[int, ...] = (0, 1, 2)
-    iterations: int | None = None  # None = the dataset's paper setting
-    batch_size: int = 8
-    goals: tuple[str, ...] = ("silhouette", "probe_balanced_accuracy")
-    # search: Optuna chooses settings; grid: every combination of the listed values; ablation: the first value
-    # of each list is the centre, and one knob at a time leaves it
-    design: str = "search"
-    seeds_as_trials: bool = False  # each seed is scheduled and searched as a trial of its own
-    sampler: str = "tpe"
-    search_seed: int = 0
-    keep_embeddings: str = "front"
-    out: str = "runs"
-    address: str | None = None
-    tracking_uri: str | None = None
-    cpus_per_trial: int = 1
-    gpus_per_trial: float | Literal["auto"] = 0.0  # auto: measured before the first trial
-    tf32: bool = False  # products in TensorFloat-32
-    max_concurrent: int | None = None
-    max_retries: int = 2
-    time_budget: str | None = None  # as 2h; afterwards no trial begins
-    max_failures: int | None = None  # failed trials of one run after which no trial begins
-    optuna_storage: str | None = None  # database of the search, without its password; None = optuna.log
-    storage: str | None = None  # folder or URI that all nodes reach, for running trials; None = in `out`
+    methods: tuple[str, ...] = setting(
+        ("emargin",),
+        "The methods that are studied; a list a,b searches each of them.",
+        metavar="NAMES",
+        choices=SEARCHED,
+    )
+    encoder: str = setting(
+        "projector", "The encoder that every method trains.", metavar="NAME", choices=tuple(ENCODERS)
+    )
+    trials: int = setting(32, "The search tries N settings of each method.", metavar="N", low=1)
+    baseline: str = setting(
+        "infonce",
+        "The method that the others are compared with, searched over its own ranges; none leaves it out.",
+        metavar="NAME",
+        choices=(*SEARCHED, "none"),
+    )
+    baseline_trials: int | None = setting(
+        None, "The search tries N settings of the baseline (default: half of --trials).", metavar="N", low=0
+    )
+    references: tuple[str, ...] = setting(
+        REFERENCES, "Encoders that every result is compared with.", metavar="NAMES", choices=REFERENCES
+    )
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2),
+        "Each setting is trained with each of these seeds, as 0,1,2 or 0:4.",
+        metavar="LIST",
+        low=0,
+        high=2**31 - 1,
+        why="seeds are whole numbers",
+    )
+    split_seeds: tuple[int, ...] | None = setting(
+        None,
+        "Each setting is trained on each of these splits, as 0:9 (default: split 0; with --split "
+        "leave-one-subject-out, one for every subject).",
+        metavar="LIST",
+        low=0,
+        why="seeds are whole numbers",
+        formerly="split_seed",
+    )
+    goals: tuple[str, ...] = setting(
+        ("silhouette", "probe_balanced_accuracy"),
+        "The metrics that the search is for.",
+        metavar="METRICS",
+        choices=DIRECTED,
+    )
+    design: str = setting(
+        "search",
+        "How settings are chosen: search (Optuna chooses them), grid (all combinations of the lists), or "
+        "ablation (one hyper-parameter at a time leaves the first value of its list).",
+        metavar="KIND",
+        choices=DESIGNS,
+    )
+    seeds_as_trials: bool = setting(
+        False, "Each replicate (a split seed and a seed) is scheduled and searched as a trial of its own."
+    )
+    sampler: str = setting("tpe", "Optuna's sampler.", metavar="NAME", choices=SAMPLERS)
+    search_seed: int = setting(0, "The seed of the sampler.", metavar="N", low=0)
+    keep_embeddings: str = setting(
+        "front",
+        "Whose embeddings are kept: of the front, the baseline and the references (front), all or none.",
+        metavar="WHICH",
+        choices=("front", "all", "none"),
+    )
+    tf32: bool = setting(
+        False, "On a GPU, products are computed in TensorFloat-32: faster, with three digits."
+    )
+    out: str = setting("runs", "The folder that holds the studies.", metavar="DIR")
+    address: str | None = setting(
+        None,
+        "The Ray cluster: auto, HOST:PORT or local (default: the one that RAY_ADDRESS names or that this "
+        "machine belongs to, else a new one).",
+    )
+    tracking_uri: str | None = setting(
+        None, "The MLflow server or database (default: an SQLite file in --out).", metavar="URI"
+    )
+    optuna_storage: str | None = setting(
+        None,
+        "The database of the search, as postgresql://user@host/name; its password comes from OPTUNA_STORAGE "
+        "(the whole URL) or PGPASSWORD (default: a file in the study's folder).",
+        metavar="URL",
+    )
+    storage: str | None = setting(
+        None,
+        "Where running trials leave checkpoints: a folder or s3://bucket/path that all nodes reach (default: "
+        "EMARGIN_STORAGE, else the study's folder).",
+        metavar="URI",
+    )
+    cpus_per_trial: int = setting(1, "A trial has N cores, and as many threads.", metavar="N", low=1)
+    gpus_per_trial: float | str = setting(
+        0.0,
+        "A trial has X GPUs: 0, 1, a share such as 0.25, or auto, which is measured on a GPU of the cluster.",
+        metavar="X",
+        low=0,
+        words=("auto",),
+    )
+    max_concurrent: int | None = setting(
+        None, "At most N trials run at once (default: as many as fit).", metavar="N", low=1
+    )
+    max_retries: int = setting(
+        2, "A trial whose worker died is started again up to N times.", metavar="N", low=0
+    )
+    time_budget: str | None = setting(
+        None,
+        "No trial begins after this time, as 90m, 2h or 1d; those that run then finish.",
+        metavar="T",
+    )
+    max_failures: int | None = setting(
+        None, "No trial begins once N trials of this run have failed.", metavar="N", low=1
+    )
+    hyperparameters: dict[str, str] = field(default_factory=dict)
+    space: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, low in (("trials", 1), ("cpus_per_trial", 1), ("max_retries", 0), ("batch_size", 1)):
-            if getattr(self, name) < low:
-                raise UserError(
-                    f"--{name.replace('_', '-')} is {getattr(self, name)}: give a whole number from {low}"
-                )
-        for name, low in (
-            ("baseline_trials", 0),
-            ("iterations", 1),
-            ("max_concurrent", 1),
-            ("max_failures", 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise UserError(f"--{name.replace('_', '-')} is {value}: give a whole number from {low}")
-        if self.gpus_per_trial != "auto" and self.gpus_per_trial < 0:
+        super().__post_init__()
+        if not self.dataset:
             raise UserError(
-                f"--gpus-per-trial is {self.gpus_per_trial}: give 0, a share such as 0.25, or auto"
+                "--dataset is missing, but a study needs data: give one, as sleepeeg-sim, or --preset smoke"
             )
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise UserError(
-                f"--seeds is {','.join(map(str, self.seeds))}: give distinct whole numbers from 0, as 0,1,2"
-            )
-        if self.design not in DESIGNS:
-            raise UserError(f"--design is '{self.design}': {nearest(self.design, DESIGNS)}")
-        if self.sampler not in SAMPLERS:
-            raise UserError(f"--sampler is '{self.sampler}': {nearest(self.sampler, SAMPLERS)}")
-        if self.keep_embeddings not in ("front", "all", "none"):
-            raise UserError(
-                f"--keep-embeddings is '{self.keep_embeddings}': "
-                f"{nearest(self.keep_embeddings, ('front', 'all', 'none'))}"
-            )
-        for objective in self.objectives:
-            if objective not in SEARCHED:
-                raise UserError(f"--objective has '{objective}': {nearest(objective, SEARCHED)}")
-        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
-            raise UserError(
-                f"--objective is '{','.join(self.objectives)}': give distinct names, as emargin,infonce"
-            )
-        for reference in self.references:
-            if reference not in REFERENCES:
-                raise UserError(f"--references has '{reference}': {nearest(reference, REFERENCES)}")
-        directed = {name for name, metric in METRICS.items() if metric.best in ("max", "min")}
-        if not self.goals or len(set(self.goals)) != len(self.goals):
-            raise UserError(
-                f"--goals is '{','.join(self.goals)}': "
-                "give distinct metrics, as silhouette,probe_balanced_accuracy"
-            )
-        for goal in self.goals:
-            if goal not in directed:
-                raise UserError(
-                    f"--goals has '{goal}', which is no metric with a best end: {nearest(goal, directed)}"
-                )
+        known = all_hyperparameters()
+        for column in self.hyperparameters:
+            if column not in known:
+                raise UserError(f"'{column}' is not a hyper-parameter: {nearest(column, known)}")
         if self.tf32 and not self.gpus_per_trial:
             raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: give --gpus-per-trial too")
         if self.time_budget is not None:
             duration_s(self.time_budget)
-        for name in ("optuna_storage", "tracking_uri"):
+        for name in secrets.VARIABLES:
             url = getattr(self, name)
             if url is not None and secrets.without_password(url) != url:
                 raise UserError(
@@ -177,7 +221,14 @@ class StudySettings:
         return Path(self.out) / self.name
 
     @property
+    def gpus(self) -> float | None:
+        """GPUs of a trial; None = to be measured."""
+        return None if isinstance(self.gpus_per_trial, str) else self.gpus_per_trial
+
+    @property
     def n_baseline_trials(self) -> int:
+        if self.baseline == "none":
+            return 0
         return (self.trials + 1) // 2 if self.baseline_trials is None else self.baseline_trials
 
     @property
@@ -185,8 +236,12 @@ class StudySettings:
         return None if self.time_budget is None else duration_s(self.time_budget)
 
     def differences(self, other: "StudySettings") -> list[str]:
-        """Names of the settings that differ, operational ones left out; empty for the same study."""
-        names = (f.name for f in dataclasses.fields(self) if f.name not in self.OPERATIONAL)
+        """Names of the settings that differ, without operational ones; empty for the same study.
+
+        What a hyper-parameter was given as does not matter, only what it was resolved to.
+        """
+        left_out = (*OPERATIONAL, "hyperparameters")
+        names = (f.name for f in dataclasses.fields(self) if f.name not in left_out)
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     def to_toml(self) -> str:
@@ -195,34 +250,53 @@ class StudySettings:
         return tomli_w.dumps({k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()})
 
     @classmethod
-    def from_toml(cls, text: str) -> "StudySettings":
+    def from_toml(cls, text: str) -> Self:
         """Inverse of `to_toml`. Raises UserError for text that is not TOML or an unknown name."""
         return cls.from_dict(parse_toml(text))
 
     @classmethod
-    def from_dict(cls, flat: dict[str, Any]) -> "StudySettings":
-        """Settings by name; missing ones take their defaults. Raises UserError."""
+    def from_dict(cls, flat: dict[str, Any]) -> Self:
+        """Settings by name, also those of version 1; missing ones take their defaults. Raises UserError."""
         known = {f.name for f in dataclasses.fields(cls)}
-        for key in flat:
+        flat = modern(flat)
+        for key, value in flat.items():
             if key not in known:
                 raise UserError(f"'{key}' is not a setting of a study: {nearest(key, known)}")
-        try:
-            return TypeAdapter(cls).validate_python(flat)
-        except ValidationError as error:
-            first = error.errors()[0]
-            cause = first.get("ctx", {}).get("error")
-            if isinstance(cause, UserError):
-                raise cause from None
-            where = ".".join(map(str, first["loc"])) or "a setting"
-            raise UserError(f"the study's settings: {where}: {first['msg']}: mend the file") from None
+            if key in ("hyperparameters", "space") and not isinstance(value, dict):
+                raise UserError(f"{key} is {value!r}, but it is a table: correct the file")
+        return cls(**flat)
+
+
+def modern(flat: dict[str, Any]) -> dict[str, Any]:
+    """Settings with names of version 1 as this version names them."""
+    made: dict[str, Any] = {}
+    given: dict[str, str] = {}
+    for key, value in flat.items():
+        key = FORMER_NAMES.get(key, key)
+        if key in ("iterations", "batch_size"):  # settings of version 1, hyper-parameters now
+            given[key] = str(value)
+        elif key == "split_seeds" and isinstance(value, int):
+            made[key] = (value,)
+        else:
+            made[key] = value
+    texts = made.get("hyperparameters")
+    if given or texts:
+        renamed = {FORMER.get(k, k): v for k, v in texts.items()} if isinstance(texts, dict) else {}
+        made["hyperparameters"] = given | renamed
+    return made
 
 
 def stored_part(path: Path) -> dict[str, Any]:
     """The settings that a file such as study.toml names. Raises UserError."""
     try:
-        flat = parse_toml(path.read_text())
+        flat = modern(parse_toml(path.read_text()))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise UserError(f"--config is {path}, but it cannot be read ({reason}): give a study.toml") from None
     whole = StudySettings.from_dict({"dataset": "-", "name": "-"} | flat)
     return {name: getattr(whole, name) for name in flat}
+
+
+def declared_settings() -> dict[str, Setting]:
+    """The settings that a flag gives, by name."""
+    return declared(StudySettings)

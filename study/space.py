@@ -1,4 +1,4 @@
-"""The search space: what each knob may be, and how a flag's text is read.
+"""The search space: what each hyper-parameter may be, and how its text is read.
 
 A:B      a range, searched
 a,b,c    a choice of values
@@ -10,20 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from emargin_train.errors import UserError
+from emargin_train.settings import Setting
 
 Value = float | int | str
 
 
 @dataclass(frozen=True)
 class Range:
-    """Every number from low to high; on a logarithmic scale if `log`."""
+    """Every number from low to high, on a logarithmic scale if `log`; whole numbers if `whole`."""
 
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
     def __str__(self) -> str:
         return f"{self.low:g}:{self.high:g}"
+
+    @property
+    def middle(self) -> Value:
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return round(middle) if self.whole else middle
 
 
 @dataclass(frozen=True)
@@ -36,123 +43,77 @@ class Choice:
         return ",".join(str(value) for value in self.values)
 
 
-Dimension = Range | Choice | Value
+Domain = Range | Choice | Value
 
 
-@dataclass(frozen=True)
-class Param:
-    """A knob that a study may vary: its domain, its default dimension and its role.
-
-    role: scientific = what the study asks about, nuisance = searched so that comparisons are fair,
-        fixed = varied only when told to (terms of google-research/tuning_playbook)
-    """
-
-    name: str
-    kind: type
-    low: float = -math.inf
-    high: float = math.inf
-    above: bool = False  # low itself is outside
-    log: bool = False
-    default: str | None = None
-    role: str = "fixed"
-    why: str = ""
-
-
-SPACE = {
-    param.name: param
-    for param in (
-        Param("threshold", float, -1, 1, default="0.2:0.99", role="scientific", why="it is a cosine"),
-        Param("dissimilar_share", float, 0, 1, role="scientific", why="it is a share of steps"),
-        Param("margin", float, 0, log=True, default="0.5:10", role="scientific", why="it is a distance"),
-        Param(
-            "temperature",
-            float,
-            0,
-            above=True,
-            log=True,
-            default="0.05:1",
-            role="scientific",
-            why="it divides cosines",
-        ),
-        Param(
-            "supervised_weight",
-            float,
-            0,
-            log=True,
-            default="0.1:10",
-            role="scientific",
-            why="it weighs a loss",
-        ),
-        Param("label_share", float, 0, 1, default="0.1", why="it is a share of sequences"),
-        Param("gamma", float, 0, log=True, why="it scales the kernel"),
-        Param("gate", str),
-        Param("neighbours", int, 1, 2, why="a frame has one next or two adjacent frames"),
-        Param("similar_sign", int, -1, 1, why="it is a sign"),
-        Param("supervised_term", str),
-        Param("head", str),
-        Param("kernel_size", int, 1, why="it counts frames"),
-        Param("framing", str),
-        Param("snr_db", float, -100, 100, why="it is a ratio in decibels"),
-    )
-}
-
-ADJACENT_MARGIN = "0:1"  # emargin-adjacent adds its margin to a cosine
-
-
-def _number(param: Param, text: str) -> Value:
-    try:
-        value = param.kind(text)
-    except ValueError:
-        kind = "a whole number" if param.kind is int else "a number"
-        raise UserError(f"--{flag(param.name)} has '{text}', but {param.why}: give {kind}") from None
-    if param.kind is str:
-        return value
-    outside = not math.isfinite(value) or value < param.low or value > param.high
-    if outside or (param.above and value == param.low):
-        start = f"above {param.low:g}" if param.above else f"from {param.low:g}"
-        end = "" if param.high == math.inf else f" to {param.high:g}"
-        raise UserError(f"--{flag(param.name)} has {text}, but {param.why}: give values {start}{end}")
-    return value
-
-
-def flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def parse(name: str, text: str) -> Dimension:
-    """Read a flag's text. Raises UserError for a reversed range or a value outside its domain."""
-    param = SPACE[name]
+def parse(one: Setting, text: str) -> Domain:
+    """Read a hyper-parameter's text. Raises UserError for a reversed range or a value outside its domain."""
     if ":" in text:
         ends = text.split(":")
-        if param.kind is not float or len(ends) != 2:
-            remedy = "give A:B" if param.kind is float else "give one value, or a list a,b,c"
-            raise UserError(f"--{flag(name)} is '{text}', which is not a range of it: {remedy}")
-        low, high = (float(_number(param, end)) for end in ends)
+        is_number = one.kind in (int, float) and not one.choices
+        if not is_number or len(ends) != 2:
+            remedy = "give A:B" if is_number else "give one value, or a list a,b,c"
+            raise UserError(f"{one.flag} is '{text}', but that is not a range of it: {remedy}")
+        low, high = (_read(one, end) for end in ends)
         if low > high:
-            raise UserError(f"--{flag(name)} is {text}, but {low:g} is above {high:g}: give {high:g}:{low:g}")
-        return low if low == high else Range(low, high, log=param.log and low > 0)
-    values = tuple(_number(param, part.strip()) for part in text.split(","))
+            raise UserError(f"{one.flag} is {text}, but {low:g} is above {high:g}: give {high:g}:{low:g}")
+        if low == high:
+            return low
+        return Range(low, high, log=one.log and low > 0, whole=one.kind is int)
+    values = tuple(_read(one, part.strip()) for part in text.split(","))
     return values[0] if len(values) == 1 else Choice(values)
 
 
-def points(dimension: Dimension) -> tuple[Value, ...]:
-    """The values of a choice, or the one fixed value."""
-    match dimension:
+def _read(one: Setting, text: str) -> Any:
+    if not text:
+        raise UserError(f"{one.flag} has an empty value: give one value, a list a,b,c, or a range A:B")
+    return one.read(text)
+
+
+def default_text(one: Setting, *, searching: bool) -> str | None:
+    """What a hyper-parameter is where the user gives nothing; None = the default of its method.
+
+    A search varies those that have a range to search; a grid or an ablation varies only what is given.
+    """
+    if one.search is None or not searching:
+        return None
+    return f"{one.search[0]:g}:{one.search[1]:g}"
+
+
+def points(domain: Domain) -> tuple[Value, ...]:
+    """The values of a choice, or the one fixed value; of a range its ends and its middle."""
+    match domain:
         case Choice(values):
             return values
-        case Range():
-            raise ValueError(f"{dimension} is a range: it has no points")
+        case Range(low, high):
+            return (low, domain.middle, high)
         case fixed:
             return (fixed,)
 
 
-def distributions(dimensions: dict[str, Dimension]) -> dict[str, Any]:
-    """Optuna's name of each dimension that is searched (optuna.distributions)."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+def contains(domain: Domain, value: object) -> bool:
+    """Whether a value lies in the domain, to the rounding of a stored number."""
+    match domain:
+        case Choice(values):
+            return value in values
+        case Range(low, high):
+            if not isinstance(value, int | float):
+                return False
+            slack = 1e-9 * max(abs(low), abs(high))
+            return low - slack <= value <= high + slack
+        case fixed:
+            return value == fixed
+
+
+def distributions(space: dict[str, Domain]) -> dict[str, Any]:
+    """Optuna's distribution of each hyper-parameter that is searched (optuna.distributions)."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     kinds: dict[str, Any] = {}
-    for name, dimension in dimensions.items():
-        match dimension:
+    for name, domain in space.items():
+        match domain:
+            case Range(low, high, log, True):
+                kinds[name] = IntDistribution(int(low), int(high), log=log)
             case Range(low, high, log):
                 kinds[name] = FloatDistribution(low, high, log=log)
             case Choice(values):
@@ -160,11 +121,13 @@ def distributions(dimensions: dict[str, Dimension]) -> dict[str, Any]:
     return kinds
 
 
-def suggest(trial: Any, dimensions: dict[str, Dimension]) -> dict[str, Value]:
+def suggest(trial: Any, space: dict[str, Domain]) -> dict[str, Value]:
     """One setting: fixed values as they are, the others asked of an Optuna trial (optuna.trial.Trial)."""
     setting: dict[str, Value] = {}
-    for name, dimension in dimensions.items():
-        match dimension:
+    for name, domain in space.items():
+        match domain:
+            case Range(low, high, log, True):
+                setting[name] = trial.suggest_int(name, int(low), int(high), log=log)
             case Range(low, high, log):
                 setting[name] = trial.suggest_float(name, low, high, log=log)
             case Choice(values):

@@ -6,16 +6,22 @@ from typing import Any
 import numpy as np
 
 from analysis import fronts
+from emargin_train.config import all_hyperparameters
 from emargin_train.evaluation.metrics import METRICS
 from study.trial import goal_values
+
+
+def is_control(row: dict[str, Any]) -> bool:
+    """Whether a hyper-parameter has a value that makes the training a control, as a random gate does."""
+    return any(row.get(name) in one.controls for name, one in all_hyperparameters().items() if one.controls)
 
 
 class Summary:
     """Counts and bests of a study's trials as they end.
 
-    counts: trials by status, of which a trial has its worst seed's
-    best: best value of each goal, by objective, mean over seeds; without trials whose gate is a control
-    hypervolume: area under the front of each trained objective, from the worst ends of two bounded goals
+    counts: trials by status, of which a trial has its worst replicate's
+    best: best value of each goal, by method, mean over replicates; without trials that are controls
+    hypervolume: area under the front of each trained method, from the worst ends of two bounded goals
     """
 
     def __init__(self, goals: tuple[str, ...]) -> None:
@@ -34,34 +40,34 @@ class Summary:
         return sum(self.counts.values())
 
     def add(self, rows: list[dict[str, Any]]) -> tuple[str, list[float] | None]:
-        """A trial has ended with these rows; its status, and its goals where every seed has them."""
+        """A trial has ended with these rows; its status, and its goals where every replicate has them."""
         statuses = {row["status"] for row in rows}
         status = next(s for s in ("failed", "diverged", "ok") if s in statuses)
         self.counts[status] += 1
         values = goal_values(rows, self.goals)
-        if values is not None and rows[0].get("gate") in (None, "intended", "released"):
-            self._better(rows[0]["objective"], rows[0].get("role") != "reference", values)
+        if values is not None and not is_control(rows[0]):
+            self._better(rows[0]["method"], rows[0].get("role") != "reference", values)
         return status, values
 
-    def _better(self, objective: str, trained: bool, values: list[float]) -> None:
-        best = self.best.setdefault(objective, list(values))
+    def _better(self, method: str, trained: bool, values: list[float]) -> None:
+        best = self.best.setdefault(method, list(values))
         best[:] = [
             (max if end == "max" else min)(old, new)
             for end, old, new in zip(self._ends, best, values, strict=True)
         ]
         if self._worst is None or not trained:
             return
-        points = np.vstack([self._fronts.get(objective, np.empty((0, 2))), values])
+        points = np.vstack([self._fronts.get(method, np.empty((0, 2))), values])
         on_front = fronts.non_dominated(points, self._ends)
         if not on_front[-1]:
             return
-        self._fronts[objective] = points[on_front]
-        self.hypervolume[objective] = fronts.hypervolume(self._fronts[objective], self._worst, self._ends)
+        self._fronts[method] = points[on_front]
+        self.hypervolume[method] = fronts.hypervolume(self._fronts[method], self._worst, self._ends)
 
     def metrics(self) -> dict[str, float]:
         """By name, as MLflow shows them on the study's own run."""
         values = {f"trials_{status}": float(n) for status, n in self.counts.items()}
         values["trials_done"] = float(self.done)
-        for objective, best in self.best.items():
-            values |= {f"{objective}/best_{goal}": v for goal, v in zip(self.goals, best, strict=True)}
-        return values | {f"{objective}/hypervolume": v for objective, v in self.hypervolume.items()}
+        for method, best in self.best.items():
+            values |= {f"{method}/best_{goal}": v for goal, v in zip(self.goals, best, strict=True)}
+        return values | {f"{method}/hypervolume": v for method, v in self.hypervolume.items()}

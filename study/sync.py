@@ -44,7 +44,7 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
         tracker.note(summary.done, summary.metrics())
         outcome = "FINISHED" if n_records >= manifest["asked"] else "KILLED"
         missing = tracker.finish(outcome, patience_s=PATIENCE_S)
-    results.export(folder, kept)
+    results.export(folder, kept, settings.goals)
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
     return n_records, missing
 

@@ -1,8 +1,10 @@
-"""One trial: its seeds one after another, in a folder that is its state. Plain Python, no cluster.
+"""One trial: its replicates one after another, in a folder that is its state. Plain Python, no cluster.
 
-<seed>.pt               checkpoint; of a finished seed, its encoder
-<seed>.json             row, loss curve and reasons of nulls; there once the seed is finished
-<seed>.arrow            validation embeddings; there where the training did not diverge
+A replicate is a split seed and a training seed, written as 0-1.
+
+<replicate>.pt          the checkpoint; once the replicate is finished, its encoder
+<replicate>.json        row, loss curve and reasons of nulls, written when the replicate is finished
+<replicate>.arrow       validation embeddings, where the training did not diverge
 """
 
 import json
@@ -19,15 +21,14 @@ import pyarrow.ipc
 import torch
 
 from emargin_train import checkpoint
-from emargin_train.config import REFERENCE_NAMES
 from emargin_train.evaluation.evaluate import Embeddings
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, pretrain, settings_row
 from emargin_train.pretrain_many import pretrain_many
 from emargin_train.train import State
-from emargin_train.train_many import TrainMany, train_many
-from study.plan import TrialSpec
+from emargin_train.train_many import TrainMany, can_stack, train_many
+from study.plan import Replicate, TrialSpec
 
 CURVE_POINTS = 100
 MACHINE = (OSError, MemoryError, torch.OutOfMemoryError)
@@ -35,7 +36,7 @@ MACHINE = (OSError, MemoryError, torch.OutOfMemoryError)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a trial is: `n_done` of its seeds are finished, the current one has taken `step` steps."""
+    """How far a trial is: `n_done` of its replicates are finished, the current one has taken `step` steps."""
 
     n_done: int
     step: int
@@ -50,56 +51,56 @@ def run_trial(
     stacked: bool | None = None,
     train: TrainMany = train_many,
 ) -> Iterator[Progress]:
-    """Yield Progress; after each, `folder` holds all that is needed to go on elsewhere.
+    """Yield Progress; after each, `folder` holds all that is needed to continue elsewhere.
 
-    A folder that already holds finished seeds or a checkpoint is carried on from. A training that raises is
-    a finished seed too: its row says `failed` and why, the other seeds go on. Raises what is the fault of the
-    machine: a disk, a network, too little memory.
+    A folder that already holds finished replicates or a checkpoint is continued. A training that raises is a
+    finished replicate too: its row says `failed` and why, and the other replicates are trained. Raises what
+    is the fault of the machine: a disk, a network, too little memory.
 
-    stacked: train the seeds in one stack; None does so on a GPU. On a CPU it takes as long as one seed after
-        another (docs/log.md).
+    stacked: train the replicates in one stack where the method can be stacked; None does so on a GPU. On a
+        CPU it takes as long as one replicate after another (docs/log.md).
     train: how a stack is trained; here, or by the engine of a GPU (`study.cluster.engine`)
     """
-    if (device != "cpu" if stacked is None else stacked) and spec.objective not in REFERENCE_NAMES:
+    if (device != "cpu" if stacked is None else stacked) and can_stack(spec.config(spec.replicates[0])):
         yield from _run_stack(spec, folder, device, train)
-    for n_done, seed in enumerate(spec.seeds):
-        if not (folder / f"{seed}.json").exists():
-            yield from _run_seed(spec, seed, folder, n_done, device)
+    for n_done, replicate in enumerate(spec.replicates):
+        if not (folder / f"{replicate}.json").exists():
+            yield from _run_one(spec, replicate, folder, n_done, device)
         yield Progress(n_done + 1, 0, None)
 
 
 def _run_stack(spec: TrialSpec, folder: Path, device: str, train: TrainMany) -> Iterator[Progress]:
-    """All unfinished seeds at once. A stack that raises is taken apart: its seeds then go on one by one from
-    their checkpoints, and the one at fault fails alone.
+    """All unfinished replicates at once.
+
+    A stack that raises is taken apart: its replicates are then trained one by one from their checkpoints, and
+    the one at fault fails alone.
     """
-    seeds = [seed for seed in spec.seeds if not (folder / f"{seed}.json").exists()]
-    files = [folder / f"{seed}.pt" for seed in seeds]
+    left = [one for one in spec.replicates if not (folder / f"{one}.json").exists()]
+    files = [folder / f"{one}.pt" for one in left]
     resume = [file if file.exists() else None for file in files]
-    configs = [spec.config(seed) for seed in seeds]
+    configs = [spec.config(one) for one in left]
     try:
         for i, item in pretrain_many(configs, resume=resume, device=device, train=train):
             if isinstance(item, State):
                 checkpoint.save(item, files[i])
-                yield Progress(len(spec.seeds) - len(seeds), item.step, item.loss)
+                yield Progress(len(spec.replicates) - len(left), item.step, item.loss)
             else:
-                _keep(spec, seeds[i], folder, item)
+                _keep(spec, left[i], folder, item)
     except MACHINE:
         raise
-    except (
-        Exception
-    ):  # not hidden: it lies with each seed, which goes on alone and says for itself how it ends
-        for seed in seeds:
-            write_whole(folder / f"{seed}.traceback.txt", traceback.format_exc().encode())
+    except Exception:  # not hidden: it lies with each replicate, which is then trained alone
+        for one in left:
+            write_whole(folder / f"{one}.traceback.txt", traceback.format_exc().encode())
 
 
-def _run_seed(spec: TrialSpec, seed: int, folder: Path, n_done: int, device: str) -> Iterator[Progress]:
-    config = spec.config(seed)
-    reference = spec.objective if spec.objective in REFERENCE_NAMES else None
-    state_file = folder / f"{seed}.pt"
+def _run_one(
+    spec: TrialSpec, replicate: Replicate, folder: Path, n_done: int, device: str
+) -> Iterator[Progress]:
+    state_file = folder / f"{replicate}.pt"
     outcome = None
     try:
         resume = state_file if state_file.exists() else None
-        for item in pretrain(config, reference=reference, resume=resume, device=device):
+        for item in pretrain(spec.config(replicate), resume=resume, device=device):
             if isinstance(item, State):
                 checkpoint.save(item, state_file)
                 yield Progress(n_done, item.step, item.loss)
@@ -108,34 +109,33 @@ def _run_seed(spec: TrialSpec, seed: int, folder: Path, n_done: int, device: str
         assert outcome is not None
     except MACHINE:
         raise  # of the machine, not of the setting: the trial is tried again, perhaps elsewhere
-    except Exception as error:  # the boundary of a trial: whatever it raises is its result, told to the user
-        outcome = failed(spec, seed, f"{type(error).__name__}: {error}")
-        write_whole(folder / f"{seed}.traceback.txt", traceback.format_exc().encode())
-    _keep(spec, seed, folder, outcome)
+    except Exception as error:  # the boundary of a trial: whatever it raises is its result, shown to the user
+        outcome = failed(spec, replicate, f"{type(error).__name__}: {error}")
+        write_whole(folder / f"{replicate}.traceback.txt", traceback.format_exc().encode())
+    _keep(spec, replicate, folder, outcome)
 
 
-def _keep(spec: TrialSpec, seed: int, folder: Path, outcome: Outcome) -> None:
-    """Finish a seed; its record comes last."""
+def _keep(spec: TrialSpec, replicate: Replicate, folder: Path, outcome: Outcome) -> None:
+    """Finish a replicate; its record comes last."""
     if outcome.evaluation is not None:
-        write_whole(folder / f"{seed}.arrow", embeddings_file(outcome.evaluation.embeddings))
-    write_whole(folder / f"{seed}.json", json.dumps(record(spec, outcome)).encode())
+        write_whole(folder / f"{replicate}.arrow", embeddings_file(outcome.evaluation.embeddings))
+    write_whole(folder / f"{replicate}.json", json.dumps(record(spec, replicate, outcome)).encode())
 
 
 def trial_records(spec: TrialSpec, folder: Path) -> list[dict[str, Any]]:
-    """The records of the finished seeds in a trial's folder, in the order of `spec.seeds`."""
-    files = (folder / f"{seed}.json" for seed in spec.seeds)
+    """The records of the finished replicates in a trial's folder, in the order of `spec.replicates`."""
+    files = (folder / f"{one}.json" for one in spec.replicates)
     return [json.loads(file.read_text()) for file in files if file.exists()]
 
 
-def failed(spec: TrialSpec, seed: int, error: str) -> Outcome:
+def failed(spec: TrialSpec, replicate: Replicate, error: str) -> Outcome:
     """The outcome of a training that raised, or of one whose worker was lost for good."""
-    reference = spec.objective if spec.objective in REFERENCE_NAMES else None
-    row = settings_row(spec.config(seed), reference)
+    row = settings_row(spec.config(replicate))
     return Outcome(row | {"status": "failed", "error": error, "device": None, "data_hash": None})
 
 
-def record(spec: TrialSpec, outcome: Outcome) -> dict[str, Any]:
-    """What is kept of one seed, as plain JSON: row, loss curve, reasons of nulls, confusion matrices."""
+def record(spec: TrialSpec, replicate: Replicate, outcome: Outcome) -> dict[str, Any]:
+    """What is kept of one replicate, as plain JSON: row, loss curve, reasons of nulls, confusion matrices."""
     row = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in outcome.row.items()
@@ -144,7 +144,7 @@ def record(spec: TrialSpec, outcome: Outcome) -> dict[str, Any]:
     return {
         "trial": spec.trial,
         "role": spec.role,
-        "seed": outcome.row["seed"],
+        "replicate": str(replicate),
         "row": row | {"trial": spec.trial, "role": spec.role},
         "curve": loss_curve(outcome.losses),
         "reasons": evaluation.reasons if evaluation else {},
@@ -174,7 +174,7 @@ def embeddings_file(embeddings: Embeddings) -> bytes:
 
 
 def goal_values(rows: list[dict[str, Any]], goals: tuple[str, ...]) -> list[float] | None:
-    """Means over seeds of the goals; None where a seed is not ok or a goal is null."""
+    """Means over replicates of the goals; None where a replicate is not ok or a goal is null."""
     if not rows or any(row["status"] != "ok" for row in rows):
         return None
     columns: list[list[float]] = [[row[goal] for row in rows if row[goal] is not None] for goal in goals]

@@ -10,8 +10,8 @@ NOISES = ("white", "pink", "baseline-wander", "hum-50", "hum-60", "electrode-mot
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(Settings):
-    """The dataset, its split and its noise. Fields without a help line are derived or internal."""
+class DatasetSettings(Settings):
+    """What all trainings of a study share: the dataset, the kind of its split, and the kind of noise."""
 
     dataset: str = setting(
         "sleepeeg-sim",
@@ -41,6 +41,34 @@ class DataConfig(Settings):
         metavar="KIND",
         choices=SPLITS,
     )
+    noise_kind: str = setting(
+        "white", "The kind of the noise that --snr-db adds.", metavar="KIND", choices=NOISES
+    )
+    noise_on: str = setting(
+        "all",
+        "The splits that get the noise: all, train, or eval (validation and test).",
+        metavar="SPLITS",
+        choices=("all", "train", "eval"),
+    )
+    noise_seed: int = setting(0, "The seed of the noise.", metavar="N", low=0, why="it seeds a generator")
+    evaluation_frames: int = setting(
+        5000,
+        "At most N frames of a split are measured; probes learn from at most 3 N training frames.",
+        metavar="N",
+        low=50,
+        why="metrics need frames to rest on",
+    )
+
+    @property
+    def dataset_name(self) -> str:
+        """As in results: of a TOML file, its name without folder and ending."""
+        return Path(self.dataset).stem if self.dataset.endswith(".toml") else self.dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(DatasetSettings):
+    """All that decides the frames of one training."""
+
     split_seed: int = setting(
         0,
         "The seed that decides which subjects belong to training, validation and test.",
@@ -65,25 +93,3 @@ class DataConfig(Settings):
         high=100,
         why="it is a ratio in decibels",
     )
-    noise_kind: str = setting(
-        "white", "The kind of the noise that --snr-db adds.", metavar="KIND", choices=NOISES
-    )
-    noise_on: str = setting(
-        "all",
-        "The splits that get the noise: all, train, or eval (validation and test).",
-        metavar="SPLITS",
-        choices=("all", "train", "eval"),
-    )
-    noise_seed: int = setting(0, "The seed of the noise.", metavar="N", low=0, why="it seeds a generator")
-    evaluation_frames: int = setting(
-        5000,
-        "At most N frames of a split are measured; probes learn from at most 3 N training frames.",
-        metavar="N",
-        low=50,
-        why="metrics need frames to rest on",
-    )
-
-    @property
-    def dataset_name(self) -> str:
-        """As in results: of a TOML file, its name without folder and ending."""
-        return Path(self.dataset).stem if self.dataset.endswith(".toml") else self.dataset

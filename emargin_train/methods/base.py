@@ -106,6 +106,7 @@ class Method(nn.Module, ABC):
     uses_encoder: it reads --encoder and that encoder's settings
     fixed_scale: the only spectrum scale that it can see; None = as the settings say
     needs_labels: it cannot be trained on recordings without labels
+    is_random: its seed changes what it gives, so that a study measures it for every seed
     tables: what `prepare` computes for each training sequence, (N, ...) by name
     to_input: magnitudes to what the encoder sees
     """
@@ -121,6 +122,7 @@ class Method(nn.Module, ABC):
     uses_encoder: ClassVar[bool] = True
     fixed_scale: ClassVar[str | None] = None
     needs_labels: ClassVar[bool] = False
+    is_random: ClassVar[bool] = True
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()

@@ -57,6 +57,7 @@ class GateSettings(ThresholdSettings):
         "released code labels them.",
         metavar="KIND",
         choices=GATES,
+        controls=("all-similar", "all-dissimilar", "random", "oracle"),
     )
 
 

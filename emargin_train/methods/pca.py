@@ -18,6 +18,7 @@ class PCA(Reference):
 
     name = "pca"
     title = "PCA"
+    order = 12
     description = "gives the first 64 principal components of the spectra"
 
     def __init__(self, setup: Setup) -> None:

@@ -12,6 +12,7 @@ class Random(Reference):
 
     name = "random"
     title = "Random encoder"
+    order = 13
     description = "encodes with initial weights"
     uses_encoder = True
     is_random = True

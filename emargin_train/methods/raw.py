@@ -11,6 +11,7 @@ class Raw(Reference):
     name = "raw"
     title = "Raw spectra"
     description = "gives the magnitudes themselves"
+    order = 10
     fixed_scale = "magnitude"
 
     def encode(self, x: Tensor) -> Tensor:
@@ -23,6 +24,7 @@ class LogRaw(Reference):
     name = "log-raw"
     title = "Log spectra"
     description = "gives the magnitudes on a logarithmic scale"
+    order = 11
     fixed_scale = "log"
 
     def encode(self, x: Tensor) -> Tensor:

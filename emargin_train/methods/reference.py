@@ -10,10 +10,9 @@ class Reference(Method):
     """A method of zero steps."""
 
     role = "reference"
-    order = 2
     Training = None
     uses_encoder = False
-    is_random = False  # its seed changes what it gives, so that a study measures it for every seed
+    is_random = False
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         raise TypeError(f"{self.name} takes no steps, so it has no loss")

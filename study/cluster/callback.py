@@ -66,7 +66,7 @@ class StudyCallback(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
         self._progress.running -= 1
         spec: TrialSpec = trial.config["spec"]
-        if trial.last_result.get("n_done") != len(spec.seeds):  # too late to begin, or interrupted
+        if trial.last_result.get("n_done") != len(spec.replicates):  # too late to begin, or interrupted
             self._search.end(trial.trial_id, None)
         else:
             self._close(trial, lambda work: trial_records(spec, work) if work else [])
@@ -82,13 +82,13 @@ class StudyCallback(Callback):
             self._search.end(trial.trial_id, None)
         else:
 
-            def all_seeds(work: Path | None) -> list[dict[str, Any]]:
+            def all_replicates(work: Path | None) -> list[dict[str, Any]]:
                 ended = trial_records(spec, work) if work else []
-                seeds = {item["seed"] for item in ended}
-                lost = [seed for seed in spec.seeds if seed not in seeds]
-                return ended + [record(spec, failed(spec, seed, reason)) for seed in lost]
+                finished = {item["replicate"] for item in ended}
+                lost = [one for one in spec.replicates if str(one) not in finished]
+                return ended + [record(spec, one, failed(spec, one, reason)) for one in lost]
 
-            self._close(trial, all_seeds)
+            self._close(trial, all_replicates)
         self._remove(trial)
 
     def _close(self, job: Job, ended: Callable[[Path | None], list[dict[str, Any]]]) -> None:
@@ -119,7 +119,7 @@ class StudyCallback(Callback):
             shutil.rmtree(job.local_path, ignore_errors=True)
 
     def _end(self, job: Job, ended: list[dict[str, Any]], work: Path | None) -> None:
-        """Record every seed, then tell the search. A full disk records nothing and ends the study."""
+        """Record every replicate, then tell the search. A full disk records nothing and ends the study."""
         spec: TrialSpec = job.config["spec"]
         try:
             for item in ended:
@@ -131,21 +131,21 @@ class StudyCallback(Callback):
         rows = [item["row"] for item in ended]
         if self._front is not None and spec.role != "reference":
             for beaten in self._front.add(spec.trial, rows):
-                for seed in spec.seeds:
-                    (self._folder / "embeddings" / f"{beaten}-{seed}.arrow").unlink(missing_ok=True)
+                for one in spec.replicates:
+                    (self._folder / "embeddings" / f"{beaten}-{one}.arrow").unlink(missing_ok=True)
         self._search.end(job.trial_id, rows)
-        self._progress.add(spec.objective, spec.key, rows)
+        self._progress.add(spec.method, spec.key, rows)
         if any(row["status"] == "failed" for row in rows):
             self._stopper.count_failure()
         self._tracker.note(self._progress.done, self._progress.summary.metrics())
 
     def _keep(self, spec: TrialSpec, item: dict[str, Any], work: Path | None) -> None:
         begun = time.perf_counter()
-        name = f"{spec.trial}-{item['seed']}"
+        name, replicate = records.key(item), item["replicate"]
         for source, target in (
-            (f"{item['seed']}.pt", self._folder / "checkpoints" / f"{name}.pt"),
-            (f"{item['seed']}.arrow", self._folder / "embeddings" / f"{name}.arrow"),
-            (f"{item['seed']}.traceback.txt", self._folder / "log" / f"{name}.traceback.txt"),
+            (f"{replicate}.pt", self._folder / "checkpoints" / f"{name}.pt"),
+            (f"{replicate}.arrow", self._folder / "embeddings" / f"{name}.arrow"),
+            (f"{replicate}.traceback.txt", self._folder / "log" / f"{name}.traceback.txt"),
         ):
             if work is not None and (work / source).exists():
                 shutil.copyfile(work / source, target)

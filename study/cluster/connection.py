@@ -110,7 +110,7 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
 def check_resources(settings: StudySettings) -> None:
     """Raises UserError where a trial asks for more than this machine has; a cluster elsewhere may grow."""
     has = {"cpus": os.cpu_count() or 1, "gpus": torch.cuda.device_count()}
-    gpus = 1 if settings.gpus_per_trial == "auto" else settings.gpus_per_trial
+    gpus = 1 if settings.gpus is None else settings.gpus
     for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", gpus)):
         if asked > has[name]:
             raise UserError(

@@ -21,7 +21,7 @@ from emargin_train import checkpoint
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Splits
 from emargin_train.train import Diverged, State, start
-from emargin_train.train_many import TrainMany, shapes
+from emargin_train.train_many import TrainMany, stack_key
 from study.cluster.engine import Broken, Engine, Sharing
 
 BEGIN_S = 300.0  # starting Python, torch and CUDA on a busy machine
@@ -42,7 +42,7 @@ def client(sharing: Sharing) -> TrainMany:
         device: str,
     ) -> Iterator[tuple[int, State | Diverged]]:
         states = [start(c, s, device) for c, s in zip(configs, splits, strict=True)]
-        key = shapes(states[0])
+        key = stack_key(states[0])
         saved = [
             path.read_bytes() if isinstance(path, Path) else path for path in resume or [None] * len(states)
         ]

@@ -46,7 +46,7 @@ def trials_per_gpu(measure: Callable[[int], Measured], total_mb: float) -> int:
 
 def measure(config: TrainConfig, seeds: tuple[int, ...], device: str, n_trials: int) -> Measured:
     """Train a stack of so many trials, each with all seeds, for a few steps."""
-    short = replace(config, iterations=2 * STEPS, report_every=STEPS)
+    short = config.changed(iterations=2 * STEPS, report_every=STEPS)
     configs = [replace(short, seed=seed) for seed in seeds] * n_trials
     splits = [load(config.data)] * len(configs)
     on_gpu = torch.device(device).type == "cuda"

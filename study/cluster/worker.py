@@ -17,8 +17,8 @@ def trainable(config: dict[str, Any]) -> None:
     """Run a job: Tune calls this in a worker.
 
     A lost worker's successor starts from the last checkpoint. The checkpoint of a finished trial holds the
-    records of all its seeds, so that the report to Tune is small. A job that waited for a worker until after
-    the deadline does not begin.
+    records of all its replicates, so that the report to Tune is small. A job that waited for a worker
+    until after the deadline does not begin.
     """
     spec: TrialSpec = config["spec"]
     saved = tune.get_checkpoint()
@@ -36,7 +36,7 @@ def trainable(config: dict[str, Any]) -> None:
         shared = {"stacked": True, "train": engine_actor.client(how)} if how else {}
         last = time.monotonic()
         for progress in config["run"](spec, work, device=device, **shared):
-            ended = progress.n_done == len(spec.seeds)
+            ended = progress.n_done == len(spec.replicates)
             if ended or time.monotonic() - last > config["checkpoint_every_s"]:
                 checkpoints.report({"n_done": progress.n_done}, work, patience_s=config["patience_s"])
                 last = time.monotonic()

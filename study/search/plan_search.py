@@ -33,8 +33,8 @@ class Asked:
     """A job that runs, with its setting.
 
     trial: the Optuna trial that waits for its result; None where Optuna did not choose the setting
-    adds: no Optuna trial waits, but one is added when the job ends: for a trial's further seed, or for the
-        retry of a trial that failed and now ends well
+    adds: no Optuna trial waits, but one is added when the job ends: for a trial's further replicate, or for
+        the retry of a trial that failed and now ends well
     """
 
     job: Job
@@ -59,10 +59,10 @@ class PlanSearch:
         self._storage = storage
         self._asked: dict[str, Asked] = {}
         self._silent = False  # whether the storage is gone, so that nothing more is written to it
-        self._listed = {arm.objective: arm.listed() for arm in plan if not arm.searches}
+        self._listed = {arm.method: arm.listed() for arm in plan if not arm.searches}
         self._studies = {
-            arm.objective: optuna.create_study(
-                study_name=f"{settings.name}/{arm.objective}",
+            arm.method: optuna.create_study(
+                study_name=f"{settings.name}/{arm.method}",
                 storage=storage,
                 directions=directions(settings.goals),
                 load_if_exists=True,
@@ -74,32 +74,32 @@ class PlanSearch:
             study.set_metric_names(list(settings.goals))  # what Optuna's dashboard calls them
         self._begun: dict[str, FrozenTrial] = {}
         self._nameless: dict[str, FrozenTrial] = {}
-        self._values: dict[str, dict[str, Value]] = {}  # by trial; shared by its seeds
-        for objective in self._studies:
-            self._read(objective)
+        self._values: dict[str, dict[str, Value]] = {}  # by trial; shared by its replicates
+        for method in self._studies:
+            self._read(method)
         queue = jobs(settings, plan)
         for job in queue:
             if job.arm.searches and job.key in done:
                 self._tell_of_earlier(job, done[job.key])
         self._queue = deque(job for job in queue if job.key not in done)
 
-    def _read(self, objective: str) -> None:
+    def _read(self, method: str) -> None:
         """Read what the storage knows: trials by key, and one that a killed driver left without a key."""
-        self._nameless.pop(objective, None)
-        for frozen in self._studies[objective].get_trials(deepcopy=False):
+        self._nameless.pop(method, None)
+        for frozen in self._studies[method].get_trials(deepcopy=False):
             if "trial" in frozen.user_attrs:
                 self._begun[frozen.user_attrs["trial"]] = frozen
             elif frozen.state == TrialState.RUNNING:
-                self._nameless[objective] = frozen
+                self._nameless[method] = frozen
 
     def _tell_of_earlier(self, job: Job, rows: list[dict[str, Any]]) -> None:
         """Tell Optuna of a job that has records: its driver died too early, or the storage is new."""
         frozen = self._begun.get(job.key)
         known = rows[0] if frozen is None else frozen.params
-        values = suggest(optuna.trial.FixedTrial(known), job.arm.dimensions)
+        values = suggest(optuna.trial.FixedTrial(known), job.arm.space)
         self._values[job.trial] = values
         if frozen is not None and not frozen.state.is_finished():
-            trial = Trial(self._studies[job.arm.objective], frozen._trial_id)
+            trial = Trial(self._studies[job.arm.method], frozen._trial_id)
             self._tell(Asked(job, values, trial), rows)
         else:
             self._add(Asked(job, values), rows)
@@ -128,21 +128,21 @@ class PlanSearch:
     def _ask(self, job: Job) -> Asked:
         """Choose a setting: an earlier run's, that of the trial's first seed, a listed one, or a new one."""
         if not job.arm.searches:
-            return Asked(job, self._listed[job.arm.objective][job.number])
-        objective, study = job.arm.objective, self._studies[job.arm.objective]
+            return Asked(job, self._listed[job.arm.method][job.number])
+        method, study = job.arm.method, self._studies[job.arm.method]
         frozen = self._begun.get(job.key)
         if frozen is None and job.trial in self._values:
             return Asked(job, self._values[job.trial], adds=True)
         if frozen is not None and frozen.state.is_finished():
-            values = suggest(optuna.trial.FixedTrial(frozen.params), job.arm.dimensions)
+            values = suggest(optuna.trial.FixedTrial(frozen.params), job.arm.space)
             return Asked(job, values, adds=frozen.state == TrialState.FAIL)
         study.sampler = make_sampler(self._settings.sampler, self._settings.search_seed, job.number)
-        frozen = frozen or self._nameless.pop(objective, None)
+        frozen = frozen or self._nameless.pop(method, None)
         if frozen is not None:
-            self._fill(study, frozen, distributions(job.arm.dimensions))
+            self._fill(study, frozen, distributions(job.arm.space))
         trial = study.ask() if frozen is None else Trial(study, frozen._trial_id)
         trial.set_user_attr("trial", job.key)
-        self._values[job.trial] = suggest(trial, job.arm.dimensions)
+        self._values[job.trial] = suggest(trial, job.arm.space)
         return Asked(job, self._values[job.trial], trial)
 
     def _fill(self, study: optuna.Study, frozen: FrozenTrial, kinds: dict[str, Any]) -> None:
@@ -176,20 +176,20 @@ class PlanSearch:
             self._gone(failure)
 
     def _tell(self, asked: Asked, rows: list[dict[str, Any]]) -> None:
-        """Tell Optuna the mean over seeds of each goal, or FAIL where a seed is not ok or a goal is null."""
+        """Tell Optuna the mean of each goal over replicates; FAIL where one is not ok or a goal is null."""
         assert asked.trial is not None
         values = goal_values(rows, self._settings.goals)
-        study = self._studies[asked.job.arm.objective]
+        study = self._studies[asked.job.arm.method]
         state = TrialState.COMPLETE if values is not None else TrialState.FAIL
         study.tell(asked.trial, values, state=state, skip_if_finished=True)
 
     def _add(self, asked: Asked, rows: list[dict[str, Any]]) -> None:
         """Add a job to Optuna of which it knows nothing, or only that an earlier try failed."""
-        study, frozen = self._studies[asked.job.arm.objective], self._begun.get(asked.job.key)
+        study, frozen = self._studies[asked.job.arm.method], self._begun.get(asked.job.key)
         values = goal_values(rows, self._settings.goals)
         if frozen is not None and (frozen.state == TrialState.COMPLETE or values is None):
             return
-        kinds = distributions(asked.job.arm.dimensions)
+        kinds = distributions(asked.job.arm.space)
         study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if values is not None else TrialState.FAIL,
@@ -207,7 +207,7 @@ class PlanSearch:
         def once() -> T:
             nonlocal redone
             if redone:
-                self._read(job.arm.objective)
+                self._read(job.arm.method)
             redone = True
             return do()
 

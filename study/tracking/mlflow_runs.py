@@ -1,4 +1,4 @@
-"""MLflow as a view of a study: one run for the study, under it one for each trial and seed.
+"""MLflow as a view of a study: one run for the study, under it one for each replicate of a trial.
 
 What is written is made from the study's records, whole and once: a run is found again by its key, and writing
 it a second time changes nothing. `study.tracking.exporter` calls this, beside the driver, and again after a
@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from emargin_train.evaluation.metrics import METRICS
+from study import records
 from study.tracking import uri as tracking_uri
 from study.tracking.sync_state import SyncState
 
@@ -108,8 +109,8 @@ class StudyRuns:
         return key not in self._sync_state.runs or key in self._begun
 
     def deliver(self, record: dict[str, Any], artifacts: list[Path]) -> None:
-        """One trial × seed (`study.trial.record`): parameters, loss curve, metrics, files; in one batch."""
-        row, key = record["row"], f"{record['trial']}-{record['seed']}"
+        """One replicate (`study.trial.record`): parameters, loss curve, metrics, files; in one batch."""
+        row, key = record["row"], records.key(record)
         if not self.lacks(key):
             return
         if key in self._sync_state.void:  # of a trial that failed and was run again
@@ -139,7 +140,7 @@ class StudyRuns:
             "mlflow.runName": key,
             "key": key,
             "trial": record["trial"],
-            "objective": row["objective"],
+            "method": row["method"],
             "role": record["role"],
             "status": row["status"],
         }

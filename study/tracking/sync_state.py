@@ -13,7 +13,7 @@ NAME = "mlflow.jsonl"
 
 
 class SyncState:
-    """Keys "<trial>-<seed>" of the records that were delivered, and the runs that they are in MLflow.
+    """Keys "<trial>-<replicate>" of the records that were delivered, and the runs that they are in MLflow.
 
     study_id: in the tags of all runs of the study
     study_run: of the study itself, on the server that the other lines are about

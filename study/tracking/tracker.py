@@ -92,7 +92,7 @@ class Tracker:
             self._process.stdin.flush()
 
     def forget(self, gone: list[str]) -> None:
-        """Replace the runs of these records, "<trial>-<seed>", by new ones; to be called before `start`."""
+        """Replace the runs of these records, `<trial>-<replicate>`, by new ones; call it before `start`."""
         sync_state = SyncState(self._folder)
         for key in gone:
             sync_state.forget(key)

@@ -1,0 +1,193 @@
+"""The command line of `python -m study.run`: its flags, and the settings that they name."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from emargin_train.config import all_hyperparameters, read_by
+from emargin_train.data.catalogue import find
+from emargin_train.data.settings import DatasetSettings
+from emargin_train.errors import UserError, nearest
+from emargin_train.flags import add_flags, default_note, read_flags
+from emargin_train.settings import Setting, declared
+from study import plan, results, secrets
+from study.presets import PRESETS
+from study.settings import OPERATIONAL, StudySettings, declared_settings, stored_part
+
+EXAMPLES = """\
+examples:
+  The plan only: trials, settings, resources, time (nothing is run):
+    python -m study.run --dataset sleepeeg-sim --trials 32 --dry-run
+  Half a minute on a laptop, no data needed:
+    python -m study.run --preset smoke
+  A real study on the paper's sleep data, on a Ray cluster:
+    python -m study.run --dataset sleepeeg --trials 64 --seeds 0,1,2,3,4 --address auto
+  Your own WFDB recordings; the threshold as a share of steps, the margin fixed:
+    python -m study.run --dataset ecg --data-dir mitdb --dissimilar-share 0:1 --margin 5
+  Negative numbers need an equals sign:
+    python -m study.run --dataset sleepeeg-sim --threshold=-1:0.9
+  One factor at a time round the first values; the same settings again from a file:
+    python -m study.run --dataset sleepeeg-sim --design ablation --threshold 0.4,0.2,0.6 --margin 5,1,10
+    python -m study.run --config runs/NAME/study.toml --name again
+  Go on with what was interrupted; with 16 trials more; with what failed once more:
+    python -m study.run --resume runs/NAME
+    python -m study.run --resume runs/NAME --extend 16
+    python -m study.run --resume runs/NAME --retry failed
+
+results:
+  runs/NAME/results.parquet      one row per trial and seed
+  runs/NAME/report/index.html    the Pareto front, the threshold's effect, every trial
+  mlflow ui --backend-store-uri sqlite:///runs/mlflow.db      every trial, to browse and compare
+
+exit codes: 0 done, or the time budget is used up; 1 no trial was ok, or the study stopped for a reason it
+names; 2 something to put right, named in one line; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP
+"""
+
+
+DESCRIPTION = """\
+Run a study: train an encoder at many settings and seeds, measure each one, and chart what trades against
+what.
+
+A hyper-parameter is searched where a range A:B or a list a,b,c is given, and fixed where a single value is
+given. An interrupted study continues where it stopped when the same command is given again."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.run",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"Complete settings: {', '.join(PRESETS)}. Flags given beside it win.",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="The settings of an earlier study, its study.toml. Flags given beside it win.",
+    )
+    parser.add_argument("--resume", metavar="DIR", help="The study in this folder is resumed, as runs/NAME.")
+    parser.add_argument(
+        "--extend", type=int, metavar="N", help="The study is resumed with N more trials of each method."
+    )
+    parser.add_argument(
+        "--retry",
+        choices=("failed",),
+        help="The study is resumed, and trials that failed run again. (A trial that diverged would diverge "
+        "again.)",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="The plan and the expected time are printed, and nothing is run.",
+    )
+    data, study, where = _groups()
+    add_flags(parser.add_argument_group("data"), data)
+    add_flags(parser.add_argument_group("study"), study)
+    group = parser.add_argument_group("hyper-parameters: one value, a list a,b,c, or a range A:B")
+    table = all_hyperparameters()
+    for one in table.values():
+        add_flags(
+            group,
+            [dataclasses.replace(one, metavar="SPEC")],
+            notes={one.column: f"{searched_note(one)} {read_by(one.column)}".strip()},
+        )
+    add_flags(parser.add_argument_group("where it runs"), where)
+    group = parser.add_argument_group("names of version 1")
+    for flag, column in (("--objective", "methods"), ("--objectives", "methods"), ("--methods", "methods")):
+        group.add_argument(flag, dest=column, metavar="NAMES", help=argparse.SUPPRESS)
+    return parser
+
+
+def _groups() -> tuple[list[Setting], list[Setting], list[Setting]]:
+    """The declared settings: of the data, of the study, and of where it runs."""
+    of_data = declared(DatasetSettings)
+    known = {
+        column: dataclasses.replace(one, column="method") if column == "methods" else one
+        for column, one in declared_settings().items()
+    }
+    data = [
+        known["dataset"],
+        *(one for column, one in known.items() if column in of_data and column != "dataset"),
+    ]
+    where = [one for column, one in known.items() if column in OPERATIONAL]
+    return data, [one for one in known.values() if one not in data and one not in where], where
+
+
+def searched_note(one: Setting) -> str:
+    """The range that is searched by default, or the default value."""
+    if one.search is None:
+        return default_note(one)
+    return f"(searched in {one.search[0]:g}:{one.search[1]:g} by default)"
+
+
+def flags_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that flags name. A password goes to the environment, whatever holds it."""
+    settings = declared_settings()
+    given: dict[str, Any] = read_flags(args, (one for name, one in settings.items() if name != "methods"))
+    methods = getattr(args, "methods", None) or getattr(args, "method", None)
+    if methods is not None:
+        given["methods"] = settings["methods"].read(methods)
+    texts = {c: getattr(args, c) for c in all_hyperparameters() if getattr(args, c) is not None}
+    if texts:
+        given["hyperparameters"] = texts
+    for name, variable in (
+        ("optuna_storage", secrets.VARIABLES["optuna_storage"]),
+        ("storage", "EMARGIN_STORAGE"),
+    ):
+        given.setdefault(name, os.environ.get(variable))
+    return given | {
+        name: secrets.put_away(name, given[name]) for name in secrets.VARIABLES if given.get(name) is not None
+    }
+
+
+def settings_of(args: argparse.Namespace) -> StudySettings:
+    """Preset, then file, then flags. Raises UserError for what cannot be."""
+    if args.preset is not None and args.preset not in PRESETS:
+        raise UserError(f"--preset is '{args.preset}': {nearest(args.preset, PRESETS)}")
+    given: dict[str, Any] = {}
+    flags = flags_of(args)
+    for source in (
+        PRESETS[args.preset] if args.preset else {},
+        stored_part(Path(args.config)) if args.config else {},
+        flags,
+    ):
+        texts = given.get("hyperparameters", {}) | source.get("hyperparameters", {})
+        given |= source | {"hyperparameters": texts}
+    if given.get("dataset"):
+        find(given["dataset"])  # an unknown name is refused before anything else
+    if given.get("dataset") and "name" not in given:
+        stable = {k: v for k, v in given.items() if k not in OPERATIONAL}
+        digest = hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:6]
+        stem = Path(given["dataset"]).stem.replace(":", "-")
+        given["name"] = f"{stem}-{digest}"
+    settings = StudySettings(**{"name": "-"} | given)
+    return plan.with_given(settings, flags.get("hyperparameters", {}))
+
+
+def resumed_settings(folder: Path, given: dict[str, Any]) -> StudySettings:
+    """The settings of the study in a folder; flags may change where and how it runs, not what it finds."""
+    settings = results.stored_settings(folder)
+    for name, value in given.items():
+        if value is None or name in OPERATIONAL:
+            continue
+        stored = getattr(settings, name)
+        pairs = {name: (value, stored)}
+        if name == "hyperparameters":
+            pairs = {column: (text, stored.get(column)) for column, text in value.items()}
+        for flag, (new, old) in pairs.items():
+            if new != old:
+                shown = "its default" if old is None else old
+                raise UserError(
+                    f"--{flag.replace('_', '-')} {new} is given beside --resume, but {folder} is a study "
+                    f"with {shown}: leave it out, or start a study of another name"
+                )
+    changed = {k: v for k, v in given.items() if v is not None and k in OPERATIONAL and k != "out"}
+    return dataclasses.replace(settings, **changed)
