@@ -34,12 +34,12 @@ def figures(study: Study, folder: Path) -> None:
     )
     for metric in GOALS:
         own = judged[judged["metric"] == metric]
-        charts.save(robustness_charts.range_chart(own), folder / f"threshold-{metric}", ("png", "svg"))
+        charts.save(robustness_charts.range_chart(study, own), folder / f"threshold-{metric}", ("png", "svg"))
     table = geometry.measured(study)
     rank, silhouette = study.metric("effective_rank"), study.metric("silhouette")
     for dataset, part in table.groupby("world", sort=False):
         clusters = study.manifest.get("clusters", {}).get(dataset)
-        chart = geometry_charts.rank_chart(part, rank, silhouette, clusters)
+        chart = geometry_charts.rank_chart(study, part, rank, silhouette, clusters)
         charts.save(chart, folder / f"rank-{dataset}", ("png", "svg"))
 
 

@@ -27,8 +27,8 @@ SHOWN = (
 def counts(study: Study) -> str:
     """How many rows of which set came to what."""
     rows = study.rows
-    rows = rows.assign(family=rows["kind"].map({"searched": "eMargin", "reference": "reference"}))
-    rows.loc[rows["objective"].str.startswith("infonce"), "family"] = "InfoNCE"
+    rows = rows.assign(family=rows["role"].map({"searched": "eMargin", "reference": "reference"}))
+    rows.loc[rows["method"].str.startswith("infonce"), "family"] = "InfoNCE"
     table = rows.pivot_table(index="dataset", columns="family", values="trial", aggfunc="size", fill_value=0)
     table["rows"] = table.sum(axis=1)
     for status in ("ok", "diverged", "failed"):
@@ -41,10 +41,10 @@ def gate_arms(study: Study) -> str:
     """Every gate arm, InfoNCE at the same temperature and the references, at the lowest noise."""
     quiet = study.rows["snr_db"] == study.rows["snr_db"].max()
     own = study.rows["trial"].str.contains("-gates/emargin")
-    beside = study.rows["trial"].str.contains("-threshold/") & (study.rows["objective"] != "emargin")
+    beside = study.rows["trial"].str.contains("-threshold/") & (study.rows["method"] != "emargin")
     part = _with(study, study.rows[quiet & (own | beside)])
     table = arms([part], SHOWN)
-    table["arm"] = table["objective"].where(table["gate"].isna(), "emargin, " + table["gate"].fillna(""))
+    table["arm"] = table["method"].where(table["gate"].isna(), "emargin, " + table["gate"].fillna(""))
     return "\n\n".join(
         f"**{dataset}**\n\n{arms_markdown(rows, SHOWN)}"
         for dataset, rows in table.groupby("dataset", sort=False)
@@ -136,7 +136,7 @@ def shape_fits(study: Study) -> str:
 def score_correlations(study: Study) -> str:
     """Spearman between clustering scores and probes over all trained trials."""
     table = geometry.correlations(geometry.measured(study))
-    table = table[table["objective"] == geometry.ALL].assign(rho=_bounds(table, "spearman", "low", "high"))
+    table = table[table["method"] == geometry.ALL].assign(rho=_bounds(table, "spearman", "low", "high"))
     wide = table.pivot(index=["world", "clustering", "trials"], columns="probe", values="rho").reset_index()
     return markdown(wide.rename(columns={"world": "dataset"}))
 
@@ -144,9 +144,9 @@ def score_correlations(study: Study) -> str:
 def probe_gaps(study: Study) -> str:
     """What other probes read beyond the linear one, and what is left of Silhouette after calibration."""
     table = geometry.gaps(geometry.measured(study))
-    table = table[table["objective"].isin(["emargin", "infonce", "random", "raw"])]
+    table = table[table["method"].isin(["emargin", "infonce", "random", "raw"])]
     table["mean"] = _bounds(table, "mean", "low", "high")
-    wide = table.pivot(index=["world", "objective"], columns="quantity", values="mean").reset_index()
+    wide = table.pivot(index=["world", "method"], columns="quantity", values="mean").reset_index()
     return markdown(wide.rename(columns={"world": "dataset"}))
 
 
@@ -252,11 +252,11 @@ def _with(study: Study, rows: pd.DataFrame) -> Study:
 
 
 def _with_labels(study: Study) -> Study:
-    """Without the semi-supervised trials that only stand beside the other objectives."""
-    beside = (study.rows["objective"] == semi.SEMI) & ~study.rows["trial"].str.contains("-semi/")
+    """Without the semi-supervised trials that only stand beside the other methods."""
+    beside = (study.rows["method"] == semi.SEMI) & ~study.rows["trial"].str.contains("-semi/")
     return _with(study, study.rows[~beside])
 
 
 def intended(study: Study) -> list[Grid]:
     """The threshold and share grids with the intended gate."""
-    return [grid for grid in grids(study) if grid.gate == "intended" and grid.objective == "emargin"]
+    return [grid for grid in grids(study) if grid.gate == "intended" and grid.method == "emargin"]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis import charts, robustness_charts
+from analysis import robustness_charts
 from analysis.errors import UserError, exit_on_user_error
 from analysis.grids import Grid, grids
 from analysis.pareto import goals
@@ -42,11 +42,11 @@ def margin_of(metric: Metric, given: float | None = None) -> float:
 def verdicts(found: Sequence[Grid], metric: Metric, margin: float) -> pd.DataFrame:
     """One row per grid: verdict, range of the metric over thresholds with bounds, p of both claims (Holm).
 
-    The correction is over data sets, within objective, gate and kind of threshold.
+    The correction is over data sets, within method, gate and kind of threshold.
     """
     judged = [judge(grid.curves(metric.name), grid.activity(), margin) for grid in found]
     table = pd.DataFrame([_row(grid, j, metric, margin) for grid, j in zip(found, judged, strict=True)])
-    for _, family in table.groupby(["objective", "gate", "given"], sort=False):
+    for _, family in table.groupby(["method", "gate", "given"], sort=False):
         for i, (word, robust, sensitive) in zip(
             family.index, corrected([judged[i] for i in family.index]), strict=True
         ):
@@ -58,7 +58,7 @@ def _row(grid: Grid, j: Judged, metric: Metric, margin: float) -> dict[str, obje
     slope = _slope(grid, metric.name)
     return {
         "dataset": grid.dataset,
-        "objective": grid.objective,
+        "method": grid.method,
         "gate": grid.gate,
         "given": grid.given,
         "rest": grid.rest,
@@ -102,7 +102,7 @@ def rank_correlations(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
             rows.append(
                 {
                     "dataset": grid.dataset,
-                    "objective": grid.objective,
+                    "method": grid.method,
                     "gate": grid.gate,
                     "given": grid.given,
                     "metric": metric.name,
@@ -110,7 +110,7 @@ def rank_correlations(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
                     "estimate": rho.estimate,
                     "low": rho.low,
                     "high": rho.high,
-                    "seeds": rho.n,
+                    "units": rho.n,
                 }
             )
     return pd.DataFrame(rows)
@@ -150,7 +150,7 @@ def common_curve(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
             rows.append(
                 {
                     "dataset": grid.dataset,
-                    "objective": grid.objective,
+                    "method": grid.method,
                     "gate": grid.gate,
                     "given": grid.given,
                     "metric": metric.name,
@@ -158,7 +158,7 @@ def common_curve(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
                     "r2": fit.estimate,
                     "low": fit.low,
                     "high": fit.high,
-                    "seeds": fit.n,
+                    "units": fit.n,
                 }
             )
     return pd.DataFrame(rows)
@@ -208,7 +208,7 @@ def sentence(row: Any, study: Study) -> str:
     title = study.metrics[row["metric"]].title
     knob = "share of dissimilar steps" if row["given"] == "dissimilar_share" else "threshold"
     gate = "" if row["gate"] == "intended" else f", gate {row['gate']}"
-    start = f"{row['dataset']}, {charts.objective_title(row['objective'])}{gate}: {title} is"
+    start = f"{row['dataset']}, {study.method_title(row['method'])}{gate}: {title} is"
     bounds = f"[{row['range_low']:.3f}, {row['range_high']:.3f}]"
     numbers = f"range {row['range']:.3f} {bounds}, margin {row['margin']:.3g}"
     match row["verdict"]:

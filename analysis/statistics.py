@@ -12,6 +12,8 @@ import pandas as pd
 from scipy import special, stats
 
 CONFIDENCE = 0.95
+FEWEST = 3  # values of an interval: that of two is 13 standard errors each way
+ANY = (-np.inf, np.inf)
 Values = np.ndarray | Sequence[float]
 
 
@@ -33,13 +35,19 @@ def known(values: Values) -> np.ndarray:
     return x[~np.isnan(x)]
 
 
-def mean_interval(values: Values, confidence: float = CONFIDENCE) -> Interval:
-    """Mean with Student's t interval; nan in `values` are left out."""
+def mean_interval(
+    values: Values, confidence: float = CONFIDENCE, *, within: tuple[float, float] = ANY
+) -> Interval:
+    """Mean with Student's t interval; nan in `values` are left out.
+
+    within: range of the quantity, at whose ends the interval is cut
+    """
     x = known(values)
-    if len(x) < 2:
-        return UNKNOWN._replace(estimate=float(x[0]), n=1) if len(x) else UNKNOWN
-    half = float(_half_width(x.std(ddof=1), len(x), confidence))
-    return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+    if len(x) < FEWEST:
+        return UNKNOWN._replace(estimate=float(x.mean()), n=len(x)) if len(x) else UNKNOWN
+    half = float(half_width(x.std(ddof=1), len(x), confidence))
+    low, high = np.clip([x.mean() - half, x.mean() + half], *within)
+    return Interval(float(x.mean()), float(low), float(high), len(x))
 
 
 def mean_intervals(
@@ -49,7 +57,7 @@ def mean_intervals(
     values = table[value].astype(float)
     groups = values.groupby([table[name] for name in by], dropna=False, sort=False)
     found = pd.DataFrame({"mean": groups.mean(), "sd": groups.std(ddof=1), "n": groups.count()})
-    half = _half_width(found["sd"], found["n"], confidence)
+    half = half_width(found["sd"], found["n"], confidence).where(found["n"] >= FEWEST)
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 
@@ -195,7 +203,9 @@ def seeds_needed(
     return int(n[enough.argmax()]) if enough.any() else None
 
 
-def _half_width(sd: float | pd.Series, n: int | pd.Series, confidence: float) -> float | pd.Series:
+def half_width(
+    sd: float | pd.Series, n: int | pd.Series, confidence: float = CONFIDENCE
+) -> float | pd.Series:
     """t quantile times standard error; nan for n < 2."""
     degrees = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)
     return special.stdtrit(degrees, 0.5 + confidence / 2) * sd / np.sqrt(n)

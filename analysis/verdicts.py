@@ -24,7 +24,7 @@ WORDS = ("robust", "sensitive", "vacuous", "undecided")
 
 @dataclass(frozen=True)
 class Judged:
-    """What the pairs of one dataset, objective and gate say.
+    """What the pairs of one dataset, method and gate say.
 
     spread: range of the means over thresholds, the largest of all noise levels
     low, high: bounds of the true range, each wrong in at most 5 % of cases
@@ -54,7 +54,7 @@ class Judged:
 
 
 def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: float) -> Judged:
-    """Weigh the curves of one dataset, objective and gate.
+    """Weigh the curves of one dataset, method and gate.
 
     curves: for each noise level (thresholds, seeds), nan where a training has no result
     shares: for each noise level (thresholds,), share of steps at which the gate fires
