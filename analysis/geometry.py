@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import charts, geometry_charts
+from analysis import charts, geometry_charts, replicates
 from analysis.distinct import distinct
 from analysis.errors import UserError, exit_on_user_error
 from analysis.pareto import worlds
@@ -76,10 +76,10 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).dropna(subset=["spearman"])
 
 
-def gaps(table: pd.DataFrame) -> pd.DataFrame:
+def gaps(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """For each method and world: how much kNN and MLP probes read beyond the linear one, and the excess.
 
-    Means over trials with t intervals: what a typical setting shows, not one setting's seeds.
+    Each replicate's value is its mean over the distinct settings; means and t intervals are over replicates.
     """
     pairs = {
         "MLP minus linear": ("mlp_balanced_accuracy", "probe_balanced_accuracy"),
@@ -89,11 +89,16 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
     }
     rows = []
     for (world, method), part in table.groupby(["world", "method"], sort=False):
+        own = study.ok[study.ok["trial"].isin(part["trial"])]
         for name, (a, b) in pairs.items():
             if a in part and (b is None or b in part):
-                found = mean_interval(part[a] - part[b] if b else part[a])
-                rows.append((world, method, name, found.estimate, found.low, found.high, found.n))
-    return pd.DataFrame(rows, columns=["world", "method", "quantity", "mean", "low", "high", "trials"])
+                values = replicates.values(own, a) - (replicates.values(own, b) if b else 0.0)
+                metric = study.metrics[a]
+                limits = (-np.inf, np.inf) if b else (metric.low, metric.high)
+                found = mean_interval(replicates.units(values).to_numpy(), within=limits)
+                rows.append((world, method, name, found.estimate, found.low, found.high, found.n, len(part)))
+    columns = ["world", "method", "quantity", "mean", "low", "high", "units", "trials"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _trained(table: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +111,7 @@ def section(study: Study) -> Section | None:
     needed = [name for name in ("silhouette", "effective_rank") if name in table]
     if len(needed) < 2 or len(_trained(table).dropna(subset=needed)) < MINIMUM:
         return None
-    r2, rho, gap = fits(table), correlations(table), gaps(table)
+    r2, rho, gap = fits(table), correlations(table), gaps(study, table)
     return Section(
         name="geometry",
         title="Shape and score",

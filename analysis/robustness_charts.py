@@ -145,7 +145,7 @@ def range_chart(study: Study, judged: pd.DataFrame) -> ChartType:
     )
 
 
-_SHOWN = ["verdict", "range", "range_low", "range_high", "margin", "seeds", "seeds_needed", "thresholds"]
+_SHOWN = ["verdict", "range", "range_low", "range_high", "margin", "unit", "units", "units_needed"]
 
 
 def map_chart(cells: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]) -> ChartType:
@@ -169,7 +169,7 @@ def map_chart(cells: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]) -> Cha
         alt.Tooltip("mean:Q", format=".3f"),
         alt.Tooltip("low:Q", format=".3f"),
         alt.Tooltip("high:Q", format=".3f"),
-        alt.Tooltip("n:Q", title="seeds"),
+        alt.Tooltip("n:Q", title="replicates"),
         alt.Tooltip("activity:Q", title="share dissimilar", format=".3f"),
     ]
     squares = base.mark_rect().encode(x=x, y=y, color=colour, tooltip=tooltip)

@@ -177,17 +177,19 @@ def improvement(a: Values, b: Values, *, higher_is_better: bool, confidence: flo
 def spearman_interval(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     """Spearman's rank correlation with Bonett and Wright's interval (Psychometrika 2000); nan below 5 pairs.
 
-    Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)).
+    Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)). A perfect order of n pairs counts as half way to
+    the next value that rho can take, 1 - 12 / (n^3 - n): otherwise its interval would have no width.
     """
     pairs = ~(np.isnan(x) | np.isnan(y))
     n = int(pairs.sum())
     if n < 5 or len(np.unique(x[pairs])) < 2 or len(np.unique(y[pairs])) < 2:
         return UNKNOWN._replace(n=n)
     rho = float(stats.spearmanr(x[pairs], y[pairs]).statistic)
-    bounded = np.clip(rho, -1 + 1e-9, 1 - 1e-9)
+    most = 1 - 6 / (n**3 - n)
+    bounded = np.clip(rho, -most, most)
     half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + bounded**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(bounded) + np.array([-half, half]))
-    return Interval(rho, float(low), float(high), n)
+    return Interval(rho, min(float(low), rho), max(float(high), rho), n)
 
 
 def seeds_needed(
