@@ -113,13 +113,13 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
 
 
 def method_colour(study: Study, present: Iterable[str]) -> alt.Color:
-    """One colour for a trained method in every chart of a study, grey for references.
+    """One colour for each method in every chart of a study, grey for the rows of references.
 
-    Colours follow the display order of the methods that the study has, and repeat after twelve. The legend
-    holds those of `present`; charts need the columns `method` (the title) and `role`.
+    Colours follow the display order of the methods that the study searched, and repeat after twelve. The
+    legend holds those of `present`; charts need the columns `method` (the title) and `role`.
     """
-    present, there = set(present), set(study.rows["method"])
-    trained = [m for name, m in study.methods.items() if name in there and m.role != "reference"]
+    present, coloured = set(present), set(study.rows.loc[study.rows["role"] != "reference", "method"])
+    trained = [method for name, method in study.methods.items() if name in coloured]
     shown = [m.title for m in trained if m.name in present]
     return alt.Color(
         "method:N",

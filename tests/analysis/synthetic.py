@@ -67,8 +67,10 @@ WHO = {
     "git_revision": "0" * 40,
     "device": "cpu",
 }
+Hyperparameters = dict[str, tuple[str, str, float | None, float | None, object, str, list[str]]]
+Methods = dict[str, tuple[str, str]]
 # name: title, scale, low, high, default, role, methods
-HYPERPARAMETERS: dict[str, tuple[str, str, float | None, float | None, object, str, list[str]]] = {
+HYPERPARAMETERS: Hyperparameters = {
     "gate": ("Gate", "category", None, None, "intended", "fixed", MARGIN),
     "threshold": ("Threshold", "linear", -1, 1, 0.4, "scientific", MARGIN),
     "dissimilar_share": ("Share of dissimilar steps", "linear", 0, 1, None, "scientific", MARGIN),
@@ -89,7 +91,7 @@ HYPERPARAMETERS: dict[str, tuple[str, str, float | None, float | None, object, s
     "weight_decay": ("Weight decay", "log", 0, INF, 0.0, "nuisance", ["*"]),
 }
 # Title and role, in display order; the hyper-parameters are those of the table above that name the method.
-METHODS = {
+METHODS: Methods = {
     "emargin": ("eMargin", "method"),
     "infonce": ("InfoNCE", "method"),
     "emargin-semi": ("eMargin, semi-supervised", "method"),
@@ -317,25 +319,25 @@ def expand(
     return pd.DataFrame(made)
 
 
-def methods_json() -> str:
+def methods_json(methods: Methods = METHODS, hyperparameters: Hyperparameters = HYPERPARAMETERS) -> str:
     """The methods' description in the Arrow metadata."""
     described = {}
-    for name, (title, role) in METHODS.items():
-        own = [n for n, about in HYPERPARAMETERS.items() if name in about[-1] or about[-1] == ["*"]]
+    for name, (title, role) in methods.items():
+        own = [n for n, about in hyperparameters.items() if name in about[-1] or about[-1] == ["*"]]
         own = own if role != "reference" else []
         described[name] = {"title": title, "role": role, "hyperparameters": own, "description": "made up"}
     return json.dumps(described)
 
 
-def field_of(column: pa.Field) -> pa.Field:
+def field_of(column: pa.Field, hyperparameters: Hyperparameters = HYPERPARAMETERS) -> pa.Field:
     """A column's field with its metadata in version 2."""
     name = column.name
     if name in METRICS:
         low, high, best, title = METRICS[name]
         about = {"kind": "metric", "low": str(low), "high": str(high), "best": best, "title": title}
         return pa.field(name, pa.float64(), metadata=about | {"source": "made up"})
-    if name in HYPERPARAMETERS:
-        title, scale, low, high, default, role, methods = HYPERPARAMETERS[name]
+    if name in hyperparameters:
+        title, scale, low, high, default, role, methods = hyperparameters[name]
         about = {"kind": "hyperparameter", "title": title, "scale": scale, "role": role}
         about |= {"default": json.dumps(default), "methods": json.dumps(methods), "description": "made up"}
         if low is not None:
@@ -357,15 +359,21 @@ def write(
     version: bytes | None = b"2",
     settings: dict[str, object] | None = None,
     goals: tuple[str, ...] | None = None,
+    methods: Methods = METHODS,
+    hyperparameters: Hyperparameters = HYPERPARAMETERS,
 ) -> Path:
-    """A study's folder around a table, as a study leaves it: results.parquet of version 2, and what is beside.
+    """A study's folder around a table, as a study leaves it: results.parquet of version 2 and what is beside.
 
-    A column that is not in the tables above says nothing about itself.
+    methods, hyperparameters: what the file says of them; a column that is in no table says nothing of itself
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = pa.Table.from_pandas(table, preserve_index=False)
-    fields = [field_of(column) for column in made.schema]
-    metadata = {} if version is None else {"schema_version": version.decode(), "methods": methods_json()}
+    fields = [field_of(column, hyperparameters) for column in made.schema]
+    metadata = (
+        {}
+        if version is None
+        else {"schema_version": version.decode(), "methods": methods_json(methods, hyperparameters)}
+    )
     if goals is not None:
         metadata["goals"] = json.dumps(goals)
     pq.write_table(made.cast(pa.schema(fields, metadata=metadata)), folder / "results.parquet")
