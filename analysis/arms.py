@@ -1,6 +1,6 @@
-"""Every setting of one or more studies beside the others: each metric's mean over seeds, 95 % t interval.
+"""Every setting of one or more studies beside the others: mean of each metric, with its 95 % t interval.
 
-python -m analysis.arms runs/gates runs/objectives
+python -m analysis.arms runs/gates runs/methods
 python -m analysis.arms runs/gates --metrics silhouette,effective_rank --csv arms.csv
 """
 
@@ -10,33 +10,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.errors import UserError, exit_on_user_error
-from analysis.tables import Study, load, per_trial, settings_text, varying
+from analysis.errors import exit_on_user_error
+from analysis.joined import join
+from analysis.tables import Study, load, per_trial, settings_text
 
-LEADING = ("arm", "seeds", "ok")
+LEADING = ("arm", "replicates", "ok")
 
 
-def arms(studies: Sequence[Study], metrics: Sequence[str]) -> pd.DataFrame:
-    """One row per dataset, objective and setting: `arm` in words, and per metric `m`, `m_low`, `m_high`.
-
-    A setting measured in several studies of the same dataset is one arm for each study.
-    """
-    tables = [per_trial(study, metrics).assign(study=study.name) for study in studies]
-    table = pd.concat([part.dropna(axis="columns", how="all") for part in tables], ignore_index=True)
-    table = table.reindex(columns=list(dict.fromkeys([*tables[0].columns, *table.columns])))
-    names = [
-        name for name in varying(table) if name not in ("neighbours", "similar_sign", "gamma", "iterations")
-    ]
-    words = settings_text(table, names)
-    table.insert(0, "arm", table["objective"] + words.where(words == "", " (" + words + ")"))
-    kinds = {"reference": 0, "baseline": 1, "searched": 2}
+def arms(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
+    """One row per trial: `arm` (method and setting in words), and per metric `m`, `m_low`, `m_high`."""
+    table = per_trial(study, metrics)
+    words = settings_text(study, table)
+    table.insert(0, "arm", table["method"] + words.where(words == "", " (" + words + ")"))
+    order = {"reference": 0, "baseline": 1, "searched": 2}
     return table.sort_values(
-        ["dataset", "kind", "arm"], key=lambda c: c.map(kinds) if c.name == "kind" else c
+        ["dataset", "role", "arm"], key=lambda c: c.map(order) if c.name == "role" else c
     )
 
 
 def markdown(table: pd.DataFrame, metrics: Sequence[str]) -> str:
-    """The table as Markdown: mean [low, high]; a mean alone where one seed gives no interval; – for null."""
+    """The table as Markdown: mean [low, high]; a mean alone where there is no interval; – for null."""
     lines = [
         f"| {' | '.join((*LEADING, *metrics))} |",
         f"| {' | '.join(['---'] + ['---:'] * (len(LEADING) - 1 + len(metrics)))} |",
@@ -64,11 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--csv", type=Path, metavar="FILE", help="also write the table there, with all columns"
     )
     arguments = parser.parse_args(argv)
-    studies = [load(folder) for folder in arguments.studies]
-    metrics = arguments.metrics.split(",") if arguments.metrics else list(studies[0].metrics)
-    table = arms(studies, metrics)
-    if table.empty:
-        raise UserError(f"{', '.join(map(str, arguments.studies))} have no trials: resume the study")
+    study = join([load(folder) for folder in arguments.studies])
+    metrics = arguments.metrics.split(",") if arguments.metrics else list(study.metrics)
+    table = arms(study, metrics)
     for dataset, part in table.groupby("dataset", sort=False):
         print(f"\n{dataset}\n\n{markdown(part, metrics)}")
     if arguments.csv:

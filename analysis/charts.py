@@ -10,24 +10,10 @@ import pandas as pd
 import vl_convert
 from altair.typing import ChartType
 
-from analysis.tables import Metric
+from analysis.tables import Metric, Study
 
-# Objectives in the order of their colours (Okabe and Ito's, distinct for colour-blind readers).
-OBJECTIVES = {
-    "emargin": "eMargin",
-    "infonce": "InfoNCE",
-    "emargin-semi": "eMargin, semi-supervised",
-    "emargin-adjacent": "eMargin, adjacent steps",
-    "emargin-released": "eMargin as released",
-    "infonce-released": "InfoNCE as released",
-    "supervised": "supervised encoder",
-    "pca": "PCA of spectra",
-    "raw": "raw spectra",
-    "log-raw": "log spectra",
-    "random": "untrained encoder",
-}
-KINDS = {"searched": "circle", "baseline": "square", "reference": "diamond"}
-GREYS = 5  # the references at the end of OBJECTIVES share one colour: they are named on the chart
+ROLES = {"searched": "circle", "baseline": "square", "reference": "diamond"}
+REFERENCE = "#838b95"  # of references, which are named on the chart; readable on white and on black
 
 WIDTH, HEIGHT = 420, 320
 MAX_POINTS = 1200  # beyond this a chart shows a random part, and `thinned` says so
@@ -37,15 +23,39 @@ _THEMES = {
         "ink": "#1f2328",
         "soft": "#5d6570",
         "grid": "#e8e5de",
-        "reference": "#6b7280",
-        "colours": ["#c2410c", "#0369a1", "#15803d", "#a21caf", "#a16207", "#0f766e"],
+        "colours": [
+            "#c2410c",
+            "#0369a1",
+            "#15803d",
+            "#a21caf",
+            "#a16207",
+            "#0f766e",
+            "#be123c",
+            "#4338ca",
+            "#4d7c0f",
+            "#7e5233",
+            "#0e7490",
+            "#57534e",
+        ],  # fmt: skip
     },
     "dark": {
         "ink": "#e6e3dc",
         "soft": "#a7adb5",
         "grid": "#2c3138",
-        "reference": "#9aa3ad",
-        "colours": ["#fb923c", "#38bdf8", "#4ade80", "#e879f9", "#facc15", "#2dd4bf"],
+        "colours": [
+            "#fb923c",
+            "#38bdf8",
+            "#4ade80",
+            "#e879f9",
+            "#facc15",
+            "#2dd4bf",
+            "#fb7185",
+            "#a5b4fc",
+            "#bef264",
+            "#d6b08c",
+            "#67e8f9",
+            "#d6d3d1",
+        ],  # fmt: skip
     },
 }
 FONT = "ui-sans-serif, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
@@ -94,7 +104,7 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
         "line": {"color": t["ink"]},
         "point": {"color": t["ink"], "filled": True},
         "range": {
-            "category": [*t["colours"], *[t["reference"]] * GREYS],
+            "category": t["colours"],
             "heatmap": {"scheme": "viridis", "extent": [0.05, 0.9]},
             "ramp": {"scheme": "viridis", "extent": [0.05, 0.9]},
             "ordinal": {"scheme": "viridis", "extent": [0.15, 0.85]},
@@ -102,23 +112,26 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
     }
 
 
-def objective_title(name: str) -> str:
-    """How an objective is called on the page."""
-    return OBJECTIVES.get(name, name)
+def method_colour(study: Study, present: Iterable[str]) -> alt.Color:
+    """One colour for each method in every chart of a study, grey for the rows of references.
+
+    Colours follow the display order of the methods that the study searched, and repeat after twelve. The
+    legend holds those of `present`; charts need the columns `method` (the title) and `role`.
+    """
+    present, coloured = set(present), set(study.rows.loc[study.rows["role"] != "reference", "method"])
+    trained = [method for name, method in study.methods.items() if name in coloured]
+    shown = [m.title for m in trained if m.name in present]
+    return alt.Color(
+        "method:N",
+        condition={"test": "datum.role === 'reference'", "value": REFERENCE},
+        scale=alt.Scale(domain=[m.title for m in trained]),
+        legend=alt.Legend(title=None, values=shown) if shown else None,
+    )
 
 
-def objective_colour(present: Iterable[str]) -> alt.Color:
-    """One colour for an objective in every chart; the legend holds those present, references aside."""
-    present = list(present)
-    domain = [*OBJECTIVES.values()]
-    shown = [objective_title(name) for name in list(OBJECTIVES)[:-GREYS] if name in present]
-    legend = alt.Legend(title=None, values=shown) if shown else None
-    return alt.Color("method:N", scale=alt.Scale(domain=domain), legend=legend)
-
-
-def kind_shape() -> alt.Shape:
+def role_shape() -> alt.Shape:
     """Circle, square and diamond tell searched, baseline and reference apart without colour."""
-    return alt.Shape("kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None)
+    return alt.Shape("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=None)
 
 
 def axis(channel: type, name: str, metric: Metric, **more: Any) -> Any:
@@ -145,12 +158,6 @@ def compact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         if pd.api.types.is_float_dtype(part[name]):
             part[name] = significant(part[name].to_numpy(dtype=float))
     return part
-
-
-def within_range(table: pd.DataFrame, *metrics: Metric) -> pd.DataFrame:
-    """Ends of intervals no further than the metric goes: a t interval of few seeds may reach beyond it."""
-    ends = {f"{m.name}{end}": (m.low, m.high) for m in metrics for end in ("_low", "_high")}
-    return table.assign(**{name: table[name].astype(float).clip(*range_) for name, range_ in ends.items()})
 
 
 def significant(x: np.ndarray, digits: int = 5) -> np.ndarray:

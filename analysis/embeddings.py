@@ -1,7 +1,7 @@
 """What do the embeddings look like? t-SNE of chosen trials side by side, baseline beside eMargin.
 
 python -m analysis.embeddings runs/NAME                          # front and baselines, as kept
-python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --method umap
+python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --projection umap
 """
 
 import argparse
@@ -81,18 +81,18 @@ def thinned(embedded: Embedded, frames: int = FRAMES) -> Embedded:
     )
 
 
-def project(h: np.ndarray, *, method: str = "tsne", perplexity: float = PERPLEXITY) -> np.ndarray:
+def project(h: np.ndarray, *, projection: str = "tsne", perplexity: float = PERPLEXITY) -> np.ndarray:
     """(n, D) -> (n, 2): t-SNE from a PCA start, or UMAP; the seed is fixed."""
-    if method == "umap":
+    if projection == "umap":
         try:
             import umap
         except ModuleNotFoundError:
             raise UserError(
-                "--method is umap, which is not installed: pip install umap-learn, or use tsne"
+                "--projection is umap, which is not installed: pip install umap-learn, or use tsne"
             ) from None
         return np.asarray(umap.UMAP(random_state=SEED).fit_transform(h))
-    if method != "tsne":
-        raise UserError(f"--method is '{method}': {nearest(method, ['tsne', 'umap'])}")
+    if projection != "tsne":
+        raise UserError(f"--projection is '{projection}': {nearest(projection, ['tsne', 'umap'])}")
     from sklearn.manifold import TSNE
 
     made = TSNE(perplexity=min(perplexity, (len(h) - 1) / 3), init="pca", random_state=SEED, max_iter=500)
@@ -113,20 +113,20 @@ def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
     wanted = list(recommended(table, x, y)["trial"])
     for kind in ("searched", "baseline"):
         for metric in (x, y):
-            own = table[(table["kind"] == kind) & table["trial"].isin(there)]
+            own = table[(table["role"] == kind) & table["trial"].isin(there)]
             if len(own):
                 at = own[metric.name].idxmin() if metric.best == "min" else own[metric.name].idxmax()
                 wanted.append(own.loc[at, "trial"])
     order = [*wanted, *there]
     kept = [name for name in dict.fromkeys(order) if name in there]
-    by_objective = table.set_index("trial")["objective"].to_dict()
-    first: dict[str, str] = {}  # one of each objective comes first
+    by_method = table.set_index("trial")["method"].to_dict()
+    first: dict[str, str] = {}  # one of each method comes first
     for name in kept:
-        first.setdefault(by_objective.get(name, name), name)
+        first.setdefault(by_method.get(name, name), name)
     return list(dict.fromkeys([*first.values(), *kept]))[:PANELS]
 
 
-def panels(study: Study, trials: Sequence[str], *, method: str = "tsne") -> pd.DataFrame:
+def panels(study: Study, trials: Sequence[str], *, projection: str = "tsne") -> pd.DataFrame:
     """Long form, one row per trial and frame: u, v, class, cluster, time, and where the frame lies."""
     there = available(study)
     parts = []
@@ -134,7 +134,7 @@ def panels(study: Study, trials: Sequence[str], *, method: str = "tsne") -> pd.D
         embedded = thinned(read(there[name]))
         if len(embedded.h) < 10 or np.ptp(embedded.h) == 0:
             continue
-        uv = project(embedded.h, method=method)
+        uv = project(embedded.h, projection=projection)
         about = embedded.about
         time = about.groupby("record")["frame"].rank(pct=True)
         parts.append(
@@ -143,18 +143,18 @@ def panels(study: Study, trials: Sequence[str], *, method: str = "tsne") -> pd.D
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def section(study: Study, trials: Sequence[str] = (), method: str = "tsne") -> Section | None:
+def section(study: Study, trials: Sequence[str] = (), projection: str = "tsne") -> Section | None:
     """Pictures of a few trials; None where no embeddings were kept."""
     if not available(study):
         return None
-    table = panels(study, chosen(study, trials), method=method)
+    table = panels(study, chosen(study, trials), projection=projection)
     if table.empty:
         return None
     titles = {name: panel_title(study, str(name), part) for name, part in table.groupby("trial", sort=False)}
     classes = dict(enumerate(study.manifest.get("classes", ())))
     n = int(table.groupby("trial").size().max())
     count = f"{len(titles)} {plural(len(titles), 'trial')}"
-    how = f"t-SNE, perplexity {min(PERPLEXITY, (n - 1) / 3):.0f}" if method == "tsne" else "UMAP"
+    how = f"t-SNE, perplexity {min(PERPLEXITY, (n - 1) / 3):.0f}" if projection == "tsne" else "UMAP"
     return Section(
         name="embeddings",
         title="Embeddings",
@@ -174,12 +174,12 @@ def section(study: Study, trials: Sequence[str] = (), method: str = "tsne") -> S
 
 
 def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:
-    """Objective and the trial's own scores, over its panel."""
+    """Method and the trial's own scores, over its panel."""
     rows = study.ok[study.ok["trial"] == trial]
     x, y = goals(study)
     scores = ", ".join(f"{m.title} {rows[m.name].mean():.2f}" for m in (x, y) if rows[m.name].notna().any())
-    objective = charts.objective_title(str(rows["objective"].iloc[0])) if len(rows) else trial
-    return f"{objective} ({trial}): {scores}, effective rank {part['rank'].iloc[0]:.0f}"
+    method = study.method_title(str(rows["method"].iloc[0])) if len(rows) else trial
+    return f"{method} ({trial}): {scores}, effective rank {part['rank'].iloc[0]:.0f}"
 
 
 def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
@@ -220,12 +220,12 @@ def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.embeddings", several=False)
     made.add_argument("--trials", default="", help="trials to draw, as emargin-0003,infonce-0001")
-    made.add_argument("--method", default="tsne", help="tsne (default) or umap")
+    made.add_argument("--projection", default="tsne", help="tsne (default) or umap")
     arguments: argparse.Namespace = made.parse_args(argv)
 
     def needed(study: Study) -> Section:
         names = [name for name in arguments.trials.split(",") if name]
-        found = section(study, names, arguments.method)
+        found = section(study, names, arguments.projection)
         if found is None:
             raise UserError(
                 f"{study.folder} keeps no embeddings to draw: run it with --keep-embeddings front or all"

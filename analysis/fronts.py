@@ -1,6 +1,6 @@
-"""Pareto fronts of two or more goals: pure numbers.
+"""Pareto fronts of two goals: pure numbers.
 
-Points are (n, goals); `best` holds "max" or "min" for each goal. A point with a nan is on no front.
+Points are (n, 2); `best` holds "max" or "min" for each goal. A point with a nan is on no front.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ def upward(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
 
 
 def non_dominated(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
-    """(n,) bool: no other point is at least as good in every goal and better in one. Twins both stay."""
+    """(n,) bool: no other point is at least as good in both goals and better in one. Equal points both stay."""
     p = upward(points, best)
     valid = ~np.isnan(p).any(axis=1)
     mask = np.zeros(len(p), dtype=bool)
     if not valid.any():
         return mask
     q = p[valid]
-    mask[valid] = _front2(q) if q.shape[1] == 2 else _front(q)
+    mask[valid] = _front(q)
     return mask
 
 
-def _front2(q: np.ndarray) -> np.ndarray:
+def _front(q: np.ndarray) -> np.ndarray:
     """Sweep from the best x down: a point stays if its y beats all y of better x. O(n log n)."""
     order = np.lexsort((-q[:, 1], -q[:, 0]))
     x, y = q[order, 0], q[order, 1]
@@ -35,15 +35,11 @@ def _front2(q: np.ndarray) -> np.ndarray:
     before = np.concatenate([[-np.inf], seen[:-1]])
     twin = np.concatenate([[False], (x[1:] == x[:-1]) & (y[1:] == y[:-1])])
     keep = y > before
-    for i in np.flatnonzero(twin):  # a twin shares the fate of the one before it
+    for i in np.flatnonzero(twin):  # equal points are both on the front, or neither is
         keep[i] = keep[i - 1]
     mask = np.empty(len(q), dtype=bool)
     mask[order] = keep
     return mask
-
-
-def _front(q: np.ndarray) -> np.ndarray:
-    return np.array([not ((q >= p).all(axis=1) & (q > p).any(axis=1)).any() for p in q])
 
 
 def hypervolume(points: np.ndarray, reference: Sequence[float], best: Sequence[str]) -> float:
@@ -55,7 +51,7 @@ def hypervolume(points: np.ndarray, reference: Sequence[float], best: Sequence[s
     p = p[(p > r).all(axis=1)]  # nan compares false
     if len(p) == 0:
         return 0.0
-    front = p[_front2(p)]
+    front = p[_front(p)]
     front = front[np.argsort(-front[:, 0], kind="stable")]
     heights = np.maximum.accumulate(front[:, 1]) - np.concatenate([[r[1]], front[:-1, 1]])
     return float(((front[:, 0] - r[0]) * heights).sum())

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import charts, geometry_charts
+from analysis import charts, geometry_charts, replicates
+from analysis.distinct import distinct
 from analysis.errors import UserError, exit_on_user_error
+from analysis.pareto import worlds
 from analysis.sections import Section, parser, run
 from analysis.statistics import determination, mean_interval, spearman_interval
 from analysis.tables import Study, per_trial, settings_text
@@ -27,13 +29,18 @@ MINIMUM = 6  # trials that make a relation
 
 
 def measured(study: Study) -> pd.DataFrame:
-    """Trial means of every metric used here, with `world` and `setting`; none of those never measured."""
+    """Trial means of every metric used here that was measured, with `world` and `setting`; distinct trials.
+
+    A relation is sought within one data set and noise level: noise moves rank, score and accuracy alike, so
+    that pooled over noise levels a correlation can turn round (Simpson's paradox).
+    """
     wanted = dict.fromkeys((*SCORES, *SHAPE, *BALANCE, *CLUSTERING, *PROBES))
     there = [name for name in wanted if name in study.metrics and study.rows[name].notna().any()]
     table = per_trial(study, there)
-    table["world"] = table["dataset"]  # noise levels together: the relation is of shape and score
-    table["setting"] = settings_text(table)
-    return table[table[there].notna().any(axis=1)].reset_index(drop=True)
+    table["world"] = worlds(table)
+    table["setting"] = settings_text(study, table)
+    table = table[table[there].notna().any(axis=1)]
+    return distinct(study, table, there).reset_index(drop=True)
 
 
 def fits(table: pd.DataFrame) -> pd.DataFrame:
@@ -54,25 +61,25 @@ def fits(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's rho of each clustering metric with each probe, over all trained trials and by objective.
+    """Spearman's rho of each clustering metric with each probe, over all trained trials and by method.
 
     The paper's headline, that better clustering goes with worse probes, is the first of these below 0.
     """
     rows = []
     for world, part in _trained(table).groupby("world", sort=False):
-        arms = {ALL: part} | dict(iter(part.groupby("objective", sort=False)))
+        arms = {ALL: part} | dict(iter(part.groupby("method", sort=False)))
         for (name, arm), a, b in product(arms.items(), CLUSTERING, PROBES):
             if a in arm and b in arm:
                 rho = spearman_interval(arm[a].to_numpy(dtype=float), arm[b].to_numpy(dtype=float))
                 rows.append((world, name, a, b, rho.estimate, rho.low, rho.high, rho.n))
-    columns = ["world", "objective", "clustering", "probe", "spearman", "low", "high", "trials"]
+    columns = ["world", "method", "clustering", "probe", "spearman", "low", "high", "trials"]
     return pd.DataFrame(rows, columns=columns).dropna(subset=["spearman"])
 
 
-def gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """For each objective and world: how much kNN and MLP probes read beyond the linear one, and the excess.
+def gaps(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """For each method and world: how much kNN and MLP probes read beyond the linear one, and the excess.
 
-    Means over trials with t intervals: what a typical setting shows, not one setting's seeds.
+    Each replicate's value is its mean over the distinct settings; means and t intervals are over replicates.
     """
     pairs = {
         "MLP minus linear": ("mlp_balanced_accuracy", "probe_balanced_accuracy"),
@@ -81,16 +88,21 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
         "largest cluster": ("largest_cluster_share", None),
     }
     rows = []
-    for (world, objective), part in table.groupby(["world", "objective"], sort=False):
+    for (world, method), part in table.groupby(["world", "method"], sort=False):
+        own = study.ok[study.ok["trial"].isin(part["trial"])]
         for name, (a, b) in pairs.items():
             if a in part and (b is None or b in part):
-                found = mean_interval(part[a] - part[b] if b else part[a])
-                rows.append((world, objective, name, found.estimate, found.low, found.high, found.n))
-    return pd.DataFrame(rows, columns=["world", "objective", "quantity", "mean", "low", "high", "trials"])
+                values = replicates.values(own, a) - (replicates.values(own, b) if b else 0.0)
+                metric = study.metrics[a]
+                limits = (-np.inf, np.inf) if b else (metric.low, metric.high)
+                found = mean_interval(replicates.units(values).to_numpy(), within=limits)
+                rows.append((world, method, name, found.estimate, found.low, found.high, found.n, len(part)))
+    columns = ["world", "method", "quantity", "mean", "low", "high", "units", "trials"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _trained(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["kind"] != "reference"]
+    return table[table["role"] != "reference"]
 
 
 def section(study: Study) -> Section | None:
@@ -99,7 +111,7 @@ def section(study: Study) -> Section | None:
     needed = [name for name in ("silhouette", "effective_rank") if name in table]
     if len(needed) < 2 or len(_trained(table).dropna(subset=needed)) < MINIMUM:
         return None
-    r2, rho, gap = fits(table), correlations(table), gaps(table)
+    r2, rho, gap = fits(table), correlations(table), gaps(study, table)
     return Section(
         name="geometry",
         title="Shape and score",
@@ -127,11 +139,11 @@ def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFra
             f"what {title['silhouette']} varies over {row['trials']} trained trials{where}."
         )
     main = rho[(rho["clustering"] == "silhouette") & (rho["probe"] == "probe_balanced_accuracy")]
-    for _, row in main[main["objective"] != ALL].iterrows():
+    for _, row in main[main["method"] != ALL].iterrows():
         where = f" on {row['world']}" if several else ""
         relation = _sign(row, "opposed", "aligned", "not clearly related")
         found.append(
-            f"Over the settings of {charts.objective_title(row['objective'])}{where}, {title['silhouette']} "
+            f"Over the settings of {study.method_title(row['method'])}{where}, {title['silhouette']} "
             f"and {title['probe_balanced_accuracy']} are {relation}: rank correlation {row['spearman']:.2f} "
             f"[{row['low']:.2f}, {row['high']:.2f}]."
         )
@@ -141,7 +153,7 @@ def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFra
         where = f" on {row['world']}" if several else ""
         verb = _sign(row, "less", "more", "neither more nor less")
         found.append(
-            f"From {charts.objective_title(row['objective'])}{where} a non-linear probe reads {verb} than a "
+            f"From {study.method_title(row['method'])}{where} a non-linear probe reads {verb} than a "
             f"linear one: {row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] balanced accuracy."
         )
     return found

@@ -58,7 +58,7 @@ def _rank_panels(study: Study, table: pd.DataFrame) -> dict[str, ChartType]:
             if score in table:
                 metric, rank = study.metrics[score], study.metrics["effective_rank"]
                 clusters = study.manifest.get("clusters", {}).get(world)
-                panels[f"{metric.title}, {world}"] = rank_chart(part, rank, metric, clusters)
+                panels[f"{metric.title}, {world}"] = rank_chart(study, part, rank, metric, clusters)
     return panels
 
 
@@ -68,11 +68,15 @@ def _panels(study: Study, table: pd.DataFrame, pairs: list[tuple[str, str, bool]
         for x, y, diagonal in pairs:
             if x in table and y in table and part[[x, y]].notna().all(axis=1).any():
                 a, b = study.metrics[x], study.metrics[y]
-                panels[f"{b.title} against {a.title}, {world}"] = scatter(part, a, b, diagonal=diagonal)
+                panels[f"{b.title} against {a.title}, {world}"] = scatter(
+                    study, part, a, b, diagonal=diagonal
+                )
     return panels
 
 
-def rank_chart(trials: pd.DataFrame, rank: Metric, score: Metric, clusters: int | None) -> ChartType:
+def rank_chart(
+    study: Study, trials: pd.DataFrame, rank: Metric, score: Metric, clusters: int | None
+) -> ChartType:
     """A clustering score over effective rank (log), with shapes that have no clusters.
 
     clusters: that KMeans looked for; where that is not known, no shapes are shown
@@ -82,7 +86,7 @@ def rank_chart(trials: pd.DataFrame, rank: Metric, score: Metric, clusters: int 
     y = charts.axis(alt.Y, score.name, score)
     most = 2 * trials[score.name].max()
     shapes = _shapes(clusters, score.name, most, x, y) if clusters else ()
-    return alt.layer(*shapes, _points(trials, rank, score, x, y)).properties(
+    return alt.layer(*shapes, _points(study, trials, rank, score, x, y)).properties(
         width=charts.WIDTH, height=charts.HEIGHT - 20
     )
 
@@ -103,10 +107,10 @@ def _shapes(clusters: int, score: str, most: float, x: alt.X, y: alt.Y) -> tuple
     )
 
 
-def scatter(trials: pd.DataFrame, x: Metric, y: Metric, *, diagonal: bool) -> ChartType:
+def scatter(study: Study, trials: pd.DataFrame, x: Metric, y: Metric, *, diagonal: bool) -> ChartType:
     """Trials in two metrics, with the line of equality if asked for."""
     at_x, at_y = charts.axis(alt.X, x.name, x), charts.axis(alt.Y, y.name, y)
-    layers = [_points(trials, x, y, at_x, at_y)]
+    layers = [_points(study, trials, x, y, at_x, at_y)]
     if diagonal:
         both = trials[[x.name, y.name]].dropna()
         ends = pd.DataFrame({"at": [float(both.min().max()), float(both.max().min())]})
@@ -116,19 +120,19 @@ def scatter(trials: pd.DataFrame, x: Metric, y: Metric, *, diagonal: bool) -> Ch
     return alt.layer(*layers).properties(width=charts.WIDTH, height=charts.HEIGHT - 20)
 
 
-def _points(trials: pd.DataFrame, x: Metric, y: Metric, at_x: alt.X, at_y: alt.Y) -> alt.Chart:
-    named = trials.assign(method=trials["objective"].map(charts.objective_title))
-    data = charts.compact(named, ["trial", "method", "kind", "setting", x.name, y.name])
+def _points(study: Study, trials: pd.DataFrame, x: Metric, y: Metric, at_x: alt.X, at_y: alt.Y) -> alt.Chart:
+    named = trials.assign(method=trials["method"].map(study.method_title))
+    data = charts.compact(named, ["trial", "method", "role", "setting", x.name, y.name])
     data = data.dropna(subset=[x.name, y.name])
-    data = charts.thin(data, data["kind"].eq("reference"))
+    data = charts.thin(data, data["role"].eq("reference"))
     return (
         alt.Chart(data)
         .mark_point(size=55, opacity=0.7)
         .encode(
             x=at_x,
             y=at_y,
-            color=charts.objective_colour(trials["objective"].unique()),
-            shape=charts.kind_shape(),
+            color=charts.method_colour(study, trials["method"].unique()),
+            shape=charts.role_shape(),
             tooltip=[
                 alt.Tooltip("method:N", title="method"),
                 alt.Tooltip("trial:N", title="trial"),
@@ -143,7 +147,7 @@ def _points(trials: pd.DataFrame, x: Metric, y: Metric, at_x: alt.X, at_y: alt.Y
 def correlation_chart(study: Study, rho: pd.DataFrame) -> ChartType:
     """Rank correlations with intervals, a line for each pair of metrics and data set."""
     titles = {name: metric.title for name, metric in study.metrics.items()}
-    names = rho["clustering"].map(titles) + ", " + rho["objective"].map(charts.objective_title)
+    names = rho["clustering"].map(titles) + ", " + rho["method"].map(study.method_title)
     if rho["world"].nunique() > 1:
         names = names + ", " + rho["world"]
     data = rho.assign(name=names, probe=rho["probe"].map(titles))

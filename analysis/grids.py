@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.tables import SETTINGS, Study, settings_text
+from analysis.replicates import SEED, SPLIT
+from analysis.tables import GIVEN, Study, settings_text
 
 MINIMUM = 3  # values of the threshold that make a grid
 # Settings that a grid varies, or that only say how its rows are spread.
-VARIED = ("threshold", "dissimilar_share", "snr_db", "noise_kind", "split_seed", "gate")
+VARIED = (*GIVEN, "snr_db", "noise_kind", "gate")
 FIXED_GATES = {"all-similar": 0.0, "all-dissimilar": 1.0}
 
 
@@ -18,17 +19,17 @@ FIXED_GATES = {"all-similar": 0.0, "all-dissimilar": 1.0}
 class Grid:
     """Rows that differ in threshold and noise level alone.
 
-    given: the column that was set: "threshold" (a cosine) or "dissimilar_share"
+    given: the column that was set, as the study says: "threshold" (a cosine) or "dissimilar_share"
     rest: the settings that the rows share, in words
     rows: of the study, failed ones included, with
         at: the value of `given`
         snr: in dB, inf without added noise
-        unit: what repeats independently: the seed, or the split seed where there are three or more
+        unit: what repeats independently: the split seed where there are several, else the training seed
         activity: share of steps at which the gate fires, null where unknown
     """
 
     dataset: str
-    objective: str
+    method: str
     gate: str
     given: str
     rest: str
@@ -64,17 +65,17 @@ class Grid:
 
 def grids(study: Study) -> list[Grid]:
     """Every grid of at least three thresholds in the study, in the order of its rows."""
-    return list(_grids(study.rows))
+    return list(_grids(study))
 
 
-def _grids(rows: pd.DataFrame) -> Iterator[Grid]:
-    gated = rows[rows["threshold"].notna()].copy()
+def _grids(study: Study) -> Iterator[Grid]:
+    gated = study.rows[study.rows["gate_given_as"].isin(GIVEN)].copy()
     if gated.empty:
         return
-    gated["given"] = np.where(_typed(gated["threshold"]), "threshold", "dissimilar_share")
-    shared = [name for name in SETTINGS if name not in VARIED]
+    gated["given"] = gated["gate_given_as"]
+    shared = [name for name in study.setting_columns if name not in VARIED]
     trials = gated.drop_duplicates("trial")
-    texts = settings_text(trials, shared)
+    texts = settings_text(study, trials, shared)
     gated["rest"] = gated["trial"].map(dict(zip(trials["trial"], texts, strict=True)))
     gated["gate"] = gated["gate"].fillna("intended")
     gated["snr"] = gated["snr_db"].astype(float).fillna(np.inf)
@@ -82,17 +83,11 @@ def _grids(rows: pd.DataFrame) -> Iterator[Grid]:
     # Shares are resolved on frames, so equal ones may differ in late digits.
     gated["at"] = gated["threshold"].where(gated["given"] == "threshold", gated["dissimilar_share"])
     gated["at"] = gated["at"].astype(float).round(4)
-    same = gated.groupby(["dataset", "objective", "gate", "given", "rest"], sort=False)
+    same = gated.groupby(["dataset", "method", "gate", "given", "rest"], sort=False)
     gated = gated[same["at"].transform("nunique") >= MINIMUM]
-    for keys, part in gated.groupby(["dataset", "objective", "gate", "given", "rest"], sort=False):
-        dataset, objective, gate, given, rest = keys
-        yield Grid(dataset, objective, gate, given, rest, part.assign(unit=_unit(part)))
-
-
-def _typed(threshold: pd.Series) -> pd.Series:
-    """Whether a threshold was given by hand: it has few digits. One resolved from a share has many."""
-    values = threshold.astype(float)
-    return (values - values.round(4)).abs() < 1e-9
+    for keys, part in gated.groupby(["dataset", "method", "gate", "given", "rest"], sort=False):
+        dataset, method, gate, given, rest = keys
+        yield Grid(dataset, method, gate, given, rest, part.assign(unit=_unit(part)))
 
 
 def _activity(rows: pd.DataFrame) -> pd.Series:
@@ -104,5 +99,5 @@ def _activity(rows: pd.DataFrame) -> pd.Series:
 
 
 def _unit(rows: pd.DataFrame) -> pd.Series:
-    """What repeats independently: the split seed where three or more are there, else the training's seed."""
-    return rows["split_seed"] if rows["split_seed"].nunique() >= 3 else rows["seed"]
+    """What repeats independently: the split seed where there are several, else the training's seed."""
+    return rows[SPLIT] if rows[SPLIT].nunique() > 1 else rows[SEED]

@@ -1,4 +1,4 @@
-"""Area under fronts: by objective, at equal budgets, and as trials come in."""
+"""Area under fronts: by method, at equal budgets, and as trials come in."""
 
 import altair as alt
 import numpy as np
@@ -25,7 +25,7 @@ def reference_point(table: pd.DataFrame, x: Metric, y: Metric) -> tuple[float, f
 
 
 def volumes(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
-    """Hypervolume of each trained objective in each world of `pareto.trade_off`.
+    """Hypervolume of each trained method in each world of `pareto.trade_off`.
 
     hypervolume: of all its complete trials; reference_x, reference_y: where it is measured from
     at_equal_budget: expected for as many trials as the world's smallest arm has (`budget`)
@@ -34,34 +34,34 @@ def volumes(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
     for world, part in _trained(table).groupby("world", sort=False):
-        smallest = int(part.groupby("objective").size().min())
-        for objective, arm in part.groupby("objective", sort=False):
+        smallest = int(part.groupby("method").size().min())
+        for method, arm in part.groupby("method", sort=False):
             points = arm[[x.name, y.name]].to_numpy()
             whole = fronts.hypervolume(points, reference, best)
             equal = fronts.expected_hypervolume(points, reference, best, size=smallest, rng=rng)
-            rows.append((world, objective, len(arm), whole, equal, smallest, *reference))
-    columns = ["world", "objective", "trials", "hypervolume", "at_equal_budget", "budget"]
+            rows.append((world, method, len(arm), whole, equal, smallest, *reference))
+    columns = ["world", "method", "trials", "hypervolume", "at_equal_budget", "budget"]
     return pd.DataFrame(rows, columns=[*columns, "reference_x", "reference_y"])
 
 
 def courses(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
-    """Hypervolume of each objective after its first, second, … complete trial, in order of their start."""
+    """Hypervolume of each method after its first, second, … complete trial, in order of their start."""
     best, reference = (x.best or "", y.best or ""), reference_point(table, x, y)
     started = study.rows.groupby("trial")["started_at"].min() if "started_at" in study.rows else None
     parts = []
-    for (world, objective), arm in _trained(table).groupby(["world", "objective"], sort=False):
+    for (world, method), arm in _trained(table).groupby(["world", "method"], sort=False):
         if started is not None:
             arm = arm.assign(started=arm["trial"].map(started)).sort_values("started", kind="stable")
         course = fronts.hypervolume_course(arm[[x.name, y.name]].to_numpy(), reference, best)
         number = np.arange(1, len(arm) + 1)
         parts.append(
-            pd.DataFrame({"world": world, "objective": objective, "number": number, "hypervolume": course})
+            pd.DataFrame({"world": world, "method": method, "number": number, "hypervolume": course})
         )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure | None:
-    """Course of the hypervolume; None where no objective has four trials."""
+    """Course of the hypervolume; None where no method has four trials."""
     course = courses(study, table, x, y)
     if course.empty or course["number"].max() < MINIMUM:
         return None
@@ -72,26 +72,26 @@ def figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure | 
         reading=f"Area between the front and the reference point ({a:.3g}, {b:.3g}) as trials come in: a "
         "curve that still rises asks for more trials.",
         charts={
-            str(world): course_chart(part)
+            str(world): course_chart(study, part)
             for world, part in list(course.groupby("world", sort=False))[:MAX_PANELS]
         },
         table=volumes(table, x, y),
     )
 
 
-def course_chart(course: pd.DataFrame) -> ChartType:
-    """One world: a step line for each objective."""
-    data = course.assign(method=course["objective"].map(charts.objective_title))
+def course_chart(study: Study, course: pd.DataFrame) -> ChartType:
+    """One world: a step line for each method."""
+    data = course.assign(method=course["method"].map(study.method_title), role="searched")
     if len(data) > charts.MAX_POINTS:  # a trial that changes nothing need not be drawn
         changes = data.groupby("method")["hypervolume"].diff().fillna(1) != 0
         data = data[changes | ~data.duplicated("method", keep="last")]
     return (
-        alt.Chart(charts.compact(data, ["method", "number", "hypervolume"]))
+        alt.Chart(charts.compact(data, ["method", "role", "number", "hypervolume"]))
         .mark_line(interpolate="step-after", strokeWidth=2)
         .encode(
             x=alt.X("number:Q", title="trials", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("hypervolume:Q", title="area under the front", scale=alt.Scale(zero=False)),
-            color=charts.objective_colour(course["objective"].unique()),
+            color=charts.method_colour(study, course["method"].unique()),
             tooltip=["method", "number", "hypervolume"],
         )
         .properties(width=charts.WIDTH, height=charts.HEIGHT - 100)
@@ -99,4 +99,4 @@ def course_chart(course: pd.DataFrame) -> ChartType:
 
 
 def _trained(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["complete"] & (table["kind"] != "reference")]
+    return table[table["complete"] & (table["role"] != "reference")]

@@ -1,4 +1,4 @@
-"""Which settings matter for which metric? Optuna's PED-ANOVA over the trials of each objective.
+"""Which settings matter for which metric? Optuna's PED-ANOVA over the trials of each method.
 
     python -m analysis.importance runs/NAME [runs/OTHER ...]
     python -m analysis.importance runs/NAME --evaluator fanova
@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import charts, importance_charts
+from analysis import importance_charts
 from analysis.errors import UserError, exit_on_user_error
 from analysis.pareto import goals, worlds
 from analysis.sections import Figure, Section, parser, run
-from analysis.tables import Metric, Study, per_trial, settings_text, varying
+from analysis.tables import Metric, Study, as_given, per_trial, settings_text, varying
 
-MINIMUM = 10  # trials of an objective below which an importance is noise
+MINIMUM = 10  # trials of an method below which an importance is noise
 DRAWS = 15
 PER_DRAW = 200  # trials of one draw: more change little and take long
 EDGE = 0.05  # of a range: a best setting closer to its end suggests a wider range
-LOGARITHMIC = ("margin", "temperature", "supervised_weight", "gamma")
-SKIPPED = ("split_seed", "dissimilar_share")  # not searched, or determined by the threshold
 EVALUATORS = ("ped-anova", "fanova")
 READINGS = {
     "shares": "Share of what sets good trials apart that falls to each setting; whiskers hold 90 % of the "
@@ -36,9 +34,14 @@ READINGS = {
 
 
 def importances(
-    table: pd.DataFrame, metrics: Sequence[Metric], *, evaluator: str = "ped-anova", draws: int = DRAWS
+    study: Study,
+    table: pd.DataFrame,
+    metrics: Sequence[Metric],
+    *,
+    evaluator: str = "ped-anova",
+    draws: int = DRAWS,
 ) -> pd.DataFrame:
-    """Importance of each searched setting for each metric, by world and objective; sums to 1.
+    """Importance of each searched setting for each metric, by world and method; sums to 1.
 
     table: of `tables.per_trial` with `world`. PED-ANOVA (Watanabe et al. 2023) asks what sets the best
     tenth of trials apart; fANOVA (Hutter et al. 2014) what explains the variance of the metric.
@@ -49,14 +52,14 @@ def importances(
     if evaluator not in EVALUATORS:
         raise UserError(f"--evaluator is '{evaluator}': choose one of {', '.join(EVALUATORS)}")
     rows = []
-    trained = table[table["kind"] != "reference"]
-    for (world, objective), arm in trained.groupby(["world", "objective"], sort=False):
-        names = searched_settings(arm)
+    trained = table[table["role"] != "reference"]
+    for (world, method), arm in trained.groupby(["world", "method"], sort=False):
+        names = searched_settings(study, arm)
         for metric in metrics:
             own = arm.dropna(subset=[metric.name])
             if len(own) < MINIMUM or len(names) < 2 or own[metric.name].nunique() < 2:
                 continue
-            trials = _as_trials(own, names, metric)
+            trials = _as_trials(study, own, names, metric)
             rng = np.random.default_rng(0)
             size = min(len(trials), PER_DRAW)
             drawn = pd.DataFrame(
@@ -69,7 +72,7 @@ def importances(
                 rows.append(
                     (
                         world,
-                        objective,
+                        method,
                         metric.name,
                         name,
                         drawn[name].mean(),
@@ -79,15 +82,17 @@ def importances(
                         len(own),
                     )
                 )
-    columns = ["world", "objective", "metric", "setting", "importance", "low", "high", "on_all", "trials"]
+    columns = ["world", "method", "metric", "setting", "importance", "low", "high", "on_all", "trials"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def searched_settings(arm: pd.DataFrame) -> list[str]:
-    return [name for name in varying(arm) if name not in SKIPPED and arm[name].notna().all()]
+def searched_settings(study: Study, arm: pd.DataFrame) -> list[str]:
+    """Settings that vary and that every trial of the arm has; of threshold and share, the one that was set."""
+    given = as_given(arm)
+    return [name for name in varying(study, arm) if given[name].notna().all()]
 
 
-def _as_trials(arm: pd.DataFrame, names: Sequence[str], metric: Metric) -> list[Any]:
+def _as_trials(study: Study, arm: pd.DataFrame, names: Sequence[str], metric: Metric) -> list[Any]:
     """The rows as finished Optuna trials over the ranges that were tried."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
     from optuna.trial import create_trial
@@ -98,7 +103,7 @@ def _as_trials(arm: pd.DataFrame, names: Sequence[str], metric: Metric) -> list[
         if pd.api.types.is_numeric_dtype(arm[name]):
             columns[name] = arm[name].astype(float).tolist()
             low, high = min(columns[name]), max(columns[name])
-            distributions[name] = FloatDistribution(low, high, log=name in LOGARITHMIC and low > 0)
+            distributions[name] = FloatDistribution(low, high, log=study.logarithmic(name) and low > 0)
         else:
             columns[name] = arm[name].astype(str).tolist()
             distributions[name] = CategoricalDistribution(sorted(set(columns[name])))
@@ -128,17 +133,17 @@ def _evaluate(trials: list[Any], metric: Metric, evaluator: str) -> dict[str, fl
     return {name: float(found.get(name, 0.0)) for name in names}
 
 
-def edges(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
+def edges(study: Study, table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
     """Best complete trials whose setting lies within a twentieth of the end of the range tried.
 
     Logarithmic settings are measured on their scale. A best trial at the edge asks for a wider range.
     """
     rows = []
-    searched = table[(table["kind"] != "reference") & table["complete"]]
-    for (world, objective), arm in searched.groupby(["world", "objective"], sort=False):
+    searched = table[(table["role"] != "reference") & table["complete"]]
+    for (world, method), arm in searched.groupby(["world", "method"], sort=False):
         names = [
             n
-            for n in searched_settings(arm)
+            for n in searched_settings(study, arm)
             if pd.api.types.is_numeric_dtype(arm[n]) and arm[n].nunique() > 4
         ]
         for metric in metrics:
@@ -147,41 +152,41 @@ def edges(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
                 continue
             best = own.loc[own[metric.name].idxmin() if metric.best == "min" else own[metric.name].idxmax()]
             for name in names:
-                scale = np.log if name in LOGARITHMIC and (arm[name] > 0).all() else np.asarray
+                scale = np.log if study.logarithmic(name) and (arm[name] > 0).all() else np.asarray
                 values = scale(arm[name].to_numpy(dtype=float))
                 at = (float(scale(float(best[name]))) - values.min()) / np.ptp(values)
                 if at < EDGE or at > 1 - EDGE:
                     end = "low" if at < EDGE else "high"
-                    rows.append((world, objective, metric.name, name, float(best[name]), end, best["trial"]))
-    return pd.DataFrame(rows, columns=["world", "objective", "metric", "setting", "value", "end", "trial"])
+                    rows.append((world, method, metric.name, name, float(best[name]), end, best["trial"]))
+    return pd.DataFrame(rows, columns=["world", "method", "metric", "setting", "value", "end", "trial"])
 
 
 def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
-    """Importances and parallel coordinates; None with fewer than ten trials of any objective."""
+    """Importances and parallel coordinates; None with fewer than ten trials of any method."""
     x, y = goals(study)
     table = per_trial(study, [x.name, y.name])
-    table["world"], table["setting"] = worlds(table), settings_text(table)
+    table["world"], table["setting"] = worlds(table), settings_text(study, table)
     try:
-        found = importances(table, (x, y), evaluator=evaluator)
+        found = importances(study, table, (x, y), evaluator=evaluator)
     except ModuleNotFoundError:
         reason = "Importances need Optuna, which is not installed: pip install 'emargin-study[study]'."
         return Section(name="importance", title="What matters", intro="", notes=(reason,))
     if found.empty:
         return None
-    largest = (
-        int(found.groupby("objective")["trials"].max().idxmax() == "") or found["objective"].mode().iloc[0]
-    )
+    largest = found.groupby("method")["trials"].max().idxmax()
     return Section(
         name="importance",
         title="What matters",
         intro="Which settings decide between good and bad trials?",
-        verdicts=tuple(sentences(found, (x, y))),
+        verdicts=tuple(sentences(study, found, (x, y))),
         figures=(
             Figure(
                 name="importance",
                 title=f"Importance of each setting ({evaluator})",
                 reading=READINGS["shares"],
-                charts={m.title: importance_charts.shares(found[found["metric"] == m.name]) for m in (x, y)},
+                charts={
+                    m.title: importance_charts.shares(study, found[found["metric"] == m.name]) for m in (x, y)
+                },
                 table=found,
             ),
             Figure(
@@ -189,31 +194,31 @@ def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
                 title="Settings and outcomes side by side",
                 reading=READINGS["parallel"],
                 charts={
-                    m.title: importance_charts.parallel(table, str(largest), m, y if m is x else x)
+                    m.title: importance_charts.parallel(study, table, str(largest), m, y if m is x else x)
                     for m in (x, y)
                 },
-                table=edges(table, (x, y)),
+                table=edges(study, table, (x, y)),
             ),
         ),
-        notes=tuple(edge_notes(edges(table, (x, y)), study)),
+        notes=tuple(edge_notes(edges(study, table, (x, y)), study)),
     )
 
 
-def sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
-    """The most important setting of each objective for each metric, and whether it is clearly first."""
+def sentences(study: Study, found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
+    """The most important setting of each method for each metric, and whether it is clearly first."""
     said = []
     titles = {m.name: m.title for m in metrics}
     several = found["world"].nunique() > 1
-    for (world, objective, metric), part in found.groupby(["world", "objective", "metric"], sort=False):
+    for (world, method, metric), part in found.groupby(["world", "method", "metric"], sort=False):
         if len(part) < 2:
             continue
         first, second = part.sort_values("importance", ascending=False).iloc[[0, 1]].itertuples()
         where = f" on {world}" if several else ""
         clear = "clearly" if first.low > second.high else "not clearly"
         said.append(
-            f"For {titles[metric]} of {charts.objective_title(objective)}{where}, "
-            f"{first.setting.replace('_', ' ')} matters most ({first.importance:.0%}), {clear} more than "
-            f"{second.setting.replace('_', ' ')} "
+            f"For {titles[metric]} of {study.method_title(method)}{where}, "
+            f"{study.title(first.setting)} matters most ({first.importance:.0%}), {clear} more than "
+            f"{study.title(second.setting)} "
             f"({second.importance:.0%}), over {first.trials} trials."
         )
     return said
@@ -222,8 +227,8 @@ def sentences(found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
 def edge_notes(found: pd.DataFrame, study: Study) -> list[str]:
     """One sentence for each setting whose best value sits at the end of its range."""
     return [
-        f"{charts.objective_title(row.objective)} on {row.world} has its best "
-        f"{study.metrics[row.metric].title} at {row.setting.replace('_', ' ')} {row.value:.3g}, the "
+        f"{study.method_title(row.method)} on {row.world} has its best "
+        f"{study.metrics[row.metric].title} at {study.title(row.setting)} {row.value:.3g}, the "
         f"{row.end} end of what was tried: a wider range may hold better."
         for row in found.itertuples()
     ]
@@ -238,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = section(study, arguments.evaluator)
         if found is None:
             raise UserError(
-                f"{study.folder} has no objective with {MINIMUM} trials and two varying settings: run more"
+                f"{study.folder} has no method with {MINIMUM} trials and two varying settings: run more"
             )
         return found
 

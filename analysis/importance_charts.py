@@ -5,23 +5,23 @@ import pandas as pd
 from altair.typing import ChartType
 
 from analysis import charts
-from analysis.tables import Metric, varying
+from analysis.tables import Metric, Study, varying
 
 
-def shares(found: pd.DataFrame) -> ChartType:
-    """Bars of importance with whiskers, a colour for each objective."""
-    data = found.assign(method=found["objective"].map(charts.objective_title))
-    data["setting"] = data["setting"].str.replace("_", " ")
+def shares(study: Study, found: pd.DataFrame) -> ChartType:
+    """Bars of importance with whiskers, a colour for each method."""
+    data = found.assign(method=found["method"].map(study.method_title), role="searched")
+    data["setting"] = data["setting"].map(study.title)
     if data["world"].nunique() > 1:
         data["setting"] = data["setting"] + ", " + data["world"]
     data = data.sort_values("importance", ascending=False).assign(start=0)
     columns = ["method", "setting", "importance", "low", "high", "trials"]
-    base = alt.Chart(charts.compact(data, [*columns, "start"]))
+    base = alt.Chart(charts.compact(data, [*columns, "role", "start"]))
     y = alt.Y("setting:N", sort=None, title=None, axis=alt.Axis(labelLimit=220))
     shift = alt.YOffset("method:N", sort=None)
     percent = alt.Axis(format="~%", tickCount=6)
     start = alt.X("start:Q", title="importance", scale=alt.Scale(domain=[0, 1]), axis=percent)
-    colour = charts.objective_colour(found["objective"].unique())
+    colour = charts.method_colour(study, found["method"].unique())
     bars = base.mark_rule(strokeWidth=11, opacity=0.7).encode(
         x=start, x2="importance:Q", y=y, yOffset=shift, color=colour, tooltip=columns
     )
@@ -30,22 +30,18 @@ def shares(found: pd.DataFrame) -> ChartType:
     return alt.layer(bars, whiskers).properties(width=charts.WIDTH, height=height)
 
 
-def parallel(table: pd.DataFrame, objective: str, colour_by: Metric, other: Metric) -> ChartType:
-    """Parallel coordinates of one objective's trials: settings, then both goals, each as a rank."""
-    arm = table[(table["objective"] == objective) & table[[colour_by.name, other.name]].notna().all(axis=1)]
+def parallel(study: Study, table: pd.DataFrame, method: str, colour_by: Metric, other: Metric) -> ChartType:
+    """Parallel coordinates of one method's trials: settings, then both goals, each as a rank."""
+    arm = table[(table["method"] == method) & table[[colour_by.name, other.name]].notna().all(axis=1)]
     arm = charts.thin(arm, arm["trial"].isna(), 300)
-    numeric = [
-        n
-        for n in varying(arm)
-        if pd.api.types.is_numeric_dtype(arm[n]) and n not in ("split_seed", "dissimilar_share")
-    ]
+    numeric = [n for n in varying(study, arm) if pd.api.types.is_numeric_dtype(arm[n])]
     axes = numeric + [other.name, colour_by.name]
     ranks = (
         arm[axes].rank(pct=True).assign(trial=arm["trial"], shade=arm[colour_by.name], setting=arm["setting"])
     )
     long = ranks.melt(["trial", "shade", "setting"], var_name="axis", value_name="rank")
     titles = {colour_by.name: colour_by.title, other.name: other.title}
-    long["axis"] = long["axis"].map(lambda name: titles.get(name, name.replace("_", " ")))
+    long["axis"] = long["axis"].map(lambda name: titles.get(name) or study.title(name))
     base = alt.Chart(charts.compact(long, ["trial", "shade", "setting", "axis", "rank"]))
     return (
         base.mark_line(strokeOpacity=0.5)  # not opacity: each line would be a layer of its own

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import schema
 from analysis.tables import Study
 
 
@@ -31,7 +32,7 @@ def join(studies: Sequence[Study]) -> Study:
         rows=pd.concat([part.dropna(axis="columns", how="all") for part in rows], ignore_index=True).reindex(
             columns=list(dict.fromkeys(name for part in rows for name in part.columns))
         ),
-        metrics={name: metric for study in reversed(studies) for name, metric in study.metrics.items()},
+        schema=schema.merged(study.schema for study in studies),
         settings={
             name: value
             for name, value in first.settings.items()

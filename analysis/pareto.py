@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis import charts, fronts, hypervolumes
 from analysis.errors import UserError, exit_on_user_error
@@ -23,8 +22,12 @@ WORLD = ["dataset", "snr_db", "noise_kind"]  # trials are comparable within one 
 
 
 def goals(study: Study, x: str | None = None, y: str | None = None) -> tuple[Metric, Metric]:
-    """The two metrics to trade off: as given, else the study's own goals, else Silhouette and accuracy."""
-    own = [name for name in study.settings.get("goals", []) if name in study.metrics]
+    """The two metrics to trade off: as given, else the study's own goals, else Silhouette and accuracy.
+
+    Raises UserError for a metric without a better end.
+    """
+    named = study.schema.goals or study.settings.get("goals", ())
+    own = [name for name in named if name in study.metrics]
     own = [*own, *(name for name in GOALS if name not in own)]
     chosen = study.metric(x or own[0]), study.metric(y or own[1])
     for metric in chosen:
@@ -40,26 +43,30 @@ def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
     """One row per trial with results in both metrics, controls aside: as `tables.per_trial`, and
 
     world: the condition it was measured under, in words
-    on_front: non-dominated among the complete trials of its objective and world
+    on_front: non-dominated among the complete trials of its method and world
     on_joint_front: likewise among all trained trials of its world
-    front_probability: of being on its objective's front, seed noise considered; null where unknown
+    front_probability: of being on its method's front, seed noise considered; null where unknown
     """
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
     table = table[~controls(table)].reset_index(drop=True)
     table["world"] = worlds(table)
     table["on_front"] = table["on_joint_front"] = False
     table["front_probability"] = np.nan
-    trained = table["complete"] & (table["kind"] != "reference")
+    trained = table["complete"] & (table["role"] != "reference")
     best = (x.best or "", y.best or "")
     rng = np.random.default_rng(0)
     for _, part in table[trained].groupby("world"):
         points = part[[x.name, y.name]].to_numpy()
         table.loc[part.index, "on_joint_front"] = fronts.non_dominated(points, best)
-        for _, arm in part.groupby("objective"):
+        for _, arm in part.groupby("method"):
             points = arm[[x.name, y.name]].to_numpy()
             table.loc[arm.index, "on_front"] = fronts.non_dominated(points, best)
             table.loc[arm.index, "front_probability"] = fronts.front_probability(
-                points, _standard_errors(arm, x, y), arm["ok"].to_numpy() - 1, best, rng=rng
+                points,
+                arm[[f"{m.name}_error" for m in (x, y)]].to_numpy(dtype=float),
+                arm["units"].to_numpy() - 1,
+                best,
+                rng=rng,
             )
     return table
 
@@ -80,18 +87,11 @@ def worlds(table: pd.DataFrame) -> pd.Series:
     return named
 
 
-def _standard_errors(table: pd.DataFrame, x: Metric, y: Metric) -> np.ndarray:
-    """(n, 2): the half width of a t interval over its quantile."""
-    quantile = stats.t.ppf(0.975, np.where(table["ok"] > 1, table["ok"] - 1, np.nan))
-    halves = [(table[f"{m.name}_high"] - table[f"{m.name}_low"]) / 2 / quantile for m in (x, y)]
-    return np.column_stack(halves)
-
-
 def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
-    """The knee of each searched objective's front, one row per world and objective that has one."""
+    """The knee of each searched method's front, one row per world and method that has one."""
     rows = []
-    searched = table[table["complete"] & (table["kind"] == "searched")]
-    for _, arm in searched.groupby(["world", "objective"], sort=False):
+    searched = table[table["complete"] & (table["role"] == "searched")]
+    for _, arm in searched.groupby(["world", "method"], sort=False):
         at = fronts.knee(arm[[x.name, y.name]].to_numpy(), (x.best or "", y.best or ""))
         if at is not None:
             rows.append(arm.iloc[at])
@@ -106,17 +106,17 @@ def main_worlds(table: pd.DataFrame) -> list[str]:
 
 
 def section(study: Study, x: str | None = None, y: str | None = None) -> Section:
-    """Fronts, what they say about searched objectives beside baselines, and a recommended setting."""
+    """Fronts, what they say about searched methods beside baselines, and a recommended setting."""
     a, b = goals(study, x, y)
     table = trade_off(study, a, b)
-    table["setting"] = settings_text(table)
+    table["setting"] = settings_text(study, table)
     name, title = "pareto", "The trade-off"
     intro = f"How much {a.title} and how much {b.title} can be had together?"
     if table.empty:
         return Section(name, title, intro, notes=("No trial has both metrics: there is no front to draw.",))
     knees = recommended(table, a, b)
     knees = knees[knees["world"].isin(main_worlds(table))]
-    said = findings(table, a, b)
+    said = findings(study, table, a, b)
     course = hypervolumes.figure(study, table, a, b)
     return Section(
         name,
@@ -124,9 +124,9 @@ def section(study: Study, x: str | None = None, y: str | None = None) -> Section
         intro,
         verdicts=tuple(said),
         headlines=min(3, len(said)),
-        figures=(front_figure(table, a, b), *([course] if course else [])),
+        figures=(front_figure(study, table, a, b), *([course] if course else [])),
         notes=(*notes(study, table), *charts.thinned(len(table))),
-        commands=tuple(command(row, study.settings) for _, row in knees.iterrows()),
+        commands=tuple(command(study, row) for _, row in knees.iterrows()),
     )
 
 
@@ -158,23 +158,22 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     return found
 
 
-def findings(table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
-    """Sentences: best of each metric by objective, area under the fronts at equal budgets, the knee."""
+def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
+    """Sentences: best of each metric by method, area under the fronts at equal budgets, the knee."""
     found = []
     main = main_worlds(table)
     several = table["world"].nunique() > 1
     sizes = hypervolumes.volumes(table, x, y)
-    trained = table[table["complete"] & (table["kind"] != "reference") & table["world"].isin(main)]
+    trained = table[table["complete"] & (table["role"] != "reference") & table["world"].isin(main)]
     for world, part in trained.groupby("world", sort=False):
         where = str(world) if several else ""
         for metric in (x, y):
-            bests = [_best(arm, metric) for _, arm in part.groupby("objective", sort=False)]
+            bests = [_best(study, arm, metric) for _, arm in part.groupby("method", sort=False)]
             found.append(begin(where, f"the best {metric.title} is {listed(bests)}."))
         area = sizes[(sizes["world"] == world) & (sizes["budget"] >= hypervolumes.MINIMUM)]
         if len(area) > 1:
             each = [
-                f"{charts.objective_title(row.objective)} {row.at_equal_budget:.3f}"
-                for row in area.itertuples()
+                f"{study.method_title(row.method)} {row.at_equal_budget:.3f}" for row in area.itertuples()
             ]
             budget = area["budget"].iloc[0]
             found.append(
@@ -185,16 +184,16 @@ def findings(table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
             found.append(
                 begin(
                     row["world"] if several else "",
-                    f"a compromise is {charts.objective_title(row['objective'])} with {row['setting']}: "
+                    f"a compromise is {study.method_title(row['method'])} with {row['setting']}: "
                     f"{x.title} {row[x.name]:.3f}, {y.title} {row[y.name]:.3f}.",
                 )
             )
     return found
 
 
-def _best(arm: pd.DataFrame, metric: Metric) -> str:
+def _best(study: Study, arm: pd.DataFrame, metric: Metric) -> str:
     at = arm[metric.name].idxmax() if metric.best == "max" else arm[metric.name].idxmin()
-    return f"{charts.objective_title(arm.loc[at, 'objective'])}'s {estimate(arm.loc[at], metric.name)}"
+    return f"{study.method_title(arm.loc[at, 'method'])}'s {estimate(arm.loc[at], metric.name)}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The Pareto chart: every trial with its intervals, each objective's front, references by name."""
+"""The Pareto chart: every trial with its intervals, each method's front, references by name."""
 
 import altair as alt
 import pandas as pd
@@ -6,25 +6,35 @@ from altair.typing import ChartType
 
 from analysis import charts
 from analysis.sections import Figure
-from analysis.tables import Metric
+from analysis.tables import Metric, Study
 
 MAX_PANELS = 6
 
 
-def front_figure(table: pd.DataFrame, x: Metric, y: Metric) -> Figure:
-    """Every trial with its intervals, each objective's front joined; a panel for each world."""
+def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure:
+    """Every trial with its intervals, each method's front joined; a panel for each world."""
     panels: dict[str, ChartType] = {}
     for world, part in list(table.groupby("world", sort=False))[:MAX_PANELS]:
-        panels[str(world)] = front_chart(part, x, y)
-    columns = ["trial", "world", "objective", "kind", "setting", "seeds", "ok", "on_front", "on_joint_front"]
+        panels[str(world)] = front_chart(study, part, x, y)
+    columns = [
+        "trial",
+        "world",
+        "method",
+        "role",
+        "setting",
+        "replicates",
+        "ok",
+        "on_front",
+        "on_joint_front",
+    ]
     columns += ["front_probability"]
     columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
     shown = table.sort_values(["on_front", x.name], ascending=[False, x.best == "min"])
     return Figure(
         name="pareto",
         title=f"{x.title} against {y.title}",
-        reading="Each point is a trial, the mean of its seeds; whiskers are 95 % t intervals, cut at the "
-        "ends of the metric. Steps join an objective's trials that none of its others beats in both metrics. "
+        reading="Each point is a trial, the mean of its replicates; whiskers are 95 % t intervals, cut at "
+        "the ends of the metric and left out below three replicates. Steps join an method's trials that none of its others beats in both metrics. "
         f"Best is {_corner(x, y)}; "
         "diamonds are references that were not searched.",
         charts=panels,
@@ -37,23 +47,23 @@ def _corner(x: Metric, y: Metric) -> str:
     return f"{up} {'right' if x.best == 'max' else 'left'}"
 
 
-def front_chart(trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
+def front_chart(study: Study, trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
     """One world: points with t intervals, fronts as steps, references named; hover shows the settings."""
-    columns = ["trial", "kind", "setting", "on_front", "ok", "seeds", "complete", "front_probability"]
+    columns = ["trial", "role", "setting", "on_front", "ok", "replicates", "complete", "front_probability"]
     columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
-    named = trials.assign(method=trials["objective"].map(charts.objective_title))
-    data = charts.compact(charts.within_range(named, x, y), [*columns, "method"])
-    keep = data["on_front"] | (data["kind"] != "searched")
+    named = trials.assign(method=trials["method"].map(study.method_title))
+    data = charts.compact(named, [*columns, "method"])
+    keep = data["on_front"] | (data["role"] != "searched")
     base = alt.Chart(charts.thin(data, keep))
-    colour = charts.objective_colour(trials["objective"].unique())
+    colour = charts.method_colour(study, trials["method"].unique())
     at_x, at_y = charts.axis(alt.X, x.name, x), charts.axis(alt.Y, y.name, y)
-    faded = alt.condition("datum.on_front || datum.kind == 'reference'", alt.value(0.95), alt.value(0.35))
-    whisker = base.transform_filter("datum.on_front || datum.kind != 'searched'").mark_rule(opacity=0.45)
+    faded = alt.condition("datum.on_front || datum.role == 'reference'", alt.value(0.95), alt.value(0.35))
+    whisker = base.transform_filter("datum.on_front || datum.role != 'searched'").mark_rule(opacity=0.45)
     points = base.mark_point(size=64).encode(
         x=at_x,
         y=at_y,
         color=colour,
-        shape=charts.kind_shape(),
+        shape=charts.role_shape(),
         opacity=faded,
         tooltip=[
             alt.Tooltip("method:N", title="method"),
@@ -61,7 +71,7 @@ def front_chart(trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
             alt.Tooltip("setting:N", title="setting"),
             alt.Tooltip(f"{x.name}:Q", title=x.title, format=".3f"),
             alt.Tooltip(f"{y.name}:Q", title=y.title, format=".3f"),
-            alt.Tooltip("ok:Q", title="seeds with results"),
+            alt.Tooltip("ok:Q", title="replicates with results"),
             alt.Tooltip("front_probability:Q", title="probability of being on the front", format=".2f"),
         ],
     )
@@ -72,11 +82,11 @@ def front_chart(trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
         )
         .encode(x=at_x, y=at_y, color=colour, order=alt.Order(f"{x.name}:Q"))
     )
-    left = _crowded(data[data["kind"] == "reference"], x.name, y.name)
-    named = base.transform_filter("datum.kind == 'reference'").encode(x=at_x, y=at_y, text="method:N")
+    left = _crowded(data[data["role"] == "reference"], x.name, y.name)
+    named = base.transform_filter("datum.role == 'reference'").encode(x=at_x, y=at_y, text="method:N")
     beside = alt.FieldOneOfPredicate(field="trial", oneOf=left)
     intervals = bool(data[f"{x.name}_low"].notna().any())
-    references = int((data["kind"] == "reference").sum())
+    references = int((data["role"] == "reference").sum())
     across, up = (alt.X(f"{x.name}_low:Q"), alt.Y(f"{y.name}_low:Q"))
     layers = [
         (whisker.encode(x=across, x2=f"{x.name}_high:Q", y=at_y, color=colour), intervals),

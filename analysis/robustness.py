@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis import charts, robustness_charts
+from analysis import replicates, robustness_charts
 from analysis.errors import UserError, exit_on_user_error
 from analysis.grids import Grid, grids
 from analysis.pareto import goals
 from analysis.sections import Section, parser, run
 from analysis.statistics import Interval, mean_interval
-from analysis.tables import Metric, Study
-from analysis.verdicts import Judged, corrected, judge
+from analysis.tables import GIVEN, Metric, Study
+from analysis.verdicts import LIMIT, Judged, corrected, judge
 from analysis.words import listed, plural
 
 MARGIN = 0.05  # of the metric's range: five points of accuracy, 0.1 of Silhouette
@@ -42,15 +42,14 @@ def margin_of(metric: Metric, given: float | None = None) -> float:
 def verdicts(found: Sequence[Grid], metric: Metric, margin: float) -> pd.DataFrame:
     """One row per grid: verdict, range of the metric over thresholds with bounds, p of both claims (Holm).
 
-    The correction is over data sets, within objective, gate and kind of threshold.
+    The correction is over data sets, within method, gate and kind of threshold.
     """
     judged = [judge(grid.curves(metric.name), grid.activity(), margin) for grid in found]
     table = pd.DataFrame([_row(grid, j, metric, margin) for grid, j in zip(found, judged, strict=True)])
-    for _, family in table.groupby(["objective", "gate", "given"], sort=False):
-        for i, (word, robust, sensitive) in zip(
-            family.index, corrected([judged[i] for i in family.index]), strict=True
-        ):
-            table.loc[i, ["verdict", "p_robust", "p_sensitive"]] = [word, robust, sensitive]
+    for _, family in table.groupby(["method", "gate", "given"], sort=False):
+        for i, result in zip(family.index, corrected([judged[i] for i in family.index]), strict=True):
+            names = ["verdict", "p_robust", "p_sensitive", "units_needed"]
+            table.loc[i, names] = [result.word, result.p_robust, result.p_sensitive, result.needed]
     return table
 
 
@@ -58,7 +57,7 @@ def _row(grid: Grid, j: Judged, metric: Metric, margin: float) -> dict[str, obje
     slope = _slope(grid, metric.name)
     return {
         "dataset": grid.dataset,
-        "objective": grid.objective,
+        "method": grid.method,
         "gate": grid.gate,
         "given": grid.given,
         "rest": grid.rest,
@@ -72,8 +71,9 @@ def _row(grid: Grid, j: Judged, metric: Metric, margin: float) -> dict[str, obje
         "p_sensitive": np.nan,
         "thresholds": len(grid.at),
         "noise_levels": len(grid.snrs),
-        "seeds": j.seeds,
-        "seeds_needed": j.seeds_needed,
+        "unit": replicates.unit_word(grid.rows),
+        "units": j.units,
+        "units_needed": np.nan,
         "slope": slope.estimate,
         "slope_low": slope.low,
         "slope_high": slope.high,
@@ -81,93 +81,99 @@ def _row(grid: Grid, j: Judged, metric: Metric, margin: float) -> dict[str, obje
 
 
 def _slope(grid: Grid, metric: str) -> Interval:
-    """Least-squares change of the metric per unit of threshold, mean of the noise levels; t over seeds."""
+    """Least-squares change of the metric per unit of threshold, mean of the noise levels; t over replicates."""
     centred = grid.at - grid.at.mean()
-    per_seed = [centred @ (curve - curve.mean(axis=0)) / (centred @ centred) for curve in grid.curves(metric)]
-    return mean_interval(np.mean(per_seed, axis=0))
+    per_unit = [centred @ (curve - curve.mean(axis=0)) / (centred @ centred) for curve in grid.curves(metric)]
+    return mean_interval(np.mean(per_unit, axis=0))
 
 
 def rank_correlations(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
-    """Spearman's rho of the metric with SNR and with the threshold, and their interaction, within each seed.
+    """Spearman's rho of the metric with the threshold and with SNR, and their interaction.
 
-    Seeds are what repeats, so each seed gives one value of each and the interval is Student's over seeds.
-    The interaction is the product term of a regression on standardised ranks: above 0, more signal makes the
-    metric rise more with the threshold.
+    Each correlation holds the other constant: with the threshold within each noise level, with SNR within each
+    threshold, then averaged. Pooled, the larger effect would hide or turn round the smaller one. The
+    interaction is rho with the threshold at the highest SNR minus that at the lowest. Settings that train
+    identically count once. Each replicate gives one value of each; intervals are Student's over replicates.
     """
     rows = []
     for grid in found:
         cells = np.stack(grid.curves(metric.name))  # (noise levels, thresholds, units)
-        for name, values in _by_seed(cells).items():
-            rho = mean_interval(values)
-            rows.append(
-                {
-                    "dataset": grid.dataset,
-                    "objective": grid.objective,
-                    "gate": grid.gate,
-                    "given": grid.given,
-                    "metric": metric.name,
-                    "relation": name,
-                    "estimate": rho.estimate,
-                    "low": rho.low,
-                    "high": rho.high,
-                    "seeds": rho.n,
-                }
-            )
+        for name, values in _by_unit(cells).items():
+            top = 2 if name == "interaction" else 1
+            rho = mean_interval(values, within=(-top, top))
+            numbers = {"estimate": rho.estimate, "low": rho.low, "high": rho.high, "units": rho.n}
+            rows.append(_named(grid, metric) | {"relation": name} | numbers)
     return pd.DataFrame(rows)
 
 
-def _by_seed(cells: np.ndarray) -> dict[str, list[float]]:
-    n_snr, n_at, _ = cells.shape
-    snr, at = (i.ravel().astype(float) for i in np.meshgrid(np.arange(n_snr), np.arange(n_at), indexing="ij"))
+def _named(grid: Grid, metric: Metric) -> dict[str, object]:
+    """The columns that say which grid and metric a row is about."""
+    of = {name: getattr(grid, name) for name in ("dataset", "method", "gate", "given")}
+    return of | {"metric": metric.name}
+
+
+def _by_unit(cells: np.ndarray) -> dict[str, list[float]]:
+    """Each replicate's correlations: nan where a replicate lacks a cell or nothing varies."""
+    levels = [_distinct(level) for level in cells]
+    at = np.arange(cells.shape[1], dtype=float)
+    thresholds = _distinct(cells.transpose(1, 0, 2).reshape(cells.shape[1], -1))
     found: dict[str, list[float]] = {"threshold": []}
-    if n_snr > 1:
+    if len(cells) > 1:
         found |= {"SNR": [], "interaction": []}
     for unit in np.moveaxis(cells, 2, 0):
-        y = unit.ravel()
-        if np.isnan(y).any() or np.ptp(y) == 0:
-            continue
-        found["threshold"].append(float(stats.spearmanr(at, y).statistic))
-        if n_snr > 1:
-            found["SNR"].append(float(stats.spearmanr(snr, y).statistic))
-            ranks = [stats.zscore(stats.rankdata(v)) for v in (y, snr, at)]
-            terms = np.column_stack([ranks[1], ranks[2], ranks[1] * ranks[2]])
-            found["interaction"].append(float(np.linalg.lstsq(terms, ranks[0], rcond=None)[0][2]))
+        within = np.array([_rho(at[keep], level[keep]) for keep, level in zip(levels, unit, strict=True)])
+        found["threshold"].append(float(np.nanmean(within)) if (~np.isnan(within)).any() else np.nan)
+        if len(cells) > 1:
+            across = [_rho(np.arange(len(unit)), column) for column in unit.T[thresholds]]
+            found["SNR"].append(float(np.mean(across)))
+            found["interaction"].append(float(within[-1] - within[0]))
     return found
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """(n, ...) -> indices of the first of each set of equal rows, in order."""
+    _, first = np.unique(values.reshape(len(values), -1), axis=0, return_index=True)
+    return np.sort(first)
+
+
+def _rho(x: np.ndarray, y: np.ndarray) -> float:
+    if len(y) < 2 or np.isnan(y).any() or np.ptp(y) == 0:
+        return np.nan
+    return float(stats.spearmanr(x, y).statistic)
 
 
 def common_curve(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
     """How well one curve serves all noise levels, drawn over the cosine or over the share it resolves to.
 
-    For each seed: R2 of one cubic, of what varies within the SNRs; t interval over seeds.
+    Grids of thresholds and of shares at otherwise equal settings are read as one. For each replicate: R2 of one
+    cubic, of what varies within the noise levels; t interval over replicates. The row `over` =
+    "share minus cosine" is the difference of both, paired by replicate. Trainings that are equal although their
+    cosines differ all stay: whether the cosine or the share tells them apart is the question.
     """
     rows = []
+    alike: dict[tuple[str, ...], list[Grid]] = {}
     for grid in found:
-        if len(grid.snrs) < 2 or len(grid.at) < 5:
+        alike.setdefault((grid.dataset, grid.method, grid.gate, grid.rest), []).append(grid)
+    for together in alike.values():
+        grid = together[0]
+        joined = pd.concat([each.rows for each in together])
+        if joined["snr"].nunique() < 2 or sum(len(each.at) for each in together) < 5:
             continue
-        for name in ("threshold", "dissimilar_share"):
-            r2 = [_shared_r2(seed, name, metric.name) for _, seed in grid.rows.groupby("unit")]
-            fit = mean_interval([value for value in r2 if value is not None])
-            rows.append(
-                {
-                    "dataset": grid.dataset,
-                    "objective": grid.objective,
-                    "gate": grid.gate,
-                    "given": grid.given,
-                    "metric": metric.name,
-                    "over": name,
-                    "r2": fit.estimate,
-                    "low": fit.low,
-                    "high": fit.high,
-                    "seeds": fit.n,
-                }
-            )
+        given = " and ".join(each.given for each in together)
+        units = [unit for _, unit in joined.groupby("unit")]
+        r2 = {name: np.array([_shared_r2(unit, name, metric.name) for unit in units]) for name in GIVEN}
+        fits = {name: mean_interval(values, within=(0, 1)) for name, values in r2.items()}
+        fits["share minus cosine"] = mean_interval(r2["dissimilar_share"] - r2["threshold"], within=(-1, 1))
+        for name, fit in fits.items():
+            numbers = {"r2": fit.estimate, "low": fit.low, "high": fit.high, "units": fit.n}
+            rows.append(_named(grid, metric) | {"given": given, "over": name} | numbers)
     return pd.DataFrame(rows)
 
 
-def _shared_r2(rows: pd.DataFrame, over: str, metric: str) -> float | None:
+def _shared_r2(rows: pd.DataFrame, over: str, metric: str) -> float:
     rows = rows.dropna(subset=[over, metric])
     if len(rows) < 8:
-        return None
+        return np.nan
     centre = rows.groupby("snr")[metric].transform("mean")
     y = (rows[metric] - centre).to_numpy(dtype=float)
     u = rows[over].to_numpy(dtype=float)
@@ -175,7 +181,7 @@ def _shared_r2(rows: pd.DataFrame, over: str, metric: str) -> float | None:
     powers = pd.DataFrame({k: u**k for k in (1, 2, 3)}, index=rows.index)
     x = (powers - powers.groupby(rows["snr"]).transform("mean")).to_numpy()
     residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    return float(1 - residual @ residual / (y @ y)) if y @ y > 0 else None
+    return float(1 - residual @ residual / (y @ y)) if y @ y > 0 else np.nan
 
 
 def section(study: Study, metric: str | None = None, margin: float | None = None) -> Section | None:
@@ -206,21 +212,21 @@ def section(study: Study, metric: str | None = None, margin: float | None = None
 def sentence(row: Any, study: Study) -> str:
     """A verdict in words, with the numbers it rests on."""
     title = study.metrics[row["metric"]].title
-    knob = "share of dissimilar steps" if row["given"] == "dissimilar_share" else "threshold"
+    setting = study.title(row["given"])
     gate = "" if row["gate"] == "intended" else f", gate {row['gate']}"
-    start = f"{row['dataset']}, {charts.objective_title(row['objective'])}{gate}: {title} is"
+    start = f"{row['dataset']}, {study.method_title(row['method'])}{gate}: {title} is"
     bounds = f"[{row['range_low']:.3f}, {row['range_high']:.3f}]"
     numbers = f"range {row['range']:.3f} {bounds}, margin {row['margin']:.3g}"
     match row["verdict"]:
         case "robust":
-            return f"{start} robust to the {knob} ({numbers})."
+            return f"{start} robust to the {setting} ({numbers})."
         case "sensitive":
-            return f"{start} sensitive to the {knob} ({numbers})."
+            return f"{start} sensitive to the {setting} ({numbers})."
         case "vacuous":
             return f"{start} not put to the test: the gate is vacuous, firing hardly ever or always."
-    need, now = row["seeds_needed"], int(row["seeds"])
-    many = "more seeds than are feasible" if pd.isna(need) else f"about {int(need)} seeds"
-    return f"{start} undecided with {now} {plural(now, 'seed')} ({numbers}); {many} would decide."
+    need, now, unit = row["units_needed"], int(row["units"]), row["unit"]
+    many = f"more than {LIMIT:,}" if pd.isna(need) else f"about {int(need)}"
+    return f"{start} undecided with {now} {plural(now, unit)} ({numbers}); {many} {unit}s would decide."
 
 
 def control_sentences(judged: pd.DataFrame, study: Study) -> list[str]:
@@ -237,15 +243,13 @@ def notes(found: Sequence[Grid]) -> tuple[str, ...]:
     said = []
     if all(len(grid.snrs) < 2 for grid in found):
         said.append("Only one noise level was studied, so nothing can be said about noise.")
-    if all(grid.rows["split_seed"].nunique() < 3 for grid in found):
-        said.append(
-            "Seeds vary the training, not the people: there are fewer than three splits of the subjects."
-        )
+    if all(grid.rows["split_seed"].nunique() < 2 for grid in found):
+        said.append("Seeds vary the training, not the people: there is one split of the subjects.")
     lost = sum(int((grid.rows["status"] != "ok").sum()) for grid in found)
     if lost:
         said.append(
-            f"{lost} {plural(lost, 'training')} of the grid ended without result; "
-            "nothing is called robust where a cell keeps fewer than two seeds."
+            f"{lost} {plural(lost, 'training')} of the grid ended without a result; "
+            "nothing is called robust where a cell keeps fewer than two replicates."
         )
     return tuple(said)
 

@@ -56,21 +56,23 @@ def figures(
             name="robustness-verdicts",
             title="How far the metric moves over the thresholds",
             reading=READINGS["verdicts"],
-            charts={m.title: range_chart(judged[judged["metric"] == m.name]) for m in chosen},
+            charts={m.title: range_chart(study, judged[judged["metric"] == m.name]) for m in chosen},
             table=judged,
         ),
         Figure(
             name="robustness-map",
             title="Threshold and noise",
             reading=READINGS["map"],
-            charts={title: map_chart(part, g, mapped) for title, g, part in _panels(found, cells)},
+            charts={title: map_chart(part, g, mapped) for title, g, part in _panels(study, found, cells)},
             table=cells.drop(columns="grid"),
         ),
         Figure(
             name="robustness-curves",
             title="The threshold, its gate, and its pseudo-labels",
             reading=READINGS["curves"],
-            charts={title: curve_chart(part, g, chosen[0]) for title, g, part in _panels(found, cells)},
+            charts={
+                title: curve_chart(part, g, chosen[0]) for title, g, part in _panels(study, found, cells)
+            },
             table=cells[cells["metric"].isin([m.name for m in chosen])].drop(columns="grid"),
         ),
     ]
@@ -81,7 +83,7 @@ def figures(
                 title="What the metric follows",
                 reading=READINGS["ranks"],
                 charts={
-                    m.title: rank_chart(ranks[ranks["metric"] == m.name])
+                    m.title: rank_chart(study, ranks[ranks["metric"] == m.name])
                     for m in chosen
                     if ranks.loc[ranks["metric"] == m.name, "estimate"].notna().any()
                 },
@@ -111,7 +113,7 @@ def cell_table(found: Sequence[Grid], metrics: Sequence[Metric]) -> pd.DataFrame
             cells = mean_intervals(grid.rows, ["snr", "at"], metric.name)
             cells = cells.assign(activity=activity, auroc=auroc).reset_index()
             cells.insert(0, "grid", i)
-            named = ("dataset", "objective", "gate", "given")
+            named = ("dataset", "method", "gate", "given")
             cells = cells.assign(metric=metric.name, **{name: getattr(grid, name) for name in named})
             parts.append(cells)
     table = pd.concat(parts, ignore_index=True)
@@ -119,9 +121,9 @@ def cell_table(found: Sequence[Grid], metrics: Sequence[Metric]) -> pd.DataFrame
     return table.drop(columns="sd")
 
 
-def range_chart(judged: pd.DataFrame) -> ChartType:
+def range_chart(study: Study, judged: pd.DataFrame) -> ChartType:
     """Ranges with bounds beside the margin, one line per grid."""
-    data = judged.assign(name=[_label(row) for _, row in judged.iterrows()])
+    data = judged.assign(name=[_label(study, row) for _, row in judged.iterrows()])
     data["range_high"] = data["range_high"].replace(np.inf, np.nan)
     base = alt.Chart(charts.compact(data, [*_SHOWN, "name"]))
     y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=200))
@@ -143,7 +145,7 @@ def range_chart(judged: pd.DataFrame) -> ChartType:
     )
 
 
-_SHOWN = ["verdict", "range", "range_low", "range_high", "margin", "seeds", "seeds_needed", "thresholds"]
+_SHOWN = ["verdict", "range", "range_low", "range_high", "margin", "unit", "units", "units_needed"]
 
 
 def map_chart(cells: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]) -> ChartType:
@@ -167,7 +169,7 @@ def map_chart(cells: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]) -> Cha
         alt.Tooltip("mean:Q", format=".3f"),
         alt.Tooltip("low:Q", format=".3f"),
         alt.Tooltip("high:Q", format=".3f"),
-        alt.Tooltip("n:Q", title="seeds"),
+        alt.Tooltip("n:Q", title="replicates"),
         alt.Tooltip("activity:Q", title="share dissimilar", format=".3f"),
     ]
     squares = base.mark_rect().encode(x=x, y=y, color=colour, tooltip=tooltip)
@@ -228,10 +230,10 @@ def curve_chart(cells: pd.DataFrame, grid: Grid, metric: Metric) -> ChartType:
     return alt.vconcat(*views, spacing=8)
 
 
-def rank_chart(ranks: pd.DataFrame) -> ChartType:
+def rank_chart(study: Study, ranks: pd.DataFrame) -> ChartType:
     """Rank correlations with intervals, a group of dots for each grid."""
-    data = ranks.assign(name=[_label(row) for _, row in ranks.iterrows()])
-    base = alt.Chart(charts.compact(data, ["name", "relation", "estimate", "low", "high", "seeds"]))
+    data = ranks.assign(name=[_label(study, row) for _, row in ranks.iterrows()])
+    base = alt.Chart(charts.compact(data, ["name", "relation", "estimate", "low", "high", "units"]))
     y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     shift = alt.YOffset("relation:N")
     scale = alt.Scale(domain=["threshold", "SNR", "interaction"])
@@ -245,7 +247,7 @@ def rank_chart(ranks: pd.DataFrame) -> ChartType:
         y=y,
         yOffset=shift,
         color=colour,
-        tooltip=["name", "relation", "estimate", "low", "high", "seeds"],
+        tooltip=["name", "relation", "estimate", "low", "high", "units"],
     )
     zero = base.mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
     return charts.layered([(zero, True), (bars, bool(data["low"].notna().any())), (dots, True)]).properties(
@@ -253,15 +255,17 @@ def rank_chart(ranks: pd.DataFrame) -> ChartType:
     )
 
 
-def _panels(found: Sequence[Grid], cells: pd.DataFrame) -> Iterator[tuple[str, Grid, pd.DataFrame]]:
+def _panels(
+    study: Study, found: Sequence[Grid], cells: pd.DataFrame
+) -> Iterator[tuple[str, Grid, pd.DataFrame]]:
     """Title, grid and cells of the grids to draw, those of the intended gate before the others."""
     order = sorted(range(len(found)), key=lambda i: found[i].gate != "intended")
-    return ((_title(found[i]), found[i], cells[cells["grid"] == i]) for i in order[:MAX_PANELS])
+    return ((_title(study, found[i]), found[i], cells[cells["grid"] == i]) for i in order[:MAX_PANELS])
 
 
-def _title(grid: Grid) -> str:
+def _title(study: Study, grid: Grid) -> str:
     gate = "" if grid.gate == "intended" else f", gate {grid.gate}"
-    return f"{grid.dataset}, {charts.objective_title(grid.objective)}{gate}, by {_knob(grid)}" + (
+    return f"{grid.dataset}, {study.method_title(grid.method)}{gate}, by {_knob(grid)}" + (
         f" ({grid.rest})" if len(grid.rest) < 60 else ""
     )
 
@@ -270,7 +274,7 @@ def _knob(grid: Grid) -> str:
     return "threshold (cosine)" if grid.given == "threshold" else "share of dissimilar steps"
 
 
-def _label(row: Any) -> str:
+def _label(study: Study, row: Any) -> str:
     kind = "share" if row["given"] == "dissimilar_share" else "cosine"
     gate = "" if row["gate"] == "intended" else f", {row['gate']}"
-    return f"{row['dataset']}, {charts.objective_title(row['objective'])}{gate}, {kind}"
+    return f"{row['dataset']}, {study.method_title(row['method'])}{gate}, {kind}"

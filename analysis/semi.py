@@ -4,26 +4,25 @@ python -m analysis.semi runs/NAME [runs/OTHER ...]
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from analysis import charts
+from analysis import charts, replicates
 from analysis.errors import UserError, exit_on_user_error
 from analysis.pareto import goals, worlds
 from analysis.sections import Figure, Section, parser, run
-from analysis.statistics import holm, mean_p, paired_difference
+from analysis.statistics import holm, mean_interval, mean_p
 from analysis.tables import Metric, Study, per_trial
 from analysis.words import plural
 
-SEMI, PLAIN = "emargin-semi", "emargin"
-ENDS = (PLAIN, "infonce", "supervised")  # what they are compared with
-SHARED = ("dataset", "snr_db", "split_seed")  # what a pair of trials must have in common
-KNOBS = ("threshold", "margin", "temperature", "gate")  # and is matched where it can be
+LABELS = ("label_share", "supervised_term", "supervised_weight")  # what a semi-supervised method adds
 COLUMNS = (
     "trial",
+    "method",
     "against",
     "world",
     "dataset",
@@ -34,60 +33,90 @@ COLUMNS = (
     "low",
     "high",
     "p_holm",
-    "seeds",
+    "units",
+    "end",
+    "plain",
 )
 
 
-def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
-    """Each semi-supervised trial minus each end, paired by seed: mean with t interval, p by Holm over trials.
+def labelled(study: Study) -> list[str]:
+    """The methods that see some labels: those whose rows say which share."""
+    rows = study.rows[(study.rows["role"] != "reference") & study.rows["label_share"].notna()]
+    return [str(name) for name in rows["method"].unique()]
 
-    The unsupervised end is the eMargin trial nearest in its other settings, equal where the study has one.
+
+def plain(study: Study, method: str) -> str | None:
+    """The same method without labels: of those that read nothing else, the one that shares most with it."""
+    own = set(study.methods[method].hyperparameters) - set(LABELS)
+    sharing = {
+        name: len(read)
+        for name, about in study.methods.items()
+        if about.role == "method"
+        and name != method
+        and (read := set(about.hyperparameters)) <= own
+        and (study.rows["method"] == name).any()
+    }
+    return max(sharing, key=lambda name: sharing[name]) if sharing else None
+
+
+def ends(study: Study, method: str) -> list[str]:
+    """What a semi-supervised method is compared with: itself without labels, baselines and upper bounds."""
+    rows = study.rows[~study.rows["method"].isin(labelled(study))]
+    upper = [name for name, about in study.methods.items() if about.role == "upper bound"]
+    named = [plain(study, method), *rows[rows["role"] == "baseline"]["method"].unique(), *upper]
+    return [name for name in dict.fromkeys(named) if name is not None and (rows["method"] == name).any()]
+
+
+def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Each semi-supervised trial minus each end, paired by replicate: mean with t interval, Holm over trials.
+
+    The end is the trial nearest in the settings that both methods read, equal where the study has one.
     """
     rows = []
     trials = study.rows.drop_duplicates("trial").set_index("trial")
     trials["world"] = worlds(trials)
-    values = {m.name: study.ok.pivot_table(index="trial", columns="seed", values=m.name) for m in metrics}
-    for trial, semi in trials[trials["objective"] == SEMI].iterrows():
-        for objective in ENDS:
-            end = _nearest(trials[trials["objective"] == objective], semi)
-            if end is None:
-                continue
-            for metric in metrics:
-                a, b = _paired(values[metric.name], str(trial), end)
-                found = paired_difference(a, b)
-                rows.append(
-                    {
-                        "trial": trial,
-                        "against": end,
-                        "world": semi["world"],
-                        "dataset": semi["dataset"],
-                        "label_share": semi["label_share"],
-                        "supervised_weight": semi["supervised_weight"],
-                        "metric": metric.name,
-                        "difference": found.estimate,
-                        "low": found.low,
-                        "high": found.high,
-                        "p_holm": mean_p(a - b),
-                        "seeds": found.n,
-                        "end": objective,
-                    }
-                )
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "end"])
+    of = dict(iter(study.ok.groupby("trial")))
+    for method in labelled(study):
+        without = plain(study, method)
+        for end in ends(study, method):
+            shared = _shared(study, method, end)
+            for trial, semi in trials[trials["method"] == method].iterrows():
+                against = _nearest(trials[trials["method"] == end], semi, shared)
+                if against is None or trial not in of or against not in of:
+                    continue
+                for metric in metrics:
+                    gap = differences_of(of[trial], of[against], metric.name)
+                    found = mean_interval(gap)
+                    rows.append(
+                        {name: semi.get(name) for name in ("world", "dataset", "method", *LABELS)}
+                        | {"trial": trial, "against": against, "metric": metric.name}
+                        | {"difference": found.estimate, "low": found.low, "high": found.high}
+                        | {"p_holm": mean_p(gap), "units": found.n, "end": end, "plain": end == without}
+                    )
+    table = pd.DataFrame(rows, columns=COLUMNS)
     for _, family in table.groupby(["end", "metric"], sort=False):
         table.loc[family.index, "p_holm"] = holm(family["p_holm"].to_numpy())
     return table
 
 
-def _nearest(candidates: pd.DataFrame, semi: "pd.Series[object]") -> str | None:
-    """The trial in the same world whose knobs agree in most places, then the closest in their numbers."""
-    same = candidates
-    for name in SHARED:
-        value = semi[name]
-        same = same[same[name].isna() if pd.isna(value) else same[name] == value]
+def differences_of(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> np.ndarray:
+    """Independent differences of two trials' rows."""
+    gap = replicates.differences(replicates.values(a, metric), replicates.values(b, metric))
+    return gap.to_numpy(dtype=float)
+
+
+def _shared(study: Study, method: str, end: str) -> list[str]:
+    read = set(study.methods[end].hyperparameters) & set(study.methods[method].hyperparameters)
+    return [name for name in study.setting_columns if name in read and name not in LABELS]
+
+
+def _nearest(candidates: pd.DataFrame, semi: "pd.Series[Any]", shared: Sequence[str]) -> str | None:
+    """The trial in the same world that agrees in most settings, then the closest in their numbers."""
+    same = candidates[candidates["world"] == semi["world"]]
     if same.empty:
         return None
     distance = pd.Series(0.0, index=same.index)
-    for name in KNOBS:
+    for name in shared:
         equal = same[name].eq(semi[name]) | (same[name].isna() & pd.isna(semi[name]))
         distance += 10.0 * ~equal
         numbers = pd.to_numeric(same[name], errors="coerce")
@@ -97,37 +126,32 @@ def _nearest(candidates: pd.DataFrame, semi: "pd.Series[object]") -> str | None:
     return str(distance.idxmin())
 
 
-def _paired(values: pd.DataFrame, a: str, b: str) -> tuple[np.ndarray, np.ndarray]:
-    """Two rows of a table (trials, seeds); nan where a trial has no result at a seed."""
-    found = values.reindex([a, b]).to_numpy(dtype=float)
-    return found[0], found[1]
-
-
 def section(study: Study) -> Section | None:
     """Semi-supervised trials between their unsupervised and supervised ends; None where there are none."""
-    if not (study.ok["objective"] == SEMI).any():
+    semi = labelled(study)
+    if not study.ok["method"].isin(semi).any():
         return None
     x, y = goals(study)
     table = differences(study, (x, y))
     means = per_trial(study, [x.name, y.name])
     means["world"] = worlds(means)
-    means = means[means["world"].isin(means.loc[means["objective"] == SEMI, "world"])]
-    columns = ["trial", "world", "objective", "label_share", "supervised_weight", x.name, y.name]
+    means = means[means["world"].isin(means.loc[means["method"].isin(semi), "world"])]
+    columns = ["trial", "world", "method", "label_share", "supervised_weight", x.name, y.name]
     return Section(
         name="semi",
         title="A few labels",
         intro=f"Can a semi-supervised eMargin keep its {x.title} and gain {y.title}?",
-        verdicts=tuple(sentences(table, x, y)),
+        verdicts=tuple(sentences(study, table, x, y)),
         headlines=2,
         figures=(
             Figure(
                 name="semi",
                 title="Gain from labels",
-                reading="Each dot is one label share and weight, minus eMargin without labels at the same "
-                "seeds, with 95 % t intervals. Right of zero is a gain in the metric. The table also holds "
-                "the differences to InfoNCE and to the supervised encoder.",
+                reading="Each dot is one label share and weight, minus the same method without labels in "
+                "the same replicates, with 95 % t intervals. Right of zero is a gain in the metric. The table also holds "
+                "the differences to baselines and upper bounds.",
                 charts=_gain_panels(table, x, y),
-                table=table.drop(columns="end"),
+                table=table.drop(columns=["end", "plain"]),
             ),
             Figure(
                 name="semi-ends",
@@ -135,14 +159,17 @@ def section(study: Study) -> Section | None:
                 reading="Label share and weight move a trial between the unsupervised ends and the encoder "
                 "trained on all labels.",
                 charts={
-                    str(world): plane_chart(part, x, y) for world, part in means.groupby("world", sort=False)
+                    str(world): plane_chart(study, part, x, y)
+                    for world, part in means.groupby("world", sort=False)
                 },
                 table=means[columns],
             ),
         ),
         notes=()
-        if (table["end"] == PLAIN).any()
-        else ("No eMargin trial without labels is beside these, so no gain from labels can be given.",),
+        if table["plain"].any()
+        else (
+            "No trial of the same method without labels is beside these, so no gain from labels can be given.",
+        ),
     )
 
 
@@ -150,20 +177,15 @@ def _gain_panels(table: pd.DataFrame, x: Metric, y: Metric) -> dict[str, ChartTy
     panels: dict[str, ChartType] = {}
     for world, part in table.groupby("world", sort=False):
         for metric in (x, y):
-            if len(_against(part, PLAIN, metric)):
-                panels[f"{metric.title}, {world}"] = gain_chart(part, metric)
+            own = part[part["plain"] & (part["metric"] == metric.name)].dropna(subset=["difference"])
+            if len(own):
+                panels[f"{metric.title}, {world}"] = gain_chart(own, metric)
     return panels
 
 
-def _against(table: pd.DataFrame, end: str, metric: Metric) -> pd.DataFrame:
-    own = table[(table["end"] == end) & (table["metric"] == metric.name)]
-    return own.dropna(subset=["difference"])
-
-
-def gain_chart(table: pd.DataFrame, metric: Metric) -> ChartType:
-    """Differences to unsupervised eMargin by label share, a colour for each weight."""
-    own = _against(table, PLAIN, metric)
-    columns = ["label_share", "supervised_weight", "difference", "low", "high", "p_holm", "seeds", "trial"]
+def gain_chart(own: pd.DataFrame, metric: Metric) -> ChartType:
+    """Differences to the method without labels by label share, a colour for each weight."""
+    columns = ["label_share", "supervised_weight", "difference", "low", "high", "p_holm", "units", "trial"]
     base = alt.Chart(charts.compact(own, columns))
     y = alt.Y("label_share:O", title="labelled share", axis=alt.Axis(format="~%"))
     few = own["supervised_weight"].nunique() <= 8
@@ -181,54 +203,58 @@ def gain_chart(table: pd.DataFrame, metric: Metric) -> ChartType:
     )
 
 
-def plane_chart(means: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
+def plane_chart(study: Study, means: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
     """Both goals: semi-supervised trials sized by label share, with the ends named."""
     named = means.dropna(subset=[x.name, y.name])
     named = named.assign(
-        method=named["objective"].map(charts.objective_title),
+        method=named["method"].map(study.method_title),
         share=named["label_share"].fillna(0).astype(float),
     )
-    columns = ["trial", "method", "kind", "objective", "share", "supervised_weight", x.name, y.name]
+    columns = ["trial", "method", "role", "share", "supervised_weight", x.name, y.name]
     base = alt.Chart(charts.compact(named, columns))
     at_x, at_y = charts.axis(alt.X, x.name, x), charts.axis(alt.Y, y.name, y)
     points = base.mark_point(opacity=0.75).encode(
         x=at_x,
         y=at_y,
-        color=charts.objective_colour(named["objective"].unique()),
-        shape=charts.kind_shape(),
+        color=charts.method_colour(study, means["method"].unique()),
+        shape=charts.role_shape(),
         size=alt.Size("share:Q", title="labelled share", scale=alt.Scale(range=[40, 260]), legend=None),
         tooltip=columns,
     )
     names = (
-        base.transform_filter("datum.kind == 'reference'")
+        base.transform_filter("datum.role == 'reference'")
         .mark_text(align="left", dx=9)
         .encode(x=at_x, y=at_y, text="method:N")
     )
-    ends = bool((named["kind"] == "reference").any())
+    ends = bool((named["role"] == "reference").any())
     return charts.layered([(points, True), (names, ends)]).properties(
         width=charts.WIDTH + 120, height=charts.HEIGHT
     )
 
 
-def sentences(table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
-    """For each world and end: the best gain in y, and whether x was kept."""
+def sentences(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
+    """For each world, method and end: the best gain in y, and whether x was kept."""
     found = []
-    several = table["world"].nunique() > 1
-    for (world, end), part in table.groupby(["world", "end"], sort=False):
-        gains, kept = (_against(part, str(end), m).set_index("trial") for m in (y, x))
+    worlds_there, methods = table["world"].nunique() > 1, table["method"].nunique() > 1
+    for (world, method, end), part in table.groupby(["world", "method", "end"], sort=False):
+        own = part.dropna(subset=["difference"])
+        gains, kept = (own[own["metric"] == m.name].set_index("trial") for m in (y, x))
         if gains.empty:
             continue
-        where = f" on {world}" if several else ""
-        sign = 1 if y.best == "max" else -1
-        best = gains.loc[(gains["difference"] * sign).idxmax()]
+        where = f" on {world}" if worlds_there else ""
+        of = f" of {study.method_title(method)}" if methods else ""
+        best = gains.loc[(gains["difference"] * (1 if y.best == "max" else -1)).idxmax()]
         change = kept.loc[best.name] if best.name in kept.index else None
         also = "" if change is None else f"; {x.title} changes by {_signed(change)}"
-        shown = "shown" if best["p_holm"] < 0.05 else "not shown beyond seed noise"
-        seeds = f"{best['seeds']} {plural(int(best['seeds']), 'seed')}"
+        shown = "shown" if best["p_holm"] < 0.05 else "not shown beyond the spread of replicates"
+        unit = replicates.unit_word(study.rows[study.rows["dataset"] == best["dataset"]])
+        units = f"{best['units']} {plural(int(best['units']), unit)}"
+        weight = best["supervised_weight"]
+        with_weight = "" if pd.isna(weight) else f" with weight {weight:g}"
         found.append(
-            f"Against {charts.objective_title(end)}{where}, the most {y.title} comes from "
-            f"{best['label_share']:.0%} labels with weight {best['supervised_weight']:g}: {_signed(best)} "
-            f"over {seeds}, {shown}{also}."
+            f"Against {study.method_title(end)}{where}, the most {y.title}{of} comes from "
+            f"{best['label_share']:.0%} labels{with_weight}: {_signed(best)} "
+            f"over {units}, {shown}{also}."
         )
     return found
 
@@ -245,7 +271,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if found is None:
             raise UserError(
                 f"{study.folder} has no semi-supervised trial with results: run one with "
-                "`python -m study.run --objective emargin,emargin-semi --label-share 0.01,0.05,0.1`"
+                "`python -m study.run --method emargin,emargin-semi --label-share 0.01,0.05,0.1`"
             )
         return found
 

@@ -12,6 +12,8 @@ import pandas as pd
 from scipy import special, stats
 
 CONFIDENCE = 0.95
+FEWEST = 3  # values of an interval: that of two is 13 standard errors each way
+ANY = (-np.inf, np.inf)
 Values = np.ndarray | Sequence[float]
 
 
@@ -33,13 +35,19 @@ def known(values: Values) -> np.ndarray:
     return x[~np.isnan(x)]
 
 
-def mean_interval(values: Values, confidence: float = CONFIDENCE) -> Interval:
-    """Mean with Student's t interval; nan in `values` are left out."""
+def mean_interval(
+    values: Values, confidence: float = CONFIDENCE, *, within: tuple[float, float] = ANY
+) -> Interval:
+    """Mean with Student's t interval; nan in `values` are left out.
+
+    within: range of the quantity, at whose ends the interval is cut
+    """
     x = known(values)
-    if len(x) < 2:
-        return UNKNOWN._replace(estimate=float(x[0]), n=1) if len(x) else UNKNOWN
-    half = float(_half_width(x.std(ddof=1), len(x), confidence))
-    return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+    if len(x) < FEWEST:
+        return UNKNOWN._replace(estimate=float(x.mean()), n=len(x)) if len(x) else UNKNOWN
+    half = float(half_width(x.std(ddof=1), len(x), confidence))
+    low, high = np.clip([x.mean() - half, x.mean() + half], *within)
+    return Interval(float(x.mean()), float(low), float(high), len(x))
 
 
 def mean_intervals(
@@ -49,7 +57,7 @@ def mean_intervals(
     values = table[value].astype(float)
     groups = values.groupby([table[name] for name in by], dropna=False, sort=False)
     found = pd.DataFrame({"mean": groups.mean(), "sd": groups.std(ddof=1), "n": groups.count()})
-    half = _half_width(found["sd"], found["n"], confidence)
+    half = half_width(found["sd"], found["n"], confidence).where(found["n"] >= FEWEST)
     return found.assign(low=found["mean"] - half, high=found["mean"] + half)
 
 
@@ -169,17 +177,19 @@ def improvement(a: Values, b: Values, *, higher_is_better: bool, confidence: flo
 def spearman_interval(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     """Spearman's rank correlation with Bonett and Wright's interval (Psychometrika 2000); nan below 5 pairs.
 
-    Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)).
+    Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)). A perfect order of n pairs counts as half way to
+    the next value that rho can take, 1 - 12 / (n^3 - n): otherwise its interval would have no width.
     """
     pairs = ~(np.isnan(x) | np.isnan(y))
     n = int(pairs.sum())
     if n < 5 or len(np.unique(x[pairs])) < 2 or len(np.unique(y[pairs])) < 2:
         return UNKNOWN._replace(n=n)
     rho = float(stats.spearmanr(x[pairs], y[pairs]).statistic)
-    bounded = np.clip(rho, -1 + 1e-9, 1 - 1e-9)
+    most = 1 - 6 / (n**3 - n)
+    bounded = np.clip(rho, -most, most)
     half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + bounded**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(bounded) + np.array([-half, half]))
-    return Interval(rho, float(low), float(high), n)
+    return Interval(rho, min(float(low), rho), max(float(high), rho), n)
 
 
 def seeds_needed(
@@ -195,7 +205,9 @@ def seeds_needed(
     return int(n[enough.argmax()]) if enough.any() else None
 
 
-def _half_width(sd: float | pd.Series, n: int | pd.Series, confidence: float) -> float | pd.Series:
+def half_width(
+    sd: float | pd.Series, n: int | pd.Series, confidence: float = CONFIDENCE
+) -> float | pd.Series:
     """t quantile times standard error; nan for n < 2."""
     degrees = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)
     return special.stdtrit(degrees, 0.5 + confidence / 2) * sd / np.sqrt(n)

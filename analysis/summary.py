@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import charts
 from analysis.page import bullets
 from analysis.pareto import goals, main_worlds, recommended, trade_off
 from analysis.sections import Section
-from analysis.tables import Metric, Study, setting_title, settings_text, varying
+from analysis.tables import Metric, Study, settings_text, varying
 from analysis.words import listed, plural
 
 DATA = {
@@ -30,10 +29,8 @@ def data_title(dataset: str) -> str:
 
 def headline(study: Study) -> str:
     """One line: what beside what, on which data."""
-    objectives = study.rows.drop_duplicates("objective")
-    names = {
-        k: [charts.objective_title(o) for o in part["objective"]] for k, part in objectives.groupby("kind")
-    }
+    methods = study.rows.drop_duplicates("method")
+    names = {k: [study.method_title(o) for o in part["method"]] for k, part in methods.groupby("role")}
     searched = listed(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
     beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
     data = listed([data_title(name) for name in study.rows["dataset"].unique()])
@@ -86,14 +83,16 @@ _FACTS = {
 def lead(study: Study) -> str:
     """What was done, in two or three sentences."""
     trials = study.rows.drop_duplicates("trial")
-    kinds = trials["kind"].value_counts()
+    kinds = trials["role"].value_counts()
     parts = []
     for name, word in (("searched", "searched"), ("baseline", "baseline"), ("reference", "reference")):
         if n := int(kinds.get(name, 0)):
             parts.append(f"{n} {word}")
     seeds = study.rows.groupby("trial").size().max()
-    knobs = [name for name in varying(trials) if name not in ("objective", "split_seed", "dissimilar_share")]
-    search = f", over {listed([setting_title(name) for name in knobs])}" if knobs else ""
+    knobs = [
+        name for name in varying(study, trials) if name not in ("method", "split_seed", "dissimilar_share")
+    ]
+    search = f", over {listed([study.title(name) for name in knobs])}" if knobs else ""
     text = (
         f"{len(trials):,} {plural(len(trials), 'trial')} ({listed(parts)}){search}, "
         f"each trained with up to {seeds} {plural(seeds, 'seed')}."
@@ -111,18 +110,18 @@ def lead(study: Study) -> str:
 
 
 def best_trials(study: Study) -> pd.DataFrame:
-    """The best complete trial of each objective for each goal, and the compromise between them.
+    """The best complete trial of each method for each goal, and the compromise between them.
 
     Of each data set at its least noise; `what` says what the trial is best at.
     """
     x, y = goals(study)
     table = trade_off(study, x, y)
-    table["setting"] = settings_text(table)
+    table["setting"] = settings_text(study, table)
     trained = table[
-        table["complete"] & (table["kind"] != "reference") & table["world"].isin(main_worlds(table))
+        table["complete"] & (table["role"] != "reference") & table["world"].isin(main_worlds(table))
     ]
     titles: dict[str, list[str]] = {}  # trial to what it is best at, in the order of the table
-    for _, arm in trained.groupby(["world", "objective"], sort=False):
+    for _, arm in trained.groupby(["world", "method"], sort=False):
         for metric in (x, y):
             at = arm[metric.name].idxmax() if metric.best == "max" else arm[metric.name].idxmin()
             titles.setdefault(arm.loc[at, "trial"], []).append(f"best {metric.title}")
@@ -151,7 +150,7 @@ def best_html(study: Study) -> str:
     line += "".join(f'<th scope="col" class="n">{html.escape(h)}</th>' for h in numeric)
     body = []
     for _, row in best.head(12).iterrows():
-        cells = [row["what"], charts.objective_title(row["objective"])]
+        cells = [row["what"], study.method_title(row["method"])]
         cells += [row["world"]] if several else []
         tds = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
         tds += f'<td class="setting">{html.escape(row["setting"])}</td>'

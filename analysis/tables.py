@@ -1,8 +1,9 @@
 """An exported study as a checked table: the one place that reads results.parquet."""
 
+import dataclasses
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,74 +12,70 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis import replicates, schema, version1
 from analysis.errors import UserError, nearest
-from analysis.statistics import mean_intervals
+from analysis.schema import Hyperparameter, Method, Metric, Schema
+from analysis.words import inline
 
-SCHEMA_VERSION = 1
-REQUIRED = ("trial", "seed", "dataset", "objective", "status")
+REQUIRED = ("trial", "seed", "dataset", "method", "status")
 STATUSES = ("ok", "diverged", "failed")
-
-# Settings of a trial, in the order in which they are shown (design.md, section 4).
-SETTINGS = (
-    "gate",
-    "threshold",
-    "dissimilar_share",
-    "margin",
-    "temperature",
-    "neighbours",
-    "similar_sign",
-    "gamma",
-    "head",
-    "kernel_size",
-    "framing",
-    "iterations",
-    "batch_size",
-    "sequence_length",
-    "evaluation_frames",
-    "snr_db",
-    "noise_kind",
-    "label_share",
-    "supervised_term",
-    "supervised_weight",
-    "split",
-    "split_seed",
-)
-REFERENCES = ("raw", "log-raw", "pca", "random", "supervised")
-BASELINES = ("infonce", "infonce-released")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric column, as its field's metadata describe it.
-
-    low, high: range, infinite where it has no end
-    best: "max", "min" or None (a description, not a goal)
-    """
-
-    name: str
-    title: str
-    low: float
-    high: float
-    best: str | None
-    source: str = ""
+# Columns that analyses ask for by name; null where the file has none.
+ASKED = (
+    "role", "split", "split_seed", "gate", "threshold", "dissimilar_share", "gate_given_as", "snr_db",
+    "noise_kind", "label_share", "supervised_weight", "pseudo_label_auroc",
+)  # fmt: skip
+# Columns of the kind "setting" that say where and how often a setting was tried, not what it is.
+AROUND = ("dataset", "method", "gate_given_as", "seed", "split_seed")
+GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
 
 
 @dataclass(frozen=True)
 class Study:
     """What a study exported.
 
-    rows: one row per trial and seed, every column of the schema (null where the file has none), and `kind`:
-        "searched", "baseline" or "reference"
-    absent: columns of the schema that the file lacks
+    rows: one row per trial and replicate, every column of the file and of ASKED (null where the file has none);
+        `role` is "searched", "baseline" or "reference"
+    schema: what the file says about its columns
+    settings, manifest: study.toml and manifest.json beside the file, empty where there are none
+    absent: columns of ASKED that the file lacks
     """
 
     folder: Path
     name: str
     rows: pd.DataFrame
-    metrics: dict[str, Metric]
+    schema: Schema
     settings: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        return self.schema.metrics
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """In display order, every method of the rows among them."""
+        return self.schema.methods
+
+    @property
+    def hyperparameters(self) -> dict[str, Hyperparameter]:
+        return self.schema.hyperparameters
+
+    @property
+    def setting_columns(self) -> list[str]:
+        """Columns that say what a trial's setting is: hyper-parameters first, then the rest."""
+        kinds = self.schema.kinds
+        return [
+            name
+            for kind in ("hyperparameter", "setting")
+            for name in kinds
+            if kinds[name] == kind and name not in AROUND and name in self.rows
+        ]
+
+    @property
+    def ok(self) -> pd.DataFrame:
+        """Rows whose training ended with finite loss and was evaluated."""
+        return self.rows[self.rows["status"] == "ok"]
 
     def metric(self, name: str) -> Metric:
         """The metric of that name; UserError names the nearest where there is none."""
@@ -86,18 +83,32 @@ class Study:
             raise UserError(f"'{name}' is not a metric of {self.folder}: {nearest(name, self.metrics)}")
         return self.metrics[name]
 
-    @property
-    def ok(self) -> pd.DataFrame:
-        """Rows whose training ended with finite loss and was evaluated."""
-        return self.rows[self.rows["status"] == "ok"]
+    def title(self, column: str) -> str:
+        """A column's name in words, as it stands within a sentence."""
+        return inline(self.schema.titles.get(column) or schema.words(column))
+
+    def method_title(self, name: str) -> str:
+        """What a method is called on the page."""
+        return self.methods[name].title if name in self.methods else name
+
+    def logarithmic(self, column: str) -> bool:
+        """Whether a setting is searched and drawn on a logarithmic scale."""
+        return column in self.hyperparameters and self.hyperparameters[column].scale == "log"
+
+    def with_rows(self, rows: pd.DataFrame) -> "Study":
+        """The same study with these of its rows."""
+        return dataclasses.replace(self, rows=rows)
 
 
 def load(folder: str | Path) -> Study:
-    """Read and check `folder`/results.parquet, with study.toml and manifest.json where they exist."""
+    """Read and check `folder`/results.parquet, with study.toml and manifest.json where they exist.
+
+    Version 1 is converted. Raises UserError for a folder, file or column that cannot be read.
+    """
     folder = Path(folder)
     path = folder / "results.parquet"
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: give a study's, such as runs/NAME{_others(folder)}")
+        raise UserError(f"{folder} is not a folder: give a study's, such as runs/NAME{_others(folder)}")
     if not path.is_file():
         raise UserError(
             f"{folder} holds no results.parquet: the study has not exported yet, or this is not a study; "
@@ -107,111 +118,122 @@ def load(folder: str | Path) -> Study:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is not readable Parquet ({error}): export the study again") from None
+    settings = _read(folder / "study.toml", tomllib.loads)
+    if _version(table) == "1":
+        table = version1.converted(table, settings)
     _check(path, table)
-    metrics = _metrics(table.schema)
-    if not metrics:
+    try:
+        described = schema.read(table.schema)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} has metadata that cannot be read ({error}): export the study again"
+        ) from None
+    if not described.metrics:
         raise UserError(
             f"{path} has no metric column that tells its range and best end: export the study again with "
             f"`python -m study.run --resume {folder}`"
         )
     rows = table.to_pandas()
-    absent = tuple(name for name in SETTINGS if name not in rows)
+    absent = tuple(name for name in ASKED if name not in rows)
     rows = rows.assign(**{name: None for name in absent})
-    rows["kind"] = rows["role"] if "role" in rows else rows["objective"].map(kind)
     rows["trial"] = rows["trial"].astype(str)
+    rows["role"] = rows["role"].fillna(rows["method"].map(lambda name: _role(described.methods.get(name))))
+    methods = rows.groupby("method", sort=False)["role"].first()
+    named = {str(name): "reference" if role == "reference" else "method" for name, role in methods.items()}
     return Study(
         folder=folder,
         name=_name(folder, rows),
         rows=rows,
-        metrics=metrics,
-        settings=_read(folder / "study.toml", tomllib.loads),
+        schema=described.with_methods(named),
+        settings=settings,
         manifest=_read(folder / "manifest.json", json.loads),
         absent=absent,
     )
 
 
-def kind(objective: str) -> str:
-    """Part that an objective usually has in a study: "searched", "baseline" or "reference"."""
-    if objective in REFERENCES:
-        return "reference"
-    return "baseline" if objective in BASELINES else "searched"
-
-
 def per_trial(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
-    """One row per trial: its settings, and each metric's mean over the seeds that ended `ok`.
+    """One row per trial: its settings, and each metric's mean over the replicates that ended `ok`.
 
-    Columns of a metric m: `m` (mean), `m_low` and `m_high` (95 % t interval, null below two seeds).
-    `seeds` counts the rows, `ok` those with results; `complete` is whether all ended ok.
+    Columns of a metric m: `m` (mean), `m_low` and `m_high` (95 % t interval within the metric's range, null
+    below three independent values) and `m_error` (standard error). Independent are the split seeds where the
+    trial has several, else its training seeds; `units` counts them. `replicates` counts the rows, `ok` those
+    with results; `complete` is whether all ended ok.
     """
-    for name in metrics:
-        study.metric(name)
-    known = ["dataset", "objective", "kind", *SETTINGS]
+    limits = {name: study.metric(name) for name in metrics}
+    known = dict.fromkeys(["dataset", "method", *ASKED, *study.setting_columns])
+    known.pop("split_seed")
     rows = study.rows
     groups = rows.groupby("trial", sort=False)
-    table = groups[known].first()
-    table["seeds"] = groups.size()
+    table = groups[[name for name in known if name not in limits]].first()
+    table["replicates"] = groups.size()
     table["ok"] = (rows["status"] == "ok").groupby(rows["trial"]).sum()
-    table["complete"] = table["ok"] == table["seeds"]
-    for name in metrics:
-        interval = mean_intervals(study.ok, ["trial"], name)
+    table["complete"] = table["ok"] == table["replicates"]
+    units = replicates.unit_means(study.ok, list(metrics))
+    table["units"] = units.groupby("trial").size().reindex(table.index, fill_value=0)
+    for name, metric in limits.items():
+        interval = replicates.intervals(units, name, within=(metric.low, metric.high))
         table[name] = interval["mean"]
-        table[f"{name}_low"] = interval["low"]
-        table[f"{name}_high"] = interval["high"]
+        for end in ("low", "high", "error"):
+            table[f"{name}_{end}"] = interval[end]
     return table.reset_index()
 
 
-def varying(table: pd.DataFrame) -> list[str]:
-    """Settings that take more than one value in the table, nulls aside."""
-    return [name for name in SETTINGS if table[name].nunique() > 1]
+def as_given(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with null in place of a threshold or share that was not set but follows from the other."""
+    given = table["gate_given_as"]
+    known = given.isin(GIVEN)
+    return table.assign(**{name: table[name].mask(known & (given != name)) for name in GIVEN})
 
 
-def settings_text(table: pd.DataFrame, names: Sequence[str] | None = None) -> pd.Series:
+def varying(study: Study, table: pd.DataFrame) -> list[str]:
+    """Settings that take more than one value in the table, nulls and what only follows aside."""
+    given = as_given(table)
+    return [name for name in study.setting_columns if given[name].nunique() > 1]
+
+
+def settings_text(study: Study, table: pd.DataFrame, names: Sequence[str] | None = None) -> pd.Series:
     """Each row's settings in words, absent ones left out: "threshold 0.4, margin 5".
 
-    names: which settings; by default those that vary within the table
+    names: which columns; by default the settings that vary within the table
     """
     text = pd.Series("", index=table.index)
-    for name in varying(table) if names is None else names:
-        values = table[name]
+    given = as_given(table)
+    for name in varying(study, table) if names is None else names:
+        values = given[name]
         there = values.notna()
-        if name == "dissimilar_share":
-            there &= table["threshold"].isna()  # both are recorded; the one determines the other
         if there.any():
-            label = setting_title(name)
-            words = [f"{label} {_short(value, 3)}" for value in values[there]]
+            words = [f"{study.title(name)} {_short(value, 3)}" for value in values[there]]
             text[there] = text[there].where(text[there] == "", text[there] + ", ") + words
     return text
 
 
-def setting_title(name: str) -> str:
-    """A setting's name in words."""
-    return {"snr_db": "SNR"}.get(name, name.replace("_", " "))
-
-
-def command(row: "pd.Series[Any]", settings: Mapping[str, Any]) -> str:
-    """The command that trains the setting of a row once more; data as the study's `settings` name them."""
-    named = str(settings.get("dataset", ""))
+def command(study: Study, row: "pd.Series[Any]") -> str:
+    """The command that trains the setting of a row once more; data as study.toml names them."""
+    named = str(study.settings.get("dataset", ""))
     dataset = named if named.endswith(f"{row['dataset']}.toml") else row["dataset"]
     parts = ["python -m emargin_train.pretrain", f"--dataset {dataset}"]
-    if settings.get("data_dir"):
-        parts.append(f"--data-dir {settings['data_dir']}")
-    parts.append(f"--objective {row['objective']}")
-    names = [name for name in SETTINGS if pd.notna(row[name])]
-    if "threshold" in names and "dissimilar_share" in names:
-        names.remove("dissimilar_share")
-    return " ".join(parts + [f"--{name.replace('_', '-')}={_short(row[name])}" for name in names])
+    if study.settings.get("data_dir"):
+        parts.append(f"--data-dir {study.settings['data_dir']}")
+    parts.append(f"--method {row['method']}")
+    set_ = as_given(row.to_frame().T).iloc[0]
+    names = [name for name in study.setting_columns if name != "encoder_variant" and pd.notna(set_[name])]
+    return " ".join(parts + [f"--{name.replace('_', '-')}={_short(set_[name])}" for name in names])
+
+
+def _version(table: pa.Table) -> str:
+    return (table.schema.metadata or {}).get(b"schema_version", b"0").decode()
 
 
 def _check(path: Path, table: pa.Table) -> None:
-    version = (table.schema.metadata or {}).get(b"schema_version", b"0").decode()
-    if version != str(SCHEMA_VERSION):
-        older = not version.isdigit() or int(version) < SCHEMA_VERSION
+    version = _version(table)
+    if version != schema.VERSION:
+        older = not version.isdigit() or int(version) < int(schema.VERSION)
         remedy = (
             f"convert it with `python -m study.run --resume {path.parent}`, which exports its records again"
             if older
             else "install the version of this package that wrote it"
         )
-        raise UserError(f"{path} has schema version {version}, this reads {SCHEMA_VERSION}: {remedy}")
+        raise UserError(f"{path} has schema version {version}, this reads 1 and {schema.VERSION}: {remedy}")
     missing = [name for name in REQUIRED if name not in table.column_names]
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}: export the study again")
@@ -222,26 +244,9 @@ def _check(path: Path, table: pa.Table) -> None:
         raise UserError(f"{path} has status {sorted(map(str, strange))}: known are {', '.join(STATUSES)}")
 
 
-def _metrics(schema: pa.Schema) -> dict[str, Metric]:
-    found = {}
-    for column in schema:
-        about = {key.decode(): value.decode() for key, value in (column.metadata or {}).items()}
-        if "best" not in about:
-            continue
-        best = about["best"] if about["best"] in ("max", "min") else None
-        found[column.name] = Metric(
-            name=column.name,
-            title=about.get("title") or column.name.replace("_", " "),
-            low=_bound(about.get("low"), "-inf"),
-            high=_bound(about.get("high"), "inf"),
-            best=best,
-            source=about.get("source", ""),
-        )
-    return found
-
-
-def _bound(text: str | None, default: str) -> float:
-    return float(default if text in (None, "", "None") else text)
+def _role(method: Method | None) -> str:
+    """The role of a row of a file without that column."""
+    return "searched" if method is None or method.role == "method" else "reference"
 
 
 def _read(path: Path, parse: Any) -> dict[str, Any]:
@@ -250,7 +255,7 @@ def _read(path: Path, parse: Any) -> dict[str, Any]:
     try:
         return parse(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of both parsers
-        raise UserError(f"{path} cannot be read ({error}): mend or remove it") from None
+        raise UserError(f"{path} cannot be read ({error}): correct or remove it") from None
 
 
 def _name(folder: Path, rows: pd.DataFrame) -> str:

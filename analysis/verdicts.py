@@ -6,11 +6,14 @@ All pairs of thresholds are compared, paired by seed; the range of the true mean
   succeed, together they err at their own level, whatever the number of pairs);
 - *sensitive*: some pair is shown to differ by more than the margin (Bonferroni over pairs);
 - *vacuous*: the gate hardly ever, or always, fires at every threshold, so nothing was varied;
-- *undecided*: none of these, with the number of seeds that would do.
+- *undecided*: none of these, with the number of replicates that would decide.
+
+A replicate is what repeats independently: a split of the subjects where there are several, else a training seed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -18,19 +21,21 @@ from scipy import special
 from analysis.statistics import equivalence_p, exceedance_p, holm, known, moments, seeds_needed
 
 LEVEL = 0.05
+LIMIT = 1000  # replicates; beyond so many nobody will run them
 IDLE = 0.01  # a gate that fires at fewer steps, or all but fewer, is idle
 WORDS = ("robust", "sensitive", "vacuous", "undecided")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the pairs of one dataset, objective and gate say.
+    """What the pairs of one data set, method and gate say.
 
     spread: range of the means over thresholds, the largest of all noise levels
     low, high: bounds of the true range, each wrong in at most 5 % of cases
-    p_robust, p_sensitive: of the two claims, before any correction over datasets
-    seeds: fewest pairs of any comparison
-    seeds_needed: that would settle the claim that now looks true; None where settled or out of reach
+    p_robust, p_sensitive: of the two claims, before any correction over data sets
+    units: fewest replicates of any comparison
+    margin: the difference that matters
+    mean, sd: (pairs,) of the paired differences
     """
 
     spread: float
@@ -39,8 +44,10 @@ class Judged:
     p_robust: float
     p_sensitive: float
     idle: bool
-    seeds: int
-    seeds_needed: int | None
+    units: int
+    margin: float
+    mean: np.ndarray
+    sd: np.ndarray
 
     def word(self, p_robust: float | None = None, p_sensitive: float | None = None) -> str:
         """The verdict; with the p given (corrected ones), else its own."""
@@ -52,11 +59,29 @@ class Judged:
             return "sensitive"
         return "undecided"
 
+    def needed(self, family: int = 1) -> int | None:
+        """Replicates that would show, four times in five, what the means now suggest; None beyond LIMIT.
+
+        family: data sets over which the claim is corrected. More than there are now, always: a claim whose own
+            p is small may still be undecided after the correction.
+        """
+        if not len(self.mean):
+            return None
+        size, sd = np.abs(self.mean), np.maximum(self.sd, 1e-12)
+        widest = size.argmax()
+        if size[widest] >= self.margin:
+            gap, spread, level = size[widest] - self.margin, sd[widest], LEVEL / (2 * len(size))
+        else:
+            hardest = ((self.margin - size) / sd).argmin()
+            gap, spread, level = self.margin - size[hardest], sd[hardest], LEVEL
+        found = seeds_needed(spread, gap, alpha=level / family, limit=LIMIT)
+        return None if found is None else max(found, self.units + 1)
+
 
 def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: float) -> Judged:
-    """Weigh the curves of one dataset, objective and gate.
+    """Weigh the curves of one data set, method and gate.
 
-    curves: for each noise level (thresholds, seeds), nan where a training has no result
+    curves: for each noise level (thresholds, replicates), nan where a training has no result
     shares: for each noise level (thresholds,), share of steps at which the gate fires
     """
     gate = np.concatenate([known(share) for share in shares])
@@ -70,11 +95,11 @@ def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: fl
         (np.ptp(m) for m in (known(moments(curve)[1]) for curve in curves) if len(m) > 1), default=np.nan
     )
     if not len(pairs):
-        return Judged(float(spread), np.nan, np.nan, np.nan, np.nan, idle, 1, None)
+        none = np.empty(0)
+        return Judged(float(spread), np.nan, np.nan, np.nan, np.nan, idle, 1, margin, none, none)
     low, high = _bounds(n, mean, sd)
     p_robust = float(equivalence_p(pairs, margin).max()) if complete else np.nan
     p_sensitive = min(1.0, len(pairs) * float(exceedance_p(pairs, margin).min()))
-    settled = idle or p_robust < LEVEL or p_sensitive < LEVEL
     return Judged(
         spread=float(spread),
         low=max(0.0, float(low.max())),
@@ -82,18 +107,31 @@ def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: fl
         p_robust=p_robust,
         p_sensitive=p_sensitive,
         idle=idle,
-        seeds=int(n.min()),
-        seeds_needed=None if settled else _enough(mean, sd, margin),
+        units=int(n.min()),
+        margin=margin,
+        mean=mean,
+        sd=sd,
     )
 
 
-def corrected(family: Sequence[Judged]) -> list[tuple[str, float, float]]:
-    """Verdict words of several datasets, each claim's p corrected by Holm: (word, p_robust, p_sensitive)."""
+class Corrected(NamedTuple):
+    """A verdict after Holm's correction over data sets; `needed` is None where decided or beyond LIMIT."""
+
+    word: str
+    p_robust: float
+    p_sensitive: float
+    needed: int | None
+
+
+def corrected(family: Sequence[Judged]) -> list[Corrected]:
+    """The verdicts of several data sets, each claim's p corrected by Holm."""
     robust, sensitive = holm([j.p_robust for j in family]), holm([j.p_sensitive for j in family])
-    return [
-        (j.word(float(r), float(s)), float(r), float(s))
-        for j, r, s in zip(family, robust, sensitive, strict=True)
-    ]
+    found = []
+    for j, r, s in zip(family, map(float, robust), map(float, sensitive), strict=True):
+        word = j.word(r, s)
+        needed = j.needed(len(family)) if word == "undecided" else None
+        found.append(Corrected(word, r, s, needed))
+    return found
 
 
 def _bounds(n: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,13 +139,3 @@ def _bounds(n: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray
     error = sd / np.sqrt(n)
     lower = np.abs(mean) - special.stdtrit(n - 1, 1 - LEVEL / (2 * len(n))) * error
     return lower, np.abs(mean) + special.stdtrit(n - 1, 1 - LEVEL) * error
-
-
-def _enough(mean: np.ndarray, sd: np.ndarray, margin: float) -> int | None:
-    """Seeds that would show, four times in five, what the means now suggest."""
-    size, sd = np.abs(mean), np.maximum(sd, 1e-12)
-    widest = size.argmax()
-    if size[widest] >= margin:
-        return seeds_needed(sd[widest], size[widest] - margin, alpha=LEVEL / (2 * len(size)))
-    hardest = ((margin - size) / sd).argmin()
-    return seeds_needed(sd[hardest], margin - size[hardest], alpha=LEVEL)

@@ -26,3 +26,13 @@ def estimate(row: Any, name: str, digits: int = 3) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if pd.notna(low) else ""
     return f"{row[name]:.{digits}f}{interval}"
+
+
+def inline(title: str) -> str:
+    """A title as it stands within a sentence: "Threshold" becomes "threshold", "SNR" and "kNN" stay."""
+    return title[:1].lower() + title[1:] if title[1:2].islower() or len(title) == 1 else title
+
+
+def capitalised(text: str) -> str:
+    """With its first letter as a capital; the others stay as they are."""
+    return text[:1].upper() + text[1:]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The studies behind docs/findings.md: docs/findings/run.sh DATA [OUT]
 # DATA holds ecg/mitdb, sleepeeg/dreams-spindles and harth/selfback, as examples/*.toml name them.
-# A study that is there is gone on with; one that is whole is passed over in seconds.
+# A study that exists is resumed; a complete one takes seconds.
 set -euo pipefail
 data=${1:?give the folder of the real recordings}
 out=${2:-runs/findings}
@@ -18,7 +18,7 @@ declare -A source=(
 )
 common="--design grid --seeds 0,1,2,3,4 --iterations 100 --sequence-length 50 --evaluation-frames 500
     --keep-embeddings none --out $out --address local"
-emargin="--objective emargin --margin 5 --temperature 0.1"
+emargin="--method emargin --margin 5 --temperature 0.1"
 alone="--references pca --baseline-trials 0"
 
 study() { # set, kind, flags
@@ -27,21 +27,21 @@ study() { # set, kind, flags
 }
 for set in "${sets[@]}"; do
     levels=30,10,0
-    case $set in ecg-sim | mitdb-125) levels=30,0 ;; esac # eight times the features: these take the longest
+    case $set in ecg-sim | mitdb-125) levels=30,0 ;; esac # eight times the features, so these take longest
     study "$set" threshold $emargin --threshold=-1,0.4,0.6,0.8,0.9,0.99 --snr-db $levels \
         --references raw,pca,random --baseline-trials 1
 done
 for set in "${sets[@]}"; do
     study "$set" gates $emargin --gate intended,all-similar,all-dissimilar,random,oracle,released \
         --dissimilar-share 0.5 --snr-db 30 $alone
-    study "$set" semi --objective emargin-semi --margin 5 --temperature 0.1 --dissimilar-share 0.5 \
+    study "$set" semi --method emargin-semi --margin 5 --temperature 0.1 --dissimilar-share 0.5 \
         --label-share 0.01,0.05,0.1,1 --supervised-weight 1 --snr-db 30 --references supervised --baseline-trials 0
-    study "$set" infonce --objective infonce --temperature 0.05,0.1,0.2,0.3,0.5,1 --snr-db 30 $alone
+    study "$set" infonce --method infonce --temperature 0.05,0.1,0.2,0.3,0.5,1 --snr-db 30 $alone
 done
-for set in sleepeeg-sim mitdb-125; do # every objective beside the gates, at the paper's threshold
-    study "$set" objectives --objective emargin,emargin-released,infonce-released,emargin-semi --threshold 0.4 \
+for set in sleepeeg-sim mitdb-125; do # every method beside the gates, at the paper's threshold
+    study "$set" objectives --method emargin,emargin-released,infonce-released,emargin-semi --threshold 0.4 \
         --margin 5 --temperature 0.1 --snr-db 30 $alone
-    study "$set" adjacent --objective emargin-adjacent --dissimilar-share 0.5 --margin 0.5 --temperature 0.1 \
+    study "$set" adjacent --method emargin-adjacent --dissimilar-share 0.5 --margin 0.5 --temperature 0.1 \
         --snr-db 30 $alone
 done
 for set in "${sets[@]}"; do

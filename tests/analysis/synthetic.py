@@ -1,4 +1,4 @@
-"""Studies made up in the schema of results.parquet, for tests of `analysis`: no training, known truth."""
+"""Studies made up in version 2 of results.parquet, for tests of `analysis`: no training, known truth."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import tomli_w
 
 INF = float("inf")
+MARGIN = ["emargin", "emargin-semi"]
 # name: (low, high, best, title)
 METRICS = {
     "silhouette": (-1, 1, "max", "Silhouette"),
@@ -66,6 +67,49 @@ WHO = {
     "git_revision": "0" * 40,
     "device": "cpu",
 }
+Hyperparameters = dict[str, tuple[str, str, float | None, float | None, object, str, list[str]]]
+Methods = dict[str, tuple[str, str]]
+# name: title, scale, low, high, default, role, methods
+HYPERPARAMETERS: Hyperparameters = {
+    "gate": ("Gate", "category", None, None, "intended", "fixed", MARGIN),
+    "threshold": ("Threshold", "linear", -1, 1, 0.4, "scientific", MARGIN),
+    "dissimilar_share": ("Share of dissimilar steps", "linear", 0, 1, None, "scientific", MARGIN),
+    "margin": ("Margin", "log", 0, INF, 5.0, "scientific", MARGIN),
+    "temperature": ("Temperature", "log", 0, INF, 0.1, "scientific", [*MARGIN, "infonce"]),
+    "neighbours": ("Neighbours", "linear", 1, 2, 2, "fixed", MARGIN),
+    "similar_sign": ("Sign of the similar part", "linear", -1, 1, -1, "fixed", MARGIN),
+    "gamma": ("Gamma", "log", 0, INF, 0.05, "fixed", MARGIN),
+    "label_share": ("Labelled share", "linear", 0, 1, 0.1, "fixed", ["emargin-semi"]),
+    "supervised_term": ("Supervised term", "category", None, None, "contrastive", "fixed", ["emargin-semi"]),
+    "supervised_weight": ("Supervised weight", "log", 0, INF, 1.0, "scientific", ["emargin-semi"]),
+    "head": ("Head", "category", None, None, "none", "fixed", ["*"]),
+    "kernel_size": ("Kernel size", "linear", 1, INF, 1, "fixed", ["*"]),
+    "spectrum_scale": ("Spectrum scale", "category", None, None, "magnitude", "fixed", ["*"]),
+    "iterations": ("Iterations", "linear", 1, INF, 600, "fixed", ["*"]),
+    "batch_size": ("Batch size", "linear", 1, INF, 8, "fixed", ["*"]),
+    "learning_rate": ("Learning rate", "log", 0, INF, 1e-3, "nuisance", ["*"]),
+    "weight_decay": ("Weight decay", "log", 0, INF, 0.0, "nuisance", ["*"]),
+}
+# Title and role, in display order; the hyper-parameters are those of the table above that name the method.
+METHODS: Methods = {
+    "emargin": ("eMargin", "method"),
+    "infonce": ("InfoNCE", "method"),
+    "emargin-semi": ("eMargin, semi-supervised", "method"),
+    "supervised": ("supervised encoder", "upper bound"),
+    "pca": ("PCA of spectra", "reference"),
+    "raw": ("raw spectra", "reference"),
+    "log-raw": ("log spectra", "reference"),
+    "random": ("untrained encoder", "reference"),
+}
+IDENTITY = ("study", "trial", "role", "config_hash", "seed", "split_seed", "data_hash", "git_revision")
+IDENTITY += ("started_at", "device", "mlflow_run_id")
+SETTINGS = {
+    "dataset": "Dataset", "split": "Split", "method": "Method", "encoder": "Encoder",
+    "encoder_variant": "Encoder variant", "gate_given_as": "Gate given as",
+    "sequence_length": "Sequence length", "evaluation_frames": "Evaluation frames", "snr_db": "SNR",
+    "noise_kind": "Noise kind",
+}  # fmt: skip
+OUTCOMES = ("status", "error", "diverged_step", "final_loss")
 COSTS = ("data_seconds", "train_seconds", "eval_seconds", "log_seconds", "peak_memory_mb")
 TRUTH = {  # silhouette, balanced accuracy, effective rank of the references
     "raw": (0.48, 0.37, 28.0),
@@ -76,26 +120,37 @@ TRUTH = {  # silhouette, balanced accuracy, effective rank of the references
 }
 
 
-def setting(objective: str, **values: object) -> dict[str, object]:
+def role_of(method: str) -> str:
+    """The role of a method's rows in these made-up studies."""
+    return "reference" if method in TRUTH else "baseline" if method == "infonce" else "searched"
+
+
+def setting(method: str, **values: object) -> dict[str, object]:
     """A trial's settings, those it does not have null."""
-    given = objective.startswith("emargin")
+    given, trained = method.startswith("emargin"), method not in TRUTH or method == "supervised"
     row: dict[str, object] = {
         "dataset": "sleepeeg-sim",
         "split": "subject",
-        "objective": objective,
+        "method": method,
+        "role": role_of(method),
         "gate": "intended" if given else None,
         "threshold": None,
         "dissimilar_share": None,
+        "gate_given_as": "threshold" if given else None,
         "margin": 5.0 if given else None,
-        "temperature": 0.1 if given or objective == "infonce" else None,
+        "temperature": 0.1 if given or method == "infonce" else None,
         "neighbours": 2 if given else None,
         "similar_sign": -1 if given else None,
         "gamma": 0.05 if given else None,
         "head": "none",
         "kernel_size": 1,
-        "framing": "magnitude",
-        "iterations": 600 if given or objective == "infonce" else None,
-        "batch_size": 8 if given or objective == "infonce" else None,
+        "spectrum_scale": "magnitude",
+        "learning_rate": 1e-3 if trained else None,
+        "weight_decay": 0.0 if trained else None,
+        "encoder": None if method in ("raw", "log-raw", "pca") else "projector",
+        "encoder_variant": None if method in ("raw", "log-raw", "pca") else "shared",
+        "iterations": 600 if given or method == "infonce" else None,
+        "batch_size": 8 if given or method == "infonce" else None,
         "sequence_length": 200,
         "evaluation_frames": 5000,
         "snr_db": None,
@@ -114,10 +169,10 @@ def share_of(threshold: float) -> float:
 
 def outcome(row: dict[str, object], rng: np.random.Generator, noise: float = 0.01) -> dict[str, object]:
     """Metrics of one seed: more dissimilar steps, higher Silhouette, lower rank, lower accuracy."""
-    objective = str(row["objective"])
-    if objective in TRUTH:
-        silhouette, accuracy, rank = TRUTH[objective]
-    elif objective == "infonce":
+    method = str(row["method"])
+    if method in TRUTH:
+        silhouette, accuracy, rank = TRUTH[method]
+    elif method == "infonce":
         t = np.log10(float(row["temperature"]))  # type: ignore[arg-type]
         silhouette, accuracy, rank = 0.25 - 0.15 * t, 0.55 - 0.08 * (t + 1) ** 2, 130.0
     else:
@@ -154,7 +209,7 @@ def outcome(row: dict[str, object], rng: np.random.Generator, noise: float = 0.0
         "nmi": accuracy / 2,
     }
     values |= {f"test_{name}": float(values[name]) - 0.02 for name in TEST_METRICS}  # type: ignore[arg-type]
-    if not objective.startswith("emargin"):
+    if not method.startswith("emargin"):
         values |= {name: None for name in METRICS if name.startswith("pseudo")}
     return values
 
@@ -242,10 +297,10 @@ def expand(
     made = []
     started = pd.Timestamp("2025-01-01", tz="UTC")
     for trial, row in settings:
-        once = row["objective"] in ("raw", "log-raw", "pca")
+        once = row["method"] in ("raw", "log-raw", "pca")
         for s in range(1 if once else seeds):
             fate = rng.uniform()
-            trained = row["objective"] not in TRUTH
+            trained = row["method"] not in TRUTH
             status = "ok"
             if trained and fate < diverged + failed:
                 status = "diverged" if fate < diverged else "failed"
@@ -264,29 +319,68 @@ def expand(
     return pd.DataFrame(made)
 
 
+def methods_json(methods: Methods = METHODS, hyperparameters: Hyperparameters = HYPERPARAMETERS) -> str:
+    """The methods' description in the Arrow metadata."""
+    described = {}
+    for name, (title, role) in methods.items():
+        own = [n for n, about in hyperparameters.items() if name in about[-1] or about[-1] == ["*"]]
+        own = own if role != "reference" else []
+        described[name] = {"title": title, "role": role, "hyperparameters": own, "description": "made up"}
+    return json.dumps(described)
+
+
+def field_of(column: pa.Field, hyperparameters: Hyperparameters = HYPERPARAMETERS) -> pa.Field:
+    """A column's field with its metadata in version 2."""
+    name = column.name
+    if name in METRICS:
+        low, high, best, title = METRICS[name]
+        about = {"kind": "metric", "low": str(low), "high": str(high), "best": best, "title": title}
+        return pa.field(name, pa.float64(), metadata=about | {"source": "made up"})
+    if name in hyperparameters:
+        title, scale, low, high, default, role, methods = hyperparameters[name]
+        about = {"kind": "hyperparameter", "title": title, "scale": scale, "role": role}
+        about |= {"default": json.dumps(default), "methods": json.dumps(methods), "description": "made up"}
+        if low is not None:
+            about |= {"low": str(low), "high": str(high)}
+        return column.with_metadata(about)
+    if name in SETTINGS:
+        return column.with_metadata({"kind": "setting", "title": SETTINGS[name]})
+    kinds = {"identity": IDENTITY, "outcome": OUTCOMES, "cost": COSTS}
+    for kind, names in kinds.items():
+        if name in names:
+            return column.with_metadata({"kind": kind})
+    return column
+
+
 def write(
     folder: Path,
     table: pd.DataFrame,
     *,
-    version: bytes | None = b"1",
+    version: bytes | None = b"2",
     settings: dict[str, object] | None = None,
+    goals: tuple[str, ...] | None = None,
+    methods: Methods = METHODS,
+    hyperparameters: Hyperparameters = HYPERPARAMETERS,
 ) -> Path:
-    """A study's folder around a table, as a study leaves it."""
+    """A study's folder around a table, as a study leaves it: results.parquet of version 2 and what is beside.
+
+    methods, hyperparameters: what the file says of them; a column that is in no table says nothing of itself
+    """
     folder.mkdir(parents=True, exist_ok=True)
     made = pa.Table.from_pandas(table, preserve_index=False)
-    fields = []
-    for column in made.schema:
-        if column.name in METRICS:
-            low, high, best, title = METRICS[column.name]
-            about = {"low": str(low), "high": str(high), "best": best, "title": title, "source": "made up"}
-            column = pa.field(column.name, pa.float64(), metadata=about)
-        fields.append(column)
-    metadata = {} if version is None else {b"schema_version": version}
+    fields = [field_of(column, hyperparameters) for column in made.schema]
+    metadata = (
+        {}
+        if version is None
+        else {"schema_version": version.decode(), "methods": methods_json(methods, hyperparameters)}
+    )
+    if goals is not None:
+        metadata["goals"] = json.dumps(goals)
     pq.write_table(made.cast(pa.schema(fields, metadata=metadata)), folder / "results.parquet")
     default = {
         "name": folder.name,
         "dataset": "sleepeeg-sim",
-        "objectives": ["emargin"],
+        "methods": ["emargin"],
         "trials": 24,
         "seeds": [0, 1, 2],
         "goals": ["silhouette", "probe_balanced_accuracy"],

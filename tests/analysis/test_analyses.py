@@ -60,16 +60,17 @@ def test_pareto_front_of_planted_trials(tmp_path: Path) -> None:
 
 
 def test_whiskers_end_where_the_metric_does(tmp_path: Path) -> None:
-    """A t interval of two unlike seeds would reach far beyond 1."""
-    rows = synthetic.rows(trials=4, baseline_trials=0, diverged=0, failed=0, seeds=2)
-    rows["silhouette"] = np.where(rows["seed"] == 0, 0.2, 0.98)
+    """A t interval of three unlike seeds would reach beyond 1; of two, none is given."""
+    rows = synthetic.rows(trials=4, baseline_trials=0, diverged=0, failed=0, seeds=3)
+    rows["silhouette"] = np.where(rows["seed"] == 0, -0.8, 0.98)
     study = study_of(tmp_path / "a", rows)
     x, y = pareto.goals(study)
     table = pareto.trade_off(study, x, y).assign(setting="")
-    assert table["silhouette_high"].max() > 1
-    (data,) = pareto_charts.front_chart(table, x, y).to_dict()["datasets"].values()
+    (data,) = pareto_charts.front_chart(study, table, x, y).to_dict()["datasets"].values()
     ends = [row[f"silhouette_{end}"] for row in data for end in ("low", "high") if row["silhouette_low"]]
     assert ends and min(ends) == -1 and max(ends) == 1
+    few = study_of(tmp_path / "b", rows[rows["seed"] < 2])
+    assert pareto.trade_off(few, x, y)["silhouette_high"].isna().all()
 
 
 def test_goals_can_be_named_and_must_have_a_direction(searched: Study) -> None:
@@ -83,7 +84,7 @@ def test_goals_can_be_named_and_must_have_a_direction(searched: Study) -> None:
 def test_worlds_are_never_mixed_in_a_front(gridded: Study) -> None:
     table = pareto.trade_off(gridded, *pareto.goals(gridded))
     assert table["world"].nunique() == 3
-    for _, part in table[table["kind"] != "reference"].groupby("world"):
+    for _, part in table[table["role"] != "reference"].groupby("world"):
         assert part["on_joint_front"].any()
     assert set(table["gate"].dropna()) == {"intended"}  # controls are no settings to choose
 
@@ -107,8 +108,9 @@ def test_grid_is_found_with_its_gate_activity(gridded: Study) -> None:
 
 
 def test_share_grids_are_told_from_threshold_grids(tmp_path: Path) -> None:
-    """A threshold resolved from a share has many digits."""
+    """The study says which was given; how many digits the other has does not matter."""
     rows = synthetic.grid(snrs=(0.0,))
+    rows.loc[rows["gate_given_as"].notna(), "gate_given_as"] = "dissimilar_share"
     rows["dissimilar_share"] = rows["threshold"].map(lambda t: abs(t) if pd.notna(t) else None)
     rows["threshold"] = rows["threshold"] * 0.987654321
     (grid,) = grids.grids(study_of(tmp_path / "a", rows))
@@ -156,9 +158,9 @@ def test_geometry_finds_the_planted_relation(searched: Study) -> None:
     table = geometry.measured(searched)
     r2 = geometry.fits(table).set_index(["score", "shape"])["r2"]
     assert r2["silhouette", "effective_rank"] > 0.6
-    gaps = geometry.gaps(table).set_index(["objective", "quantity"])
+    gaps = geometry.gaps(table).set_index(["method", "quantity"])
     assert gaps.loc[("emargin", "MLP minus linear"), "mean"] == pytest.approx(0.03, abs=1e-6)
-    rho = geometry.correlations(table).set_index(["objective", "clustering", "probe"])
+    rho = geometry.correlations(table).set_index(["method", "clustering", "probe"])
     assert rho.loc[("emargin", "silhouette", "probe_balanced_accuracy"), "high"] < 0
 
 
@@ -168,7 +170,7 @@ def test_reference_shapes_are_cut_into_as_many_clusters_as_the_trials(searched: 
     rank, score = searched.metric("effective_rank"), searched.metric("silhouette")
 
     def shapes(clusters: int | None) -> list[dict]:
-        made = geometry_charts.rank_chart(table, rank, score, clusters).to_dict()
+        made = geometry_charts.rank_chart(searched, table, rank, score, clusters).to_dict()
         return [row for data in made["datasets"].values() for row in data if "shape" in row]
 
     assert shapes(None) == []
@@ -212,7 +214,7 @@ def test_semi_keeps_data_sets_apart(tmp_path: Path) -> None:
     """Two studies, one of which gains more: sentences and panels are of one data set each."""
     first, second = (synthetic.semi(shares=(0.1,), seed=i) for i in range(2))
     second = second.assign(dataset="ecg-sim")
-    second.loc[second["objective"] == "emargin-semi", "probe_balanced_accuracy"] += 0.3
+    second.loc[second["method"] == "emargin-semi", "probe_balanced_accuracy"] += 0.3
     both = analysis.join([study_of(tmp_path / str(i), rows) for i, rows in enumerate((first, second))])
     found = semi.section(both)
     assert found is not None
@@ -223,7 +225,7 @@ def test_semi_keeps_data_sets_apart(tmp_path: Path) -> None:
     assert len(gain.charts) == 2 * 2 and list(ends.charts) == ["sleepeeg-sim", "ecg-sim"]
     for chart in ends.charts.values():
         (data,) = chart.to_dict()["datasets"].values()
-        assert sum(row["objective"] == "emargin-semi" for row in data) == 3
+        assert sum(row["method"] == "eMargin, semi-supervised" for row in data) == 3
 
 
 def test_importance_finds_the_only_setting_that_matters(tmp_path: Path) -> None:
@@ -276,10 +278,10 @@ def test_compare_pairs_the_same_settings_of_two_studies(tmp_path: Path) -> None:
         compare.compared(a, arms=("emargin", "infonc"))
 
 
-def test_compare_takes_two_objectives_of_studies_run_apart(tmp_path: Path) -> None:
+def test_compare_takes_two_methods_of_studies_run_apart(tmp_path: Path) -> None:
     """The best setting of each at each noise level; fixed encoders are no evidence."""
     rows = synthetic.grid(seeds=3, snrs=(0.0, 10.0))
-    ours, theirs = rows["objective"] == "emargin", rows["objective"].isin(["infonce", "raw"])
+    ours, theirs = rows["method"] == "emargin", rows["method"].isin(["infonce", "raw"])
     a, b = study_of(tmp_path / "a", rows[ours]), study_of(tmp_path / "b", rows[theirs])
     with pytest.raises(UserError, match="share no trained setting"):
         compare.compared(a, b)
@@ -287,7 +289,7 @@ def test_compare_takes_two_objectives_of_studies_run_apart(tmp_path: Path) -> No
     table = found.figures[0].table.set_index("compared")
     assert list(table.index) == ["sleepeeg-sim, 0 dB", "sleepeeg-sim, 10 dB"]
     for snr in (0.0, 10.0):
-        of = rows[rows["snr_db"] == snr].groupby(["objective", "trial"])["silhouette"].mean()
+        of = rows[rows["snr_db"] == snr].groupby(["method", "trial"])["silhouette"].mean()
         best = of["emargin"].max() - of["infonce"].max()
         assert table.loc[f"sleepeeg-sim, {snr:g} dB", "difference"] == pytest.approx(best)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import analysis
 from analysis.arms import arms, main, markdown
 from analysis.statistics import mean_interval
 from analysis.tables import load
@@ -21,7 +22,7 @@ def studies(tmp_path):
 
 
 def test_each_trial_of_each_study_is_one_arm_with_its_interval(studies):
-    table = arms(studies, ["silhouette", "effective_rank"])
+    table = arms(analysis.join(studies), ["silhouette", "effective_rank"])
     assert len(table) == sum(study.rows["trial"].nunique() for study in studies)
     oracle = table[table["gate"] == "oracle"].iloc[0]
     seeds = studies[0].rows.query("gate == 'oracle'")["silhouette"]
@@ -33,7 +34,7 @@ def test_each_trial_of_each_study_is_one_arm_with_its_interval(studies):
 
 
 def test_one_seed_gives_a_mean_without_an_interval_and_null_a_dash(studies):
-    table = arms(studies[1:], ["silhouette", "pseudo_label_auroc"])
+    table = arms(studies[1], ["silhouette", "pseudo_label_auroc"])
     raw = next(
         line for line in markdown(table, ["silhouette", "pseudo_label_auroc"]).splitlines() if "raw" in line
     )
@@ -45,5 +46,5 @@ def test_the_command_prints_and_writes_the_table(studies, tmp_path, capsys):
         [str(study.folder) for study in studies]
         + ["--metrics", "silhouette", "--csv", str(tmp_path / "a.csv")]
     )
-    assert "| arm | seeds | ok | silhouette |" in capsys.readouterr().out
-    assert len(pd.read_csv(tmp_path / "a.csv")) == len(arms(studies, ["silhouette"]))
+    assert "| arm | replicates | ok | silhouette |" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "a.csv")) == len(arms(analysis.join(studies), ["silhouette"]))

@@ -16,7 +16,7 @@ METRICS = list(synthetic.METRICS)
 
 
 def untrained(rows: pd.DataFrame) -> pd.Series:
-    return rows["objective"].isin(list(synthetic.TRUTH))
+    return rows["method"].isin(list(synthetic.TRUTH))
 
 
 def diverged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def diverged(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def nulls(rows: pd.DataFrame) -> pd.DataFrame:
-    kept = ("study", "trial", "seed", "dataset", "objective", "status")
+    kept = ("study", "trial", "seed", "dataset", "method", "status")
     return rows.assign(**{name: None for name in rows if name not in kept})
 
 
@@ -37,12 +37,12 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "all diverged": (diverged, "All 12 trainings of eMargin diverged"),
     "nulls": (nulls, "there is no front to draw"),
     "references alone": (lambda r: r[untrained(r)], "no best one to name"),
-    "baseline alone": (lambda r: r[r["objective"] == "infonce"], "InfoNCE, on simulated sleep EEG"),
+    "baseline alone": (lambda r: r[r["method"] == "infonce"], "InfoNCE, on simulated sleep EEG"),
     "columns missing": (
         lambda r: r[
-            ["trial", "seed", "dataset", "objective", "status", "silhouette", "probe_balanced_accuracy"]
+            ["trial", "seed", "dataset", "method", "status", "silhouette", "probe_balanced_accuracy"]
         ],
-        "results.parquet lacks gate, threshold",
+        "results.parquet lacks role, split",
     ),
     "no variation": (lambda r: r.assign(silhouette=0.5, probe_balanced_accuracy=0.5), "0.500"),
 }

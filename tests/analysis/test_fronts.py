@@ -34,14 +34,6 @@ def test_front_is_the_definition(best: tuple[str, str], points: list[tuple[int, 
     assert (fronts.non_dominated(p, best) == slow_front(p, best)).all()
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=15))
-def test_three_goals_agree_with_two_where_the_third_is_constant(points: list[tuple[int, int, int]]) -> None:
-    p = np.array(points, dtype=float)
-    p[:, 2] = 1
-    three = fronts.non_dominated(p, ("max", "min", "max"))
-    assert (three == fronts.non_dominated(p[:, :2], ("max", "min"))).all()
-
-
 def test_points_without_value_are_on_no_front() -> None:
     p = np.array([[np.nan, 9], [1, 1], [np.nan, np.nan]])
     assert fronts.non_dominated(p, ("max", "max")).tolist() == [False, True, False]

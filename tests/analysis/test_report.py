@@ -71,7 +71,7 @@ def test_hover_shows_the_setting_and_table_can_be_saved(built: Path, chromium: A
     point = page.locator('#figure-pareto path[aria-roledescription="point"]').first
     point.wait_for()
     point.hover(force=True)
-    page.locator("#vg-tooltip-element.visible", has_text="seeds with results").wait_for()
+    page.locator("#vg-tooltip-element.visible", has_text="replicates with results").wait_for()
 
     details = page.locator('details[data-name="pareto.csv"]')
     details.locator("summary").press("Enter")  # by keyboard

@@ -32,18 +32,19 @@ def test_trial_means_leave_failures_out_but_count_them(tmp_path: Path) -> None:
     kept = rows[(rows["trial"] == "emargin-0001") & ~lost]["silhouette"].astype(float)
     row = table.loc["emargin-0001"]
     assert row["silhouette"] == pytest.approx(kept.mean())
-    assert (row["ok"], row["seeds"], row["complete"]) == (2, 3, False)
+    assert (row["ok"], row["replicates"], row["complete"]) == (2, 3, False)
     assert bool(table.loc["emargin-0000", "complete"])
 
 
 def test_settings_in_words_and_as_command(tmp_path: Path) -> None:
     study = analysis.load(synthetic.write(tmp_path / "a", synthetic.rows(trials=2, baseline_trials=2)))
     table = per_trial(study, []).set_index("trial")
-    assert settings_text(table)["raw"] == ""
-    assert settings_text(table)["emargin-0000"].startswith("threshold ")
-    line = command(table.reset_index().set_index("trial", drop=False).loc["infonce-0000"], {})
-    assert "--objective infonce" in line and "--temperature=" in line and "--threshold" not in line
-    line = command(table.loc["emargin-0000"], {"data_dir": "mitdb"})
+    assert settings_text(study, table)["raw"] == ""
+    assert settings_text(study, table)["emargin-0000"].startswith("threshold ")
+    line = command(study, table.loc["infonce-0000"])
+    assert "--method infonce" in line and "--temperature=" in line and "--threshold" not in line
+    study.settings["data_dir"] = "mitdb"
+    line = command(study, table.loc["emargin-0000"])
     assert "--data-dir mitdb" in line and "--threshold=" in line and "--dissimilar-share" not in line
 
 
@@ -60,7 +61,7 @@ def damage(folder: Path, kind: str) -> Path:
         rows = rows.drop(columns=["seed", "status"])
     if kind == "no rows":
         rows = rows.head(0)
-    version = {"old": b"0", "unversioned": None, "new": b"7"}.get(kind, b"1")
+    version = {"old": b"0", "unversioned": None, "new": b"7"}.get(kind, b"2")
     study = synthetic.write(folder / "faulty", rows, version=version)
     if kind == "no results":
         (study / "results.parquet").unlink()
@@ -73,7 +74,7 @@ def damage(folder: Path, kind: str) -> Path:
 
 
 FAULTS = {
-    "absent": ("is no folder", "runs/NAME"),
+    "absent": ("is not a folder", "runs/NAME"),
     "no results": ("holds no results.parquet", "--resume"),
     "truncated": ("not readable Parquet", "export"),
     "old": ("schema version 0", "python -m study.run --resume"),
@@ -83,7 +84,7 @@ FAULTS = {
     "no rows": ("has no rows", "resume"),
     "no metrics": ("no metric column", "export"),
     "strange status": ("'fine'", "diverged"),
-    "settings": ("study.toml cannot be read", "mend"),
+    "settings": ("study.toml cannot be read", "correct or remove"),
 }
 
 

@@ -102,7 +102,7 @@ def test_undecided_says_how_many_seeds_would_do() -> None:
         return judge([np.array([0, 0.02])[:, None] + 0.03 * g.normal(size=(2, seeds))], shares, MARGIN)
 
     few = [j for j in (study(3) for _ in range(100)) if j.word() == "undecided"]
-    needed = int(np.median([j.seeds_needed for j in few if j.seeds_needed]))
+    needed = int(np.median([n for j in few if (n := j.needed())]))
     decided = [study(needed).word() != "undecided" for _ in range(100)]
     assert len(few) > 80 and np.mean(decided) > 0.5
 
@@ -122,5 +122,5 @@ def test_lost_cells_forbid_robust() -> None:
 
 def test_correction_over_datasets_only_takes_claims_away() -> None:
     family = [planted("robust", seed) for seed in range(6)]
-    for own, (word, p_robust, _) in zip(family, corrected(family), strict=True):
+    for own, (word, p_robust, *_) in zip(family, corrected(family), strict=True):
         assert p_robust >= own.p_robust and word in (own.word(), "undecided")

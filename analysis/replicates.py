@@ -1,0 +1,59 @@
+"""What repeats independently in a study, and how replicates are paired.
+
+Training seeds of one split share its subjects, so they say nothing about other subjects. Where a setting was
+trained on several splits, its splits count as independent and its training seeds are averaged within them;
+where there is one split, training seeds are all that repeats.
+"""
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics import FEWEST, half_width
+
+SPLIT, SEED = "split_seed", "seed"
+
+
+def unit_means(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """One row per trial and independent unit: mean of each metric over the rows of that unit."""
+    several = rows.groupby("trial")[SPLIT].transform("nunique") > 1
+    unit = rows[SPLIT].where(several, rows[SEED])
+    values = rows[metrics].astype(float).assign(trial=rows["trial"], unit=unit)
+    return values.groupby(["trial", "unit"], sort=False, dropna=False).mean().reset_index()
+
+
+def intervals(units: pd.DataFrame, metric: str, within: tuple[float, float]) -> pd.DataFrame:
+    """Mean of a metric over the units of each trial: columns mean, error, n, low, high; indexed by trial.
+
+    low, high: 95 % t interval, cut at the ends of the metric's range; null below three units
+    """
+    groups = units.groupby("trial", sort=False)[metric]
+    found = pd.DataFrame({"mean": groups.mean(), "sd": groups.std(ddof=1), "n": groups.count()})
+    half = half_width(found["sd"], found["n"]).where(found["n"] >= FEWEST)
+    found["error"] = found["sd"] / np.sqrt(found["n"])
+    found["low"] = (found["mean"] - half).clip(*within)
+    found["high"] = (found["mean"] + half).clip(*within)
+    return found
+
+
+def values(rows: pd.DataFrame, metric: str) -> "pd.Series[float]":
+    """The metric by (split seed, seed); null where a replicate has no result."""
+    keyed = rows.assign(**{SPLIT: pd.to_numeric(rows[SPLIT]).fillna(0), metric: rows[metric].astype(float)})
+    return keyed.groupby([SPLIT, SEED])[metric].mean()
+
+
+def units(values: "pd.Series[float]") -> "pd.Series[float]":
+    """Values by (split seed, seed) to independent ones: means of the splits, or the seeds of the only split."""
+    known = values.dropna()
+    if known.index.get_level_values(SPLIT).nunique() > 1:
+        return known.groupby(level=SPLIT).mean()
+    return known.droplevel(SPLIT)
+
+
+def differences(a: "pd.Series[float]", b: "pd.Series[float]") -> "pd.Series[float]":
+    """Independent differences a - b of two `values`, paired by split seed and seed."""
+    return units(a - b)
+
+
+def unit_word(rows: pd.DataFrame) -> str:
+    """What the independent units of these rows are, in a word: "split" or "seed"."""
+    return "split" if rows[SPLIT].nunique() > 1 else "seed"

@@ -1,0 +1,46 @@
+"""Rows chosen by what they are: how a findings document says which rows a table shows."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import UserError, nearest
+
+QUIET = "quiet"  # true: at the least noise among the rows chosen so far
+
+
+def selected(rows: pd.DataFrame, wheres: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows that meet any of the conditions, in their order; all rows without a condition.
+
+    Each condition is a table of columns: a value, a list of values, or a pattern such as "*-gates"; a row meets
+    it where it agrees in all of them. `quiet = true` keeps the rows with the least noise.
+    Raises UserError for a column that there is not, and for a condition that no row meets.
+    """
+    if not wheres:
+        return rows
+    kept = pd.Series(False, index=rows.index)
+    for where in wheres:
+        own = pd.Series(True, index=rows.index)
+        for name, wanted in where.items():
+            if name == QUIET:
+                continue
+            if name not in rows:
+                raise UserError(f"a condition names the column '{name}': {nearest(name, rows.columns)}")
+            own &= _meets(rows[name], wanted if isinstance(wanted, list) else [wanted])
+        if where.get(QUIET):
+            own &= rows["snr_db"] == rows.loc[own, "snr_db"].max()
+        if not own.any():
+            raise UserError(f"no row meets the condition {dict(where)}: correct it, or add the study")
+        kept |= own
+    return rows[kept]
+
+
+def _meets(column: "pd.Series[Any]", wanted: Sequence[Any]) -> "pd.Series[bool]":
+    texts = [value for value in wanted if isinstance(value, str)]
+    return column.map(
+        lambda value: (
+            value in wanted or (isinstance(value, str) and any(fnmatchcase(value, text) for text in texts))
+        )
+    ).astype(bool)
