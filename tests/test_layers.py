@@ -1,7 +1,10 @@
 """Who may import whom, in fresh interpreters."""
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +38,29 @@ def test_package_keeps_to_its_layer(package, strangers):
 
 def test_the_check_sees_a_stranger():
     assert {"ray", "mlflow", "optuna"} <= modules_loaded_by_importing_all_of("study")
+
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = {"ray": "study/cluster", "optuna": "study/search", "mlflow": "study/tracking"}
+# Optuna's distributions follow from the search space, which is declared here.
+ELSEWHERE = {("optuna", "study/space.py")}
+
+
+@pytest.mark.parametrize("library, room", ROOMS.items())
+def test_a_library_of_the_study_is_used_in_its_room_alone(library, room):
+    found = set()
+    for path in sorted((ROOT / "study").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.partition(".")[0] == library for name in names):
+                found.add(path.relative_to(ROOT).as_posix())
+    outside = {(library, path) for path in found if not path.startswith(f"{room}/")}
+    assert any(path.startswith(f"{room}/") for path in found)
+    assert outside == {(name, path) for name, path in ELSEWHERE if name == library}
+
+
+def test_ray_is_private_in_one_file():
+    private = re.compile(r"^(?:from|import) ray\.(?:\w+\.)*_\w+|ray\.tune\.execution|ray\._", re.MULTILINE)
+    users = {path.name for path in (ROOT / "study").rglob("*.py") if private.search(path.read_text())}
+    assert users == {"ray_private.py"}

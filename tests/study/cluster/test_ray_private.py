@@ -4,13 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import ray
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from study.cluster import ray_private
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_this_version_of_ray_was_checked():
@@ -18,8 +23,15 @@ def test_this_version_of_ray_was_checked():
     assert installed in SpecifierSet(ray_private.CHECKED), (
         f"Ray is {installed}, but study/cluster/ray_private.py was checked with {ray_private.CHECKED}. "
         "Run this file, tests/study and tests/cluster with it. Where a test fails, look up in Ray's source "
-        "what replaced the private part. When all pass, widen CHECKED."
+        "what replaced the private part. When all pass, widen CHECKED and pyproject.toml."
     )
+
+
+def test_pip_installs_no_other_version():
+    """Ray 2.49, which was allowed once, has no module of tokens: nothing of `study` could be imported."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = [Requirement(text) for extra in extras.values() for text in extra if text.startswith("ray[")]
+    assert len(asked) == 2 and {one.specifier for one in asked} == {SpecifierSet(ray_private.CHECKED)}
 
 
 def test_counting_callbacks_would_load_mlflow_and_is_replaced():

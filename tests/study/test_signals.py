@@ -1,0 +1,45 @@
+"""What the command line does with signals, in this process; test_resume.py stops real studies."""
+
+import os
+import signal
+
+import pytest
+
+from study import signals
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    before = {number: signal.getsignal(number) for number in signals.STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_the_first_signal_interrupts_and_names_the_exit_code(tmp_path, number, code):
+    before = [signal.getsignal(n) for n in signals.STOPPING]
+    with signals.handled(tmp_path) as received:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)  # the study is stopping already
+        assert received.exit_code == code
+    assert before == [signal.getsignal(n) for n in signals.STOPPING]
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch):
+    ended = []
+    monkeypatch.setattr(signals, "end_at_once", ended.append)
+    with signals.handled(tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert ended == [tmp_path]
+
+
+def test_what_is_ignored_stays_ignored(tmp_path):
+    """As after `nohup`."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with signals.handled(tmp_path) as received:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert received.number is None
