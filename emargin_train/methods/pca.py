@@ -19,6 +19,8 @@ class PCA(Reference):
     name = "pca"
     title = "PCA"
     description = "gives the first 64 principal components of the spectra"
+    mean: Tensor
+    axes: Tensor
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
