@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from emargin_train.objectives import contrast
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from emargin_train.config import OBJECTIVE_NAMES, TrainConfig
 from emargin_train.graphs import WARM_UP, Repeated
-from emargin_train.objectives import contrast
 from emargin_train.stack import Member, Stack
 from emargin_train.train import start, train
 from emargin_train.train_many import train_many

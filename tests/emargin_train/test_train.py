@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emargin_train.batches import with_labels
+from emargin_train.encoder import Encoder, encode, framing
 
 from emargin_train import checkpoint
-from emargin_train.batches import with_labels
 from emargin_train.config import GATES, OBJECTIVE_NAMES, TrainConfig
-from emargin_train.encoder import Encoder, encode, framing
 from emargin_train.errors import UserError
 from emargin_train.train import Diverged, State, train
 from tests.emargin_train.synthetic import make_frames, make_splits

@@ -2,12 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from emargin_train.encoder import Encoder, encode, framing
+from emargin_train.references import encoding
 from sklearn.decomposition import PCA
 
 from emargin_train.config import REFERENCE_NAMES, DataConfig, EncoderConfig, TrainConfig
-from emargin_train.encoder import Encoder, encode, framing
 from emargin_train.errors import UserError
-from emargin_train.references import encoding
 
 from .evaluation.synthetic import splits
 

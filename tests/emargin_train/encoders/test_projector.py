@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from emargin_train.encoder import Encoder, encode, framing
 from torch.nn import functional as F
 
 from emargin_train.config import EncoderConfig
-from emargin_train.encoder import Encoder, encode, framing
 from tests.emargin_train.synthetic import make_frames
 
 FRAMES = make_frames(150, 12, 15)
