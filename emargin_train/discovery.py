@@ -16,7 +16,7 @@ def named_classes(package: str, path: Iterable[str], base: type) -> dict[str, An
         for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
             if not (isinstance(value, type) and issubclass(value, base) and "name" in vars(value)):
                 continue
-            known = found.setdefault(value.name, value)
-            if known is not value:
-                raise ValueError(f"{known} and {value} are both named '{value.name}'")
+            one: Any = value
+            if found.setdefault(one.name, one) is not one:
+                raise ValueError(f"{found[one.name]} and {one} are both named '{one.name}'")
     return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))

@@ -224,9 +224,13 @@ class Settings:
         return cls(**given)
 
 
-@cache
 def declared(settings: type) -> dict[str, Setting]:
     """The settings that a class declares or inherits, by column, in order."""
+    return dict(_declared(settings))
+
+
+@cache
+def _declared(settings: type) -> dict[str, Setting]:
     hints = typing.get_type_hints(settings)
     found: dict[str, Setting] = {}
     for one in dataclasses.fields(settings):

@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from emargin_train.settings import Settings
+from emargin_train import settings as declaration
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoSettings(Settings):
+class NoSettings(declaration.Settings):
     """An encoder or method without settings of its own."""
 
 
@@ -29,12 +29,12 @@ class Encoder(nn.Module, ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int] = 1
-    Settings: ClassVar[type[Settings]] = NoSettings
+    Settings: ClassVar[type[declaration.Settings]] = NoSettings
     dim: int
     sees_sequence: bool
 
     @abstractmethod
-    def __init__(self, n_features: int, settings: Settings) -> None:
+    def __init__(self, n_features: int, settings: declaration.Settings) -> None:
         super().__init__()
         self.n_features, self.settings = n_features, settings
 

@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from emargin_train import settings as declaration
 from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import Encoder, NoSettings
-from emargin_train.settings import Settings, hyperparameter
+from emargin_train.settings import hyperparameter
 from emargin_train.spectrum_scale import spectrum_scale
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings(Settings):
+class TrainingSettings(declaration.Settings):
     """How a method is trained: AdamW, as in the paper."""
 
     iterations: int = hyperparameter(
@@ -68,10 +69,10 @@ class Setup:
     seed: of the initial weights, and of what `prepare` draws
     """
 
-    settings: Settings
+    settings: declaration.Settings
     training: TrainingSettings | None
     encoder: type[Encoder]
-    encoder_settings: Settings
+    encoder_settings: declaration.Settings
     shape: Shape
     scale: str
     magnitude_scale: float
@@ -117,12 +118,13 @@ class Method(nn.Module, ABC):
     role: ClassVar[str] = "method"
     order: ClassVar[int] = 0
     encoder_variant: ClassVar[str] = "shared"
-    Settings: ClassVar[type[Settings]] = NoSettings
+    Settings: ClassVar[type[declaration.Settings]] = NoSettings
     Training: ClassVar[type[TrainingSettings] | None] = TrainingSettings
     uses_encoder: ClassVar[bool] = True
     fixed_scale: ClassVar[str | None] = None
     needs_labels: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
+    _like: Tensor
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
@@ -133,7 +135,7 @@ class Method(nn.Module, ABC):
         self.register_buffer("_like", torch.zeros(()), persistent=False)  # tells the device and the type
 
     @classmethod
-    def row(cls, settings: Settings, train: Frames) -> dict[str, Any]:
+    def row(cls, settings: declaration.Settings, train: Frames) -> dict[str, Any]:
         """Columns of results.parquet that follow from the settings and the training frames alone."""
         return {}
 
@@ -174,7 +176,7 @@ class Method(nn.Module, ABC):
     @property
     def like(self) -> Tensor:
         """A number on the device and of the type of the weights."""
-        return self._like  # type: ignore[return-value]
+        return self._like
 
     @property
     def draws_from_torch(self) -> bool:

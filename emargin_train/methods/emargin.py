@@ -1,7 +1,7 @@
 """eMargin (arXiv:2507.14828), made well-posed: InfoNCE whose negatives go through a margin kernel."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -51,7 +51,7 @@ class EMargin(Gated):
     title = "eMargin"
     description = "sends the negatives of a frame through a margin kernel that the threshold switches"
     Settings = EMarginSettings
-    side_by_side = SideBySide(
+    side_by_side: ClassVar[SideBySide | None] = SideBySide(
         varying=("temperature", "margin", "gamma", "similar_sign"), alike=("neighbours",)
     )
 

@@ -1,7 +1,7 @@
 """The paper's words at face value: adjacent frames that differ are pushed apart."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -32,7 +32,9 @@ class EMarginAdjacent(Gated):
     title = "eMargin, adjacent"
     description = "turns a neighbour across a dissimilar step from a positive into a hard negative"
     Settings = AdjacentSettings
-    side_by_side = SideBySide(varying=("temperature", "margin"), alike=("neighbours",))
+    side_by_side: ClassVar[SideBySide | None] = SideBySide(
+        varying=("temperature", "margin"), alike=("neighbours",)
+    )
 
     @staticmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:

@@ -1,7 +1,7 @@
 """InfoNCE: a frame's positives are its neighbours in the same sequence (van den Oord et al. 2018)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -38,7 +38,7 @@ class InfoNCE(OneView):
     title = "InfoNCE"
     description = "contrasts a frame and its neighbours with all other frames of the batch"
     Settings = InfoNCESettings
-    side_by_side = SideBySide(varying=("temperature",), alike=("neighbours",))
+    side_by_side: ClassVar[SideBySide | None] = SideBySide(varying=("temperature",), alike=("neighbours",))
 
     @staticmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:

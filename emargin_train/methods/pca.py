@@ -20,6 +20,8 @@ class PCA(Reference):
     title = "PCA"
     order = 12
     description = "gives the first 64 principal components of the spectra"
+    mean: Tensor
+    axes: Tensor
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

@@ -7,19 +7,24 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from emargin_train.config import OBJECTIVE_NAMES, TrainConfig
+from emargin_train.config import table
 from emargin_train.graphs import WARM_UP, Repeated
-from emargin_train.objectives import contrast
+from emargin_train.losses import contrast
 from emargin_train.stack import Member, Stack
 from emargin_train.train import start, train
 from emargin_train.train_many import train_many
+from tests.emargin_train.configs import STACKED_VARIANTS, config
 from tests.emargin_train.synthetic import make_splits
 
 SPLITS = make_splits()
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA GPU, to capture a graph on"
 )
-VARIANTS = [(name, "contrastive") for name in OBJECTIVE_NAMES] + [("emargin-semi", "cross-entropy")]
+WITH_NEIGHBOURS = [
+    (name, more | {"neighbours": n} if n else more)
+    for name, more in STACKED_VARIANTS
+    for n in ((1, 2) if "neighbours" in table(name) else (None,))
+]
 aten = torch.ops.aten
 LOOKS = {  # at values, or copies from the host
     aten._local_scalar_dense.default,
@@ -67,11 +72,6 @@ class Tape(TorchDispatchMode):
                     old.copy_(new)
 
 
-def config(name: str = "emargin", **more: object) -> TrainConfig:
-    knobs = {"dissimilar_share": 0.3, "margin": 1.0, "temperature": 0.5, "label_share": 0.2}
-    return TrainConfig.from_dict(knobs | {"objective": name, "iterations": 12, "report_every": 6} | more)
-
-
 @pytest.mark.parametrize(
     "look",
     [
@@ -86,28 +86,25 @@ def test_a_look_is_seen(look: Any) -> None:
         look(torch.ones(3))
 
 
-@pytest.mark.parametrize("name, term", VARIANTS)
-@pytest.mark.parametrize("neighbours", [1, 2])
-def test_no_step_looks_at_values(
-    name: str, term: str, neighbours: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Gather, encoder, objective, backward and AdamW of two members, as on a GPU."""
+@pytest.mark.parametrize("name, more", WITH_NEIGHBOURS)
+def test_no_step_looks_at_values(name: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gather, encoder, loss, backward and AdamW of two members, as on a GPU."""
     monkeypatch.setattr(contrast, "is_dense", lambda h: True)
-    configs = [config(name, supervised_term=term, neighbours=neighbours, seed=seed) for seed in (0, 1)]
+    configs = [config(name, seed=seed, **more) for seed in (0, 1)]
     stack = Stack([Member(start(c, SPLITS), SPLITS) for c in configs], "cpu", at_once=True)
-    stack._indices.copy_(torch.stack([member.state.batches.draw_indices() for member in stack.members]))
+    stack._indices.copy_(torch.stack([m.method.draw(m.state.generator) for m in stack.members]))
     with Blind():
         stack._take_step()
     assert torch.isfinite(stack._loss).all() or name.endswith("released")
 
 
-@pytest.mark.parametrize("name, term", VARIANTS)
+@pytest.mark.parametrize("name, more", STACKED_VARIANTS)
 def test_a_replayed_step_trains_as_one_that_is_called(
-    name: str, term: str, monkeypatch: pytest.MonkeyPatch
+    name: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bit by bit: nothing that changes from step to step is left in Python."""
     monkeypatch.setattr(contrast, "is_dense", lambda h: True)
-    configs = [config(name, supervised_term=term, seed=seed) for seed in (0, 1)]
+    configs = [config(name, iterations=12, report_every=6, seed=seed, **more) for seed in (0, 1)]
     called, replayed = (
         Stack([Member(start(c, SPLITS), SPLITS) for c in configs], "cpu", at_once=True) for _ in range(2)
     )
@@ -130,7 +127,7 @@ def test_a_replayed_step_trains_as_one_that_is_called(
     assert len(tape.operations) > 50
     for one, other in zip(called.members, replayed.members, strict=True):
         assert one.state.losses == other.state.losses and one.diverged == other.diverged
-        mine, theirs = one.state.encoder.state_dict(), other.state.encoder.state_dict()
+        mine, theirs = one.method.state_dict(), other.method.state_dict()
         assert all(torch.equal(value, theirs[key]) or one.diverged for key, value in mine.items())
 
 
@@ -150,9 +147,9 @@ def test_without_a_gpu_a_step_is_called() -> None:
 
 
 @needs_gpu
-@pytest.mark.parametrize("name, term", VARIANTS)
-def test_on_a_gpu_members_are_those_of_a_cpu(name: str, term: str) -> None:
-    configs = [config(name, supervised_term=term, seed=seed) for seed in (0, 1, 2)]
+@pytest.mark.parametrize("name, more", STACKED_VARIANTS)
+def test_on_a_gpu_members_are_those_of_a_cpu(name: str, more: dict[str, Any]) -> None:
+    configs = [config(name, iterations=12, report_every=6, seed=seed, **more) for seed in (0, 1, 2)]
     found = dict(train_many(configs, [SPLITS] * 3, device="cuda"))
     for i, state in found.items():
         *_, alone = train(configs[i], SPLITS)

@@ -16,8 +16,8 @@ SPLITS = make_splits(4)
 
 @pytest.fixture(scope="module")
 def state() -> State:
-    knobs = {"objective": "emargin-semi", "label_share": 0.5, "supervised_term": "cross-entropy"}
-    return next(train(TrainConfig.from_dict(knobs | {"iterations": 2, "report_every": 2}), SPLITS))
+    own = {"method": "emargin-semi", "label_share": 0.5, "supervised_term": "cross-entropy"}
+    return next(train(TrainConfig.from_dict(own | {"iterations": 2, "report_every": 2}), SPLITS))
 
 
 def test_round_trip(state: State, tmp_path: Path) -> None:
@@ -27,10 +27,10 @@ def test_round_trip(state: State, tmp_path: Path) -> None:
     assert TrainConfig.from_dict(saved["config"]) == state.config
     assert saved["data_hash"] == "synthetic" and saved["versions"]["torch"] == str(torch.__version__)
     assert (saved["step"], saved["losses"], saved["loss"]) == (2, state.losses, state.loss)
-    assert (saved["threshold"], saved["dissimilar_share"]) == (state.threshold, state.dissimilar_share)
-    for part in ("encoder", "classifier"):
-        mine = getattr(state, part).state_dict()
-        assert all(torch.equal(value, mine[name]) for name, value in saved[part].items())
+    assert (saved["shape"], saved["magnitude_scale"]) == ([20, 15, 3], SPLITS.magnitude_scale)
+    mine = state.method.state_dict()
+    assert list(saved["method"]) == list(mine) and any(name.startswith("classifier") for name in mine)
+    assert all(torch.equal(value, mine[name]) for name, value in saved["method"].items())
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
 
 

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from emargin_train.config import GATES, ObjectiveConfig
 from emargin_train.data.frames import Frames
-from emargin_train.gates import gate_labels, released_labels
+from emargin_train.gates import GATES, gate_labels, released_labels
 from emargin_train.pseudo_labels import (
     adjacent_cosine,
     adjacent_cosines,
@@ -69,27 +68,32 @@ def test_chunks_and_selection_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
 @settings(max_examples=50, deadline=None)
 @given(st.floats(0, 1))
 def test_share_becomes_the_threshold_at_its_quantile(share: float) -> None:
-    threshold, resolved = resolve_threshold(ObjectiveConfig(threshold=None, dissimilar_share=share), FRAMES)
+    threshold, resolved = resolve_threshold(FRAMES, dissimilar_share=share)
     n_steps = 30 * 11
     assert resolved == round(share * n_steps) / n_steps  # no ties in these frames
     assert resolved == dissimilar(FRAMES.x(), threshold)[:, :-1].mean()
-    again = resolve_threshold(ObjectiveConfig(threshold=min(threshold, 1.0)), FRAMES)
+    again = resolve_threshold(FRAMES, threshold=min(threshold, 1.0))
     assert again[1] == pytest.approx(resolved)
 
 
 @pytest.mark.parametrize("threshold", [-1.0, 0.4, 0.9, 1.0])
 def test_threshold_becomes_a_share(threshold: float) -> None:
-    assert resolve_threshold(ObjectiveConfig(threshold=threshold), FRAMES) == (
+    assert resolve_threshold(FRAMES, threshold=threshold) == (
         threshold,
         (adjacent_cosine(FRAMES.x()) < threshold).mean(),
     )
 
 
+def test_a_threshold_or_a_share_is_needed() -> None:
+    with pytest.raises(ValueError, match="neither threshold nor dissimilar_share"):
+        resolve_threshold(FRAMES)
+
+
 def test_ties_lower_the_share_that_results() -> None:
     same = replace(FRAMES, store=np.ones_like(FRAMES.store))
-    _, share = resolve_threshold(ObjectiveConfig(threshold=None, dissimilar_share=0.5), same)
+    _, share = resolve_threshold(same, dissimilar_share=0.5)
     assert share == 0
-    _, share = resolve_threshold(ObjectiveConfig(threshold=None, dissimilar_share=1.0), same)
+    _, share = resolve_threshold(same, dissimilar_share=1.0)
     assert share == 1
 
 
@@ -104,7 +108,7 @@ def test_true_changes_leave_out_unlabelled_steps() -> None:
 
 
 def test_gates_are_what_they_say() -> None:
-    threshold, share = resolve_threshold(ObjectiveConfig(threshold=None, dissimilar_share=0.3), FRAMES)
+    threshold, share = resolve_threshold(FRAMES, dissimilar_share=0.3)
     y = {gate: gate_labels(gate, FRAMES, threshold, seed=1) for gate in GATES}
     assert all(labels.shape == (30, 12) and labels.dtype == bool for labels in y.values())
     assert (y["intended"] == loop_labels(FRAMES.x(), threshold)).all()

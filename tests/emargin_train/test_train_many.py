@@ -8,18 +8,13 @@ import pytest
 import torch
 
 from emargin_train import checkpoint
-from emargin_train.config import OBJECTIVE_NAMES, TrainConfig
+from emargin_train.config import TrainConfig
 from emargin_train.train import Diverged, State, train
 from emargin_train.train_many import train_many
+from tests.emargin_train.configs import STACKED_VARIANTS, config
 from tests.emargin_train.synthetic import make_splits
 
 SPLITS, NOISIER = make_splits(), make_splits(seed=1)
-KNOBS = {"dissimilar_share": 0.3, "margin": 1.0, "temperature": 0.5, "label_share": 0.2}
-
-
-def config(name: str = "emargin", **more: object) -> TrainConfig:
-    settings = {"objective": name, "iterations": 10, "report_every": 5, "seed": 3}
-    return TrainConfig.from_dict(KNOBS | settings | more)
 
 
 @pytest.fixture
@@ -41,13 +36,15 @@ def together(
 
 
 def same(a: State, b: State, tolerance: float) -> None:
-    assert a.step == b.step and (a.threshold, a.dissimilar_share) == (b.threshold, b.dissimilar_share)
+    assert a.step == b.step
+    for name in ("threshold", "dissimilar_share"):
+        assert getattr(a.method, name, None) == getattr(b.method, name, None)
     assert a.losses == pytest.approx(b.losses, rel=tolerance)
     assert a.loss == pytest.approx(b.loss, rel=tolerance)
     one, other = a.to_dict(), b.to_dict()
-    for part in ("encoder", "classifier"):
-        for name, value in (one[part] or {}).items():
-            torch.testing.assert_close(value, other[part][name], rtol=0, atol=tolerance)
+    assert one["method"].keys() == other["method"].keys()
+    for name, value in one["method"].items():
+        torch.testing.assert_close(value, other["method"][name], rtol=0, atol=tolerance)
     for i, moments in one["optimizer"]["state"].items():
         for name, value in moments.items():
             torch.testing.assert_close(value, other["optimizer"]["state"][i][name], rtol=0, atol=tolerance)
@@ -59,15 +56,15 @@ AT_ONCE = pytest.mark.parametrize("at_once", [False, True], ids=["one-by-one", "
 
 @AT_ONCE
 def test_members_of_all_settings_equal_trainings_alone(double: None, at_once: bool) -> None:
-    """Fifty steps in float64: thresholds, margins, temperatures, signs, gates, seeds, noise, framing."""
+    """Fifty steps in float64: thresholds, margins, temperatures, signs, gates, seeds, noise, scale."""
     changes = [
         {"dissimilar_share": 0.9, "margin": 3.0, "seed": 1},
         {"temperature": 0.1, "similar_sign": 1, "gate": "random", "neighbours": 1},
-        {"dissimilar_share": None, "threshold": 0.7, "seed": 2, "framing": "log"},
-        {"objective": "infonce", "seed": 5},
+        {"dissimilar_share": None, "threshold": 0.7, "seed": 2, "spectrum_scale": "log"},
+        {"method": "infonce", "seed": 5},
         {"seed": 9},
-        {"objective": "infonce", "temperature": 0.2, "seed": 6},
-        {"objective": "emargin-adjacent", "margin": 0.5},
+        {"method": "infonce", "temperature": 0.2, "seed": 6},
+        {"method": "emargin-adjacent", "margin": 0.5},
     ]
     configs = [config(iterations=50, report_every=20, batch_size=3, **change) for change in changes]
     data = [SPLITS] * 4 + [NOISIER] + [SPLITS] * 2
@@ -76,15 +73,22 @@ def test_members_of_all_settings_equal_trainings_alone(double: None, at_once: bo
 
 
 @AT_ONCE
-@pytest.mark.parametrize("name", OBJECTIVE_NAMES)
-def test_every_objective_stacks(name: str, double: None, at_once: bool) -> None:
-    more = {"supervised_term": "cross-entropy"} if name == "emargin-semi" else {}
+@pytest.mark.parametrize("name, more", STACKED_VARIANTS)
+def test_every_method_stacks(name: str, more: dict[str, object], double: None, at_once: bool) -> None:
     configs = [config(name, seed=seed, **more) for seed in (0, 1, 2)]
     for i, state in together(configs, at_once=at_once).items():
         same(state, alone(configs[i]), 1e-9)
 
 
-@pytest.mark.parametrize("shape", [{"kernel_size": 3}, {"head": "linear"}, {"head": "mlp", "kernel_size": 5}])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"kernel_size": 3},
+        {"head": "linear"},
+        {"head": "mlp", "kernel_size": 5},
+        {"encoder": "dilated", "dilated.depth": 2, "dilated.dropout": 0},
+    ],
+)
 def test_every_encoder_stacks(shape: dict[str, object], double: None) -> None:
     configs = [config(seed=seed, **shape) for seed in (0, 1)]
     for i, state in together(configs).items():
@@ -146,11 +150,20 @@ def test_a_finished_member_reports_once(tmp_path: Path) -> None:
     assert [(i, state.step) for i, state in many] == [(0, 10), (1, 5), (1, 10)]
 
 
-def test_other_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="shapes"):
-        together([config(), config(batch_size=4)])
-    with pytest.raises(ValueError, match="shapes"):
-        together([config(), config(head="linear")])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"batch_size": 4},
+        {"head": "linear"},
+        {"learning_rate": 0.01},
+        {"weight_decay": 0.01},
+        {"kernel_size": 3},
+        {"encoder": "dilated", "dilated.dropout": 0},
+    ],
+)
+def test_trainings_that_do_not_fit_together_are_refused(other: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="cannot be in one stack"):
+        together([config(), config(**other)])
 
 
 def test_the_global_generator_is_left_alone() -> None:

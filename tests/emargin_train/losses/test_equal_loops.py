@@ -1,7 +1,6 @@
-"""Each objective equals loops written from its equation, and finite differences."""
+"""Each loss equals loops written from its equation, and finite differences."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -9,23 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from emargin_train.config import ObjectiveConfig
-from emargin_train.objectives import (
-    Batch,
-    cross_entropy,
-    emargin,
-    emargin_adjacent,
-    emargin_released,
-    infonce,
-    infonce_released,
-    layout,
-    negatives,
-    supervised_contrastive,
-)
-from emargin_train.objectives.stacked import StackedObjective
-from tests.emargin_train import plain
+from emargin_train.losses import layout, negatives
+from emargin_train.losses.contrast import emargin, emargin_adjacent, infonce
+from emargin_train.losses.released import emargin_released, infonce_released
+from emargin_train.losses.supervised import cross_entropy, supervised_contrastive
+from tests.emargin_train.losses import plain
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(2, 6), st.integers(2, 4))
 TEMPERATURES = st.floats(0.01, 2.0)
@@ -54,8 +42,8 @@ def test_infonce_equals_loops(
     size: tuple[int, int, int], seed: int, temperature: float, neighbours: int
 ) -> None:
     h, _ = draw(size, seed, 0)
-    knobs = {"temperature": temperature, "neighbours": neighbours}
-    assert_same(infonce(h, **knobs), plain.infonce(h, **knobs), h)
+    own = {"temperature": temperature, "neighbours": neighbours}
+    assert_same(infonce(h, **own), plain.infonce(h, **own), h)
 
 
 @settings(max_examples=120, deadline=None)
@@ -80,14 +68,14 @@ def test_emargin_equals_loops(
     gamma: float,
 ) -> None:
     h, y = draw(size, seed, share)
-    knobs = {
+    own = {
         "margin": margin,
         "temperature": temperature,
         "neighbours": neighbours,
         "similar_sign": similar_sign,
         "gamma": gamma,
     }
-    assert_same(emargin(h, y, **knobs), plain.emargin(h, y, **knobs), h)
+    assert_same(emargin(h, y, **own), plain.emargin(h, y, **own), h)
 
 
 @settings(max_examples=80, deadline=None)
@@ -96,8 +84,8 @@ def test_emargin_adjacent_equals_loops(
     size: tuple[int, int, int], seed: int, share: float, temperature: float, margin: float, neighbours: int
 ) -> None:
     h, y = draw(size, seed, share)
-    knobs = {"margin": margin, "temperature": temperature, "neighbours": neighbours}
-    assert_same(emargin_adjacent(h, y, **knobs), plain.emargin_adjacent(h, y, **knobs), h)
+    own = {"margin": margin, "temperature": temperature, "neighbours": neighbours}
+    assert_same(emargin_adjacent(h, y, **own), plain.emargin_adjacent(h, y, **own), h)
 
 
 @settings(max_examples=40, deadline=None)
@@ -161,77 +149,3 @@ def test_way_of_cutting_into_strips_changes_nothing(
         assert loss.item() == pytest.approx(whole.item(), rel=1e-12)
         torch.testing.assert_close(torch.autograd.grad(loss, h)[0], expected, rtol=1e-10, atol=1e-12)
     layout.in_time.cache_clear()
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.tuples(st.integers(1, 3), st.integers(2, 6), st.integers(2, 4)),
-    st.integers(0, 99),
-    st.lists(
-        st.tuples(TEMPERATURES, MARGINS, st.sampled_from([-1, 1]), st.floats(0, 1)), min_size=1, max_size=3
-    ),
-    NEIGHBOURS,
-    st.sampled_from(["infonce", "emargin", "emargin-adjacent"]),
-)
-def test_members_at_once_equal_members_alone(
-    size: tuple[int, int, int],
-    seed: int,
-    members: list[tuple[float, float, int, float]],
-    neighbours: int,
-    name: str,
-) -> None:
-    """`dense` against `negatives`: values and gradients, a frame of zeros in each."""
-    knobs = ("temperature", "margin", "similar_sign", "dissimilar_share")
-    scale = {"margin": 0.01} if name == "emargin-adjacent" else {}
-    configs = [
-        ObjectiveConfig(
-            name=name,
-            threshold=None,
-            neighbours=neighbours,
-            **{k: v * scale.get(k, 1) for k, v in zip(knobs, member, strict=True)},  # type: ignore[arg-type]
-        )
-        for member in members
-    ]
-    drawn = [draw(size, seed + k, c.dissimilar_share or 0.0) for k, c in enumerate(configs)]
-    h = torch.stack([one.detach() for one, _ in drawn])
-    h[:, 0, 0] = 0
-    h.requires_grad_()
-    batch = Batch(h, torch.stack([y for _, y in drawn]), h[:, :0], torch.empty(len(h), 0, 0))
-    n = size[0] * size[1]
-    together = StackedObjective(configs, n, h.detach(), at_once=True)(batch)
-    alone = StackedObjective(configs, n, h.detach(), at_once=False)(batch)
-    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9)
-    mine, theirs = (torch.autograd.grad(losses.sum(), h)[0] for losses in (together, alone))
-    torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8 * max(1.0, theirs.abs().max().item()))
-
-
-class Made(TorchDispatchMode):
-    """Counts the elements of all tensors that are made while it is entered."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.elements += sum(
-            t.numel() for t in (out if isinstance(out, tuple) else (out,)) if is_made(t, args)
-        )
-        return out
-
-
-def is_made(out: object, args: tuple[object, ...]) -> bool:
-    return isinstance(out, Tensor) and not any(out is a for a in args) and out._base is None
-
-
-@pytest.mark.parametrize("at_once", [False, True])
-def test_a_member_costs_the_same_in_a_large_stack(at_once: bool) -> None:
-    """Each member's gradient was once as large as that of all members: K² of them."""
-    made = {}
-    for k in (4, 16):
-        h = torch.randn(k, 2, 6, 64).requires_grad_()
-        batch = Batch(h, torch.rand(k, 2, 6) < 0.3, h[:, :0], torch.empty(k, 0, 0))
-        configs = [ObjectiveConfig(threshold=None, dissimilar_share=0.3)] * k
-        objective = StackedObjective(configs, 12, h.detach(), at_once=at_once)
-        with Made() as mode:
-            objective(batch).sum().backward()
-        made[k] = mode.elements
-    assert 3.5 < made[16] / made[4] < 4.5

@@ -1,34 +1,20 @@
-"""Numbers of the released code, computed once in float64, and the faults that they show.
+"""Numbers of the released code, and the faults that they show.
 
-Where the shared folder is absent, the same formulas are still held by loops (`plain.released`).
+Where the shared folder is absent, the same formulas are still held by loops (`plain`).
 """
 
-import json
 import math
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from benchmarks.published import margin_loss
-from emargin_train.encoder import Encoder
 from emargin_train.gates import released_labels
-from emargin_train.objectives import emargin, emargin_released, infonce_released
-from tests.conftest import SHARED
-from tests.emargin_train import plain
-
-FOLDER = SHARED / "golden"
-CASES = json.loads((FOLDER / "losses.json").read_text()) if FOLDER.is_dir() else []
-Case = dict[str, Any]
-
-
-@cache
-def arrays() -> dict[str, np.ndarray]:
-    with np.load(FOLDER / "losses.npz") as file:
-        return dict(file)
+from emargin_train.losses.contrast import emargin
+from emargin_train.losses.released import emargin_released, infonce_released
+from tests.emargin_train.golden import CASES, Case, arrays
+from tests.emargin_train.losses import plain
 
 
 def labels(case: Case) -> torch.Tensor:
@@ -40,10 +26,10 @@ def labels(case: Case) -> torch.Tensor:
 
 
 def released(case: Case, h: torch.Tensor) -> torch.Tensor:
-    knobs = {"temperature": case["temperature"], "neighbours": 2 if case["function"].startswith("LS_") else 1}
+    own = {"temperature": case["temperature"], "neighbours": 2 if case["function"].startswith("LS_") else 1}
     if "HATCL" in case["function"]:
-        return infonce_released(h, **knobs)
-    return emargin_released(h, labels(case), margin=case["margin"], **knobs)
+        return infonce_released(h, **own)
+    return emargin_released(h, labels(case), margin=case["margin"], **own)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{c['case']}-{c['function']}" for c in CASES])
@@ -99,29 +85,6 @@ def test_golden_cases_are_all_finite_and_live_for_ours(shared: Path) -> None:
         assert h.grad is not None and loss.isfinite() and h.grad.isfinite().all()
 
 
-def _golden_encoder() -> Encoder:
-    encoder = Encoder(10, channels=(128, 64, 12))
-    saved = {
-        k.removeprefix("encoder_init."): torch.from_numpy(v) for k, v in arrays().items() if "_init." in k
-    }
-    names = {
-        f"{kind}{i + 1}": f"blocks.{3 * i + (kind == 'bn')}" for kind in ("conv", "bn") for i in range(3)
-    }
-    renamed = {f"{names[part]}.{leaf}": v for key, v in saved.items() for part, leaf in [key.split(".")]}
-    encoder.load_state_dict(renamed)
-    return encoder
-
-
-def test_golden_encoder(shared: Path) -> None:
-    """Training-mode output, then evaluation-mode output with the statistics of that one pass."""
-    encoder, x = _golden_encoder(), torch.from_numpy(arrays()["encoder_x"])
-    torch.testing.assert_close(
-        encoder.train()(x), torch.from_numpy(arrays()["encoder_train_out"]), rtol=1e-5, atol=1e-5
-    )
-    after = torch.from_numpy(arrays()["encoder_eval_out_after_one_train_forward"])
-    torch.testing.assert_close(encoder.eval()(x), after, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("neighbours", [1, 2])
 @pytest.mark.parametrize("temperature, margin", [(0.5, 2.0), (0.1, 5.0), (1.5, 0.3)])
 def test_released_equals_loops(neighbours: int, temperature: float, margin: float) -> None:
@@ -140,24 +103,24 @@ def test_released_overflows_float32_at_the_papers_ecg_margin() -> None:
     """Known fault 3: m = 100, one-sided, some label 1; ours is finite."""
     g = torch.Generator().manual_seed(0)
     h, y = torch.rand(2, 20, 8, generator=g), torch.ones(2, 20)
-    knobs = {"margin": 100.0, "temperature": 0.5}
-    assert not emargin_released(h, y, neighbours=1, **knobs).isfinite()
-    assert not emargin_released(h.double(), y, neighbours=1, **knobs).isfinite()
-    assert not emargin_released(h, y, neighbours=2, **knobs).isfinite()
-    assert emargin(h, y, neighbours=1, **knobs).isfinite() and emargin(h, y, neighbours=2, **knobs).isfinite()
+    own = {"margin": 100.0, "temperature": 0.5}
+    assert not emargin_released(h, y, neighbours=1, **own).isfinite()
+    assert not emargin_released(h.double(), y, neighbours=1, **own).isfinite()
+    assert not emargin_released(h, y, neighbours=2, **own).isfinite()
+    assert emargin(h, y, neighbours=1, **own).isfinite() and emargin(h, y, neighbours=2, **own).isfinite()
 
 
 def test_released_adjacency_wraps_into_the_next_sequence() -> None:
     """Known fault 4: the order of the sequences in a batch changes the loss; it does not change ours."""
     g = torch.Generator().manual_seed(0)
     h, y = torch.rand(3, 6, 8, generator=g, dtype=torch.float64), torch.rand(3, 6, generator=g) < 0.5
-    swapped, knobs = [2, 0, 1], {"margin": 1.0, "temperature": 0.5}
+    swapped, own = [2, 0, 1], {"margin": 1.0, "temperature": 0.5}
     for neighbours in (1, 2):
-        one = emargin_released(h, y, neighbours=neighbours, **knobs)
-        other = emargin_released(h[swapped], y[swapped], neighbours=neighbours, **knobs)
+        one = emargin_released(h, y, neighbours=neighbours, **own)
+        other = emargin_released(h[swapped], y[swapped], neighbours=neighbours, **own)
         assert abs(one - other) > 1e-4
-        one = emargin(h, y, neighbours=neighbours, **knobs)
-        other = emargin(h[swapped], y[swapped], neighbours=neighbours, **knobs)
+        one = emargin(h, y, neighbours=neighbours, **own)
+        other = emargin(h[swapped], y[swapped], neighbours=neighbours, **own)
         assert one.item() == pytest.approx(other.item(), rel=1e-12)
 
 
