@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+HALVED_FROM = 256  # vectors of a stack; measured, smaller products gain nothing
+
 
 def contrast(u1: Tensor, u2: Tensor, weights: Tensor | None = None) -> Tensor:
     """C, or C_w, of each stack: (...,). It is 0 for n = 1.
@@ -57,7 +59,7 @@ def value_and_gradient(
     u: (..., 2n, D); weights: (..., n, n) or None
     """
     n = u.shape[-2] // 2
-    s = u @ u.mT
+    s = gram(u)
     if weights is None:
         reward = 2 * s.diagonal(n, -2, -1).sum(-1)
         mass = None
@@ -81,6 +83,22 @@ def value_and_gradient(
     else:
         e.mul_(mass / total).sub_(both)
     return value, ((e + e.mT) @ u).div_(2 * n)
+
+
+def gram(u: Tensor) -> Tensor:
+    """u u^T of each stack: (..., N, D) -> (..., N, N).
+
+    On a CPU, large products are taken without the lower left quarter, which the upper right one mirrors.
+    """
+    n = u.shape[-2]
+    if n < HALVED_FROM or u.device.type != "cpu":
+        return u @ u.mT
+    half = n // 2
+    s = u.new_empty(*u.shape[:-1], n)
+    s[..., :half, :] = u[..., :half, :] @ u.mT
+    s[..., half:, half:] = u[..., half:, :] @ u[..., half:, :].mT
+    s[..., half:, :half] = s[..., :half, half:].mT
+    return s
 
 
 class _Contrast(torch.autograd.Function):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from emargin_train.encoders.dilated import DilatedEncoder
-from emargin_train.losses import softclt, ts2vec, two_views
+from emargin_train.losses import cost, infots, mf_clr, softclt, ts2vec, two_views
+from emargin_train.losses.unit import unit
 from tests.emargin_train.losses import golden
 from tests.emargin_train.losses.golden import Case
 
@@ -68,6 +69,37 @@ def dilated(case: Case, i: Inputs) -> Tensor:
     return encoder.eval()(i["x"]).square().sum()
 
 
+def cost_forward(case: Case, i: Inputs) -> Tensor:
+    """Encoders that split the last axis into trend and season, identity heads."""
+    p = case["parameters"]
+    q_trend, q_season = i["x_q"].chunk(2, dim=-1)
+    k_trend, k_season = i["x_k"].chunk(2, dim=-1)
+    q, k = (unit(v[:, p["index"]]) for v in (q_trend, k_trend))
+    return cost.cost_loss(q, k, i["queue"], q_season, k_season, alpha=p["alpha"])
+
+
+def banded(case: Case, i: Inputs) -> Tensor:
+    weight, bias = torch.complex(i["weight_re"], i["weight_im"]), torch.complex(i["bias_re"], i["bias_im"])
+    return cost.season(i["x"], weight, bias).square().sum()
+
+
+def trend(case: Case, i: Inputs) -> Tensor:
+    kernels = case["parameters"]["kernels"]
+    parts = [i[f"weight_{k}"] for k in kernels], [i[f"bias_{k}"] for k in kernels]
+    whole = cost.trend(i["x"], *parts)
+    alone = torch.stack([cost.trend_at(i["x"], t, *parts) for t in range(whole.shape[1])], dim=1)
+    torch.testing.assert_close(alone, whole, rtol=1e-12, atol=1e-12)
+    return alone.square().sum()
+
+
+def guided(case: Case, i: Inputs) -> Tensor:
+    p = dict(case["parameters"])
+    if p.pop("para") == "quad":
+        return mf_clr.guide_loss(i["z1"], i["z2"], i["f1"], **p)
+    p["temperature"] = p.pop("t", 0.5)
+    return mf_clr.soft_guide_loss(i["z1"], i["z2"], i["f1"], **p)
+
+
 Run = Callable[[Case, Inputs], Tensor]
 RUNS: dict[tuple[str, str], Run] = {
     ("ts2vec", "instance_contrastive_loss"): lambda c, i: two_views.instance_contrast(i["z1"], i["z2"]),
@@ -89,6 +121,27 @@ RUNS: dict[tuple[str, str], Run] = {
         softclt.instance_weights(i["distance"], **c["parameters"])
     ),
     ("softclt", "save_sim_mat"): similarities,
+    ("cost", "compute_loss"): lambda c, i: cost.momentum_contrast(
+        i["q"], i["k"], i["queue"], temperature=c["parameters"]["T"]
+    ),
+    ("cost", "seasonal_amplitude_loss"): lambda c, i: cost.season_contrast(i["q_s"], i["k_s"])[0],
+    ("cost", "seasonal_phase_loss"): lambda c, i: cost.season_contrast(i["q_s"], i["k_s"])[1],
+    ("cost", "forward"): cost_forward,
+    ("cost", "BandedFourierLayer"): banded,
+    ("cost", "trend_mixture"): trend,
+    ("infots", "global_infoNCE"): lambda c, i: infots.global_contrast(i["z1"], i["z2"], **c["parameters"]),
+    ("infots", "local_infoNCE"): lambda c, i: infots.local_contrast(i["z1"][:1], **c["parameters"]),
+    ("infots", "training_loss"): lambda c, i: infots.infots_loss(
+        i["z1"], i["z2"], **c["parameters"], first_only=True
+    ),
+    ("mf-clr", "combine_loss"): lambda c, i: mf_clr.mf_clr_loss(i["z1"], i["z2"], i["f1"], **c["parameters"]),
+    ("mf-clr", "feature_contrastive_loss"): guided,
+    ("mf-clr", "instance_contrastive_loss"): lambda c, i: two_views.instance_contrast(i["z1"], i["z2"]),
+    ("mf-clr", "temporal_contrastive_loss"): lambda c, i: two_views.temporal_contrast(i["z1"], i["z2"]),
+    ("emargin-release", "infots"): lambda c, i: infots.infots_loss(
+        i["z1"], i["z2"], **c["parameters"], first_only=True
+    ),
+    ("emargin-release", "mf-clr"): lambda c, i: mf_clr.released_loss(i["z1"], i["z2"]),
     ("emargin-release", "ts2vec"): lambda c, i: ts2vec.released_contrast(i["z1"], i["z2"]),
     ("emargin-release", "softclt"): lambda c, i: softclt.released_contrast(i["z1"], i["z2"], i["soft_labels"]),
 }
