@@ -52,12 +52,13 @@ def draws(case: Case) -> dict[str, Tensor]:
     return found
 
 
-def check(case: Case, value: Tensor, wrt: Tensor) -> None:
+def check(case: Case, value: Tensor, wrt: Tensor | None) -> None:
     """Value to 1e-9, gradient's norm and entries to 1e-7, relative to at least 1."""
     assert value.item() == pytest.approx(case["value"], rel=1e-9, abs=1e-9)
     expected = case.get("gradient") or case.get("grad")
     if expected is None:
         return
+    assert wrt is not None
     gradient = torch.autograd.grad(value, wrt)[0] if value.requires_grad else torch.zeros_like(wrt)
     norm = expected.get("frobenius", expected.get("fro"))
     within = 1e-7 * max(1.0, norm)
