@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-ANCHORS = 16  # at a time; their pairs' hidden units fit a core's cache
+ANCHORS = 8  # at a time, so that their pairs' hidden units stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -59,64 +59,49 @@ def neighbourhood_loss(
 
     The critic's first layer is split, W1 [a; b] = W1a a + W1b b, so that each frame is projected twice and a
     pair costs H additions. The gradient is closed-form, once, and computed in the forward pass, a few anchors
-    at a time. Dropout after the relu draws one mask for each anchor, which all of its pairs share.
+    at a time. Dropout after the relu draws one mask a step, which all pairs share: units that it drops cost
+    nothing.
 
     h: (N, D), all frames of a batch; near, distant: (N, m) rows of h, the pairs of each anchor
     """
     d = h.shape[1]
-    a = F.linear(h, critic.w1[:, :d], critic.b1)
-    b = F.linear(h, critic.w1[:, d:])
-    keep = None
+    w1, b1, w2 = critic.w1, critic.b1, critic.w2[0]
     if dropout > 0:
-        keep = torch.rand(a.shape, generator=generator, device=a.device, dtype=a.dtype).ge_(dropout)
-        keep.div_(1 - dropout)
-    return _Pairs.apply(a, b, critic.w2[0], critic.b2, near, distant, keep, weight)
+        kept = torch.rand(len(b1), generator=generator, device=h.device) >= dropout
+        w1, b1, w2 = w1[kept], b1[kept], w2[kept] / (1 - dropout)
+    a, b = F.linear(h, w1[:, :d], b1), F.linear(h, w1[:, d:])
+    return _Pairs.apply(a, b, w2, critic.b2, near, distant, weight)
 
 
 class _Pairs(torch.autograd.Function):
+    """L of split projections a and b (N, H) of all frames."""
+
     @staticmethod
     def forward(
-        ctx: Any,
-        a: Tensor,
-        b: Tensor,
-        w2: Tensor,
-        b2: Tensor,
-        near: Tensor,
-        distant: Tensor,
-        keep: Tensor | None,
-        weight: float,
+        ctx: Any, a: Tensor, b: Tensor, w2: Tensor, b2: Tensor, near: Tensor, distant: Tensor, weight: float
     ) -> Tensor:
-        n_near, n_distant = near.numel(), distant.numel()
-        other = torch.cat([near, distant], dim=1)
-        grads = torch.empty_like(a), torch.zeros_like(b), torch.zeros_like(w2), torch.zeros_like(b2)
-        total = a.new_zeros(())
+        other = torch.cat([near, distant], dim=1)  # (N, m)
+        n_near = near.shape[1]
+        d = a.new_empty(other.shape)
+        g_a, g_b, g_w2 = torch.empty_like(a), torch.zeros_like(b), torch.zeros_like(w2)
+        g_d = torch.empty_like(d)
         for start in range(0, len(a), ANCHORS):
             rows = slice(start, start + ANCHORS)
-            index = other[rows]
-            hidden = b.index_select(0, index.flatten()).view(*index.shape, -1)  # (rows, 2m, H)
+            index = other[rows].flatten()
+            hidden = b.index_select(0, index).view(-1, other.shape[1], b.shape[1])  # (rows, m, H)
             hidden.add_(a[rows, None]).relu_()
-            out = w2.expand(len(index), -1) if keep is None else w2 * keep[rows]  # (rows, H)
-            d = (hidden @ out[..., None])[..., 0] + b2  # (rows, 2m)
-            p, q = d[:, : near.shape[1]], d[:, near.shape[1] :]
-            total += F.softplus(-p).sum() / n_near
-            total += ((1 - weight) * F.softplus(q).sum() + weight * F.softplus(-q).sum()) / n_distant
-            slope = torch.cat(
-                [
-                    torch.sigmoid(-p).div_(-2 * n_near),
-                    (torch.sigmoid(q) - weight).div_(2 * n_distant),
-                ],
-                dim=1,
-            )
-            through = (slope[:, None] @ hidden)[:, 0]  # (rows, H)
-            grads[2].add_((through if keep is None else through * keep[rows]).sum(0))
-            grads[3].add_(slope.sum())
-            live = hidden.sign_().mul_(slope[..., None]).mul_(out[:, None])  # 1 where the unit is open
-            grads[0][rows] = live.sum(1)
-            grads[1].index_add_(0, index.flatten(), live.flatten(0, 1))
-        ctx.grads = grads
-        return total / 2
+            d[rows] = hidden @ w2 + b2
+            slope = g_d[rows]
+            slope[:, :n_near] = torch.sigmoid(-d[rows, :n_near]).div_(-2 * near.numel())
+            slope[:, n_near:] = (torch.sigmoid(d[rows, n_near:]) - weight).div_(2 * distant.numel())
+            g_w2.addmv_(hidden.flatten(0, 1).T, slope.flatten())
+            g_hidden = torch.ops.aten.threshold_backward(slope[..., None] * w2, hidden, 0)
+            g_a[rows] = g_hidden.sum(1)
+            g_b.index_add_(0, index, g_hidden.flatten(0, 1))
+        ctx.grads = g_a, g_b, g_w2, g_d.sum().view_as(b2)
+        return positive_unlabelled(d[:, :n_near], d[:, n_near:], weight=weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        return *(grad * g for grad in ctx.grads), None, None, None, None
+        return *(grad * g for grad in ctx.grads), None, None, None
