@@ -1,4 +1,4 @@
-"""A dilated convolution of TS2Vec's kind (Yue et al. 2022): every embedding sees its whole sequence."""
+"""The dilated convolutions that TS2Vec published (Yue et al. 2022): every embedding sees its sequence."""
 
 from dataclasses import dataclass
 
@@ -63,7 +63,7 @@ class Dilated(Encoder):
         settings = settings or DilatedSettings()
         super().__init__(n_features, settings)
         self.dim, self.sees_sequence = settings.dim, True
-        self.first = nn.Linear(n_features, settings.width)
+        self.input_fc = nn.Linear(n_features, settings.width)
         widths = [settings.width] * (settings.depth + 1) + [settings.dim]
         self.blocks = nn.Sequential(
             *(
@@ -73,8 +73,12 @@ class Dilated(Encoder):
         )
         self.dropout = nn.Dropout(settings.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.blocks(self.first(x).transpose(1, 2)).transpose(1, 2))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """mask: (B, T), False where the frame's latent is hidden, as training views may be."""
+        h = self.input_fc(x)
+        if mask is not None:
+            h = h.masked_fill(~mask[..., None], 0)
+        return self.dropout(self.blocks(h.transpose(1, 2)).transpose(1, 2))
 
 
 class _Block(nn.Module):
@@ -82,9 +86,9 @@ class _Block(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, dilation: int, *, is_last: bool) -> None:
         super().__init__()
-        self.first = nn.Conv1d(n_in, n_out, 3, padding=dilation, dilation=dilation)
-        self.second = nn.Conv1d(n_out, n_out, 3, padding=dilation, dilation=dilation)
-        self.shortcut = nn.Conv1d(n_in, n_out, 1) if is_last or n_in != n_out else nn.Identity()
+        self.conv1 = nn.Conv1d(n_in, n_out, 3, padding=dilation, dilation=dilation)
+        self.conv2 = nn.Conv1d(n_out, n_out, 3, padding=dilation, dilation=dilation)
+        self.projector = nn.Conv1d(n_in, n_out, 1) if is_last or n_in != n_out else nn.Identity()
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.second(F.gelu(self.first(F.gelu(h)))) + self.shortcut(h)
+        return self.conv2(F.gelu(self.conv1(F.gelu(h)))) + self.projector(h)

@@ -1,0 +1,103 @@
+"""CPC: what comes next, told from what does not (van den Oord, Li, Vinyals 2018, arXiv:1807.03748).
+
+With z the embeddings, c the state of a causal recurrent context and W_k a predictor for k frames ahead,
+the query q_k,t = W_k c_t + b_k meets its target z_{t+k} among all B T frames of the batch:
+
+    L = mean over b, t, k with t + k < T of  -log( e^{z_{t+k} . q / tau} / sum_j e^{z_j . q / tau} )
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from emargin_train.errors import UserError
+
+QUERIES = 2048  # at a time, so that memory is linear in the batch's frames
+
+
+def predictive_contrast(z: Tensor, queries: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """L: a scalar >= 0. The gradient is closed-form, once, and computed in the forward pass.
+
+    z: (B, T, D) embeddings; queries: q, (K, B, T, D), of 1 to K frames ahead; those without a target are
+    not used. K must be below T.
+    """
+    if len(queries) >= z.shape[1]:
+        raise UserError(
+            f"CPC predicts up to {len(queries)} frames ahead, but sequences have {z.shape[1]}: give fewer steps "
+            "ahead than frames"
+        )
+    return _Predict.apply(z, queries, temperature)
+
+
+def sampled_contrast(query: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
+    """-s_+ + log( e^{s_+} + sum_j e^{s_j} ), s = z . q, of each query: (...,). The TNC authors' CPC.
+
+    query, positive: (..., D); negatives: (..., n, D)
+    """
+    own = (query * positive).sum(-1, keepdim=True)
+    others = (negatives @ query[..., None])[..., 0]
+    return torch.cat([own, others], dim=-1).logsumexp(-1) - own[..., 0]
+
+
+def same_time_contrast(z: Tensor, queries: Tensor) -> Tensor:
+    """Each target among the contexts of the other sequences at one time: a scalar >= 0.
+
+        L = -(1 / (K B)) sum_k sum_b [ S_bb - log sum_b' e^{S_bb'} ],  S_bb' = z_b . q_b'
+
+    z, queries: (K, B, D), the embeddings k frames ahead and their queries
+    """
+    s = z @ queries.mT
+    return (s.logsumexp(-1) - s.diagonal(0, -2, -1)).mean()
+
+
+def released_frames(n_frames: int) -> tuple[slice, int, Tensor]:
+    """(context, positive, frames that negatives are drawn from) of the eMargin release.
+
+    The context starts at the centre frame m and holds its positive m + 1, so the answer leaks. Negatives:
+    T // 2 draws with replacement, the same for all sequences of a batch; m + 3 and m + 4 are in the context too.
+    """
+    if n_frames < 6:
+        raise UserError(
+            f"the released CPC needs sequences of 6 frames or more, but these have {n_frames}: give longer ones"
+        )
+    m, t = n_frames // 2, torch.arange(n_frames)
+    return slice(m, m + 5), m + 1, t[(t - m).abs() >= 3]
+
+
+class _Predict(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, queries: Tensor, temperature: float) -> Tensor:
+        n_sequences, n_frames, _ = z.shape
+        flat = z.flatten(0, 1)
+        frame = torch.arange(len(flat), device=z.device).view(n_sequences, n_frames)
+        n_queries = sum(n_sequences * (n_frames - k - 1) for k in range(len(queries)))
+        total = z.new_zeros(())
+        g_z, g_queries = torch.zeros_like(flat), torch.zeros_like(queries)
+        scale = 1 / (temperature * n_queries)
+        for k, ahead in enumerate(queries):
+            targets = frame[:, k + 1 :].flatten()
+            q = ahead[:, : n_frames - k - 1].flatten(0, 1)
+            g_q = torch.empty_like(q)
+            for start in range(0, len(q), QUERIES):
+                rows = slice(start, start + QUERIES)
+                target = targets[rows, None]
+                s = (q[rows] @ flat.T).div_(temperature)
+                own = s.gather(1, target)
+                top = s.amax(1, keepdim=True)
+                e = s.sub_(top).exp_()
+                sums = e.sum(1, keepdim=True)
+                total += (top + sums.log() - own).sum()
+                e.mul_(scale / sums).scatter_add_(1, target, e.new_full(target.shape, -scale))
+                g_q[rows] = e @ flat
+                g_z.addmm_(e.T, q[rows])
+            g_queries[k, :, : n_frames - k - 1] = g_q.view(n_sequences, n_frames - k - 1, -1)
+        ctx.grads = g_z.view_as(z), g_queries
+        return total / n_queries
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        g_z, g_queries = ctx.grads
+        return g_z * g, g_queries * g, None

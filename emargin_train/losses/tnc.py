@@ -1,0 +1,107 @@
+"""TNC: near frames against distant ones, which may be alike too (Tonekaboni et al., ICLR 2021,
+arXiv:2106.00750).
+
+From the equations; the official code carries no licence and is not used. A critic tells pairs apart,
+
+    d(a, b) = W2 relu(W1 [a; b] + b1) + b2
+
+and with sp(v) = log(1 + e^v), l near t and k distant, the positive-unlabelled loss of weight w is
+
+    L = 1/2 [ mean sp(-d(t, l)) + (1 - w) mean sp(d(t, k)) + w mean sp(-d(t, k)) ]
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+ANCHORS = 8  # at a time, so that their pairs' hidden units stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Critic:
+    """Parameters of d: W1 (H, 2D), b1 (H,), W2 (1, H), b2 (1,); H = 4D as published."""
+
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """d of pairs, without dropout: (..., D) and (..., D) -> (...,)."""
+        hidden = F.linear(torch.cat([a, b], dim=-1), self.w1, self.b1).relu()
+        return F.linear(hidden, self.w2, self.b2)[..., 0]
+
+
+def positive_unlabelled(near: Tensor, distant: Tensor, *, weight: float = 0.05) -> Tensor:
+    """L from the critic's d of near and of distant pairs, any shapes: a scalar >= 0.
+
+    weight: w, the share of distant pairs that may be alike, 0 to 1
+    """
+    apart = (1 - weight) * F.softplus(distant).mean() + weight * F.softplus(-distant).mean()
+    return (F.softplus(-near).mean() + apart) / 2
+
+
+def neighbourhood_loss(
+    h: Tensor,
+    near: Tensor,
+    distant: Tensor,
+    critic: Critic,
+    *,
+    weight: float = 0.05,
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """L with every frame as an anchor: a scalar >= 0.
+
+    The critic's first layer is split, W1 [a; b] = W1a a + W1b b, so that each frame is projected twice and a
+    pair costs H additions. The gradient is closed-form, once, and computed in the forward pass, a few anchors
+    at a time. Dropout after the relu draws one mask a step, which all pairs share: units that it drops cost
+    nothing.
+
+    h: (N, D), all frames of a batch; near, distant: (N, m) rows of h, the pairs of each anchor
+    """
+    d = h.shape[1]
+    w1, b1, w2 = critic.w1, critic.b1, critic.w2[0]
+    if dropout > 0:
+        kept = torch.rand(len(b1), generator=generator, device=h.device) >= dropout
+        w1, b1, w2 = w1[kept], b1[kept], w2[kept] / (1 - dropout)
+    a, b = F.linear(h, w1[:, :d], b1), F.linear(h, w1[:, d:])
+    return _Pairs.apply(a, b, w2, critic.b2, near, distant, weight)
+
+
+class _Pairs(torch.autograd.Function):
+    """L of split projections a and b (N, H) of all frames."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, w2: Tensor, b2: Tensor, near: Tensor, distant: Tensor, weight: float
+    ) -> Tensor:
+        other = torch.cat([near, distant], dim=1)  # (N, m)
+        n_near = near.shape[1]
+        d = a.new_empty(other.shape)
+        g_a, g_b, g_w2 = torch.empty_like(a), torch.zeros_like(b), torch.zeros_like(w2)
+        g_d = torch.empty_like(d)
+        for start in range(0, len(a), ANCHORS):
+            rows = slice(start, start + ANCHORS)
+            index = other[rows].flatten()
+            hidden = b.index_select(0, index).view(-1, other.shape[1], b.shape[1])  # (rows, m, H)
+            hidden.add_(a[rows, None]).relu_()
+            d[rows] = hidden @ w2 + b2
+            slope = g_d[rows]
+            slope[:, :n_near] = torch.sigmoid(-d[rows, :n_near]).div_(-2 * near.numel())
+            slope[:, n_near:] = (torch.sigmoid(d[rows, n_near:]) - weight).div_(2 * distant.numel())
+            g_w2.addmv_(hidden.flatten(0, 1).T, slope.flatten())
+            g_hidden = torch.ops.aten.threshold_backward(slope[..., None] * w2, hidden, 0)
+            g_a[rows] = g_hidden.sum(1)
+            g_b.index_add_(0, index, g_hidden.flatten(0, 1))
+        ctx.grads = g_a, g_b, g_w2, g_d.sum().view_as(b2)
+        return positive_unlabelled(d[:, :n_near], d[:, n_near:], weight=weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        return *(grad * g for grad in ctx.grads), None, None, None
