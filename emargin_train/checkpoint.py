@@ -3,15 +3,12 @@
 import io
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
-
-if TYPE_CHECKING:
-    from emargin_train.train import State
 
 FORMAT = 2
 DAMAGED = (
@@ -24,12 +21,18 @@ DAMAGED = (
 )  # seen on loading
 
 
-def save(state: "State", path: Path) -> None:
+class Savable(Protocol):
+    """What a State is to this file."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def save(state: Savable, path: Path) -> None:
     """A reader never meets a half-written checkpoint."""
     write_whole(Path(path), to_bytes(state))
 
 
-def to_bytes(state: "State") -> bytes:
+def to_bytes(state: Savable) -> bytes:
     """What `save` writes."""
     file = io.BytesIO()
     torch.save({"format": FORMAT, **state.to_dict()}, file)
