@@ -19,15 +19,17 @@ from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDED = Path(__file__).parent / "added"
-HYPERPARAMETER = '''    warm_up: int = hyperparameter(
-        0, "InfoNCE divides its first N losses by 10.", metavar="N", low=0, why="it counts steps"
+HYPERPARAMETER = """    loss_scale: float = hyperparameter(
+        1.0, "InfoNCE multiplies its loss by this number.", metavar="X", low=0, why="it scales a loss"
     )
-'''
-METRIC = '''    "mean_norm": Metric(
+
+
+class InfoNCE(OneView)"""
+METRIC = """    "mean_norm": Metric(
         "Mean norm", 0, inf, None, "ours", "geometry", BALANCED, "mean length of an embedding",
         compute=lambda h, y: float((h**2).sum(1).mean() ** 0.5),
     ),
-'''
+"""
 
 
 class Copy:
@@ -40,15 +42,11 @@ class Copy:
         self.touched: dict[str, list[str]] = {}
         self._add("method", "emargin_train/methods/vicreg.py", (ADDED / "vicreg.py").read_text())
         self._add("encoder", "emargin_train/encoders/recurrent.py", (ADDED / "recurrent.py").read_text())
-        self._insert(
-            "hyper-parameter",
-            "emargin_train/methods/infonce.py",
-            before="\n\nclass InfoNCE(OneView)",
-            text=HYPERPARAMETER,
-        )
-        self._insert(
-            "metric", "emargin_train/evaluation/metrics.py", before='    "effective_rank"', text=METRIC
-        )
+        infonce = "emargin_train/methods/infonce.py"
+        self._replace("hyper-parameter", infonce, "\n\nclass InfoNCE(OneView)", HYPERPARAMETER)
+        self._replace("hyper-parameter", infonce, "return infonce(", "return settings.loss_scale * infonce(")
+        metrics, first = "emargin_train/evaluation/metrics.py", '    "effective_rank"'
+        self._replace("metric", metrics, first, METRIC + first)
         (folder / "data").mkdir()
         self.dataset = tiny.write(folder / "data")
         self.touched["dataset"] = ["tiny.toml"]
@@ -58,11 +56,11 @@ class Copy:
         (self.folder / file).write_text(text)
         self.touched[what] = [file]
 
-    def _insert(self, what: str, file: str, *, before: str, text: str) -> None:
+    def _replace(self, what: str, file: str, old: str, new: str) -> None:
         path = self.folder / file
         source = path.read_text()
-        assert source.count(before) == 1, (file, before)
-        path.write_text(source.replace(before, text.rstrip("\n") * (before[0] == "\n") + (before if before[0] == "\n" else text + before)))
+        assert source.count(old) == 1, (file, old)
+        path.write_text(source.replace(old, new))
         self.touched[what] = [file]
 
     def run(self, *words: str) -> str:
@@ -84,7 +82,7 @@ def study(copy: Copy) -> Path:
     """A finished study of the new method, in which everything new takes part, resumed with one trial more."""
     flags = (
         "--dataset", str(copy.dataset), "--name", "drill", "--method", "vicreg,infonce", "--encoder", "recurrent",
-        "--trials", "2", "--seeds", "0", "--iterations", "3", "--evaluation-frames", "200", "--warm-up", "1",
+        "--trials", "2", "--seeds", "0", "--iterations", "3", "--evaluation-frames", "200", "--loss-scale", "2",
         "--vicreg.variance-weight", "1:30", "--recurrent.width", "8,16", "--references", "raw,random",
         "--address", "local", "--goals", "silhouette,probe_balanced_accuracy",
     )  # fmt: skip
@@ -125,7 +123,7 @@ def test_parquet_has_the_columns_and_says_what_they_are(study: Path) -> None:
     assert json.loads(table.schema.metadata[b"methods"])["vicreg"]["title"] == "VICReg"
     assert table.schema.field("mean_norm").metadata[b"title"] == b"Mean norm"
     assert all(row["mean_norm"] > 0 for row in table.to_pylist())
-    assert {row["warm_up"] for row in table.to_pylist() if row["method"] == "infonce"} == {1}
+    assert {row["loss_scale"] for row in table.to_pylist() if row["method"] == "infonce"} == {2}
 
 
 @pytest.mark.slow
@@ -133,7 +131,7 @@ def test_mlflow_has_the_hyperparameters(study: Path) -> None:
     with sqlite3.connect(study.parent / "mlflow.db") as database:
         keys = {key for (key,) in database.execute("select distinct key from params")}
         metrics = {key for (key,) in database.execute("select distinct key from latest_metrics")}
-    assert {"vicreg.variance_weight", "recurrent.width", "warm_up"} <= keys and "mean_norm" in metrics
+    assert {"vicreg.variance_weight", "recurrent.width", "loss_scale"} <= keys and "mean_norm" in metrics
 
 
 @pytest.mark.slow

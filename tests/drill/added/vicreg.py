@@ -24,9 +24,14 @@ class VICRegSettings(Settings, prefix="vicreg"):
         why="it weighs a loss",
     )
     noise: float = hyperparameter(
-        0.2, "The two views differ by factors of 1 plus normal noise of this size.", low=0, why="it is a deviation"
+        0.2,
+        "The two views differ by factors of 1 plus normal noise of this size.",
+        low=0,
+        why="it is a deviation",
     )
-    width: int = hyperparameter(64, "The expander has this many dimensions.", low=2, why="it counts dimensions")
+    width: int = hyperparameter(
+        64, "The expander has this many dimensions.", low=2, why="it counts dimensions"
+    )
 
 
 class VICReg(Method):
