@@ -32,7 +32,8 @@ class Received:
 def handled(folder: Path) -> Iterator[Received]:
     """Raise KeyboardInterrupt at the first signal of STOPPING; later ones wait, but Ctrl-C ends at once.
 
-    A signal that is ignored, as `nohup` leaves SIGHUP, stays ignored.
+    SIGHUP stays ignored where it is, as after `nohup`. SIGINT, which shells let a command in the background
+    ignore, is handled all the same.
     folder: of the study, to name when it ends at once
     """
     received = Received()
@@ -46,7 +47,7 @@ def handled(folder: Path) -> Iterator[Received]:
 
     before = {number: signal.getsignal(number) for number in STOPPING}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
+        if not (number == signal.SIGHUP and handler is signal.SIG_IGN):
             signal.signal(number, stop)
     try:
         yield received

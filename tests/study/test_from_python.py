@@ -37,6 +37,7 @@ def test_an_interrupt_stops_a_study_in_order_and_the_same_call_resumes_it(connec
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have left it ignored
     before = [signal.getsignal(number) for number in HANDLED]
     threading.Thread(target=interrupt).start()
     stopped = run_study(settings)

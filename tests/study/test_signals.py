@@ -37,9 +37,16 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch):
     assert ended == [tmp_path]
 
 
-def test_what_is_ignored_stays_ignored(tmp_path):
-    """As after `nohup`."""
+def test_a_study_survives_its_terminal_after_nohup(tmp_path):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with signals.handled(tmp_path) as received:
         os.kill(os.getpid(), signal.SIGHUP)
         assert received.number is None
+
+
+def test_a_study_in_the_background_can_be_interrupted(tmp_path):
+    """A script's `python -m study.run ... &` begins with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with signals.handled(tmp_path) as received, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert received.number == signal.SIGINT
