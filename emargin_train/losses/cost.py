@@ -83,9 +83,7 @@ def trend(e: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Ten
     weights: (D', D, kappa) of each kernel; biases: (D',)
     """
     x = e.transpose(1, 2)
-    found = [
-        F.conv1d(F.pad(x, (w.shape[-1] - 1, 0)), w, b) for w, b in zip(weights, biases, strict=True)
-    ]
+    found = [F.conv1d(F.pad(x, (w.shape[-1] - 1, 0)), w, b) for w, b in zip(weights, biases, strict=True)]
     return torch.stack(found).mean(0).transpose(1, 2)
 
 

@@ -33,9 +33,7 @@ def soft_guide_loss(
     return temperature * (off.flatten().logsumexp(0) - torch.tensor(off.numel(), dtype=off.dtype).log())
 
 
-def mf_clr_loss(
-    z1: Tensor, z2: Tensor, guide: Tensor, *, alpha: float = 1.0, beta: float = 1e-5
-) -> Tensor:
+def mf_clr_loss(z1: Tensor, z2: Tensor, guide: Tensor, *, alpha: float = 1.0, beta: float = 1e-5) -> Tensor:
     """L: a scalar. z1, z2: (B, T, D); guide: f, (B, T, C); alpha, beta: 0 to 1."""
     loss = z1.new_zeros(())
     if alpha > 0:

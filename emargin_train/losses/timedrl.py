@@ -59,7 +59,9 @@ def instance_embedding(z: Tensor, kind: str) -> Tensor:
         return z[:, 1:].mean(1)
     if kind == "all":
         return z.flatten(1)
-    raise UserError(f"instance is '{kind}', but TimeDRL takes one of {', '.join(INSTANCES)}: give one of them")
+    raise UserError(
+        f"instance is '{kind}', but TimeDRL takes one of {', '.join(INSTANCES)}: give one of them"
+    )
 
 
 def predictive_loss(decoded1: Tensor, decoded2: Tensor, target: Tensor) -> Tensor:

@@ -56,9 +56,7 @@ def draw_pairs(
     return own * n_frames + near, distant
 
 
-def neighbour_centres(
-    gauss: Tensor, centre: int, *, n_frames: int, window: int, epsilon: float
-) -> Tensor:
+def neighbour_centres(gauss: Tensor, centre: int, *, n_frames: int, window: int, epsilon: float) -> Tensor:
     """Published: trunc(t + g epsilon W), clipped to [W // 2 + 1, T - W // 2]. gauss: g, any shape."""
     near = (centre + gauss * epsilon * window).trunc().long()
     return near.clamp(window // 2 + 1, n_frames - window // 2)
