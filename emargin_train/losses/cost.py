@@ -1,7 +1,7 @@
 """CoST: momentum contrast of the trend, instance contrast of the season's spectrum (Woo et al., ICLR 2022,
 arXiv:2202.01575).
 
-    L_time = mean_i [ log( e^{q_i.k_i/tau} + sum_j e^{q_i.Q_j/tau} ) - q_i.k_i/tau ]     one frame r of the batch
+    L_time = mean_i [ log( e^{q_i.k_i/tau} + sum_j e^{q_i.Q_j/tau} ) - q_i.k_i/tau ],  at one frame
     L = L_time + (alpha/2) [ L_inst(A_q, A_k) + L_inst(Phi_q, Phi_k) ]
 
 A and Phi are amplitude and phase of the discrete Fourier transform over time of unit season vectors, and

@@ -30,7 +30,8 @@ def soft_contrast(
     """L: (...,). A term without weights is TS2Vec's hard one; without both, L is TS2Vec's.
 
     z1, z2: (..., B, T, D); instance_weights: `instance_weights(...)` of the batch, (..., B, B)
-    temporal_weights: one of `sigmoid`, `gaussian`, `window`, `threshold`; weight: lambda, of the instance term
+    temporal_weights: one of `sigmoid`, `gaussian`, `window`, `threshold`
+    weight: lambda, of the instance term
     """
     return hierarchical_contrast(
         z1,

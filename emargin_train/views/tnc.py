@@ -17,9 +17,9 @@ def draw_pairs(
 ) -> tuple[Tensor, Tensor]:
     """(near, distant) of every frame of a batch, as rows of its B T frames: both (B T, count) int64.
 
-    Near: the anchor's frame plus trunc(g scale), g ~ N(0, 1), within the sequence, and an adjacent frame where
-    that is the anchor itself. Distant: uniform over frames of the sequence at least 5 scale away, to both
-    sides; where there is none, over all frames of the other sequences.
+    Near: the anchor's frame plus trunc(g scale), g ~ N(0, 1), within the sequence, and an adjacent
+    frame where that is the anchor itself. Distant: uniform over frames of the sequence at least 5 scale away,
+    to both sides; where there is none, over all frames of the other sequences.
 
     scale: frames, above 0
     """
