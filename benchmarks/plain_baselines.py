@@ -1,4 +1,4 @@
-"""The baselines' losses as one writes them from the equations in plain PyTorch: what ours are measured against."""
+"""The baselines' losses as one writes them in plain PyTorch: what ours are measured against."""
 
 import torch
 from torch import Tensor

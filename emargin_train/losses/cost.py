@@ -1,7 +1,7 @@
 """CoST: momentum contrast of the trend, instance contrast of the season's spectrum (Woo et al., ICLR 2022,
 arXiv:2202.01575).
 
-    L_time = mean_i [ log( e^{q_i.k_i/tau} + sum_j e^{q_i.Q_j/tau} ) - q_i.k_i/tau ]     one frame r of the batch
+    L_time = mean_i [ log( e^{q_i.k_i/tau} + sum_j e^{q_i.Q_j/tau} ) - q_i.k_i/tau ],  at one frame
     L = L_time + (alpha/2) [ L_inst(A_q, A_k) + L_inst(Phi_q, Phi_k) ]
 
 A and Phi are amplitude and phase of the discrete Fourier transform over time of unit season vectors, and
@@ -83,9 +83,7 @@ def trend(e: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Ten
     weights: (D', D, kappa) of each kernel; biases: (D',)
     """
     x = e.transpose(1, 2)
-    found = [
-        F.conv1d(F.pad(x, (w.shape[-1] - 1, 0)), w, b) for w, b in zip(weights, biases, strict=True)
-    ]
+    found = [F.conv1d(F.pad(x, (w.shape[-1] - 1, 0)), w, b) for w, b in zip(weights, biases, strict=True)]
     return torch.stack(found).mean(0).transpose(1, 2)
 
 

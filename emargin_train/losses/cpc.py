@@ -25,8 +25,8 @@ def predictive_contrast(z: Tensor, queries: Tensor, *, temperature: float = 1.0)
     """
     if len(queries) >= z.shape[1]:
         raise UserError(
-            f"CPC predicts up to {len(queries)} frames ahead, but sequences have {z.shape[1]}: give fewer steps "
-            "ahead than frames"
+            f"CPC predicts up to {len(queries)} frames ahead, but sequences have {z.shape[1]}: "
+            "give fewer steps ahead than frames"
         )
     return _Predict.apply(z, queries, temperature)
 
@@ -56,11 +56,12 @@ def released_frames(n_frames: int) -> tuple[slice, int, Tensor]:
     """(context, positive, frames that negatives are drawn from) of the eMargin release.
 
     The context starts at the centre frame m and holds its positive m + 1, so the answer leaks. Negatives:
-    T // 2 draws with replacement, the same for all sequences of a batch; m + 3 and m + 4 are in the context too.
+    T // 2 draws with replacement, the same for all sequences of a batch; the context has m + 3 and m + 4 too.
     """
     if n_frames < 6:
         raise UserError(
-            f"the released CPC needs sequences of 6 frames or more, but these have {n_frames}: give longer ones"
+            f"the released CPC needs sequences of 6 frames or more, but these have {n_frames}: "
+            "give longer ones"
         )
     m, t = n_frames // 2, torch.arange(n_frames)
     return slice(m, m + 5), m + 1, t[(t - m).abs() >= 3]

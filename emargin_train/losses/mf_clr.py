@@ -26,16 +26,16 @@ def guide_loss(z1: Tensor, z2: Tensor, guide: Tensor, *, delta: float = 1.0) -> 
 def soft_guide_loss(
     z1: Tensor, z2: Tensor, guide: Tensor, *, delta: float = 1.0, temperature: float = 0.5
 ) -> Tensor:
-    """The official code's unused alternative, t log (1/B^2) sum_ij exp((delta (1 - s_ij) - |z1_i - z2_j|)^2 / t),
-    s = (1 - |f_i - f_j| / M)^2. Shapes as in `guide_loss`."""
+    """The official code's unused alternative, shapes as in `guide_loss`:
+
+    t log (1/B^2) sum_ij exp((delta (1 - s_ij) - |z1_i - z2_j|)^2 / t),  s_ij = (1 - |f_i - f_j| / M)^2
+    """
     s = (1 - _apart(guide)).square()
     off = (delta * (1 - s) - _distances(z1, z2)).square() / temperature
     return temperature * (off.flatten().logsumexp(0) - torch.tensor(off.numel(), dtype=off.dtype).log())
 
 
-def mf_clr_loss(
-    z1: Tensor, z2: Tensor, guide: Tensor, *, alpha: float = 1.0, beta: float = 1e-5
-) -> Tensor:
+def mf_clr_loss(z1: Tensor, z2: Tensor, guide: Tensor, *, alpha: float = 1.0, beta: float = 1e-5) -> Tensor:
     """L: a scalar. z1, z2: (B, T, D); guide: f, (B, T, C); alpha, beta: 0 to 1."""
     loss = z1.new_zeros(())
     if alpha > 0:
@@ -48,8 +48,11 @@ def mf_clr_loss(
 
 
 def released_loss(z1: Tensor, z2: Tensor) -> Tensor:
-    """What the eMargin release computes: the guide is empty, and embeddings are transposed, so that the contrast
-    is of each embedding channel, by inner products over time. z1, z2: (B, T, D)."""
+    """What the eMargin release computes: the guide is empty, and embeddings are transposed, so that the
+    contrast is of each embedding channel, by inner products over time.
+
+    z1, z2: (B, T, D)
+    """
     z1, z2 = z1.transpose(1, 2), z2.transpose(1, 2)
     return mf_clr_loss(z1, z2, z1.new_zeros(*z1.shape[:2], 0))
 

@@ -6,7 +6,7 @@ each, N = (P + 1) n rows: all originals, then the first copy of all, ... With S 
 
     w_ij = e^{S_ij/tau} / sum_{m != i} e^{S_im/tau},  w_ii = 0
     L_cl = -(1/N) sum_i sum_{j in Pos(i)} log w_ij           Pos(i): the other rows of i's series
-    y^_i = sum_j w_ij y_j                                    y: point-wise embeddings, or values decoded from them
+    y^_i = sum_j w_ij y_j                                    y: point-wise embeddings, or decoded ones
     L = sum_k L_k / (2 p_k^2) + log(1 + p_k^2)               k = cl, rb; p trainable, at first 1
 
 A linear decoder may come before the sum or after it: weights sum to 1, so the result is the same, and
@@ -95,8 +95,8 @@ class _Cosines(torch.autograd.Function):
         n = len(z)
         if 2 / temperature > SAFE_SPREAD:
             raise UserError(
-                f"SimMTM's temperature is {temperature}, but e^(-2/temperature) must be a normal number: give "
-                f"{2 / SAFE_SPREAD} or more"
+                f"SimMTM's temperature is {temperature}, but e^(-2/temperature) must be a normal number: "
+                f"give {2 / SAFE_SPREAD} or more"
             )
         totals, rebuilt = z.new_zeros(n), y.new_empty(n_rebuilt, y.shape[1])
         strips = []

@@ -30,7 +30,8 @@ def soft_contrast(
     """L: (...,). A term without weights is TS2Vec's hard one; without both, L is TS2Vec's.
 
     z1, z2: (..., B, T, D); instance_weights: `instance_weights(...)` of the batch, (..., B, B)
-    temporal_weights: one of `sigmoid`, `gaussian`, `window`, `threshold`; weight: lambda, of the instance term
+    temporal_weights: one of `sigmoid`, `gaussian`, `window`, `threshold`
+    weight: lambda, of the instance term
     """
     return hierarchical_contrast(
         z1,
@@ -58,9 +59,7 @@ def instance_weights(distances: Tensor, *, tau: float | Tensor, alpha: float = 0
     return weights
 
 
-def sigmoid(
-    tau: float | Tensor, like: Tensor, *, hierarchical: bool = True
-) -> Callable[[int, int], Tensor]:
+def sigmoid(tau: float | Tensor, like: Tensor, *, hierarchical: bool = True) -> Callable[[int, int], Tensor]:
     """w_T of each level; `hierarchical=False` uses tau_T at every level.
 
     tau: tau_T >= 0, a tensor (..., 1, 1) where members differ; like: gives dtype and device
@@ -132,7 +131,9 @@ def scaled(distances: Tensor, *, scaling: str = "matrix") -> Tensor:
         what the published code does and not symmetric
     """
     if scaling not in ("matrix", "columns"):
-        raise UserError(f"scaling is '{scaling}', but distances are scaled by 'matrix' or by 'columns': give one")
+        raise UserError(
+            f"scaling is '{scaling}', but distances are scaled by 'matrix' or by 'columns': give one"
+        )
     n = len(distances)
     if n < 2:
         return torch.zeros_like(distances)
@@ -152,6 +153,6 @@ def _finish(weights: Tensor) -> Tensor:
 
 
 def _symmetric(d: Tensor) -> Tensor:
-    d = d.clamp_min_(0)
+    d = ((d + d.mT) / 2).clamp_min_(0)  # a product of matrices is symmetric but for rounding
     d.diagonal().zero_()
     return d

@@ -41,8 +41,8 @@ def patches(x: Tensor, length: int, stride: int, *, pad: int | None = None, join
     pad = stride if pad is None else pad
     if x.shape[1] + pad < length:
         raise UserError(
-            f"TimeDRL's patches have {length} frames, but a sequence has {x.shape[1]} and {pad} of padding: give "
-            "shorter patches"
+            f"TimeDRL's patches have {length} frames, but a sequence has {x.shape[1]} and {pad} of padding: "
+            "give shorter patches"
         )
     padded = F.pad(x.transpose(1, 2), (0, pad), mode="replicate") if pad else x.transpose(1, 2)
     cut = padded.unfold(2, length, stride)  # (B, C, T_p, length)
@@ -59,7 +59,9 @@ def instance_embedding(z: Tensor, kind: str) -> Tensor:
         return z[:, 1:].mean(1)
     if kind == "all":
         return z.flatten(1)
-    raise UserError(f"instance is '{kind}', but TimeDRL takes one of {', '.join(INSTANCES)}: give one of them")
+    raise UserError(
+        f"instance is '{kind}', but TimeDRL takes one of {', '.join(INSTANCES)}: give one of them"
+    )
 
 
 def predictive_loss(decoded1: Tensor, decoded2: Tensor, target: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """TS2Vec's hierarchical contrast of two crops (Yue et al., AAAI 2022, arXiv:2106.10466).
 
     z^(0) = z;  z^(d+1)_t = max(z^(d)_2t, z^(d)_2t+1) per dimension, an odd last frame dropped
-    L = (1/n) sum_{d < n} [ alpha L_inst(z^(d)) + (1 - alpha) 1[d >= u] L_temp(z^(d)) ],  n = floor(log2 T) + 1
+    L = (1/n) sum_{d < n} [ alpha L_inst(z^(d)) + (1 - alpha) 1[d >= u] L_temp(z^(d)) ],  n = 1 + [log2 T]
 
 L_inst and L_temp are `two_views.instance_contrast` and `temporal_contrast`. As in the official code the two
 terms are weighted by alpha (the paper adds them), and the divisor counts every level.

@@ -7,7 +7,8 @@ from torch import Tensor
 def augment(
     x: Tensor, generator: torch.Generator, *, sigma: float | Tensor = 0.5, probability: float = 0.5
 ) -> Tensor:
-    """One view: x times 1 + sigma e_f, plus sigma e_f, plus sigma e_tf, each step for a share of the sequences.
+    """One view: x times 1 + sigma e_f, plus sigma e_f, plus sigma e_tf, each step with a
+    probability of its own for every sequence.
 
     x: (B, T, F), standardised; sigma: a tensor (F,) of each feature where x is not
     probability: of each step for each sequence

@@ -120,7 +120,9 @@ def window_warp(x: Tensor, generator: torch.Generator, *, share: float = 0.3) ->
     lasts = length * rate
     clock = torch.linspace(0, 1, n_frames, device=x.device, dtype=x.dtype) * (n_frames - 1 - length + lasts)
     inside = start + (clock - start) / rate
-    where = torch.where(clock < start, clock, torch.where(clock < start + lasts, inside, clock - lasts + length))
+    where = torch.where(
+        clock < start, clock, torch.where(clock < start + lasts, inside, clock - lasts + length)
+    )
     return _at(x, where)
 
 

@@ -1,11 +1,11 @@
 """MF-CLR's view: each series along a random monotone alignment with itself, never more than one frame off.
 
 An alignment walks from (0, 0) to (T-1, T-1) through cells (old frame i, new frame j) by steps up (i + 1),
-right (j + 1) and diagonal. Its lag i - j stays in {-1, 0, 1}: inward steps have weight 738, straight ones 100,
-outward ones 0; at lag 0 all three have the same. No right follows an up directly, and no up a right, but for a
-slip of the official code that we keep: it remembers a step by its place among the steps that were allowed. So
-after a right, a diagonal counts as an up, and a second right as a diagonal. A new frame is the mean of its old
-ones. All series walk at once, one new frame at a time, as a chain with six states.
+right (j + 1) and diagonal. Its lag i - j stays in {-1, 0, 1}: inward steps have weight 738, straight ones
+100, outward ones 0; at lag 0 all three have the same. No right follows an up directly, and no up a right, but
+for a slip of the official code that we keep: it remembers a step by its place among the steps that were
+allowed. So after a right, a diagonal counts as an up, and a second right as a diagonal. A new frame is the mean
+of its old ones. All series walk at once, one new frame at a time, as a chain with six states.
 """
 
 import torch
@@ -15,7 +15,8 @@ INWARD, STRAIGHT = 738.0, 100.0
 SPREAD = 0.05
 
 # States on entering a new frame, by lag and by the step that is remembered:
-#   0: lag 0, diagonal   1: lag 0, up   2: lag 0, right   3: lag 1, diagonal   4: lag -1, right   5: lag -1, else
+#   0: lag 0, diagonal   1: lag 0, up         2: lag 0, right
+#   3: lag 1, diagonal   4: lag -1, right     5: lag -1, another
 # A row: probabilities of the next state. Steps up happen within a frame (`CELLS`).
 _IN = INWARD / (INWARD + STRAIGHT)
 NEXT = torch.tensor(

@@ -12,7 +12,7 @@ def masked_copies(
     ratio: float = 0.5,
     length: float = 3.0,
 ) -> tuple[Tensor, Tensor]:
-    """(x and its masked copies, ((copies + 1) B, T, F), originals first; what was kept, bool, the same shape).
+    """(x and its masked copies, originals first; what was kept, bool): both ((copies + 1) B, T, F).
 
     Masked entries are 0. As published, one chain runs along time within a feature, from feature to feature,
     and from series to series.
@@ -31,8 +31,8 @@ def keep_chain(uniform: Tensor, *, ratio: float = 0.5, length: float = 3.0) -> T
     """True where an entry is kept: (L,) from L + 1 uniform draws.
 
     The chain starts masked with probability r, leaves "masked" with 1/l and "kept" with (1/l) r / (1 - r),
-    at most 1. A draw below both switches any state, one between them leads to one state, one above both changes
-    nothing: so a state is that of the last draw between, switched as often as draws below came after it.
+    at most 1. A draw below both switches any state, one between them leads to one state, one above both
+    changes nothing: so a state is that of the last draw between, switched as often as draws below came after it.
     """
     leave_masked = 1 / length
     leave_kept = min(leave_masked * ratio / (1 - ratio), 1.0)

@@ -17,9 +17,9 @@ def draw_pairs(
 ) -> tuple[Tensor, Tensor]:
     """(near, distant) of every frame of a batch, as rows of its B T frames: both (B T, count) int64.
 
-    Near: the anchor's frame plus trunc(g scale), g ~ N(0, 1), within the sequence, and an adjacent frame where
-    that is the anchor itself. Distant: uniform over frames of the sequence at least 5 scale away, to both
-    sides; where there is none, over all frames of the other sequences.
+    Near: the anchor's frame plus trunc(g scale), g ~ N(0, 1), within the sequence, and an adjacent
+    frame where that is the anchor itself. Distant: uniform over frames of the sequence at least 5 scale away,
+    to both sides; where there is none, over all frames of the other sequences.
 
     scale: frames, above 0
     """
@@ -56,9 +56,7 @@ def draw_pairs(
     return own * n_frames + near, distant
 
 
-def neighbour_centres(
-    gauss: Tensor, centre: int, *, n_frames: int, window: int, epsilon: float
-) -> Tensor:
+def neighbour_centres(gauss: Tensor, centre: int, *, n_frames: int, window: int, epsilon: float) -> Tensor:
     """Published: trunc(t + g epsilon W), clipped to [W // 2 + 1, T - W // 2]. gauss: g, any shape."""
     near = (centre + gauss * epsilon * window).trunc().long()
     return near.clamp(window // 2 + 1, n_frames - window // 2)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Crops:
-    """Two stretches of each sequence that share `overlap` frames: the last of the first, the first of the second.
+    """Two stretches of each sequence; the last `overlap` frames of one are the first of the other.
 
     offset: (B,) a shift of each sequence; a crop is frames offset + [start, stop)
     first, second: (start, stop)
