@@ -1,6 +1,7 @@
 """What an encoder is shown of magnitude spectra."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,9 +15,8 @@ def spectrum_scale(name: str, magnitude_scale: float) -> ToInput:
 
     magnitude_scale: `Splits.magnitude_scale`, above 0
     """
+    return partial(_log, scale=magnitude_scale) if name == "log" else torch.as_tensor
 
-    def to_input(x: np.ndarray | Tensor) -> Tensor:
-        x = torch.as_tensor(x)
-        return torch.log1p(x / magnitude_scale) if name == "log" else x
 
-    return to_input
+def _log(x: np.ndarray | Tensor, scale: float) -> Tensor:
+    return torch.log1p(torch.as_tensor(x) / scale)

@@ -1,0 +1,167 @@
+"""Every method as a transformer in the sense of scikit-learn and aeon.
+
+    from emargin_train.estimators import EMargin
+
+    features = EMargin(iterations=100).fit(X).transform(X)     # X: (n_cases, n_channels, n_timepoints)
+    classifier = make_pipeline(EMargin(), LogisticRegression()).fit(X, y)
+
+There is one class for each method: `EMargin`, or `ESTIMATORS[name]`. Their parameters are the
+hyper-parameters that the method declares, so that `get_params`, `clone`, `GridSearchCV` and pickle work as usual.
+"""
+
+import inspect
+from typing import Any
+
+import numpy as np
+from aeon.transformations.collection import BaseCollectionTransformer
+from sklearn.utils import check_random_state
+
+from emargin_train.config import TrainConfig, table
+from emargin_train.data.frames import Frames, Splits, spectra
+from emargin_train.data.recording import UNLABELLED
+from emargin_train.encode import encode
+from emargin_train.errors import UserError
+from emargin_train.methods import METHODS
+from emargin_train.train import train
+
+POOLING = ("mean", "max", None)
+FRAMES_OF_A_SERIES = 8  # where no frame length is given
+DATA = ("snr_db",)  # hyper-parameters that need recordings
+
+
+class MethodTransformer(BaseCollectionTransformer):
+    """Trains a method on the frames of series, and turns series into embeddings.
+
+    A series is cut into frames, whose magnitude spectra form one sequence. Labels y (n_cases,) are the classes
+    of all frames of their series; only methods that learn from labels look at them.
+
+    frame_length, hop_length: in samples. None: an eighth of the series; the length of a frame
+    pooling: `mean` or `max` over a series' frames gives (n_cases, D); None gives (n_cases, D, n_frames)
+    random_state: the seed of the training
+    all others: the hyper-parameters of the method, as `python -m emargin_train.pretrain --help` lists them
+
+    Attributes: method_ (the trained `Method`), losses_ (of every step), n_frames_
+    """
+
+    method: str
+    _tags = {
+        "X_inner_type": "numpy3D",
+        "capability:multivariate": True,
+        "output_data_type": "Tabular",
+        "non_deterministic": False,
+    }
+
+    def _fit(self, X: np.ndarray, y: Any = None) -> "MethodTransformer":
+        if self.pooling not in POOLING:
+            raise UserError(f"pooling is {self.pooling!r}: give 'mean', 'max' or None")
+        x = self._frames(X)
+        n, self.n_frames_, _ = x.shape
+        names, labels = (np.array(["-"]), np.full(n, UNLABELLED)) if y is None else _classes(y)
+        frames = _as_frames(x, np.repeat(labels[:, None], self.n_frames_, axis=1))
+        above = x[x > 0]
+        splits = Splits(
+            train=frames,
+            validation=frames,
+            test=None,
+            class_names=tuple(map(str, names)),
+            data_hash="fit",
+            magnitude_scale=float(np.median(above)) if len(above) else 1.0,
+            n_dropped={},
+            described=(),
+        )
+        *_, state = train(self._config(), splits)
+        self.method_, self.losses_ = state.method, state.losses
+        return self
+
+    def _transform(self, X: np.ndarray, y: Any = None) -> np.ndarray:
+        x = self._frames(X)
+        n, t, _ = x.shape
+        h = encode(self.method_, _as_frames(x, np.full((n, t), UNLABELLED)), np.ones((n, t), bool))
+        h = np.asarray(h, np.float64).reshape(n, t, -1)
+        if self.pooling is None:
+            return h.transpose(0, 2, 1)
+        return h.mean(1) if self.pooling == "mean" else h.max(1)
+
+    def _frames(self, X: np.ndarray) -> np.ndarray:
+        """(n_cases, n_channels, n_timepoints) -> spectra (n_cases, T, F) float32."""
+        length = X.shape[2]
+        frame = self.frame_length or max(2, length // FRAMES_OF_A_SERIES)
+        if not 2 <= frame <= length:
+            raise UserError(f"frame_length is {frame}, but series have {length} samples: give 2 to {length}")
+        hop = self.hop_length or frame
+        if hop < 1:
+            raise UserError(f"hop_length is {hop}, but frames move forward: give 1 or more")
+        return np.stack([spectra(series.astype(np.float32), frame, hop) for series in X])
+
+    def _config(self) -> TrainConfig:
+        flat = {column: getattr(self, _parameter(column)) for column in _columns(self.method)}
+        for one in table(self.method).values():  # given instead of another one, which then has its default
+            if one.instead_of in flat and flat.get(one.column) is not None:
+                if flat[one.instead_of] != table(self.method)[one.instead_of].default:
+                    raise UserError(f"{one.column} and {one.instead_of} are both given: give one")
+                del flat[one.instead_of]
+        random_state = self.random_state
+        if not isinstance(random_state, int | np.integer):
+            random_state = check_random_state(random_state).randint(2**31 - 1)
+        return TrainConfig.from_dict(flat | {"method": self.method, "seed": int(random_state)})
+
+    @classmethod
+    def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
+        """A short training on which no method diverges: aeon's checks have a few very short series."""
+        short = {"iterations": 2, "batch_size": 4, "temperature": 1.0, "margin": 0.5, "neighbours": 1}
+        return {name: value for name, value in short.items() if name in table(cls.method)}
+
+
+def _as_frames(x: np.ndarray, y: np.ndarray) -> Frames:
+    n = len(x)
+    names = np.arange(n).astype(str)
+    return Frames(x, np.arange(n), y.astype(np.int64), names, names, np.zeros(n, np.int64))
+
+
+def _classes(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    names, labels = np.unique(np.asarray(y), return_inverse=True)
+    return names, labels
+
+
+def _columns(method: str) -> list[str]:
+    return [column for column in table(method) if column not in DATA]
+
+
+def _parameter(column: str) -> str:
+    return column.replace(".", "_")
+
+
+def _make(method: str) -> type[MethodTransformer]:
+    """The class of one method, with its hyper-parameters as keyword parameters of the constructor."""
+    known = table(method)
+    defaults: dict[str, Any] = {"frame_length": None, "hop_length": None, "pooling": "mean"}
+    defaults |= {_parameter(column): known[column].default for column in _columns(method)}
+    defaults["random_state"] = 0
+
+    def __init__(self: MethodTransformer, **given: Any) -> None:
+        for name in given:
+            if name not in defaults:
+                raise TypeError(f"{type(self).__name__} has no parameter '{name}'")
+        for name, value in (defaults | given).items():
+            setattr(self, name, value)
+        BaseCollectionTransformer.__init__(self)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    __init__.__signature__ = inspect.Signature([first, *own])  # type: ignore[attr-defined]
+    of = METHODS[method]
+    name = "".join(part[0].upper() + part[1:] for part in of.__name__.split("_"))
+    about = f"{of.title}: it {of.description}.\n\n{inspect.getdoc(MethodTransformer)}"
+    tags = {"requires_y": of.needs_labels}
+    return type(
+        name,
+        (MethodTransformer,),
+        {"method": method, "__init__": __init__, "__doc__": about, "__module__": __name__, "_tags": tags},
+    )
+
+
+ESTIMATORS: dict[str, type[MethodTransformer]] = {method: _make(method) for method in METHODS}
+# Each class is a name of this module, so that pickle finds it: EMargin, InfoNCE, Supervised ...
+globals().update({estimator.__name__: estimator for estimator in ESTIMATORS.values()})
+__all__ = ["ESTIMATORS", *(estimator.__name__ for estimator in ESTIMATORS.values())]
