@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import cache, load
 from emargin_train.data.recording import Part
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.fakes import noisy_recording, register
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import describe, load, picture
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.recording import Recording
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data import fakes
 from tests.emargin_train.data.made import command, refused

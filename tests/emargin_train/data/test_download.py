@@ -9,8 +9,8 @@ from email.utils import format_datetime
 import numpy as np
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import cache, download, fetch, load
+from emargin_train.data.settings import DataConfig
 from tests.emargin_train.data.made import command, left, refused, write_harth, write_night, write_wfdb, zipped
 from tests.emargin_train.data.server import HARTH
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import wfdb
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import ecg, load
 from emargin_train.data.sequences import read_all
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 
 RHYTHMS = ("(N", "(AFIB", "(AFL", "(J")

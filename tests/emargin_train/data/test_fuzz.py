@@ -20,8 +20,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue
+from emargin_train.data.settings import DataConfig
 from emargin_train.data.unpack import unpack
 from emargin_train.errors import UserError
 from tests.emargin_train.data.made import write_edf, write_night, write_wfdb

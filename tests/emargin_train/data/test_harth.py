@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, harth, load
+from emargin_train.data.settings import DataConfig
 from tests.emargin_train.data.made import command, refused, write_harth
 
 CODES = [1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 130, 140]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import load
 from emargin_train.data.build import moments
 from emargin_train.data.frames import Frames, spectra
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.fakes import noisy_recording, recording, register
 

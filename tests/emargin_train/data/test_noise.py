@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import load
 from emargin_train.data.build import with_noise
 from emargin_train.data.noise import KINDS, add_noise, generator
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.fakes import noisy_recording, register
 

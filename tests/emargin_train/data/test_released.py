@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, load
 from emargin_train.data.frames import majority, spectra
 from emargin_train.data.packed_files import load_pickle, load_torch
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.made import refused
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, load
 from emargin_train.data import simulated_activity as activity
 from emargin_train.data import simulated_ecg as heart
 from emargin_train.data import simulated_sleep as sleep
 from emargin_train.data.build import with_noise
 from emargin_train.data.frames import spectra
+from emargin_train.data.settings import DataConfig
 
 SIMULATORS = {"sleepeeg-sim": sleep, "harth-sim": activity, "ecg-sim": heart}
 PAPER = {  # rate, frame, hop, sequence length, features, classes

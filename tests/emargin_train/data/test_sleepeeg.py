@@ -6,8 +6,8 @@ from datetime import time
 import numpy as np
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, edf_files, load, sleepeeg
+from emargin_train.data.settings import DataConfig
 from tests.emargin_train.data.made import command, refused, write_edf, write_night
 
 NIGHT = [

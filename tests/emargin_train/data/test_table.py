@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, load
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.made import FRAMES, GOOD, csv, write_edf, write_wfdb
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue
+from emargin_train.data.settings import DataConfig
 from emargin_train.data.table_spec import parse_spec
 from tests.emargin_train.data.made import command
 

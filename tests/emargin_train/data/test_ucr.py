@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import catalogue, load, ucr
+from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.made import refused
 

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from emargin_train.encoder import Encoder, encode, framing
 from torch.optim import adam, optimizer
 
 from emargin_train.config import EncoderConfig
 from emargin_train.cost import Clock, PeakMemory, full_float32, use_tf32
 from emargin_train.data.frames import Frames
-from emargin_train.encoder import Encoder, encode, framing
 from emargin_train.evaluation import lloyd, recorded
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
