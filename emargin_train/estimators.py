@@ -6,7 +6,7 @@
     classifier = make_pipeline(EMargin(), LogisticRegression()).fit(X, y)
 
 There is one class for each method: `EMargin`, or `ESTIMATORS[name]`. Their parameters are the
-hyper-parameters that the method declares, so that `get_params`, `clone`, `GridSearchCV` and pickle work as usual.
+hyper-parameters that the method declares, so that `get_params`, `clone`, `GridSearchCV` and pickle work.
 """
 
 import inspect
@@ -32,8 +32,8 @@ DATA = ("snr_db",)  # hyper-parameters that need recordings
 class MethodTransformer(BaseCollectionTransformer):
     """Trains a method on the frames of series, and turns series into embeddings.
 
-    A series is cut into frames, whose magnitude spectra form one sequence. Labels y (n_cases,) are the classes
-    of all frames of their series; only methods that learn from labels look at them.
+    A series is cut into frames, whose magnitude spectra form one sequence. Labels y (n_cases,) are the
+    classes of all frames of their series; only methods that learn from labels look at them.
 
     frame_length, hop_length: in samples. None: an eighth of the series; the length of a frame
     pooling: `mean` or `max` over a series' frames gives (n_cases, D); None gives (n_cases, D, n_frames)

@@ -4,8 +4,8 @@ An alignment walks from (0, 0) to (T-1, T-1) through cells (old frame i, new fra
 right (j + 1) and diagonal. Its lag i - j stays in {-1, 0, 1}: inward steps have weight 738, straight ones
 100, outward ones 0; at lag 0 all three have the same. No right follows an up directly, and no up a right, but
 for a slip of the official code that we keep: it remembers a step by its place among the steps that were
-allowed. So after a right, a diagonal counts as an up, and a second right as a diagonal. A new frame is the mean
-of its old ones. All series walk at once, one new frame at a time, as a chain with six states.
+allowed. So after a right, a diagonal counts as an up, and a second right as a diagonal. A new frame is the
+mean of its old ones. All series walk at once, one new frame at a time, as a chain with six states.
 """
 
 import torch

@@ -32,7 +32,7 @@ def keep_chain(uniform: Tensor, *, ratio: float = 0.5, length: float = 3.0) -> T
 
     The chain starts masked with probability r, leaves "masked" with 1/l and "kept" with (1/l) r / (1 - r),
     at most 1. A draw below both switches any state, one between them leads to one state, one above both
-    changes nothing: so a state is that of the last draw between, switched as often as draws below came after it.
+    changes nothing: so a state is that of the last draw between, switched once for each draw below after it.
     """
     leave_masked = 1 / length
     leave_kept = min(leave_masked * ratio / (1 - ratio), 1.0)

@@ -1,7 +1,7 @@
 """The drill: a method, an encoder, a hyper-parameter, a metric and a dataset are added, each in one place.
 
-The packages are copied, the additions are made there as a contributor would make them, and everything runs for
-real: one training, a study on Ray with a search, MLflow, Parquet and the report, and the study resumed.
+The packages are copied, the additions are made there as a contributor would make them, and everything runs
+for real: one training, a study on Ray with a search, MLflow, Parquet and the report, and the study resumed.
 """
 
 import json
@@ -81,8 +81,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 def study(copy: Copy) -> Path:
     """A finished study of the new method, in which everything new takes part, resumed with one trial more."""
     flags = (
-        "--dataset", str(copy.dataset), "--name", "drill", "--method", "vicreg,infonce", "--encoder", "recurrent",
-        "--trials", "2", "--seeds", "0", "--iterations", "3", "--evaluation-frames", "200", "--loss-scale", "2",
+        "--dataset", str(copy.dataset), "--name", "drill", "--method", "vicreg,infonce",
+        "--encoder", "recurrent", "--trials", "2", "--seeds", "0", "--iterations", "3",
+        "--evaluation-frames", "200", "--loss-scale", "2",
         "--vicreg.variance-weight", "1:30", "--recurrent.width", "8,16", "--references", "raw,random",
         "--address", "local", "--goals", "silhouette,probe_balanced_accuracy",
     )  # fmt: skip
@@ -101,8 +102,8 @@ def test_each_addition_touches_one_file(copy: Copy) -> None:
 @pytest.mark.slow
 def test_one_training(copy: Copy) -> None:
     words = (
-        "emargin_train.pretrain", "--dataset", str(copy.dataset), "--method", "vicreg", "--encoder", "recurrent",
-        "--recurrent.width", "4", "--vicreg.noise", "0.1", "--iterations", "2", "--evaluation-frames", "200",
+        "emargin_train.pretrain", "--dataset", str(copy.dataset), "--method", "vicreg",
+        "--encoder", "recurrent", "--recurrent.width", "4", "--vicreg.noise", "0.1", "--iterations", "2", "--evaluation-frames", "200",
         "--json",
     )  # fmt: skip
     row = json.loads(copy.run(*words))
