@@ -12,9 +12,11 @@ metadata and what `analysis` calls a hyper-parameter are all derived from this d
 import dataclasses
 import inspect
 import math
+import numbers
+import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -38,7 +40,7 @@ class Setting:
     role: scientific = a study asks about it, nuisance = it is searched so that comparisons are fair,
         fixed = it varies only when the user says so (terms of google-research/tuning_playbook)
     controls: values that make a training a control, which is never counted as a best one
-    instead_of: the column that this one determines: only one of the two may be given
+    instead_of: the column that this one determines, declared by its field: only one of the two may be given
     formerly: its name in version 1
     is_hyperparameter: a study may vary it
     """
@@ -82,8 +84,8 @@ class Setting:
         """What may be given, in words."""
         if self.choices:
             return " or ".join(map(str, self.choices)) if len(self.choices) < 3 else "one of " + self.named
-        start = "" if self.low == -math.inf else f"{'above' if self.above else 'from'} {self.low:g}"
-        end = "" if self.high == math.inf else f"to {self.high:g}"
+        start = "" if self.low == -math.inf else f"{'above' if self.above else 'from'} {_shown(self.low)}"
+        end = "" if self.high == math.inf else f"to {_shown(self.high)}"
         return " ".join(part for part in (start, end) if part)
 
     @property
@@ -108,10 +110,12 @@ class Setting:
     def _parsed(self, text: str) -> Any:
         if self.kind is str or text in self.words:
             return text
+        if self.kind is bool:
+            return {"true": True, "false": False}.get(text.lower(), text)
         try:
             return self.kind(text)
         except ValueError:
-            raise UserError(f"{self.column} is '{text}'{self._reason()}: give {self._a_number()}") from None
+            raise UserError(f"{self.column} is '{text}'{self._reason()}: give {self._a_value()}") from None
 
     def checked(self, value: Any) -> Any:
         """The value in its own kind. Raises UserError where it is outside the domain."""
@@ -120,6 +124,8 @@ class Setting:
                 return None
             raise UserError(f"{self.column} is missing{self._reason()}: give {self._remedy()}")
         if self.many:
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise UserError(f"{self.column} is {value!r}{self._reason()}: give distinct values as a,b,c")
             values = tuple(self._one(part) for part in value)
             if len(set(values)) != len(values) or (not values and not self.optional):
                 shown = ",".join(map(str, values))
@@ -130,40 +136,53 @@ class Setting:
     def _one(self, value: Any) -> Any:
         if value in self.words:
             return value
-        if self.kind in (int, float) and (isinstance(value, bool | str) or not _is_number(value)):
-            raise UserError(f"{self.column} is {value!r}{self._reason()}: give {self._a_number()}")
-        if self.kind is float:
-            value = float(value)
-        elif self.kind is int:
-            if int(value) != value:
-                raise UserError(f"{self.column} is {value}{self._reason()}: give a whole number")
-            value = int(value)
+        value = self._number(value) if self.kind in (int, float) else self._plain(value)
         if self.choices and value not in self.choices:
             if self.kind is str:
-                raise UserError(f"{self.column} is '{value}': {nearest(str(value), self.choices)}")
-            raise UserError(f"{self.column} is {value}{self._reason()}: give {self.domain}")
+                raise UserError(f"{self.column} is '{value}': {nearest(value, self.choices)}")
+            raise UserError(f"{self.column} is {_shown(value)}{self._reason()}: give {self.domain}")
         if self.kind in (int, float):
-            outside = not math.isfinite(value) or value < self.low or value > self.high
-            if outside or (self.above and value == self.low):
-                shown = f"{value:g}" if self.kind is float else value
-                raise UserError(f"{self.column} is {shown}{self._reason()}: give {self._remedy()}")
+            inside = self.low <= value <= self.high and not (self.above and value == self.low)
+            if not inside or abs(value) == math.inf:
+                raise UserError(f"{self.column} is {_shown(value)}{self._reason()}: give {self._remedy()}")
+        return value
+
+    def _number(self, value: Any) -> float:
+        """An int or a float, of any type that holds numbers."""
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise UserError(f"{self.column} is {value!r}{self._reason()}: give {self._a_value()}")
+        try:
+            number = self.kind(value)
+        except (OverflowError, ValueError):  # an infinite or missing count, a float out of reach
+            number = None
+        if number is None or (self.kind is int and number != value):
+            raise UserError(f"{self.column} is {value}{self._reason()}: give {self._a_value()}")
+        return number
+
+    def _plain(self, value: Any) -> Any:
+        """A text or True or False; a path becomes its text."""
+        if self.kind is str and isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, self.kind):
+            raise UserError(f"{self.column} is {value!r}{self._reason()}: give {self._a_value()}")
         return value
 
     def _reason(self) -> str:
         return f", but {self.why}" if self.why else ""
 
-    def _a_number(self) -> str:
-        return "a whole number" if self.kind is int else "a number"
+    def _a_value(self) -> str:
+        if self.choices:
+            return self.domain
+        kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.kind, "a text")
+        return " or ".join((kind, *self.words))
 
     def _remedy(self) -> str:
         return f"a value {self.domain}" if self.domain and not self.choices else self.domain or "a value"
 
 
-def _is_number(value: Any) -> bool:
-    try:
-        return math.isfinite(value) or True
-    except (TypeError, ValueError):
-        return False
+def _shown(value: float) -> str:
+    """All digits of a whole number, twelve of another."""
+    return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:
@@ -202,7 +221,8 @@ class Settings:
             object.__setattr__(self, one.name, one.checked(getattr(self, one.name)))
         for one in declared(type(self)).values():
             if one.instead_of is not None:
-                value, other = getattr(self, one.name), getattr(self, one.instead_of)
+                replaced = declared(type(self))[one.instead_of]
+                value, other = getattr(self, one.name), getattr(self, replaced.name)
                 if value is not None and other is not None:
                     raise UserError(
                         f"{one.instead_of} is {other} and {one.column} {value}, "
@@ -220,7 +240,7 @@ class Settings:
         given = {one.name: flat[column] for column, one in table.items() if column in flat}
         for one in table.values():
             if one.instead_of is not None and given.get(one.name) is not None:
-                given.setdefault(one.instead_of, None)
+                given.setdefault(table[one.instead_of].name, None)
         return cls(**given)
 
 
@@ -253,6 +273,10 @@ def _declared(settings: type) -> dict[str, Setting]:
             default=one.default,
             **about,
         )
+    columns = {made.name: column for column, made in found.items()}
+    for column, made in found.items():
+        if made.instead_of is not None:
+            found[column] = dataclasses.replace(made, instead_of=columns[made.instead_of])
     return found
 
 
