@@ -16,6 +16,11 @@ from emargin_train.methods.base import Method, Setup, Shape, TrainingSettings
 from emargin_train.settings import Setting, Settings, declared, hyperparameters
 
 FORMER = {"objective": "method", "framing": "spectrum_scale"}  # names of version 1
+# How a training is run, beside what the method, its encoder and the data declare.
+RUN = {
+    "seed": Setting(column="seed", kind=int, low=0, high=2**31 - 1, why="it seeds generators"),
+    "report_every": Setting(column="report_every", kind=int, low=1, why="it counts steps"),
+}
 # The replicates of a trial share all but these.
 OUTSIDE_A_TRIAL = ("seed", "split_seed", "report_every", "data_dir")
 
@@ -49,10 +54,8 @@ class TrainConfig:
                 object.__setattr__(self, name, kind())
             elif type(value) is not (type(None) if kind is None else kind):
                 raise TypeError(f"{name} of {self.method} is {type(value).__name__}, not {kind}")
-        for name, low in (("seed", 0), ("report_every", 1)):
-            value = getattr(self, name)
-            if not low <= value < 2**31:
-                raise UserError(f"{name} is {value}: give a whole number from {low} to {2**31 - 1}")
+        for name, one in RUN.items():
+            object.__setattr__(self, name, one.checked(getattr(self, name)))
 
     @property
     def method_class(self) -> type[Method]:
@@ -85,6 +88,8 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """One flat dictionary by the column names of results.parquet."""
         flat = self.data.flat() | {"method": self.method, "encoder": self.encoder}
+        if self.method_class.fixed_scale is not None:
+            del flat["spectrum_scale"]
         for part in (self.settings, self.encoder_settings, self.training):
             if part is not None:
                 flat |= part.flat()
@@ -99,7 +104,7 @@ class TrainConfig:
         flat = {FORMER.get(name, name): value for name, value in flat.items()}
         method = find_method(flat.pop("method", cls.method))
         encoder = find_encoder(flat.pop("encoder", cls.encoder))
-        own = {name: flat.pop(name) for name in ("seed", "report_every") if name in flat}
+        own = {name: flat.pop(name) for name in RUN if name in flat}
         parts: dict[str, Any] = {
             "data": DataConfig,
             "settings": method.Settings,
@@ -108,9 +113,11 @@ class TrainConfig:
         if method.Training is not None:
             parts["training"] = method.Training
         known = {column for part in parts.values() for column in declared(part)}
+        if method.fixed_scale is not None:
+            known.remove("spectrum_scale")
         for name in flat:
             if name not in known:
-                raise UserError(not_read(name, method.name, encoder.name, known))
+                raise UserError(not_read(name, method.name, known))
         made = {name: part.from_flat(flat) for name, part in parts.items()}
         return cls(method=method.name, encoder=encoder.name, **made, **own)
 
@@ -129,7 +136,9 @@ class TrainConfig:
             for name, value in self.to_dict().items()
             if name not in OUTSIDE_A_TRIAL and value != defaults[name]
         }
-        flat |= {"method": self.method, "encoder": self.encoder, "dataset": self.data.dataset_name}
+        flat |= {"method": self.method, "dataset": self.data.dataset_name}
+        if self.method_class.uses_encoder:
+            flat["encoder"] = self.encoder
         return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -163,23 +172,33 @@ def readers(column: str) -> list[str]:
 
 
 def read_by(column: str) -> str:
-    """Which methods read a hyper-parameter, for its help line; nothing where every trained method does."""
+    """What a help line says of methods: whose default is another one, and who reads the hyper-parameter.
+
+    Readers are not named where every trained method is one.
+    """
+    parts = [f"(default {default} for {name})" for name, default in other_defaults(column).items()]
     names = readers(column)
     trained = {name for name, method in METHODS.items() if method.Training is not None}
-    return "" if trained <= set(names) else f"[{', '.join(names)}]"
+    return " ".join(parts if trained <= set(names) else [*parts, f"[{', '.join(names)}]"])
 
 
-def not_read(name: str, method: str, encoder: str, known: set[str]) -> str:
+def other_defaults(column: str) -> dict[str, Any]:
+    """Of the methods where the default of a hyper-parameter is not that of its flag: their own, by method."""
+    usual = all_hyperparameters()[column].default
+    tables = {name: table(name, encoder) for encoder in ENCODERS for name in readers(column)}
+    own = {name: of[column].default for name, of in tables.items() if column in of}
+    return {name: default for name, default in own.items() if default != usual}
+
+
+def not_read(name: str, method: str, known: set[str]) -> str:
     """Why a setting is refused, in one line."""
-    owners = [other for other in METHODS if name in table(other, encoder)]
+    owner = next((other for other in ENCODERS if name in declared(ENCODERS[other].Settings)), None)
+    if owner is not None and find_method(method).uses_encoder:
+        return f"{name} is given, but it belongs to the encoder {owner}: give --encoder {owner} too"
+    owners = readers(name)
     if owners:
         return (
             f"{name} is given, but {method} has no such hyper-parameter (it belongs to {', '.join(owners)}): "
             "leave it out"
-        )
-    encoders = [other for other in ENCODERS if name in declared(ENCODERS[other].Settings)]
-    if encoders:
-        return (
-            f"{name} is given, but it belongs to the encoder {encoders[0]}: give --encoder {encoders[0]} too"
         )
     return f"'{name}' is not a setting: {nearest(name, known)}"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import TrainConfig, all_hyperparameters, read_by
+from emargin_train.config import RUN, TrainConfig, all_hyperparameters, read_by, table
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
@@ -28,7 +28,7 @@ from emargin_train.evaluation.metrics import METRICS
 from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.methods import METHODS, find_method
 from emargin_train.methods.base import Method
-from emargin_train.settings import Setting, declared
+from emargin_train.settings import declared
 from emargin_train.trace import traced
 from emargin_train.train import Diverged, State, train
 
@@ -42,7 +42,6 @@ examples:
     python -m emargin_train.pretrain --dataset sleepeeg-sim --method infonce --json
 """
 DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
-SEED = Setting(column="seed", kind=int, low=0, high=2**31 - 1, why="it seeds generators")
 
 
 @dataclass(frozen=True)
@@ -170,12 +169,10 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"The encoder that the method trains (default {TrainConfig.encoder}): {', '.join(ENCODERS)}.",
     )
-    table = all_hyperparameters()
-    add_flags(
-        parser.add_argument_group("hyper-parameters"),
-        table.values(),
-        notes={column: f"{default_note(one)} {read_by(column)}".strip() for column, one in table.items()},
-    )
+    group = parser.add_argument_group("hyper-parameters")
+    every = all_hyperparameters()
+    notes = {column: f"{default_note(one)} {read_by(column)}".strip() for column, one in every.items()}
+    add_flags(group, every.values(), notes=notes)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--seed", metavar="N", help="The seed of the initial weights and of the batches (default 0)."
@@ -202,13 +199,12 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
     """The flags as settings; iterations are the dataset's paper setting where they are not given."""
     given = read_flags(args, DATA)
     given |= {name: getattr(args, name) for name in ("method", "encoder") if getattr(args, name) is not None}
-    table = all_hyperparameters()
-    given |= {column: getattr(args, column) for column in table if getattr(args, column) is not None}
-    if args.seed is not None:
-        given["seed"] = SEED.read(args.seed)
-    dataset = find(given.get("dataset", TrainConfig().data.dataset))
     method = find_method(given.get("method", TrainConfig.method))
-    given = {column: table[column].read(v) if column in table else v for column, v in given.items()}
+    own = table(method.name, given.get("encoder", TrainConfig.encoder))
+    given |= read_flags(args, (all_hyperparameters() | own).values())
+    if args.seed is not None:
+        given["seed"] = RUN["seed"].read(args.seed)
+    dataset = find(given.get("dataset", DataConfig().dataset))
     if method.Training is not None:
         given = {"iterations": dataset.iterations} | given
     return TrainConfig.from_dict({"report_every": 10} | given)
