@@ -31,13 +31,14 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.common import report, seconds
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
-from emargin_train.encoder import Encoder, encode, framing
+from emargin_train.encode import encode
 from emargin_train.evaluation import clustering, distances, probes
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import evaluate
 from emargin_train.evaluation.logistic import Regression, choose_penalty
 from emargin_train.evaluation.side import Side
 from emargin_train.evaluation.training import Training, standardise
+from emargin_train.methods.base import Method
 from emargin_train.train import train
 
 CLASSES, FEATURES, T = 5, 90, 200
@@ -70,15 +71,15 @@ def paper_battery(trained: partial, splits: Splits) -> None:
     probe(validation.h("natural"))
 
 
-def trained_encoder(splits: Splits, steps: int = 60) -> tuple[Encoder, float]:
-    """An encoder, and the median seconds of a step once it runs."""
+def trained_method(splits: Splits, steps: int = 60) -> tuple[Method, float]:
+    """A trained method, and the median seconds of a step once it runs."""
     times: list[float] = []
     last = time.perf_counter()
-    for state in train(TrainConfig(iterations=steps, report_every=10), splits):
+    for state in train(TrainConfig.from_dict({"iterations": steps, "report_every": 10}), splits):
         times.append((time.perf_counter() - last) / 10)
-        encoder = state.encoder
+        method = state.method
         last = time.perf_counter()
-    return encoder, statistics.median(times[1:])  # the first ten include reading the data
+    return method, statistics.median(times[1:])  # the first ten include reading the data
 
 
 def against_scikit_learn(
@@ -92,8 +93,8 @@ def main() -> None:
     splits = Splits(
         side(180, "abcdef", 0), side(60, "gh", 1), side(60, "ij", 2), tuple("01234"), "none", 1.0, {}, ()
     )
-    encoder, step = trained_encoder(splits)
-    trained = partial(encode, encoder, to_input=framing("magnitude", 1.0))
+    method, step = trained_method(splits)
+    trained = partial(encode, method)
     one_side = dataclasses.replace(splits, test=None)
     training_seconds = STEPS * step
     paper = seconds(lambda: paper_battery(trained, one_side), 3)

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import report, seconds
-from emargin_train.data.settings import DataConfig
 from emargin_train.data import cache, catalogue, load
 from emargin_train.data.build import build
 from emargin_train.data.catalogue import Dataset
 from emargin_train.data.frames import to_frames
 from emargin_train.data.recording import Part, Recording
+from emargin_train.data.settings import DataConfig
 
 RATE_HZ = 100
 NIGHT = 20_000  # frames of 178 samples: ten hours

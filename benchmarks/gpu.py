@@ -28,13 +28,15 @@ import torch
 from benchmarks.common import report, seconds
 from benchmarks.evaluation import side
 from benchmarks.published import PublishedEncoder, margin_loss
-from emargin_train.config import DataConfig, TrainConfig
+from emargin_train.config import TrainConfig
 from emargin_train.cost import use_tf32
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
-from emargin_train.encoder import Encoder, encode, framing
+from emargin_train.data.settings import DataConfig
+from emargin_train.encode import encode
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import evaluate
+from emargin_train.train import start
 from emargin_train.train_many import train_many
 
 STEPS = 600
@@ -84,8 +86,8 @@ def plain_step_seconds(splits: Splits, device: str, steps: int = 50) -> float:
 
 
 def evaluation_seconds(splits: Splits, device: str) -> list[float]:
-    encoder = Encoder(splits.train.shape[2]).to(device)
-    encoding, chosen = partial(encode, encoder, to_input=framing("magnitude", 1.0)), choose(splits)
+    method = start(TrainConfig.from_dict({"method": "random"}), splits, device).method
+    encoding, chosen = partial(encode, method), choose(splits)
     evaluate(encoding, splits, chosen, device=device)  # libraries set themselves up, once a process
     return seconds(lambda: evaluate(encoding, splits, chosen, device=device), 5)
 

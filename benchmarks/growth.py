@@ -30,7 +30,7 @@ from benchmarks.memory import peak_growth, step_peak_bytes
 from benchmarks.overhead import run_study, settings
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
-from emargin_train.objectives import emargin
+from emargin_train.losses.contrast import emargin
 from emargin_train.train import start
 
 FIGURE = Path("docs/figures/growth.png")

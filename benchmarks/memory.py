@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import report
-from emargin_train.encoder import Encoder
-from emargin_train.objectives import emargin
+from emargin_train.encoders.projector import Projector
+from emargin_train.losses.contrast import emargin
 
 T, F = 200, 90
 
@@ -35,7 +35,7 @@ def step_peak_bytes(n_sequences: int) -> int:
     g = torch.Generator().manual_seed(0)
     x = torch.rand(n_sequences, T, F, generator=g)
     y = torch.rand(n_sequences, T, generator=g) < 0.3
-    encoder = Encoder(F)
+    encoder = Projector(F)
     emargin(encoder(x[:2, :5]), y[:2, :5], margin=5.0, temperature=0.1).backward()
     return peak_growth(lambda: emargin(encoder(x), y, margin=5.0, temperature=0.1).backward())
 

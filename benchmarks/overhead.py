@@ -53,7 +53,7 @@ def trivial_trial(spec: TrialSpec, folder: Path, *, device: str, seconds: float)
     for number, seed in enumerate(spec.seeds):
         time.sleep(seconds)
         row = settings_row(spec.config(seed)) | {"status": "ok", "data_hash": "none", "device": device}
-        row |= {name: spec.config(seed).objective.temperature for name in METRICS}
+        row |= {name: spec.config(seed).to_dict()["temperature"] for name in METRICS}
         losses = [1 / (step + 1) for step in range(600)]
         write_whole(folder / f"{seed}.json", json.dumps(record(spec, Outcome(row, losses))).encode())
         yield Progress(number + 1, 0, None)
@@ -173,7 +173,7 @@ def many(n_trials: int, folder: Path) -> None:
 
 
 def tpe(sizes: tuple[int, ...]) -> None:
-    """Milliseconds for one setting of three knobs."""
+    """Milliseconds for one setting of three hyper-parameters."""
     kinds = {name: optuna.distributions.FloatDistribution(0, 1) for name in ("a", "b", "c")}
     for n in sizes:
         took: dict[str, list[float]] = {}
@@ -182,7 +182,7 @@ def tpe(sizes: tuple[int, ...]) -> None:
             sampler = make_sampler("random", 0, 0)
             for _ in range(n):
                 params = {
-                    knob: sampler.sample_independent(study, None, knob, kind) for knob, kind in kinds.items()
+                    key: sampler.sample_independent(study, None, key, kind) for key, kind in kinds.items()
                 }
                 values = [params["a"], 1 - params["a"] + 0.1 * params["b"]]
                 study.add_trial(optuna.create_trial(params=params, distributions=kinds, values=values))

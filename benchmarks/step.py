@@ -22,8 +22,8 @@ from torch import Tensor
 
 from benchmarks.common import report
 from benchmarks.published import margin_loss
-from emargin_train.encoder import Encoder
-from emargin_train.objectives import emargin, infonce
+from emargin_train.encoders.projector import Projector
+from emargin_train.losses.contrast import emargin, infonce
 
 B, T, F, D = 8, 200, 90, 320
 SHARE, MARGIN, TEMPERATURE = 0.3, 5.0, 0.1
@@ -56,7 +56,7 @@ def steps() -> dict[str, Callable[[], None]]:
 
 
 def one_step(loss: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
-    encoder = Encoder(F)
+    encoder = Projector(F)
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
 
     def step() -> None:

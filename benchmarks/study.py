@@ -30,7 +30,7 @@ from benchmarks.published import PublishedEncoder, margin_loss
 from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
-from emargin_train.encoder import encode, framing
+from emargin_train.encode import encode
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import evaluate
 from emargin_train.train import train
@@ -93,9 +93,8 @@ def seed_seconds(splits: Splits, config: TrainConfig) -> float:
     for state in train(config, splits):
         times.append((time.perf_counter() - last) / config.report_every)
         last = time.perf_counter()
-        encoder = state.encoder
-    encoding = partial(encode, encoder, to_input=framing("magnitude", splits.magnitude_scale))
-    evaluate(encoding, splits, choose(splits))
+        method = state.method
+    evaluate(partial(encode, method), splits, choose(splits))
     return STEPS * statistics.median(times[1:]) + time.perf_counter() - last
 
 

@@ -27,7 +27,7 @@ N_PARAMS, CURVE = 40, [(6 * (i + 1), 3.0 / (i + 1)) for i in range(100)]
 def record(seed: int) -> dict[str, Any]:
     """What `study.trial.record` keeps of one training, as large as in a real study."""
     row: dict[str, Any] = {f"setting_{i}": f"value {i}" for i in range(N_PARAMS - 4)}
-    row |= {"objective": "emargin", "status": "ok", "seed": seed, "trial": "emargin-0000"}
+    row |= {"method": "emargin", "status": "ok", "seed": seed, "trial": "emargin-0000"}
     row |= {name: 0.1 + seed for name in METRICS}
     row |= {"started_at": "2026-01-01T00:00:00+00:00", "train_seconds": 60.0}
     return {"trial": "emargin-0000", "role": "searched", "seed": seed, "row": row, "curve": CURVE}

@@ -171,6 +171,25 @@ def readers(column: str) -> list[str]:
     return [m for m in METHODS if any(column in table(m, encoder) for encoder in ENCODERS)]
 
 
+def read_by(column: str) -> str:
+    """What a help line says of methods: whose default is another one, and who reads the hyper-parameter.
+
+    Readers are not named where every trained method is one.
+    """
+    parts = [f"(default {default} for {name})" for name, default in other_defaults(column).items()]
+    names = readers(column)
+    trained = {name for name, method in METHODS.items() if method.Training is not None}
+    return " ".join(parts if trained <= set(names) else [*parts, f"[{', '.join(names)}]"])
+
+
+def other_defaults(column: str) -> dict[str, Any]:
+    """Of the methods where the default of a hyper-parameter is not that of its flag: their own, by method."""
+    usual = all_hyperparameters()[column].default
+    tables = {name: table(name, encoder) for encoder in ENCODERS for name in readers(column)}
+    own = {name: of[column].default for name, of in tables.items() if column in of}
+    return {name: default for name, default in own.items() if default != usual}
+
+
 def not_read(name: str, method: str, known: set[str]) -> str:
     """Why a setting is refused, in one line."""
     owner = next((other for other in ENCODERS if name in declared(ENCODERS[other].Settings)), None)

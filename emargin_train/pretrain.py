@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import RUN, TrainConfig, all_hyperparameters, table
+from emargin_train.config import RUN, TrainConfig, all_hyperparameters, read_by, table
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
@@ -25,9 +25,10 @@ from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.evaluation.chosen import EvaluationSet, choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
-from emargin_train.flags import add_flags, data_settings_of, hyperparameter_notes, read_flags
+from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.methods import METHODS, find_method
 from emargin_train.methods.base import Method
+from emargin_train.settings import declared
 from emargin_train.trace import traced
 from emargin_train.train import Diverged, State, train
 
@@ -40,6 +41,7 @@ examples:
   InfoNCE, as JSON for another program:
     python -m emargin_train.pretrain --dataset sleepeeg-sim --method infonce --json
 """
+DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_flags(parser.add_argument_group("data"), data_settings_of().values())
+    add_flags(parser.add_argument_group("data"), DATA)
     method = parser.add_argument_group("method")
     for flag, help in (
         ("--method", f"The method that is trained (default {TrainConfig.method}): {', '.join(METHODS)}."),
@@ -168,7 +170,9 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"The encoder that the method trains (default {TrainConfig.encoder}): {', '.join(ENCODERS)}.",
     )
     group = parser.add_argument_group("hyper-parameters")
-    add_flags(group, all_hyperparameters().values(), notes=hyperparameter_notes())
+    every = all_hyperparameters()
+    notes = {column: f"{default_note(one)} {read_by(column)}".strip() for column, one in every.items()}
+    add_flags(group, every.values(), notes=notes)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--seed", metavar="N", help="The seed of the initial weights and of the batches (default 0)."
@@ -193,7 +197,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def config_of(args: argparse.Namespace) -> TrainConfig:
     """The flags as settings; iterations are the dataset's paper setting where they are not given."""
-    given = read_flags(args, data_settings_of().values())
+    given = read_flags(args, DATA)
     given |= {name: getattr(args, name) for name in ("method", "encoder") if getattr(args, name) is not None}
     method = find_method(given.get("method", TrainConfig.method))
     own = table(method.name, given.get("encoder", TrainConfig.encoder))

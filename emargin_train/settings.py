@@ -16,7 +16,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Self
@@ -123,13 +123,15 @@ class Setting:
             if self.optional:
                 return None
             raise UserError(f"{self.column} is missing{self._reason()}: give {self._remedy()}")
-        if not self.many:
-            return self._one(value)
-        values = tuple(self._one(part) for part in value)
-        if len(set(values)) != len(values) or (not values and not self.optional):
-            shown = ",".join(map(str, values))
-            raise UserError(f"{self.column} is '{shown}'{self._reason()}: give distinct values as a,b,c")
-        return values
+        if self.many:
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise UserError(f"{self.column} is {value!r}{self._reason()}: give distinct values as a,b,c")
+            values = tuple(self._one(part) for part in value)
+            if len(set(values)) != len(values) or (not values and not self.optional):
+                shown = ",".join(map(str, values))
+                raise UserError(f"{self.column} is '{shown}'{self._reason()}: give distinct values as a,b,c")
+            return values
+        return self._one(value)
 
     def _one(self, value: Any) -> Any:
         if value in self.words:
@@ -171,7 +173,8 @@ class Setting:
     def _a_value(self) -> str:
         if self.choices:
             return self.domain
-        return {int: "a whole number", float: "a number", bool: "true or false"}.get(self.kind, "a text")
+        kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.kind, "a text")
+        return " or ".join((kind, *self.words))
 
     def _remedy(self) -> str:
         return f"a value {self.domain}" if self.domain and not self.choices else self.domain or "a value"

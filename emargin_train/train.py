@@ -127,7 +127,7 @@ def train(
     while state.step < config.iterations:
         with record_function("step"):
             with own_draws(state.method, config.seed, state.step):
-                loss = state.method.loss(_batch(state, device), state.generator)
+                loss = state.method.loss(next_batch(state, device), state.generator)
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(state.losses)
@@ -175,7 +175,8 @@ def own_draws(method: Method, seed: int, step: int) -> Iterator[None]:
         yield
 
 
-def _batch(state: State, device: str) -> Batch:
+def next_batch(state: State, device: str) -> Batch:
+    """What the next step sees, drawn from the State's generator."""
     index = state.method.draw(state.generator)
     chosen, like = index.numpy(), state.method.like
     return Batch(

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from emargin_train.config import all_hyperparameters
+from emargin_train.config import all_hyperparameters, read_by
 from emargin_train.data.catalogue import find
 from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError, nearest
-from emargin_train.flags import add_flags, default_note, hyperparameter_notes, read_flags
+from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.settings import Setting, declared
 from study import plan, results, secrets
 from study.presets import PRESETS
@@ -92,8 +92,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_flags(parser.add_argument_group("data"), data)
     add_flags(parser.add_argument_group("study"), study)
     group = parser.add_argument_group("hyper-parameters: one value, a list a,b,c, or a range A:B")
-    of_flags = [dataclasses.replace(one, metavar="SPEC") for one in all_hyperparameters().values()]
-    add_flags(group, of_flags, notes=hyperparameter_notes(searched_note))
+    table = all_hyperparameters()
+    for one in table.values():
+        add_flags(
+            group,
+            [dataclasses.replace(one, metavar="SPEC")],
+            notes={one.column: f"{searched_note(one)} {read_by(one.column)}".strip()},
+        )
     add_flags(parser.add_argument_group("where it runs"), where)
     group = parser.add_argument_group("names of version 1")
     for flag, column in (("--objective", "methods"), ("--objectives", "methods"), ("--methods", "methods")):

@@ -5,7 +5,7 @@ B T frames; P(i) = frames adjacent to i in its sequence (neighbours = 2: both, n
 next); tau = temperature, m = margin, sigma = similar_sign.
 
 Adjacent pairs are handled here, one cosine each; all others in `negatives`, or `dense` on a GPU and for
-several members at once: then h is (K, B, T, D), knobs are (K, 1, 1), and the loss is (K,).
+several members at once: then h is (K, B, T, D), hyper-parameters are (K, 1, 1), and the loss is (K,).
 """
 
 import torch

@@ -1,7 +1,7 @@
 """The costly part of every contrast for a GPU: what `negatives` computes, all cosines of a batch at once.
 
 No shape depends on a value, and no value passes between device and host, so that a step can be captured in a
-CUDA graph. There may be K members of a stack side by side, each with its own knobs. Memory: three N x N
+CUDA graph. There may be K members of a stack side by side, each with its own kernels. Memory: three N x N
 matrices a member.
 """
 
@@ -19,7 +19,7 @@ def far_and_adjacent(
 ) -> tuple[Tensor, Tensor]:
     """As `negatives.far_and_adjacent`, with leading dimensions: (..., B, T) and (..., B, T - 1).
 
-    h: (..., B, T, D); kernels: their knobs floats, or tensors (..., 1, 1); kind: (..., B, T)
+    h: (..., B, T, D); kernels: their numbers are floats, or tensors (..., 1, 1); kind: (..., B, T)
     """
     norm = h.norm(dim=-1, keepdim=True)
     z = h / norm.masked_fill(norm == 0, 1) * (norm != 0)
@@ -60,13 +60,13 @@ def _logits(
     first, second = kernels[0], kernels[-1]
     if isinstance(first, Linear):
         assert kind is None
-        slope = 1 / _knob(first.temperature, s)
+        slope = 1 / _number(first.temperature, s)
         return s.mul_(slope[..., None]), None, slope
     assert isinstance(second, Parabola)
     if kind is None:
         kind = s.new_zeros(s.shape[-1], dtype=torch.bool)
-    c = torch.where(kind, _knob(second.c, s), _knob(first.c, s))
-    t = s.sub_(torch.where(kind, _knob(second.centre, s), _knob(first.centre, s))[..., None])
+    c = torch.where(kind, _number(second.c, s), _number(first.c, s))
+    t = s.sub_(torch.where(kind, _number(second.centre, s), _number(first.centre, s))[..., None])
     most = torch.where(kind, _highest(second, s), _highest(first, s))
     torch.minimum(t, most[..., None], out=t)
     return t.square().mul_(c[..., None]), t, 2 * c
@@ -74,10 +74,10 @@ def _logits(
 
 def _highest(kernel: Parabola, like: Tensor) -> Tensor:
     """Of s less the centre."""
-    return _knob(0.0 if kernel.one_sided else torch.inf, like)
+    return _number(0.0 if kernel.one_sided else torch.inf, like)
 
 
-def _knob(value: float | Tensor, like: Tensor) -> Tensor:
+def _number(value: float | Tensor, like: Tensor) -> Tensor:
     """(..., 1), to go with a row of each anchor."""
     if isinstance(value, Tensor):
         return value[..., 0]

@@ -74,6 +74,6 @@ def check_segments(k: int, n_frames: int) -> None:
     """UserError unless sequences of so many frames can be cut into k segments."""
     if not 2 <= k <= n_frames:
         raise UserError(
-            f"InfoTS cuts sequences into k = {k} segments, but they have {n_frames} frames: give sequences of "
-            "2 frames or more, and a k from 2 to their number of frames"
+            f"InfoTS cuts sequences into k = {k} segments, but they have {n_frames} frames: give sequences "
+            "of 2 frames or more, and a k from 2 to their number of frames"
         )

@@ -15,10 +15,11 @@ from emargin_train.data.frames import Frames
 from emargin_train.data.sequences import Layout, read_all
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
-from emargin_train.flags import add_flags, data_settings_of, read_flags
+from emargin_train.flags import add_flags, read_flags
 from emargin_train.pseudo_labels.chart import draw, save
 from emargin_train.pseudo_labels.noise import Bins, predict
 from emargin_train.pseudo_labels.quality import Row, Steps, steps_of
+from emargin_train.settings import declared
 
 EXAMPLES = """\
 examples:
@@ -27,6 +28,7 @@ examples:
   Three thresholds on your own copy of an ECG database:
     python -m emargin_train.pseudo_labels --dataset ecg --data-dir mitdb --thresholds 0.4,0.8,0.95
 """
+DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
 AS_IS = "none"
 N_THRESHOLDS = 50
 MAX_ROWS = 12  # thresholds printed for a noise level
@@ -39,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_flags(parser.add_argument_group("data"), data_settings_of().values())
+    add_flags(parser.add_argument_group("data"), DATA)
     parser.add_argument(
         "--snr-db",
         metavar="DB,...",
@@ -136,7 +138,7 @@ def show(found: dict[str, Steps], expected: dict[str, float], thresholds: np.nda
 
 def main() -> None:
     args = build_parser().parse_args()
-    given = read_flags(args, data_settings_of().values())
+    given = read_flags(args, DATA)
     thresholds = thresholds_of(args.thresholds)
     levels = numbers("--snr-db", args.snr_db, -100, 100)
     config = DataConfig(**given)
