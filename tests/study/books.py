@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from optuna.trial import TrialState
 
 from study.search.storage import make_storage
-from tests.study.conftest import command, small
+from tests.study.conftest import here, small
 
 NAME = "stopped"
 VOLATILE = {
@@ -111,12 +111,12 @@ class Books:
         runs = client.search_runs(experiments, max_results=1000)
         storage = make_storage(out / NAME, optuna_url)
         states: Counter[tuple[str, TrialState]] = Counter()
-        for objective in TRIALS:
-            study = optuna.load_study(study_name=f"{NAME}/{objective}", storage=storage)
-            states.update((objective, trial.state) for trial in study.trials)
+        for method in TRIALS:
+            study = optuna.load_study(study_name=f"{NAME}/{method}", storage=storage)
+            states.update((method, trial.state) for trial in study.trials)
         return cls(
             records=Counter(path.stem for path in (out / NAME / "records").glob("*.json")),
-            rows=Counter(f"{row['trial']}-{row['seed']}" for row in stable(out)),
+            rows=Counter(f"{row['trial']}-{row['split_seed']}-{row['seed']}" for row in stable(out)),
             optuna=states,
             mlflow=Counter(run.data.tags["key"] for run in runs if run.data.tags["kind"] == "trial"),
             mlflow_states=Counter(run.info.status for run in runs),
@@ -141,7 +141,7 @@ class Books:
         return states
 
     def agree(self) -> None:
-        """Each trial and seed once in every book, and nothing left running."""
+        """Each replicate of a trial is once in every book, and nothing is left running."""
         assert len(self.records) == N_ROWS and set(self.records.values()) == {1}
         assert self.rows == self.records
         assert self.mlflow == self.records
@@ -151,10 +151,10 @@ class Books:
 
 @cache
 def undisturbed() -> list[dict]:
-    """The table of the same study, with which nothing has happened; made once per test process."""
+    """The table of the same study, to which nothing happened; made once per test process."""
     out = Path(tempfile.mkdtemp(prefix="emargin-undisturbed-"))
     atexit.register(shutil.rmtree, out, ignore_errors=True)
-    ran = command(*words(out), timeout=400)
+    ran = here(*words(out))
     assert ran.returncode == 0, ran.stderr
     Books.of(out).agree()
     return stable(out)

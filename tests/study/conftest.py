@@ -1,15 +1,18 @@
-"""What tests begin from: a small real study, run once as its user would; one that has run nothing."""
+"""What tests begin from: programs of ours, settings of a small study, and a study that has run nothing."""
 
-import json
+import contextlib
+import importlib
+import io
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from emargin_train.errors import exit_on_user_error
 from study.settings import StudySettings
 from study.tracking.uri import local
 from tests.tiny import tiny
@@ -23,7 +26,7 @@ def small() -> tuple[str, ...]:
 def command(
     *words: str, module: str = "study.run", timeout: float = 240, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of ours in a fresh interpreter."""
+    """Run a program of ours in a fresh interpreter, which takes seconds to start: see `here`."""
     return subprocess.run(
         (sys.executable, "-m", module, *words),
         capture_output=True,
@@ -32,6 +35,23 @@ def command(
         stdin=subprocess.DEVNULL,
         env=os.environ | {"COLUMNS": "120"} | env,
     )
+
+
+def here(*words: str, module: str = "study.run", **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of ours in this process: the same exit code and output, without the start of another."""
+    main = importlib.import_module(module).main
+    stdout, stderr, code = io.StringIO(), io.StringIO(), 0
+    with (
+        patch.object(sys, "argv", [module, *words]),
+        patch.dict(os.environ, {"COLUMNS": "120"} | env),  # what the program sets is undone too
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        try:
+            exit_on_user_error(main)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
 
 
 def assert_one_line(ran, *told):
@@ -45,47 +65,15 @@ def assert_one_line(ran, *told):
 
 
 def small_settings(**changed: object) -> StudySettings:
+    """hyperparameters: beside four steps"""
     given: dict[str, object] = {
         "dataset": str(tiny()),
         "name": "small",
-        "iterations": 4,
         "trials": 3,
         "seeds": (0, 1),
+        "hyperparameters": {"iterations": "4"} | changed.pop("hyperparameters", {}),  # type: ignore[operator]
     }
     return StudySettings(**(given | changed))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Finished:
-    out: Path
-    folder: Path
-    ran: subprocess.CompletedProcess[str]
-    words: tuple[str, ...]
-
-    def records(self) -> list[dict]:
-        return [json.loads(path.read_text()) for path in sorted((self.folder / "records").glob("*.json"))]
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Three eMargin trials x two seeds, two InfoNCE trials, all references."""
-    out = tmp_path_factory.mktemp("runs")
-    words = (
-        *small(),
-        "--trials",
-        "3",
-        "--seeds",
-        "0,1",
-        "--out",
-        str(out),
-        "--name",
-        "small",
-        "--address",
-        "local",
-    )
-    ran = command(*words)
-    assert ran.returncode == 0, ran.stderr
-    return Finished(out, out / "small", ran, words)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Trials that meet a fault: in place of `study.trial.run_trial`, they run in Ray's workers."""
 
 import errno
+import json
 import os
 import signal
 import time
@@ -64,18 +65,15 @@ def pretended(
     spec: TrialSpec, folder: Path, *, device: str, note: Path, seconds: float = 0.0, fails: str = ""
 ) -> Iterator[Progress]:
     """No training: a record with goals made of the setting; the trial named `fails` fails the first time."""
-    import json
-
     n = begun(note, spec)
     time.sleep(seconds)
-    for number, seed in enumerate(spec.seeds):
-        outcome = failed(spec, seed, "RuntimeError: on purpose")
+    for number, one in enumerate(spec.replicates):
+        outcome = failed(spec, one, "RuntimeError: on purpose")
         if spec.key != fails or n > 1:
-            row = outcome.row | {"status": "ok", "error": None, "silhouette": 0.1 + seed / 10}
-            row |= {"probe_balanced_accuracy": spec.config(seed).objective.temperature}
+            row = outcome.row | {"status": "ok", "error": None, "silhouette": 0.1 + one.seed / 10}
             outcome.row.clear()
-            outcome.row.update(row)
+            outcome.row.update(row | {"probe_balanced_accuracy": row["temperature"]})
         else:
-            (folder / f"{seed}.traceback.txt").write_text("Traceback: on purpose")
-        (folder / f"{seed}.json").write_text(json.dumps(record(spec, outcome)))
+            (folder / f"{one}.traceback.txt").write_text("Traceback: on purpose")
+        (folder / f"{one}.json").write_text(json.dumps(record(spec, one, outcome)))
         yield Progress(number + 1, 0, None)

@@ -18,19 +18,19 @@ from tests.study.tracking.views import all_runs, opened, record, trial_runs
 
 
 def test_a_trial_is_one_finished_child_run(folder):
-    artifact = folder / "checkpoints" / "emargin-0000-0.pt"
+    artifact = folder / "checkpoints" / "emargin-0000-0-0.pt"
     artifact.write_bytes(b"weights")
     runs = opened(folder)
     runs.deliver(record(silhouette=0.5, davies_bouldin=None), [artifact])
     (run,) = trial_runs(folder).values()
     there = mlflow.MlflowClient(local(folder.parent))
-    assert run.info.status == "FINISHED" and delivered(folder) == {"emargin-0000-0": run.info.run_id}
+    assert run.info.status == "FINISHED" and delivered(folder) == {"emargin-0000-0-0": run.info.run_id}
     assert run.data.tags["study"] == "small" and run.data.tags["trial"] == "emargin-0000"
     assert run.data.params["threshold"] == "0.4"
     assert run.data.metrics["silhouette"] == 0.5 and "davies_bouldin" not in run.data.metrics
     history = there.get_metric_history(run.info.run_id, "loss")
     assert [(m.step, m.value) for m in history] == [(1, 3.0), (2, 2.0)]
-    assert [file.path for file in there.list_artifacts(run.info.run_id)] == ["emargin-0000-0.pt"]
+    assert [file.path for file in there.list_artifacts(run.info.run_id)] == ["emargin-0000-0-0.pt"]
     parent = there.get_run(run.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["kind"] == "study" and parent.info.status == "RUNNING"
     assert parent.data.params["trials"] == "3"
@@ -57,7 +57,7 @@ def test_a_run_half_written_by_a_killed_driver_is_completed(folder, lost):
     opened(folder).deliver(record(silhouette=0.5), [])
     (again,) = trial_runs(folder).values()
     assert again.info.run_id == run.info.run_id and again.info.status == "FINISHED"
-    assert delivered(folder) == {"emargin-0000-0": run.info.run_id}
+    assert delivered(folder) == {"emargin-0000-0-0": run.info.run_id}
     there = mlflow.MlflowClient(local(folder.parent))
     assert len(there.get_metric_history(run.info.run_id, "loss")) == 2
 
@@ -65,11 +65,11 @@ def test_a_run_half_written_by_a_killed_driver_is_completed(folder, lost):
 def test_a_record_that_is_run_again_replaces_its_run(folder):
     opened(folder).deliver(record(status="failed"), [])
     sync_state = SyncState(folder)
-    sync_state.forget("emargin-0000-0")
+    sync_state.forget("emargin-0000-0-0")
     assert delivered(folder) == {}
     opened(folder).deliver(record(status="ok"), [])
     (run,) = trial_runs(folder).values()
-    assert run.info.status == "FINISHED" and delivered(folder) == {"emargin-0000-0": run.info.run_id}
+    assert run.info.status == "FINISHED" and delivered(folder) == {"emargin-0000-0-0": run.info.run_id}
 
 
 def test_two_studies_of_the_same_name_stay_apart(folder, tmp_path):

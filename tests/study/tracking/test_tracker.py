@@ -25,10 +25,10 @@ def test_the_tracker_delivers_in_the_background(folder):
     tracker = tracked(folder)
     for seed in range(3):
         records.save(folder, record(seed=seed))
-        tracker.add(f"emargin-0000-{seed}")
+        tracker.add(f"emargin-0000-0-{seed}")
     tracker.note(1, {"trials_ok": 1.0, "emargin/hypervolume": 0.9})
     assert tracker.finish("FINISHED", patience_s=60) == 0
-    assert trial_runs(folder).keys() == {f"emargin-0000-{seed}" for seed in range(3)}
+    assert trial_runs(folder).keys() == {f"emargin-0000-0-{seed}" for seed in range(3)}
     (study,) = (run for run in all_runs(folder) if run.data.tags["kind"] == "study")
     assert study.info.status == "FINISHED" and study.data.tags["outcome"] == "FINISHED"
     assert study.data.metrics == {"trials_ok": 1.0, "emargin/hypervolume": 0.9}
@@ -38,7 +38,7 @@ def test_a_tracker_begins_with_what_an_earlier_one_left(folder):
     records.save(folder, record(seed=0))
     records.save(folder, record(seed=1))
     assert tracked(folder).finish("KILLED", patience_s=60) == 0
-    assert trial_runs(folder).keys() == {"emargin-0000-0", "emargin-0000-1"}
+    assert trial_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
     assert tracked(folder).finish("FINISHED", patience_s=60) == 0
     assert len(all_runs(folder)) == 3 and {r.info.status for r in all_runs(folder)} == {"FINISHED"}
 
@@ -48,7 +48,7 @@ def test_a_server_that_is_away_slows_nothing_and_loses_nothing(folder):
     begun = time.monotonic()
     for seed in range(5):
         records.save(folder, record(seed=seed))
-        tracker.add(f"emargin-0000-{seed}")
+        tracker.add(f"emargin-0000-0-{seed}")
         tracker.note(seed, {"trials_ok": float(seed)})
     assert time.monotonic() - begun < 0.5
     assert tracker.finish("FINISHED", patience_s=1) == 6  # five trainings, and the study's own run
@@ -65,7 +65,7 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
     assert tracker.finish("FINISHED", patience_s=5) == 2
     assert "runs wait for it" in (folder / "log" / "mlflow.log").read_text()
     finished = {key for key, run in trial_runs(folder).items() if run.info.status == "FINISHED"}
-    assert finished == {"emargin-0000-1", "emargin-0000-2"}
+    assert finished == {"emargin-0000-0-1", "emargin-0000-0-2"}
 
 
 def test_a_study_has_one_driver(folder):
@@ -83,10 +83,10 @@ def test_when_the_delivering_process_is_killed_another_delivers_the_rest(folder)
     writer.wait()
     for seed in range(2):
         records.save(folder, record(seed=seed))
-        tracker.add(f"emargin-0000-{seed}")
+        tracker.add(f"emargin-0000-0-{seed}")
     tracker.note(1, {"trials_ok": 1.0})
     assert tracker.finish("FINISHED", patience_s=60) == 0
-    assert trial_runs(folder).keys() == {"emargin-0000-0", "emargin-0000-1"}
+    assert trial_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
 
 
 def test_the_delivering_process_does_not_outlive_its_driver(folder):

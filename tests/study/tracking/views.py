@@ -9,17 +9,19 @@ from study.tracking.uri import local
 
 
 def record(trial="emargin-0000", seed=0, status="ok", **row):
+    """Of the replicate of split 0 and this seed."""
     plain = {
-        "objective": "emargin",
+        "method": "emargin",
         "status": status,
         "seed": seed,
+        "split_seed": 0,
         "started_at": "2026-01-01T00:00:00+00:00",
     }
     plain |= {"threshold": 0.4, "train_seconds": 2.0}
     curve = [(1, 3.0), (2, 2.0)]
     return {
         "trial": trial,
-        "seed": seed,
+        "replicate": f"0-{seed}",
         "role": "searched",
         "row": plain | row,
         "curve": curve,
