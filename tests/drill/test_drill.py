@@ -103,8 +103,8 @@ def test_each_addition_touches_one_file(copy: Copy) -> None:
 def test_one_training(copy: Copy) -> None:
     words = (
         "emargin_train.pretrain", "--dataset", str(copy.dataset), "--method", "vicreg",
-        "--encoder", "recurrent", "--recurrent.width", "4", "--vicreg.noise", "0.1", "--iterations", "2", "--evaluation-frames", "200",
-        "--json",
+        "--encoder", "recurrent", "--recurrent.width", "4", "--vicreg.noise", "0.1", "--iterations", "2",
+        "--evaluation-frames", "200", "--json",
     )  # fmt: skip
     row = json.loads(copy.run(*words))
     assert row["method"] == "vicreg" and row["vicreg.noise"] == 0.1 and row["recurrent.width"] == 4
