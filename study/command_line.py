@@ -14,7 +14,7 @@ from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError, nearest
 from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.settings import Setting, declared
-from study import plan, results, secrets
+from study import plan, secrets
 from study.presets import PRESETS
 from study.settings import OPERATIONAL, StudySettings, declared_settings, stored_part
 
@@ -174,6 +174,8 @@ def settings_of(args: argparse.Namespace) -> StudySettings:
 
 def resumed_settings(folder: Path, given: dict[str, Any]) -> StudySettings:
     """The settings of the study in a folder; flags may change where and how it runs, not what it finds."""
+    from study import results  # loads pandas and scikit-learn, which a help text does not need
+
     settings = results.stored_settings(folder)
     for name, value in given.items():
         if value is None or name in OPERATIONAL:

@@ -1,7 +1,6 @@
 """Reference: the first principal components of the training spectra."""
 
 import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -30,6 +29,8 @@ class PCA(Reference):
         self.register_buffer("axes", torch.zeros(f, min(COMPONENTS, f), dtype=torch.float64))
 
     def prepare(self, train: Frames) -> None:
+        import scipy.linalg  # half a second that other methods do not need
+
         super().prepare(train)
         n, t, _ = train.shape
         fit = np.zeros(n * t, dtype=bool)
