@@ -16,6 +16,7 @@ from emargin_train import checkpoint
 from emargin_train.config import TrainConfig
 from emargin_train.cost import git_revision
 from emargin_train.data.frames import Frames, Splits
+from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.errors import UserError
 from emargin_train.methods.base import Batch, Method, Shape
 
@@ -42,6 +43,7 @@ class Diverged(RuntimeError):
 class State:
     """A training after `step` steps, live: save or evaluate it before asking for the next.
 
+    signal, class_names: what the recordings were, kept so that the encoder can be used
     generator: draws the batches, and what the method's loss draws
     losses: of all steps so far; loss: their mean since the State before
     together: trainings in the stack that took the last step; 1 = alone
@@ -49,6 +51,8 @@ class State:
 
     config: TrainConfig
     data_hash: str
+    signal: SignalSpec | None
+    class_names: tuple[str, ...]
     train: Frames
     method: Method
     optimizer: torch.optim.Optimizer | None
@@ -66,6 +70,8 @@ class State:
             "shape": [setup.shape.n_frames, setup.shape.n_features, setup.shape.n_classes],
             "magnitude_scale": setup.magnitude_scale,
             "data_hash": self.data_hash,
+            "signal": self.signal.to_dict() if self.signal else None,
+            "class_names": list(self.class_names),
             "git_revision": git_revision(),
             "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
             "threads": torch.get_num_threads(),
@@ -156,6 +162,8 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     return State(
         config=config,
         data_hash=splits.data_hash,
+        signal=splits.signal,
+        class_names=splits.class_names,
         train=splits.train,
         method=method,
         optimizer=method.optimizer() if config.iterations else None,

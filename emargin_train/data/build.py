@@ -100,6 +100,9 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig)
         info = {
             "class_names": layout.class_names,
             "channels": layout.channels,
+            "units": layout.units,
+            "frame": layout.frame,
+            "hop": layout.hop,
             "rate_hz": layout.rate_hz,
             "mean": mean.ravel().tolist(),
             "deviation": deviation.ravel().tolist(),

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.fft
 
 from emargin_train.data.recording import UNLABELLED, Recording
+from emargin_train.data.signal_spec import SignalSpec
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,6 +78,7 @@ class Splits:
         magnitude above 0); `framing = log` is log1p(x / magnitude_scale)
     n_dropped: frames in remainders shorter than a sequence, by reason
     described: the split subject by subject and what a user should know, one line each
+    signal: what the recordings were; None where frames were made without recordings
     """
 
     train: Frames
@@ -87,6 +89,7 @@ class Splits:
     magnitude_scale: float
     n_dropped: dict[str, int]
     described: tuple[str, ...]
+    signal: SignalSpec | None = None
 
     def __str__(self) -> str:
         return "\n".join(self.described)

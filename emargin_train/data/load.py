@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from emargin_train.data import cache, catalogue
 from emargin_train.data.build import build, column, from_columns, settings, sides
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.data.split import describe
 
 
@@ -44,7 +46,13 @@ def load(config: DataConfig) -> Splits:
         magnitude_scale=_scale(column(stored.index, "typical")[side == "train"]),
         n_dropped=stored.info["n_dropped"],
         described=(*described, *_noise(config), *stored.info["remarks"]),
+        signal=_signal(stored.info, stored.store.shape[1]),
     )
+
+
+def _signal(info: dict[str, Any], sequence_length: int) -> SignalSpec:
+    names = ("channels", "units", "rate_hz", "frame", "hop", "mean", "deviation")
+    return SignalSpec.from_dict({name: info[name] for name in names} | {"sequence_length": sequence_length})
 
 
 def _hash(*what: object) -> str:

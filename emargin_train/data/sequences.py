@@ -46,11 +46,13 @@ class Layout:
     hop: int  # samples
     channels: tuple[str, ...]
     class_names: tuple[str, ...]
+    units: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset, recording: Recording) -> "Layout":
         frame, hop = dataset.frame_and_hop(recording.rate_hz)
-        return cls(recording.rate_hz, frame, hop, recording.channels, recording.class_names)
+        named = recording.channels, recording.class_names, recording.units
+        return cls(recording.rate_hz, frame, hop, *named)
 
     @property
     def n_features(self) -> int:

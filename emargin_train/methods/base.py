@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -172,6 +173,15 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
         """(B, T, F) spectra -> (B, T, D) embeddings, in evaluation mode: what is measured and used."""
+
+    @torch.no_grad()
+    def embed(self, x: np.ndarray) -> Tensor:
+        """(B, T, F) magnitude spectra -> (B, T, D) embeddings on the method's device.
+
+        The method must be in evaluation mode.
+        """
+        like = self.like
+        return self.encode(self.to_input(torch.from_numpy(x).to(like.device)).to(like.dtype))
 
     @property
     def like(self) -> Tensor:
