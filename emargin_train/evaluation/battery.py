@@ -1,130 +1,129 @@
-"""The metrics of one side, put into a table: which function, on which frames, under which name."""
+"""The metrics of one split, put into a table: which function, on which frames, under which name."""
+
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
-from emargin_train.evaluation import (
-    clustering,
-    geometry,
-    logistic,
-    logistic_stacked,
-    probes,
-    recorded,
-    scores,
-)
+from emargin_train.evaluation import clustering, geometry, logistic, probes, scores
+from emargin_train.evaluation.cloud import Cloud
 from emargin_train.evaluation.degenerate import Degenerate
-from emargin_train.evaluation.distances import Pairs, all_pairs
-from emargin_train.evaluation.points import Points, unit
-from emargin_train.evaluation.side import Side
+from emargin_train.evaluation.encoded import EncodedSplit
 from emargin_train.evaluation.table import Table, names
 from emargin_train.evaluation.training import Scores, Training
 
 Confusion = dict[str, list[list[int]]]
+PROBES = ("paper_probe", "probe", "knn", "mlp")
 
 
-def add_clustering(
-    table: Table, prefix: str, h: Points, y: np.ndarray, seed: int
-) -> tuple[np.ndarray | None, Pairs]:
-    """KMeans with as many clusters as y has classes, and what it is worth.
-
-    h: (n, D); y: (n,) classes
-    Returns its clusters, None where it failed, and what the pass over all pairs of h found.
-    """
-    kinds = ("silhouette", "davies_bouldin", "calinski_harabasz", "largest_cluster_share", "nmi", "ari")
-    of_clusters, of_classes = tuple(prefix + kind for kind in kinds), (f"{prefix}silhouette_of_labels",)
-    codes: dict[str, np.ndarray] = {}
-    labels = None
-    try:
-        labels = clustering.kmeans(h, len(np.unique(y)), seed=seed)
-        codes["clusters"] = clustering.codes_of(labels)
-    except Degenerate as reason:
-        table.none(of_clusters, str(reason))
-    try:
-        codes["classes"] = clustering.codes_of(y)
-    except Degenerate as reason:
-        table.none(of_classes, str(reason))
-    pairs = all_pairs(h, *codes.values(), near=min(geometry.CANDIDATES, len(h) - 1))
-    score = {
-        name: clustering.silhouette(total, code)
-        for (name, code), total in zip(codes.items(), pairs.total, strict=True)
+def cloud_of(
+    table: Table, prefix: str, split: EncodedSplit, exponent: int, seed: int, clusters: int | None
+) -> Cloud:
+    """Return the class-balanced frames of a split; passes over pairs find what the table asks for."""
+    pairs_of = {
+        "clusters": f"{prefix}silhouette",
+        "classes": f"{prefix}silhouette_of_labels",
+        "clusters_of_z": f"{prefix}silhouette_normalised",
     }
-    if labels is not None and "clusters" in score:
-        rest = (*clustering.published(h, labels), *clustering.agreement(labels, y))
-        table.add(of_clusters, lambda: (score["clusters"], *rest))
-    if "classes" in score:
-        table.add(of_classes, lambda: (score["classes"],))
-    return labels, pairs
+    return Cloud(
+        split.h("balanced", exponent),
+        split.y("balanced"),
+        seed=seed,
+        clusters=clusters,
+        labellings=tuple(name for name, metric in pairs_of.items() if table.wants(metric)),
+        neighbours=table.wants(f"{prefix}intrinsic_dimension"),
+        potential=table.wants(f"{prefix}uniformity"),
+    )
 
 
-def add_calibration(table: Table, h: Points, clusters: int, seed: int) -> Pairs:
-    """What the Silhouette would be without lengths, and without clusters. After `add_clustering`.
+def add_clustering(table: Table, prefix: str, cloud: Cloud) -> None:
+    """Add the scores of KMeans with as many clusters as there are classes."""
+    own = ("davies_bouldin", "calinski_harabasz", "largest_cluster_share")
+    table.add((f"{prefix}silhouette",), lambda: (cloud.silhouette("clusters"),))
+    table.add(tuple(prefix + name for name in own), lambda: clustering.published(cloud.h, cloud.clusters))
+    table.add((f"{prefix}nmi", f"{prefix}ari"), lambda: clustering.agreement(cloud.clusters, cloud.classes))
+    table.add((f"{prefix}silhouette_of_labels",), lambda: (cloud.silhouette("classes"),))
 
-    Returns what the pass over all pairs of z found.
-    """
-    z = unit(h)
-    codes = []
-    try:
-        codes.append(clustering.codes_of(clustering.kmeans(z, clusters, seed=seed)))
-    except Degenerate as reason:
-        table.none(("silhouette_normalised",), str(reason))
-    pairs = all_pairs(z, *codes, potential=True)
-    if codes:
-        table.add(("silhouette_normalised",), lambda: (clustering.silhouette(pairs.total[0], codes[0]),))
-    table.add(("silhouette_null",), lambda: (clustering.silhouette_null(h, clusters, seed=seed),))
+
+def add_calibration(table: Table, cloud: Cloud, seed: int) -> None:
+    """Add what the Silhouette would be without lengths, and without clusters. After `add_clustering`."""
+    table.add(("silhouette_normalised",), lambda: (cloud.silhouette_of_z,))
+    table.add(
+        ("silhouette_null",),
+        lambda: (clustering.silhouette_null(cloud.h, cloud.n_clusters, seed=seed, variance=cloud.spectrum),),
+    )
+    if not table.wants("silhouette_excess"):
+        return
     score, null = table.metrics["silhouette"], table.metrics["silhouette_null"]
     if score is None or null is None:
         missing = "silhouette" if score is None else "silhouette_null"
         table.none(("silhouette_excess",), table.reasons[missing])
     else:
         table.metrics["silhouette_excess"] = score - null
-    return pairs
 
 
-def add_ranks(table: Table, prefix: str, h: Points) -> None:
-    def ranks() -> tuple[float, ...]:
-        variance = geometry.spectrum(h)
-        return geometry.effective_rank(variance), geometry.participation_ratio(variance)
-
-    table.add((f"{prefix}effective_rank", f"{prefix}participation_ratio"), ranks)
-
-
-def add_geometry(table: Table, h: Points, y: np.ndarray, pairs: Pairs, pairs_of_z: Pairs) -> None:
-    """h, y: class-balanced frames; pairs, pairs_of_z: from `add_clustering` and `add_calibration`."""
-    table.add(("intrinsic_dimension",), lambda: (geometry.intrinsic_dimension(h, pairs),))
-    table.add(("mean_cosine",), lambda: (geometry.mean_cosine(h),))
-    table.add(("uniformity",), lambda: (geometry.uniformity(h, pairs_of_z),))
-    table.add(("class_centroid_spread",), lambda: (geometry.class_centroid_spread(h, y),))
+def add_ranks(table: Table, prefix: str, cloud: Cloud) -> None:
+    """Add effective rank and participation ratio."""
+    table.add(
+        (f"{prefix}effective_rank", f"{prefix}participation_ratio"),
+        lambda: (geometry.effective_rank(cloud.spectrum), geometry.participation_ratio(cloud.spectrum)),
+    )
 
 
-def add_alignment(table: Table, adjacent: Points, following: Points) -> None:
-    """adjacent, following: (p, D) each, frames and their successors."""
-    table.add(("alignment",), lambda: (geometry.alignment(adjacent, following),))
+def add_geometry(table: Table, cloud: Cloud) -> None:
+    """Add the other metrics of shape."""
+    table.add(("intrinsic_dimension",), lambda: (geometry.intrinsic_dimension(cloud.h, cloud.pairs),))
+    table.add(("mean_cosine",), lambda: (geometry.mean_cosine(cloud.h),))
+    table.add(("uniformity",), lambda: (cloud.uniformity,))
+    table.add(("class_centroid_spread",), lambda: (geometry.class_centroid_spread(cloud.h, cloud.classes),))
+
+
+def add_alignment(table: Table, validation: EncodedSplit, exponent: int) -> None:
+    """Add the distance between frames and their successors."""
+    table.add(
+        ("alignment",),
+        lambda: (geometry.alignment(validation.h("pairs", exponent), validation.h("following", exponent)),),
+    )
 
 
 class Readers:
-    """All probes, trained once on the training side.
+    """All probes, each trained on the training split when it is first asked.
 
-    classes: (K,) labels that the training side has; probes know no others
+    classes: (K,) labels that the training split has; probes know no others
     """
 
-    def __init__(self, train: Side, exponent: int, seed: int) -> None:
-        self.classes, y = np.unique(train.y("train"), return_inverse=True)
-        self.training = Training(train.h("train", exponent), y, train.subject("train"))
-        as_is = Training(train.h("train"), y, train.subject("train"))
-        self.exponent = exponent
-        on_device = isinstance(as_is.h, Tensor)
-        steps, solver = (recorded, logistic_stacked) if on_device else (probes, logistic)
-        self.scores: dict[str, Scores] = {
-            "paper_probe": steps.paper_probe(as_is, seed=seed),
-            "probe": solver.logistic(self.training),
-            "knn": probes.nearest(self.training),
-            "mlp": steps.mlp(self.training, seed=seed),
-        }
+    def __init__(self, train: EncodedSplit, exponent: int, seed: int) -> None:
+        y = train.y("train")
+        self._train, self.exponent, self._seed = train, exponent, seed
+        self.classes, self._y = np.unique(y[y >= 0], return_inverse=True)
+        self._scores: dict[str, Scores] = {}
 
-    def guess(self, reader: str, side: Side, frames: str) -> np.ndarray:
+    @cached_property
+    def training(self) -> Training:
+        """Training frames, divided by 2^exponent."""
+        return self._training(self.exponent)
+
+    def _training(self, exponent: int) -> Training:
+        return Training(self._train.h("train", exponent), self._y, self._train.subject("train"))
+
+    def scores(self, reader: str) -> Scores:
+        """Return the scores of a trained probe."""
+        if reader not in self._scores:
+            if reader == "paper_probe":
+                as_is = self.training if self.exponent == 0 else self._training(0)
+                self._scores[reader] = probes.paper_probe(as_is, seed=self._seed)
+            elif reader == "probe":
+                self._scores[reader] = logistic.logistic(self.training)
+            elif reader == "knn":
+                self._scores[reader] = probes.nearest(self.training)
+            else:
+                self._scores[reader] = probes.mlp(self.training, seed=self._seed)
+        return self._scores[reader]
+
+    def guess(self, reader: str, split: EncodedSplit, frames: str) -> np.ndarray:
         """Index into `classes` for each frame: (n,). Raises Degenerate where scores are not finite."""
-        h = side.h(frames, 0 if reader == "paper_probe" else self.exponent)
-        found = self.scores[reader](h)
+        h: Tensor = split.h(frames, 0 if reader == "paper_probe" else self.exponent)
+        found = self.scores(reader)(h)
         if frames == "natural" and reader != "paper_probe":
             found = probes.with_shares(found, self.training)
         if not np.isfinite(found).all():
@@ -132,27 +131,29 @@ class Readers:
         return found.argmax(1)
 
 
-def add_probes(table: Table, prefix: str, side: Side, readers: Readers) -> Confusion:
-    """Scores of every probe on frames of classes that the training side has; their confusion matrices.
+def add_probes(table: Table, prefix: str, split: EncodedSplit, readers: Readers) -> Confusion:
+    """Add scores of every probe on frames of classes that the training split has; return confusion matrices.
 
-    A probe reads the kinds of frames, balanced or natural, that its columns ask for.
+    A probe reads the kinds of frames, balanced or natural, that the metrics asked for need.
     """
     confusion: Confusion = {}
     for frames in ("balanced", "natural"):
         columns = names(prefix, "probe", frames)
-        y = side.y(frames)
+        if not table.wants(*columns):
+            continue
+        y = split.y(frames)
         known = np.isin(y, readers.classes)
         true = np.searchsorted(readers.classes, y[known])
         if len(np.unique(true)) < 2:
             table.none(columns, f"fewer than two training classes among {frames} frames")
             continue
-        for reader in readers.scores:
+        for reader in PROBES:
             stem = prefix + reader
             own = tuple(name for name in columns if name.startswith(stem))
-            if not own:
+            if not table.wants(*own):
                 continue
             try:
-                guess = readers.guess(reader, side, frames)[known]
+                guess = readers.guess(reader, split, frames)[known]
             except Degenerate as reason:
                 table.none(own, str(reason))
                 continue

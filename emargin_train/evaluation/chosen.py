@@ -1,4 +1,4 @@
-"""Which frames are measured: chosen from labels alone, hence the same for every method."""
+"""Which frames are measured. They are chosen from labels alone, hence they are the same for every method."""
 
 import hashlib
 import io
@@ -13,13 +13,15 @@ from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 
 PER_CLASS = 1000  # frames of a class in a class-balanced set, as in the paper's sleep settings
-CAP = 5000  # frames of a side that are measured
-TRAIN_CAPS = 3  # times as many teach the probes
+CAP = 5000  # frames of a split that are measured
+TRAIN_CAPS = 3  # probes are trained on so many times as many
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Masks (N, T) bool over the frames of a side; all but `pairs` hold labelled frames only.
+    """Masks (N, T) bool over the frames of a split; all but `pairs` hold labelled frames only.
+
+    Where no split has any label, all masks are drawn from all frames, and `labelled` is False.
 
     With a cap of 5,000 frames, the default:
 
@@ -27,7 +29,7 @@ class EvaluationSet:
     balanced: min(1000, cap // classes) frames of each class, all where there are fewer
     natural: the natural mixture of classes (at most the cap)
     pairs: first frames of adjacent pairs within a sequence, labelled or not (at most half the cap)
-    test_balanced, test_natural: as balanced and natural; None without a test side
+    test_balanced, test_natural: as balanced and natural; None without a test split
     """
 
     train: np.ndarray
@@ -36,9 +38,10 @@ class EvaluationSet:
     pairs: np.ndarray
     test_balanced: np.ndarray | None
     test_natural: np.ndarray | None
+    labelled: bool = True
 
     def of_validation(self) -> dict[str, np.ndarray]:
-        """The validation side's masks; `following` are the successors of `pairs`, in the same order."""
+        """Masks of the validation split; `following` are the successors of `pairs`, in the same order."""
         following = np.roll(self.pairs, 1, axis=1)
         return {
             "balanced": self.balanced,
@@ -48,37 +51,35 @@ class EvaluationSet:
         }
 
     def of_test(self) -> dict[str, np.ndarray]:
-        """The test side's masks; none without a test side."""
+        """Masks of the test split; none without a test split."""
         masks = {"balanced": self.test_balanced, "natural": self.test_natural}
         return {name: mask for name, mask in masks.items() if mask is not None}
 
     def summary(self, splits: Splits) -> tuple[str, ...]:
-        """One line a mask: how many frames of which class, and which classes no probe can know."""
+        """One line for each mask: how many frames of which class, and which classes no probe can know."""
         known = np.unique(splits.train.y[self.train])
         lines = []
         for name, mask in self.arrays().items():
             if name == "pairs":
                 continue
-            side = (
-                splits.train
-                if name == "train"
-                else splits.test
-                if name.startswith("test")
-                else splits.validation
-            )
-            assert side is not None
-            counts = np.bincount(side.y[mask], minlength=len(splits.class_names))
+            of_test = name.startswith("test")
+            frames = splits.train if name == "train" else splits.test if of_test else splits.validation
+            assert frames is not None
+            y = frames.y[mask]
+            counts = np.bincount(y[y >= 0], minlength=len(splits.class_names))
             parts = [
                 f"{splits.class_names[c]} {n}{'' if c in known else ' (not probed: no training frames)'}"
                 for c, n in enumerate(counts)
                 if n
             ]
+            if (y < 0).any():
+                parts.append(f"unlabelled {(y < 0).sum()}")
             lines.append(f"{name}: {mask.sum()} frames ({', '.join(parts)})")
         return tuple(lines)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Name to mask, without the absent ones."""
-        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labelled"}
         return {name: mask for name, mask in named.items() if mask is not None}
 
     def digest(self) -> str:
@@ -92,7 +93,8 @@ class EvaluationSet:
     def save(self, path: Path) -> None:
         """Write all masks to one .npz, whole or not at all."""
         content = io.BytesIO()
-        np.savez_compressed(content, **self.arrays())  # type: ignore[arg-type]
+        labelled = {} if self.labelled else {"labelled": np.array(False)}
+        np.savez_compressed(content, **self.arrays(), **labelled)  # type: ignore[arg-type]
         write_whole(path, content.getvalue())
 
     @classmethod
@@ -100,36 +102,48 @@ class EvaluationSet:
         """Inverse of `save`."""
         with np.load(path) as stored:
             masks: dict[str, Any] = {
-                f.name: stored[f.name] if f.name in stored else None for f in fields(cls)
+                f.name: stored[f.name] if f.name in stored else None
+                for f in fields(cls)
+                if f.name != "labelled"
             }
+            masks["labelled"] = "labelled" not in stored
         return cls(**masks)
 
 
 def choose(splits: Splits, *, seed: int = 0, cap: int = CAP) -> EvaluationSet:
-    """Choose the frames to measure, at most `cap` of a side; equal for equal labels, seed and cap.
+    """Choose the frames to measure, at most `cap` of a split; equal for equal labels, seed and cap.
 
-    Raises UserError where the training or the validation side has fewer than two labelled classes.
+    Without a label in the training and validation splits, frames are drawn from all frames: metrics that need
+    labels are then null. Raises UserError where these splits have labels, but one has fewer than two classes.
     """
-    for side in ("train", "validation"):
-        _need_two_classes(side, getattr(splits, side), splits.class_names)
-    sides = {name: np.random.default_rng([seed, i]) for i, name in enumerate(("train", "validation", "test"))}
-    validation, test = splits.validation, splits.test
+    train, validation, test = splits.train.y, splits.validation.y, splits.test
+    labelled = bool((train >= 0).any() or (validation >= 0).any())
+    of_test = None if test is None else test.y
+    if labelled:
+        for name in ("train", "validation"):
+            _need_two_classes(name, getattr(splits, name), splits.class_names)
+    else:
+        train, validation = np.zeros_like(train), np.zeros_like(validation)
+        of_test = None if of_test is None else np.zeros_like(of_test)
+    each = PER_CLASS if labelled else cap
+    rng = {name: np.random.default_rng([seed, i]) for i, name in enumerate(("train", "validation", "test"))}
     return EvaluationSet(
-        train=_natural(splits.train.y, TRAIN_CAPS * cap, sides["train"]),
-        balanced=_balanced(validation.y, cap, sides["validation"]),
-        natural=_natural(validation.y, cap, sides["validation"]),
-        pairs=_pairs(validation.y, cap // 2, sides["validation"]),
-        test_balanced=None if test is None else _balanced(test.y, cap, sides["test"]),
-        test_natural=None if test is None else _natural(test.y, cap, sides["test"]),
+        train=_natural(train, TRAIN_CAPS * cap, rng["train"]),
+        balanced=_balanced(validation, cap, each, rng["validation"]),
+        natural=_natural(validation, cap, rng["validation"]),
+        pairs=_pairs(validation, cap // 2, rng["validation"]),
+        test_balanced=None if of_test is None else _balanced(of_test, cap, each, rng["test"]),
+        test_natural=None if of_test is None else _natural(of_test, cap, rng["test"]),
+        labelled=labelled,
     )
 
 
-def _need_two_classes(side: str, frames: Frames, names: tuple[str, ...]) -> None:
+def _need_two_classes(split: str, frames: Frames, names: tuple[str, ...]) -> None:
     present = [names[c] for c in np.unique(frames.y) if c >= 0]
     if len(present) < 2:
         found = f"only class {present[0]}" if present else "no labelled frames"
         raise UserError(
-            f"the {side} side has {found} in {len(frames)} sequences, but probes need two classes: "
+            f"the {split} split has {found} in {len(frames)} sequences, but probes need two classes: "
             "try another --split-seed, --split time, or data with more labels"
         )
 
@@ -145,9 +159,9 @@ def _natural(y: np.ndarray, cap: int, rng: np.random.Generator) -> np.ndarray:
     return _mask(y.shape, rng.permutation(labelled)[:cap])
 
 
-def _balanced(y: np.ndarray, cap: int, rng: np.random.Generator) -> np.ndarray:
+def _balanced(y: np.ndarray, cap: int, most: int, rng: np.random.Generator) -> np.ndarray:
     classes = np.unique(y[y >= 0])
-    each = min(PER_CLASS, cap // max(1, len(classes)))
+    each = min(most, cap // max(1, len(classes)))
     taken = [rng.permutation(np.flatnonzero(y.reshape(-1) == c))[:each] for c in classes]
     return _mask(y.shape, np.concatenate([np.empty(0, dtype=np.int64), *taken]))
 

@@ -6,32 +6,25 @@ from functools import lru_cache
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import (
-    adjusted_rand_score,
-    calinski_harabasz_score,
-    davies_bouldin_score,
-    normalized_mutual_info_score,
-)
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
-from emargin_train.evaluation.degenerate import Degenerate, need_spread
+from emargin_train.evaluation.degenerate import Degenerate
 from emargin_train.evaluation.distances import all_pairs
+from emargin_train.evaluation.geometry import spectrum
 from emargin_train.evaluation.kmeans import kmeans as restarted
-from emargin_train.evaluation.points import Points, centred, covariance, distinct, largest
+from emargin_train.evaluation.points import centred, distinct
 
 NULL_DRAWS = 3
 NULL_POINTS = 2000
 
 
-def kmeans(h: Points, clusters: int, *, seed: int = 1) -> np.ndarray:
+def kmeans(h: Tensor, clusters: int, *, seed: int = 1) -> np.ndarray:
     """Cluster of each frame: (n,) int. Ten k-means++ starts, the tightest kept, as published.
 
     Raises Degenerate where h has fewer distinct rows than clusters.
     """
-    if isinstance(h, Tensor):
-        different = len(distinct(h))
-    else:
-        different = len({row.tobytes() for row in np.ascontiguousarray(h)})
+    different = len(distinct(h))
     if different < clusters:
         raise Degenerate(
             f"{different} distinct embeddings among {len(h)} frames, fewer than {clusters} clusters"
@@ -70,37 +63,28 @@ def silhouette(total: np.ndarray, code: np.ndarray) -> float:
     return float(np.where(undefined, 0.0, (b - a) / np.where(larger == 0, 1, larger)).mean())
 
 
-def silhouettes(h: Points, *labellings: np.ndarray) -> list[float]:
+def silhouettes(h: Tensor, *labellings: np.ndarray) -> list[float]:
     """`silhouette` of each labelling (n,) of the points h (n, D). Raises Degenerate as `codes_of`."""
     codes = [codes_of(labels) for labels in labellings]
     return [silhouette(total, code) for total, code in zip(all_pairs(h, *codes).total, codes, strict=True)]
 
 
-def published(h: Points, labels: np.ndarray) -> tuple[float, float, float]:
+def published(h: Tensor, labels: np.ndarray) -> tuple[float, float, float]:
     """(Davies-Bouldin, Calinski-Harabasz, share of the largest cluster) of clusters on h.
 
+        DB = mean_k max_(l != k) (w_k + w_l) / |c_k - c_l|
+        CH = (sum_k n_k |c_k|^2 / (K - 1)) / (sum_i |x_i - c_(k_i)|^2 / (n - K))
+
+    with x: h less its mean, c: centres, w: mean distance of a cluster's points to its centre.
+
+    Where no cluster has a width these are scikit-learn's values too: DB 0 and CH 1.
     Near a share of 1, a high Silhouette only says that few frames lie far from all others.
-    A tensor's are within 1e-3 of scikit-learn's.
     """
-    share = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
-    if isinstance(h, Tensor):
-        return *_davies_calinski(h, np.unique(labels, return_inverse=True)[1]), share
-    return davies_bouldin_score(h, labels), calinski_harabasz_score(h, labels), share
-
-
-def _davies_calinski(h: Tensor, code: np.ndarray) -> tuple[float, float]:
-    """What scikit-learn gives, its ends included: 0 where no cluster has a width, 1 likewise.
-
-    DB = mean_k max_(l != k) (w_k + w_l) / |c_k - c_l|,  w: mean distance of a cluster's points to its centre
-    CH = (sum_k n_k |c_k|^2 / (K - 1)) / (sum_i |x_i - c_(k_i)|^2 / (n - K)),  x: h less its mean
-
-    code: (n,), 0 to K-1
-    """
+    code = np.unique(labels, return_inverse=True)[1]
     x, size = centred(h), np.bincount(code)
-    assert isinstance(x, Tensor)
     own = torch.from_numpy(np.eye(len(size))[code]).to(h.device)  # (n, K)
     centre = (own.T @ x) / own.sum(0)[:, None]
-    squared = (x - own @ centre).square().sum(1)
+    squared = (x - centre[torch.from_numpy(code).to(h.device)]).square().sum(1)
     within = torch.stack([own.T @ squared.sqrt(), own.T @ squared]).cpu().numpy()
     c = centre.cpu().numpy()
     width, apart = within[0] / size, np.linalg.norm(c[:, None] - c, axis=2)
@@ -111,7 +95,7 @@ def _davies_calinski(h: Tensor, code: np.ndarray) -> tuple[float, float]:
         davies = float(((width[:, None] + width) / apart).max(1).mean())
     inside, between = within[1].sum(), (size * (c**2).sum(1)).sum()
     calinski = 1.0 if inside == 0 else float(between * (len(code) - len(size)) / (inside * (len(size) - 1)))
-    return davies, calinski
+    return davies, calinski, float(size.max() / len(code))
 
 
 def agreement(labels: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
@@ -119,23 +103,25 @@ def agreement(labels: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
     return float(normalized_mutual_info_score(classes, labels)), float(adjusted_rand_score(classes, labels))
 
 
-def silhouette_null(h: Points, clusters: int, *, seed: int = 1, draws: int = NULL_DRAWS) -> float:
+def silhouette_null(
+    h: Tensor, clusters: int, *, seed: int = 1, draws: int = NULL_DRAWS, variance: np.ndarray | None = None
+) -> float:
     """Mean Silhouette that the same KMeans reaches on Gaussian data with the covariance of h.
 
     Drawn in the eigenbasis of the covariance: neither KMeans nor Silhouette changes under rotation, and
     directions holding less than 1e-6 of the variance are left out. A draw has at most 2,000 points; for
     spectra from flat to steep its Silhouette is at most 0.004 above that of 5,000 points.
     Raises Degenerate for constant h.
+
+    variance: `geometry.spectrum` of h where it is already known
     """
-    variance = np.linalg.eigvalsh(covariance(h))
-    need_spread(float(variance.sum()), largest(h), len(h))
+    variance = np.sort(spectrum(h) if variance is None else variance)
     deviation = np.sqrt(variance[variance > 1e-6 * variance.sum()])
     n, d = min(len(h), NULL_POINTS), len(deviation)
     normals = _normals(seed, draws * n * d).reshape(draws, n, d)
     reached = []
     for draw in range(draws):
-        gaussian = (normals[draw] * deviation).astype(np.float32)
-        x: Points = torch.from_numpy(gaussian).to(h.device) if isinstance(h, Tensor) else gaussian
+        x = torch.from_numpy((normals[draw] * deviation).astype(np.float32)).to(h.device)
         reached += silhouettes(x, kmeans(x, clusters, seed=seed + draw))
     return float(np.mean(reached))
 

@@ -1,20 +1,16 @@
-"""When there is nothing to measure: said in words, never as a number."""
+"""Cases in which a metric has no value. The reason is kept in words and never becomes a number."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from emargin_train.evaluation.points import Points
-
 
 class Degenerate(ValueError):
-    """A metric has no value on these embeddings; the message says why."""
+    """A metric has no value on these embeddings; the message gives the reason."""
 
 
-def problem(h: Points) -> str:
-    """Why embeddings (n, D) cannot be measured at all; empty where they can."""
-    finite = torch.isfinite(h) if isinstance(h, Tensor) else np.isfinite(h)
-    bad = int((~finite.all(1)).sum())
+def problem(h: Tensor) -> str:
+    """Return why embeddings (n, D) cannot be measured at all; empty where they can."""
+    bad = int((~torch.isfinite(h).all(1)).sum())
     if bad:
         return f"{bad} of {len(h)} embeddings are not finite"
     if bool((h == h[0]).all()):

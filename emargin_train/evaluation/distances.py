@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emargin_train.evaluation.points import Points, mean
+from emargin_train.evaluation.points import mean, moved
 
 BLOCK = 1024  # rows of the distance matrix held at once
 CPU_ROWS = 512  # the same, where each pair is taken once: there a block stays in the cache
 DEVICE_ROWS = 2048  # elsewhere few blocks are few launches
 
 
-def squared_distances(a: Points, b: Points) -> Iterator[tuple[slice, Tensor]]:
+def squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield (rows of a, |a_i - b_j|^2 (block, m) float32) from the first row of a to the last.
 
         |a - b|^2 = |a|^2 + |b|^2 - 2 a.b   after both were moved by the mean of b
@@ -23,18 +23,12 @@ def squared_distances(a: Points, b: Points) -> Iterator[tuple[slice, Tensor]]:
 
     a: (n, D); b: (m, D); both on one device
     """
-    to, of = _moved(b, mean(b)), _moved(a, mean(b))
+    to, of = moved(b, mean(b)), moved(a, mean(b))
     to_square, of_square = to.square().sum(1), of.square().sum(1)
     for low in range(0, len(of), BLOCK):
         rows = slice(low, min(low + BLOCK, len(of)))
         squared = torch.addmm(to_square, of[rows], to.T, alpha=-2)  # (block, m)
         yield rows, squared.add_(of_square[rows, None]).clamp_(min=0)
-
-
-def _moved(a: Points, by: Points) -> Tensor:
-    """a - by in float32, subtracted in float64."""
-    far = a - by
-    return far.float() if isinstance(far, Tensor) else torch.from_numpy(far.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -52,14 +46,14 @@ class Pairs:
 
 
 def all_pairs(
-    a: Points, *codes: np.ndarray, near: int = 0, potential: bool = False, block: int | None = None
+    a: Tensor, *codes: np.ndarray, near: int = 0, potential: bool = False, block: int | None = None
 ) -> Pairs:
     """One pass over the pairs of rows of a, each taken once: products are as in `squared_distances`.
 
     a: (n, D); codes: (n,) each, clusters from 0 to K-1; near: k, at most n - 1
     block: rows at a time; None: as many as are fast, on a CPU or elsewhere
     """
-    x = _moved(a, mean(a))
+    x = moved(a, mean(a))
     n, square = len(x), x.square().sum(1)
     block = block or (CPU_ROWS if x.device.type == "cpu" else DEVICE_ROWS)
     member = [torch.from_numpy(np.eye(code.max() + 1, dtype=np.float32)[code]) for code in codes]  # (n, K)
@@ -111,7 +105,7 @@ class _Nearest:
         self.index[rows] = index.gather(1, best)
 
 
-def nearest(a: Points, b: Points, k: int) -> np.ndarray:
+def nearest(a: Tensor, b: Tensor, k: int) -> np.ndarray:
     """Indices (n, k) into b of the k nearest to each row of a, in no order."""
     found = [squared.topk(k, largest=False, sorted=False).indices for _, squared in squared_distances(a, b)]
     return torch.cat(found).cpu().numpy()

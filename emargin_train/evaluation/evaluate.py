@@ -1,16 +1,22 @@
 """All metrics of one encoder, from embeddings computed once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from emargin_train.cost import full_float32
 from emargin_train.data.frames import Splits
+from emargin_train.errors import UserError
 from emargin_train.evaluation import battery
 from emargin_train.evaluation.chosen import EvaluationSet
-from emargin_train.evaluation.points import to_host
-from emargin_train.evaluation.side import Encode, Side
-from emargin_train.evaluation.table import MEASURED, Table, names
+from emargin_train.evaluation.cloud import Cloud
+from emargin_train.evaluation.degenerate import Degenerate
+from emargin_train.evaluation.encoded import Encode, EncodedSplit
+from emargin_train.evaluation.table import Table, asked_for, names
+
+CLUSTERED = ("silhouette", "davies_bouldin", "calinski_harabasz", "largest_cluster_share", "nmi", "ari")
+"""Metrics that need KMeans on the validation frames."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,8 @@ class Embeddings:
     """The class-balanced validation frames: what clustering saw, kept for drawing.
 
     h: (n, D) float32; label, cluster, frame: (n,) int64; subject, record: (n,) str
-    cluster: KMeans' own; -1 everywhere where it failed
+    label: -1 for unlabelled frames
+    cluster: KMeans' own; -1 everywhere where it failed or was not asked for
     frame: index of the frame within its record
     """
 
@@ -32,12 +39,12 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one encoder came to.
+    """The metrics of one encoder, and what they were computed from.
 
-    metrics: a value, or None, for each name in MEASURED; reasons: why, for each None
+    metrics: a value, or None, for each name that was asked for; reasons: the reason of each None
     confusion: probe and frames, as `probe_natural` or `test_knn_balanced`, to counts; rows are true classes,
         columns predicted ones, in the order of `classes`
-    classes: names of the classes that the training side has; probes know no others
+    classes: names of the classes that the training split has; probes know no others
     notes: which frames were measured, and which left out, one line each
     """
 
@@ -51,72 +58,121 @@ class Evaluation:
 
 @full_float32()
 def evaluate(
-    encode: Encode, splits: Splits, chosen: EvaluationSet, *, seed: int = 1, device: str = "cpu"
+    encoding: Encode,
+    splits: Splits,
+    chosen: EvaluationSet,
+    *,
+    seed: int = 1,
+    device: str = "cpu",
+    metrics: Iterable[str] | None = None,
+    clusters: int | None = None,
 ) -> Evaluation:
     """Measure an encoder on the chosen frames. Bad embeddings raise nothing: their metrics are None.
 
     Validation frames are for selection, test frames (`test_*`) for reporting; probes are trained on training
     frames. All but the paper's probe see embeddings divided by one power of two, which changes no metric and
-    keeps squares within float32. On any device but a CPU the embeddings stay there, and what a CPU finds is
-    found to the tolerances of docs/metrics.md, with the same random draws and in full float32.
+    keeps squares within float32. The computation is the same on every device, with the same random draws and
+    in full float32; devices agree to the tolerances of docs/metrics.md.
 
-    encode: frames and mask (N, T) to the embeddings (n, D) float32 of the masked frames, in row-major order
-    seed: of KMeans, probes and Gaussian draws; 1 as published
-    device: where to measure; tensors that `encode` gives stay where they are if it is a CPU
+    encoding: frames and mask (N, T) to the embeddings (n, D) float32 of the masked frames, in row-major order
+    seed: seed of KMeans, probes and Gaussian draws; 1 as published
+    device: where to measure; on a CPU, tensors that `encoding` gives stay where they are
+    metrics: names to compute; None computes all. Nothing is encoded or trained that these names do not need,
+        and their values are those of a full evaluation
+    clusters: the number of clusters; None takes the number of classes
+    Raises UserError for a name that is not a metric, and for fewer than two clusters.
     """
-    train = Side(encode, splits.train, {"train": chosen.train}, device)
-    validation = Side(encode, splits.validation, chosen.of_validation(), device)
-    sides = {"": validation}
-    table = Table()
-    if splits.test is None:
-        table.none(names("test_"), "there is no test side")
-    elif len(np.unique(splits.test.y[splits.test.y >= 0])) < 2:
-        table.none(names("test_"), "the test side has fewer than two classes")
+    if clusters is not None and clusters < 2:
+        raise UserError(f"clusters is {clusters}, but KMeans needs 2 or more: give a larger number")
+    table = Table(asked_for(metrics))
+    if not chosen.labelled:
+        table.none(_of_probes(), "the training split has no labels")
+    validation = EncodedSplit(encoding, splits.validation, _masks(table, "", chosen.of_validation()), device)
+    encoded = {"": validation}
+    if not table.wants(*names("test_")):
+        pass
+    elif splits.test is None:
+        table.none(names("test_"), "there is no test split")
+    elif chosen.labelled and len(np.unique(splits.test.y[splits.test.y >= 0])) < 2:
+        table.none(names("test_"), "the test split has fewer than two classes")
     else:
-        sides["test_"] = Side(encode, splits.test, chosen.of_test(), device)
-    exponent = max(side.exponent for side in (train, *sides.values()))
+        encoded["test_"] = EncodedSplit(
+            encoding, splits.test, _masks(table, "test_", chosen.of_test()), device
+        )
+    train = None
+    if chosen.labelled and table.wants(*_of_probes()):
+        train = EncodedSplit(encoding, splits.train, {"train": chosen.train}, device)
+    exponent = max(split.exponent for split in (train, *encoded.values()) if split is not None)
 
     cluster = None
-    for prefix, side in sides.items():
-        if side.problem:
-            table.none(names(prefix), f"{prefix.rstrip('_') or 'validation'} side: {side.problem}")
+    for prefix, split in encoded.items():
+        if split.problem:
+            table.none(names(prefix), f"{prefix.rstrip('_') or 'validation'} split: {split.problem}")
             continue
-        h, y = side.h("balanced", exponent), side.y("balanced")
-        labels, pairs = battery.add_clustering(table, prefix, h, y, seed)
-        battery.add_ranks(table, prefix, h)
-        if side is validation:
-            cluster = labels
-            pairs_of_z = battery.add_calibration(table, h, len(np.unique(y)), seed)
-            battery.add_geometry(table, h, y, pairs, pairs_of_z)
-            adjacent, following = validation.h("pairs", exponent), validation.h("following", exponent)
-            battery.add_alignment(table, adjacent, following)
+        if "balanced" not in split.masks:
+            continue
+        cloud = battery.cloud_of(table, prefix, split, exponent, seed, clusters)
+        battery.add_clustering(table, prefix, cloud)
+        battery.add_ranks(table, prefix, cloud)
+        if split is validation:
+            cluster = _clusters(table, cloud)
+            battery.add_calibration(table, cloud, seed)
+            battery.add_geometry(table, cloud)
+            battery.add_alignment(table, validation, exponent)
 
     confusion: battery.Confusion = {}
-    measurable = {prefix: side for prefix, side in sides.items() if not side.problem}
-    if train.problem:
-        for prefix in measurable:
-            table.none(names(prefix, "probe"), f"training side: {train.problem}")
-    else:
+    if train is not None:
         readers = battery.Readers(train, exponent, seed)
-        for prefix, side in measurable.items():
-            confusion |= battery.add_probes(table, prefix, side, readers)
+        for prefix, split in encoded.items():
+            if split.problem:
+                continue
+            if train.problem:
+                table.none(names(prefix, "probe"), f"training split: {train.problem}")
+            else:
+                confusion |= battery.add_probes(table, prefix, split, readers)
+    known = np.unique(splits.train.y[chosen.train])
     return Evaluation(
-        metrics={name: table.metrics[name] for name in MEASURED},
-        reasons={name: table.reasons[name] for name in MEASURED if name in table.reasons},
+        metrics={name: table.metrics[name] for name in table.asked},
+        reasons={name: table.reasons[name] for name in table.asked if name in table.reasons},
         embeddings=_kept(validation, cluster),
         confusion=confusion,
-        classes=tuple(splits.class_names[c] for c in np.unique(train.y("train"))),
+        classes=tuple(splits.class_names[c] for c in known if c >= 0),
         notes=chosen.summary(splits),
     )
 
 
-def _kept(side: Side, cluster: np.ndarray | None) -> Embeddings:
-    y = side.y("balanced")
+def _of_probes() -> tuple[str, ...]:
+    return (*names("", "probe"), *names("test_", "probe"))
+
+
+def _masks(table: Table, prefix: str, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The masks that the metrics asked for need; class-balanced validation frames are always kept."""
+    needed = {
+        "balanced": not prefix or table.wants(*names(prefix, frames="balanced")),
+        "natural": table.wants(*names(prefix, frames="natural")),
+        "pairs": table.wants("alignment"),
+        "following": table.wants("alignment"),
+    }
+    return {name.removeprefix(prefix): mask for name, mask in masks.items() if needed[name]}
+
+
+def _clusters(table: Table, cloud: Cloud) -> np.ndarray | None:
+    """KMeans' clusters where a metric asked for needs them."""
+    if not table.wants(*CLUSTERED):
+        return None
+    try:
+        return cloud.clusters
+    except Degenerate:
+        return None
+
+
+def _kept(split: EncodedSplit, cluster: np.ndarray | None) -> Embeddings:
+    y = split.y("balanced")
     return Embeddings(
-        h=to_host(side.h("balanced")),
+        h=split.h("balanced").cpu().numpy(),
         label=y,
         cluster=np.full(len(y), -1) if cluster is None else cluster.astype(np.int64),
-        subject=side.subject("balanced"),
-        record=side.record("balanced"),
-        frame=side.frame("balanced"),
+        subject=split.subject("balanced"),
+        record=split.record("balanced"),
+        frame=split.frame("balanced"),
     )

@@ -6,33 +6,21 @@ from torch import Tensor
 
 from emargin_train.evaluation.degenerate import Degenerate, need_spread
 from emargin_train.evaluation.distances import Pairs, all_pairs
-from emargin_train.evaluation.points import (
-    Points,
-    centred,
-    covariance,
-    distinct,
-    largest,
-    rows,
-    to_host,
-    unit,
-    wide,
-)
+from emargin_train.evaluation.points import centred, distinct, largest, unit
 
 CANDIDATES = 8  # nearest by float32 products, of which the two nearest are found exactly
 
 
-def spectrum(h: Points) -> np.ndarray:
+def spectrum(h: Tensor) -> np.ndarray:
     """Eigenvalues of the covariance of h, largest first: (min(n, D),) float64, >= 0.
 
-    A tensor's come from the covariance itself, in which a singular value below 1e-8 of the largest is lost:
-    two decimals below the rounding of float32 embeddings.
+    They come from the covariance itself, in which a singular value below 1e-8 of the largest is lost: two
+    decimals below the rounding of float32 embeddings.
     Raises Degenerate for constant h.
     """
-    if isinstance(h, Tensor):
-        variance = np.linalg.eigvalsh(covariance(h))[::-1][: min(h.shape)].clip(min=0)
-    else:
-        singular = np.linalg.svd(centred(h), compute_uv=False)
-        variance = singular**2 / len(h)
+    x = centred(h)
+    covariance = (x.T @ x if h.shape[1] <= len(h) else x @ x.T) / len(h)  # both have the same eigenvalues
+    variance = torch.linalg.eigvalsh(covariance).cpu().numpy()[::-1].clip(min=0)
     need_spread(float(variance.sum()), largest(h), len(h))
     return variance
 
@@ -52,24 +40,24 @@ def participation_ratio(variance: np.ndarray) -> float:
     return float(variance.sum() ** 2 / (variance**2).sum())
 
 
-def mean_cosine(h: Points) -> float:
+def mean_cosine(h: Tensor) -> float:
     """Mean cosine over all pairs of different frames, in closed form: (|sum z|^2 - sum |z|^2) / (n (n - 1)).
 
     Raises Degenerate where all embeddings are zero.
     """
-    z = unit(wide(h))
+    z = unit(h.double())
     if not bool(z.any()):
         raise Degenerate(f"all {len(h)} embeddings are zero: they have no direction")
     n = len(z)
     return float(((z.sum(0) ** 2).sum() - (z**2).sum()) / (n * (n - 1)))
 
 
-def alignment(h: Points, following: Points) -> float:
+def alignment(h: Tensor, following: Tensor) -> float:
     """Mean |z_i - z_(i+1)|^2 over adjacent frames; 0 to 4 (Wang & Isola 2020, alpha = 2)."""
     return float(((unit(h) - unit(following)) ** 2).sum(1).mean())
 
 
-def uniformity(h: Points, pairs: Pairs | None = None) -> float:
+def uniformity(h: Tensor, pairs: Pairs | None = None) -> float:
     """log mean exp(-2 |z_i - z_j|^2) over pairs of different frames; -8 to 0 (Wang & Isola 2020, t = 2).
 
     pairs: of z with its potential, where they were gone through before
@@ -79,7 +67,7 @@ def uniformity(h: Points, pairs: Pairs | None = None) -> float:
     return float(np.log(pairs.potential / (len(h) * (len(h) - 1))))
 
 
-def intrinsic_dimension(h: Points, pairs: Pairs | None = None) -> float:
+def intrinsic_dimension(h: Tensor, pairs: Pairs | None = None) -> float:
     """TwoNN (Facco et al. 2017): with mu = second over first neighbour distance, d = (n - 1) / sum log mu.
 
     Fitted, as there, through the origin on -log(1 - F(mu)) against log mu without the largest 10 %.
@@ -92,8 +80,9 @@ def intrinsic_dimension(h: Points, pairs: Pairs | None = None) -> float:
     if n < 10:
         raise Degenerate(f"{n} distinct embeddings are too few for an intrinsic dimension")
     if pairs is None or n < len(h):
-        h, pairs = once, all_pairs(once, near=min(CANDIDATES, n - 1))
-    first, second = _two_nearest(wide(h), pairs.near)
+        h = h[torch.from_numpy(once).to(h.device)]
+        pairs = all_pairs(h, near=min(CANDIDATES, n - 1))
+    first, second = _two_nearest(h.double(), pairs.near)
     log_mu = np.sort(np.log(second / first))[: int(0.9 * n)]
     if not log_mu.any():
         raise Degenerate("first and second neighbours are equally far everywhere")
@@ -101,18 +90,15 @@ def intrinsic_dimension(h: Points, pairs: Pairs | None = None) -> float:
     return float((log_mu * expected).sum() / (log_mu**2).sum())
 
 
-def _two_nearest(h: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _two_nearest(h: Tensor, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Exact distances (n,) of each row to the nearest and second nearest of its candidates near (n, k)."""
-    if isinstance(h, Tensor):
-        others = torch.from_numpy(near.T.copy()).to(h.device)
-        distance = to_host(torch.stack([torch.linalg.vector_norm(h[o] - h, dim=1) for o in others], dim=1))
-    else:
-        distance = np.stack([np.linalg.norm(h[other] - h, axis=1) for other in near.T], axis=1)
+    others = torch.from_numpy(near.T.copy()).to(h.device)
+    distance = torch.stack([torch.linalg.vector_norm(h[o] - h, dim=1) for o in others], 1).cpu().numpy()
     two = np.partition(distance, 1, axis=1)
     return two[:, 0], two[:, 1]
 
 
-def class_centroid_spread(h: Points, classes: np.ndarray) -> float:
+def class_centroid_spread(h: Tensor, classes: np.ndarray) -> float:
     """Share of the variance of h that lies between class centroids, classes weighed by their frames; 0 to 1.
 
     Raises Degenerate for constant h.
@@ -120,6 +106,7 @@ def class_centroid_spread(h: Points, classes: np.ndarray) -> float:
     x = centred(h)
     total = float((x**2).sum())
     need_spread(total / len(h), largest(h), len(h))
-    own = [np.flatnonzero(classes == c) for c in np.unique(classes)]
-    between = sum(len(index) * float((rows(x, index).mean(0) ** 2).sum()) for index in own)
-    return between / total
+    code, size = np.unique(classes, return_inverse=True, return_counts=True)[1:]
+    own = torch.from_numpy(np.eye(len(size))[code]).to(h.device)  # (n, K)
+    centre = (own.T @ x) / own.sum(0)[:, None]
+    return float((own.sum(0)[:, None] * centre**2).sum()) / total

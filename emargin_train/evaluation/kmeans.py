@@ -8,32 +8,24 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from emargin_train.evaluation.lloyd import lloyd, nearest
-from emargin_train.evaluation.points import Points, to_host
-
 RESTARTS = 10
 MOST_STEPS = 300
 TOLERANCE = 1e-4  # of the mean variance: a restart ends when all its centres moved less, squared and summed
 EQUALLY_TIGHT = 1e-6  # relative difference of two inertias below which the first is kept
 
 
-def kmeans(h: Points, clusters: int, *, seed: int) -> np.ndarray:
+def kmeans(h: Tensor, clusters: int, *, seed: int) -> np.ndarray:
     """Cluster of each point, (n,) int: what `KMeans(clusters, n_init=10, random_state=seed)` finds.
 
-    The same k-means++ starts, steps and ends as scikit-learn's, but for rounding. Where a cluster runs empty,
-    as it may when many points lie on each other, scikit-learn itself is asked.
+    The k-means++ starts, steps and ends are those of scikit-learn, up to rounding. Where a cluster runs
+    empty, as it may when many points lie on each other, scikit-learn itself computes the clusters.
 
-    h: (n, D) float32, with at least K distinct rows; a tensor's steps are those of `lloyd`
+    h: (n, D) float32, with at least K distinct rows
     """
-    rng = np.random.RandomState(seed)
-    if isinstance(h, Tensor):
-        x, tolerance = h - h.mean(0), TOLERANCE * float(h.var(0, correction=0).mean())
-        found = lloyd(x, starts(x, clusters, rng), tolerance, MOST_STEPS)
-    else:
-        x, tolerance = torch.from_numpy(h - h.mean(0)), TOLERANCE * float(np.var(h, axis=0).mean())
-        found = _lloyd(x, starts(x, clusters, rng), tolerance)
+    x, tolerance = h - h.mean(0), TOLERANCE * float(h.var(0, correction=0).mean())
+    found = lloyd(x, starts(x, clusters, np.random.RandomState(seed)), tolerance)
     if found is None:
-        return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(to_host(h))
+        return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(h.cpu().numpy())
     labels, inertia = found[0], found[1].cpu().tolist()
     best = 0
     for restart in range(1, RESTARTS):
@@ -46,7 +38,7 @@ def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
     """Centres chosen by greedy k-means++ (Arthur & Vassilvitskii 2007): (R, K, D).
 
     Random numbers are used in scikit-learn's order, and potentials are added up in its precision, on the
-    host, so that the same points are chosen wherever x lies: K looks at the device for all restarts.
+    host, so that the same points are chosen on every device: all restarts together read from it K times.
     """
     n, trials = len(x), 2 + int(np.log(clusters))
     even = np.full(n, 1 / n, np.float32)
@@ -78,38 +70,44 @@ def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
     return x[torch.from_numpy(chosen).to(x.device)]
 
 
-def _lloyd(x: Tensor, centres: Tensor, tolerance: float) -> tuple[Tensor, Tensor] | None:
-    """Labels (R, n) and inertias (R,) that the restarts end with; None where a cluster ran empty."""
+def nearest(columns: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest centre of each point, and its |c|^2 - 2 x.c: (R, n) each. columns: the points, (D, n)."""
+    flat = centres.flatten(0, 1)
+    score = torch.addmm(flat.square().sum(1)[:, None], flat, columns, alpha=-2)
+    closest, labels = score.unflatten(0, centres.shape[:2]).min(1)
+    return labels, closest
+
+
+def lloyd(x: Tensor, centres: Tensor, tolerance: float) -> tuple[Tensor, Tensor] | None:
+    """Return labels (R, n) and inertias (R,) at the end of all restarts; None where a cluster ran empty.
+
+    A restart ends once a step moves its centres by no more than `tolerance`, squared and summed. The sums of
+    the clusters' points are not computed again in each step: points that changed their cluster are moved.
+    """
     restarts, clusters, _ = centres.shape
-    labels = torch.full((restarts, len(x)), -1)
-    total = torch.zeros(centres.shape, dtype=torch.float64)  # of each cluster's points; kept up, not redone
-    size = torch.zeros(restarts, clusters, dtype=torch.float64)
-    columns = x.T.contiguous()
-    active = list(range(restarts))
+    columns, points = x.T.contiguous(), torch.cat([x, x.new_ones(len(x), 1)], 1)
+    which = torch.arange(clusters, device=x.device)[:, None]
+    labels = torch.full((restarts, len(x)), -1, device=x.device)
+    total = torch.zeros(restarts, clusters, points.shape[1], dtype=torch.float64, device=x.device)
+    centres, going = centres.clone(), torch.arange(restarts, device=x.device)
     for _ in range(MOST_STEPS):
-        now, _ = nearest(columns, centres[active])
-        going = []
-        for r, new in zip(active, now, strict=True):
-            moved = torch.nonzero(new != labels[r]).squeeze(1)
-            _move(total[r], size[r], x[moved], labels[r, moved], new[moved])
-            labels[r] = new
-            if not size[r].all():
-                return None
-            before, centres[r] = centres[r].clone(), (total[r] / size[r, :, None]).to(x.dtype)
-            if len(moved) and float((centres[r] - before).square().sum()) > tolerance:
-                going.append(r)
-        active = going
-        if not active:
+        new, old = nearest(columns, centres[going])[0], labels[going]
+        labels[going] = new
+        some = torch.nonzero((new != old).any(0))[:, 0]  # (m,) points that changed in any restart
+        new, old = new[:, None, some], old[:, None, some]
+        change = (new == which).double() - (old == which).double()  # (R, K, m)
+        total[going] += (change.flatten(0, 1) @ points[some].double()).view(-1, *total.shape[1:])
+        own = total[going]
+        moved = (own[:, :, :-1] / own[:, :, -1:]).to(x.dtype)  # 0/0 in an empty cluster
+        far = (moved - centres[going]).square().sum((1, 2)) > tolerance
+        centres[going] = moved
+        empty, far = bool(moved.isnan().any()), far & (new != old).any(2)[:, 0]
+        if empty:
+            return None
+        going = going[far]
+        if not len(going):
             break
     labels, score = nearest(columns, centres)
-    if any(len(torch.unique(own)) < clusters for own in labels):
+    if bool(((labels[:, None] == which).sum(2) == 0).any()):
         return None
     return labels, score.sum(1, dtype=torch.float64) + x.square().sum(dtype=torch.float64)
-
-
-def _move(total: Tensor, size: Tensor, x: Tensor, old: Tensor, new: Tensor) -> None:
-    """Take points x (m, D) from their old clusters (-1: none) to new ones, in total (K, D) and size (K,)."""
-    which = torch.arange(len(size))[:, None]
-    change = (new == which).double() - (old == which).double()  # (K, m)
-    total += change @ x.double()
-    size += change.sum(1)

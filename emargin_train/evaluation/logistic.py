@@ -1,14 +1,14 @@
-"""The converged linear probe: multinomial logistic regression, its penalty chosen on training subjects."""
+"""The converged linear probe: multinomial logistic regression, its penalty chosen on training subjects.
 
-from functools import cached_property
+Letters: P problems over the same n frames of D features (and a column of ones), K classes.
+"""
 
 import numpy as np
 import torch
-from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
+from torch import Tensor
 
-from emargin_train.evaluation.points import to_host
-from emargin_train.evaluation.training import Scores, Training, folds, standardise
+from emargin_train.evaluation.training import Scores, Training, folds
 
 PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
 SELECTION_CAP = 4000  # training frames on which the penalty is chosen
@@ -17,102 +17,131 @@ SELECTION_GRADIENT = 1e-3  # the same while penalties are compared
 
 
 def logistic(training: Training) -> Scores:
-    """Multinomial logistic regression on standardised features, every class weighing the same.
+    """Multinomial logistic regression on standardised features, every class with the same weight.
 
         min over W, b of  sum_i v_i (-log softmax(W h_i + b)[y_i])  +  penalty/2 |W|^2,   v_i = 1/(K n_(y_i))
 
     The penalty is the one of `PENALTIES` with the lowest such loss on left-out training subjects
-    (`choose_penalty`).
+    (`choose_penalty`). The probe is then fitted to all training subjects.
     """
-    scale = standardise(training.h)
-    x = to_host(scale(training.h))
-    w = Regression(x, training.weight).fit(choose_penalty(x, training))
-    return lambda h: log_p(to_host(scale(h)), w)
+    features, scale = training.standardised
+    x = with_ones(features)
+    penalty, start, basis = choose_penalty(x, training)
+    goal = torch.from_numpy(training.weight.T[None].copy()).to(x.device)
+    w = fit(x, goal, penalty, basis, start=start, gradient_at_end=GRADIENT)
+    return lambda h: log_p(with_ones(scale(h)), w)[0].T.cpu().numpy()
 
 
-class Regression:
-    """The problem above, for any penalty.
+def with_ones(x: Tensor) -> Tensor:
+    """Append the feature of the intercept: (n, D) to (n, D+1)."""
+    return torch.cat([x, x.new_ones(len(x), 1)], 1)
 
-    L-BFGS on u = L^T (W, b), where L L^T = 1/2 X^T diag(v) X + penalty is an upper bound of the Hessian
-    (Böhning 1992, doi:10.1007/BF00048682): features of embeddings depend so much on each other that steps in
-    W itself need many times as many turns. Products in float32, the rest in float64.
 
-    x: (n, D) float32; weight: (n, K) float32, row i is v_i in column y_i and 0 elsewhere
+class Basis:
+    """The eigenbasis of an upper bound of the Hessian, 1/2 X^T diag(v) X.
+
+    The bound is Böhning's (1992, doi:10.1007/BF00048682). Features of embeddings depend strongly on each
+    other: L-BFGS in W itself needs many times as many steps as in u = W (bound + penalty)^(1/2), in which the
+    Hessian is at most the identity.
+
+    x: (n, D+1) float32; v: (n,) float32, weights that sum to 1
     """
 
-    def __init__(self, x: np.ndarray, weight: np.ndarray) -> None:
-        self.x = torch.from_numpy(np.concatenate([x, np.ones((len(x), 1), np.float32)], axis=1))
-        self.goal = torch.from_numpy(np.ascontiguousarray(weight.T))  # (K, n)
-        self.v = self.goal.sum(0)
+    def __init__(self, x: Tensor, v: Tensor) -> None:
+        bound = ((x * v[:, None]).T @ x).double() / 2
+        self.values, self.vectors = torch.linalg.eigh(bound)
 
-    @cached_property
-    def bound(self) -> np.ndarray:
-        """1/2 X^T diag(v) X, without penalty: (D+1, D+1) float64."""
-        return ((self.x * self.v[:, None]).T @ self.x).double().numpy() / 2
-
-    def fit(
-        self, penalty: float, start: np.ndarray | None = None, gradient_at_end: float = GRADIENT
-    ) -> np.ndarray:
-        """Coefficients and, as last row, intercepts: (D+1, K) float64; no gradient entry above 5e-5.
-
-        start: (D+1, K), where to begin; zeros if None
-        """
-        ridge = np.full(self.x.shape[1], penalty)
-        ridge[-1] = 0
-        low = cholesky(self.bound + np.diag(ridge), lower=True)
-        shape = (len(low), len(self.goal))
-        largest = np.inf
-
-        def loss(u: np.ndarray) -> tuple[float, np.ndarray]:
-            nonlocal largest
-            w = solve_triangular(low, u.reshape(shape), lower=True, trans=1, check_finite=False)
-            log_p = (self.x @ torch.from_numpy(w.T.astype(np.float32)).T).T.log_softmax(0)  # (K, n)
-            misfit = -float((self.goal * log_p).sum(dtype=torch.float64))
-            error = log_p.exp_().mul_(self.v).sub_(self.goal)
-            gradient = (error @ self.x).double().numpy().T + ridge[:, None] * w
-            largest = np.abs(gradient).max()
-            value = misfit + penalty / 2 * float((w[:-1] ** 2).sum())
-            return value, solve_triangular(low, gradient, lower=True, check_finite=False).ravel()
-
-        def stop(_: np.ndarray) -> None:
-            if largest <= gradient_at_end:
-                raise StopIteration
-
-        begin = np.zeros(shape) if start is None else low.T @ start
-        options = {"maxiter": 5000, "maxfun": 10000, "maxcor": 20, "gtol": 0.0, "ftol": 0.0}
-        found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", callback=stop, options=options)
-        return solve_triangular(low, found.x.reshape(shape), lower=True, trans=1, check_finite=False)
+    def root(self, penalty: float, power: float) -> Tensor:
+        """Return (bound + penalty)^power: (D+1, D+1) float64, symmetric."""
+        values = (self.values.clamp(min=0) + penalty) ** power
+        return (self.vectors * values) @ self.vectors.T
 
 
-def choose_penalty(x: np.ndarray, training: Training) -> float:
-    """The penalty with the lowest loss on left-out subjects, classes weighing the same.
+def fit(
+    x: Tensor,
+    goal: Tensor,
+    penalty: float,
+    basis: Basis,
+    *,
+    start: Tensor | None = None,
+    gradient_at_end: float = GRADIENT,
+) -> Tensor:
+    """Coefficients and, last, intercepts of P problems: (P, K, D+1) float64.
 
-    From strong to weak, followed as long as the loss falls: weaker ones only fit the other subjects better.
+    No entry of the gradient is above `gradient_at_end` at the end. Products are in float32, the rest in
+    float64. All problems are minimised as one, whose variables are theirs side by side.
+
+    x: (n, D+1) float32
+    goal: (P, K, n) float32, v_i in row y_i, 0 elsewhere and for a problem's left-out frames
+    start: (P, K, D+1) float64, the point to begin from; zeros if None
+    """
+    shape = (*goal.shape[:2], x.shape[1])
+    v = goal.sum(1, keepdim=True)
+    ridge = torch.full((x.shape[1],), penalty, dtype=torch.float64, device=x.device)
+    ridge[-1] = 0
+    to_w = basis.root(penalty, -0.5)
+    worst = np.inf
+
+    def loss(u: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal worst
+        w = torch.from_numpy(u).to(x.device).view(shape) @ to_w  # (P, K, D+1)
+        log_p = (x @ w.flatten(0, 1).float().T).T.contiguous().view_as(goal).log_softmax(1)
+        misfit = -(goal * log_p).sum(dtype=torch.float64)
+        error = log_p.exp_().mul_(v).sub_(goal)
+        gradient = (error.flatten(0, 1) @ x).double().view(shape) + ridge * w
+        value = misfit + (ridge * w * w).sum() / 2
+        back = (gradient @ to_w).flatten()
+        found = torch.cat([back, value[None], gradient.abs().amax()[None]]).cpu().numpy()
+        worst = found[-1]
+        return float(found[-2]), found[:-2]
+
+    def stop(_: np.ndarray) -> None:
+        if worst <= gradient_at_end:
+            raise StopIteration
+
+    begin = (
+        torch.zeros(shape, dtype=torch.float64) if start is None else (start @ basis.root(penalty, 0.5)).cpu()
+    )
+    options = {"maxiter": 5000, "maxfun": 10000, "maxcor": 20, "gtol": 0.0, "ftol": 0.0}
+    found = minimize(
+        loss, begin.flatten().numpy(), jac=True, method="L-BFGS-B", callback=stop, options=options
+    )
+    return torch.from_numpy(found.x).to(x.device).view(shape) @ to_w
+
+
+def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor, Basis]:
+    """Return the penalty with the lowest loss on left-out subjects, classes weighing the same.
+
+    Penalties are tried from strong to weak as long as the loss falls: weaker ones only fit the other subjects
+    better. Returned beside it: the mean solution of the folds (1, K, D+1), from which a fit to all subjects
+    can start, and the basis in which they were found.
+
+    x: (n, D+1) float32, standardised training features and ones
     """
     few = np.linspace(0, len(x) - 1, min(len(x), SELECTION_CAP)).astype(int)
-    x, y, weight = x[few], training.y[few], training.weight[few]
-    parts = []
+    y, weight = training.y[few], training.weight[few]
+    inner, outer = [], []
     for inside, outside in folds(training.subject[few], 3):
-        problem = Regression(x[inside], weight[inside] / weight[inside].sum())
-        parts.append((problem, outside[np.isin(y[outside], y[inside])]))
-    starts: list[np.ndarray | None] = [None] * len(parts)
-    best, lowest = PENALTIES[0], np.inf
+        own, other = np.zeros_like(weight.T), np.zeros_like(weight.T)
+        own[:, inside] = weight[inside].T / weight[inside].sum()
+        known = outside[np.isin(y[outside], y[inside])]
+        other[:, known] = weight[known].T
+        inner.append(own)
+        outer.append(other)
+    some = x[torch.from_numpy(few).to(x.device)]
+    goal, judge = (torch.from_numpy(np.stack(part)).to(x.device) for part in (inner, outer))
+    basis = Basis(some, goal.sum((0, 1)) / len(goal))
+    start, best, lowest = None, (PENALTIES[0], goal), np.inf
     for penalty in PENALTIES:
-        loss = 0.0
-        for i, (problem, outside) in enumerate(parts):
-            w = problem.fit(penalty, starts[i], SELECTION_GRADIENT)
-            loss -= float((weight[outside] * log_p(x[outside], w)).sum(dtype=np.float64))
-            starts[i] = w
+        start = fit(some, goal, penalty, basis, start=start, gradient_at_end=SELECTION_GRADIENT)
+        loss = -float((judge * log_p(some, start)).sum(dtype=torch.float64))
         if loss >= lowest:
             break
-        best, lowest = penalty, loss
-    return best
+        best, lowest = (penalty, start), loss
+    return best[0], best[1].mean(0, keepdim=True), basis
 
 
-def log_p(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """log softmax(x W + b): (n, K) float32."""
-    coefficients, intercepts = (
-        torch.from_numpy(w[:-1].astype(np.float32)),
-        torch.from_numpy(w[-1].astype(np.float32)),
-    )
-    return torch.addmm(intercepts, torch.from_numpy(x), coefficients).log_softmax(1).numpy()
+def log_p(x: Tensor, w: Tensor) -> Tensor:
+    """log softmax(W x) of P problems: (P, K, n) float32. x: (n, D+1); w: (P, K, D+1)"""
+    logits = (x @ w.flatten(0, 1).float().T).T
+    return logits.unflatten(0, w.shape[:2]).log_softmax(1)

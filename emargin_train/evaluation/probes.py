@@ -1,8 +1,13 @@
-"""Classifiers that read classes from fixed embeddings: what linear, neighbour and non-linear readers find.
+"""Classifiers that read classes from fixed embeddings: linear, nearest-neighbour and non-linear probes.
 
-All but the paper's probe give scores for classes that are equally frequent, right for balanced accuracy;
-`with_shares` adds log p(c), right for accuracy on the natural mixture: one training serves both.
+All except the paper's probe give scores for classes that are equally frequent, which suits balanced
+accuracy; `with_shares` adds log p(c), which suits accuracy on the natural mixture: one training serves both.
+A probe that chooses anything (the penalty, the number of epochs) does so on left-out training subjects, and
+is then fitted to all training subjects.
 """
+
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,54 +15,70 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emargin_train.evaluation import distances
-from emargin_train.evaluation.points import Points, to_host
-from emargin_train.evaluation.training import Scores, Training, folds, standardise
+from emargin_train.evaluation.steps import Adam, Batches, repeated
+from emargin_train.evaluation.training import Scores, Training, folds
 
 PAPER_BATCH = 128
+PAPER_EPOCHS = 10
 NEIGHBOURS = 15
 HIDDEN = 64
 MLP_BATCH = 512
+MLP_EPOCHS = 30
+MLP_STEPS = 400  # about as many at most: with many frames fewer epochs are tried
 PATIENCE = 5  # epochs without gain
 
 
 def with_shares(scores: np.ndarray, training: Training) -> np.ndarray:
-    """log p(c|h) under the training frames' class shares, but for a constant: (n, K)."""
+    """Return log p(c|h) under the training frames' class shares, up to a constant: (n, K)."""
     return scores + np.log(training.share)
 
 
-def paper_probe(training: Training, *, seed: int = 1, epochs: int = 10) -> Scores:
+def paper_probe(training: Training, *, seed: int = 1, epochs: int = PAPER_EPOCHS) -> Scores:
     """The published probe: one linear layer on h as it is, Adam 1e-3, cross-entropy, 10 epochs.
 
     As published it knows the natural mixture of classes. Published batches are 8 sequences of all training
-    data, one to two thousand steps on the paper's datasets, and how far the layer gets hangs on that count:
+    data, one to two thousand steps on the paper's datasets, and how far the layer gets depends on that count:
     so batches here are 128 frames, 1,180 steps with 15,000 training frames.
     """
-    generator = torch.Generator().manual_seed(seed)
-    h, inputs = torch.from_numpy(to_host(training.h)), training.h.shape[1]
-    one_hot = F.one_hot(torch.from_numpy(training.y)).to(h.dtype)  # (n, K)
-    classes = one_hot.shape[1]
-    weight, bias = (uniform(torch.empty(size), inputs, generator) for size in ((classes, inputs), (classes,)))
-    optimizer = torch.optim.Adam([weight, bias], lr=1e-3, fused=True)
+    generator, h = torch.Generator().manual_seed(seed), training.h
+    goal, inputs = F.one_hot(torch.from_numpy(training.y)).to(h), h.shape[1]
+    classes = goal.shape[1]
+    layers = [uniform(torch.empty(size), inputs, generator).to(h) for size in ((classes, inputs), (classes,))]
+    batches = Batches(len(h), PAPER_BATCH, h.device)
+    adam = Adam(layers, rate=1e-3, most_steps=epochs * batches.n_steps)
+    step, call = paper_step(h, goal, adam, batches), repeated(h.device)
     for _ in range(epochs):
-        order = torch.randperm(len(h), generator=generator)
-        for x, goal in zip(h[order].split(PAPER_BATCH), one_hot[order].split(PAPER_BATCH), strict=True):
-            error = (
-                torch.addmm(bias, x, weight.T).softmax(1).sub_(goal).div_(len(x))
-            )  # gradient of the logits
-            weight.grad, bias.grad = error.T @ x, error.sum(0)
-            optimizer.step()
-    return lambda x: torch.addmm(bias, torch.from_numpy(to_host(x)), weight.T).log_softmax(1).numpy()
+        batches.begin(torch.randperm(len(h), generator=generator))
+        for _ in range(batches.n_steps):
+            call(step)
+    weight, bias = adam.layers
+    return lambda x: torch.addmm(bias, x, weight.T).log_softmax(1).cpu().numpy()
+
+
+def paper_step(h: Tensor, goal: Tensor, adam: Adam, batches: Batches) -> Callable[[], None]:
+    """Return a step on the next batch. h: (n, D); goal: one-hot (n, K)"""
+    weight, bias = adam.layers
+
+    def step() -> None:
+        index, share = batches.draw()
+        x = h.index_select(0, index)
+        error = torch.addmm(bias, x, weight.T).softmax(1).sub_(goal.index_select(0, index)).mul_(share)
+        torch.mm(error.T, x, out=adam.gradients[0])
+        torch.sum(error, 0, out=adam.gradients[1])
+        adam.step()
+
+    return step
 
 
 def nearest(training: Training, *, k: int = NEIGHBOURS) -> Scores:
     """The k nearest training frames vote, Euclidean on h as it is; a class's votes are divided by its share.
 
-    Scores are log (votes + p(c)) - log p(c): without votes, all classes are level.
+    Scores are log (votes + p(c)) - log p(c): without votes, all classes are level. Nothing is chosen.
     """
     share = training.share
     k = min(k, len(training.y))
 
-    def scores(h: Points) -> np.ndarray:
+    def scores(h: Tensor) -> np.ndarray:
         near = training.y[distances.nearest(h, training.h, k)]  # (n, k)
         votes = (near[:, :, None] == np.arange(len(share))).sum(1)
         return np.log(votes + share) - np.log(share)
@@ -65,49 +86,95 @@ def nearest(training: Training, *, k: int = NEIGHBOURS) -> Scores:
     return scores
 
 
-def mlp(training: Training, *, seed: int = 1, epochs: int = 30) -> Scores:
+def mlp(training: Training, *, seed: int = 1) -> Scores:
     """One hidden layer of 64 ReLU units on standardised features, stopped early.
 
     AdamW 2e-3 with weight decay 1e-2, batches of 512 frames drawn so that classes are equally frequent. About
-    a fifth of the training subjects are left out; the weights of the epoch with the lowest loss on them are
-    kept, and training ends 5 epochs after the last gain.
+    a fifth of the training subjects are left out to choose the number of epochs, the one with the lowest loss
+    on them; the search ends 5 epochs after the last gain. The probe is then trained on all training subjects
+    for that many epochs.
     """
-    generator = torch.Generator().manual_seed(seed)
-    scale = standardise(training.h)
-    x, y = torch.from_numpy(to_host(scale(training.h))), torch.from_numpy(training.y)
-    weight = torch.from_numpy(training.weight)
-    inside, outside = (torch.from_numpy(part) for part in folds(training.subject, 5)[0])
-    layers = first_layers(x.shape[1], len(training.share), generator)
-    optimizer = torch.optim.AdamW(layers, lr=2e-3, weight_decay=1e-2, fused=True)
-    lowest, kept, idle = np.inf, [layer.detach() for layer in layers], 0
-    for _ in range(epochs):
-        drawn = weight[inside].sum(1).multinomial(len(inside), replacement=True, generator=generator)
-        for batch in inside[drawn].split(MLP_BATCH):
-            optimizer.zero_grad()
-            F.cross_entropy(forward(layers, x[batch]), y[batch]).backward()
-            optimizer.step()
-        with torch.no_grad():
-            loss = -float((weight[outside] * forward(layers, x[outside]).log_softmax(1)).sum())
-        idle += 1
+    epochs = choose_epochs(training, seed)
+    everything = torch.arange(len(training.y))
+    layers = next(islice(mlp_epochs(training, everything, seed, epochs), epochs - 1, None))
+    scale = training.standardised[1]
+    return lambda h: forward(layers, scale(h)).log_softmax(1).cpu().numpy()
+
+
+def choose_epochs(training: Training, seed: int) -> int:
+    """Return the number of epochs with the lowest loss on left-out subjects: 1 or more.
+
+    Frames of classes that no other subject has are not judged, as in `logistic.choose_penalty`. Of the five
+    parts that could be left out, it is the one with the most classes to judge, the first of several.
+    """
+    x, _ = training.standardised
+    parts = [
+        (inside, outside[np.isin(training.y[outside], training.y[inside])])
+        for inside, outside in folds(training.subject, 5)
+    ]
+    inside, outside = max(parts, key=lambda part: len(np.unique(training.y[part[1]])))
+    judges = x[torch.from_numpy(outside).to(x.device)]
+    judged = torch.from_numpy(training.weight[outside]).to(x.device)
+    best, lowest = 1, np.inf
+    most = min(MLP_EPOCHS, max(1, MLP_STEPS * MLP_BATCH // len(inside)))
+    for epoch, layers in enumerate(mlp_epochs(training, torch.from_numpy(inside), seed, most), start=1):
+        loss = -float((judged * forward(layers, judges).log_softmax(1)).sum())
         if loss < lowest:
-            lowest, kept, idle = loss, [layer.detach().clone() for layer in layers], 0
-        if idle == PATIENCE:
+            best, lowest = epoch, loss
+        if epoch - best == PATIENCE:
             break
-    return lambda h: forward(kept, torch.from_numpy(to_host(scale(h)))).log_softmax(1).numpy()
+    return best
+
+
+def mlp_epochs(training: Training, frames: Tensor, seed: int, epochs: int) -> Iterator[list[Tensor]]:
+    """Train on these frames (m,) and yield the layers after each epoch; they are live."""
+    x, _ = training.standardised
+    generator, goal = torch.Generator().manual_seed(seed), F.one_hot(torch.from_numpy(training.y)).to(x)
+    often = torch.from_numpy(training.weight).sum(1)[frames]
+    batches = Batches(len(frames), min(MLP_BATCH, len(frames)), x.device)
+    layers = [layer.to(x) for layer in first_layers(x.shape[1], goal.shape[1], generator)]
+    adam = Adam(layers, rate=2e-3, decay=1e-2, most_steps=epochs * batches.n_steps)
+    step, call = mlp_step(x, goal, adam, batches), repeated(x.device)
+    for _ in range(epochs):
+        batches.begin(frames[often.multinomial(len(frames), replacement=True, generator=generator)])
+        for _ in range(batches.n_steps):
+            call(step)
+        yield adam.layers
+
+
+def mlp_step(x: Tensor, goal: Tensor, adam: Adam, batches: Batches) -> Callable[[], None]:
+    """Return a step on the next batch. x: (n, D); goal: one-hot (n, K)"""
+    first, first_bias, second, second_bias = adam.layers
+
+    def step() -> None:
+        index, share = batches.draw()
+        batch = x.index_select(0, index)
+        hidden = torch.addmm(first_bias, batch, first.T).relu_()
+        error = torch.addmm(second_bias, hidden, second.T).softmax(1)
+        error.sub_(goal.index_select(0, index)).mul_(share)
+        back = torch.mm(error, second).mul_(hidden > 0)
+        torch.mm(back.T, batch, out=adam.gradients[0])
+        torch.sum(back, 0, out=adam.gradients[1])
+        torch.mm(error.T, hidden, out=adam.gradients[2])
+        torch.sum(error, 0, out=adam.gradients[3])
+        adam.step()
+
+    return step
 
 
 def uniform(parameter: Tensor, inputs: int, generator: torch.Generator) -> Tensor:
-    """torch's own start of a linear layer with so many inputs, drawn from our generator."""
+    """Draw torch's own start of a linear layer with so many inputs from this generator."""
     return parameter.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
 
 
 def first_layers(features: int, classes: int, generator: torch.Generator) -> list[Tensor]:
+    """Return the weights and biases of both layers as they start, on the CPU."""
     sizes = ((HIDDEN, features), (HIDDEN,), (classes, HIDDEN), (classes,))
     inputs = (features, features, HIDDEN, HIDDEN)
-    starts = (uniform(torch.empty(size), n, generator) for size, n in zip(sizes, inputs, strict=True))
-    return [start.requires_grad_() for start in starts]
+    return [uniform(torch.empty(size), n, generator) for size, n in zip(sizes, inputs, strict=True)]
 
 
 def forward(layers: list[Tensor], x: Tensor) -> Tensor:
+    """Return the logits: (n, K). x: (n, D) standardised features"""
     first, first_bias, second, second_bias = layers
     return F.linear(F.linear(x, first, first_bias).relu(), second, second_bias)

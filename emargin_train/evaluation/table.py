@@ -1,46 +1,76 @@
-"""Metrics as they come in: a value, or None and why."""
+"""Metrics as they come in: a value, or None and the reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from emargin_train.errors import UserError, nearest
 from emargin_train.evaluation.degenerate import Degenerate
 from emargin_train.evaluation.metrics import METRICS
 
 MEASURED = tuple(name for name, metric in METRICS.items() if metric.group != "pseudo-label")
+NEEDS = {"silhouette_excess": ("silhouette", "silhouette_null")}
+"""Metrics that are computed from other metrics."""
+
+
+def asked_for(metrics: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the names in MEASURED that `metrics` asks for, in the order of MEASURED; None asks for all.
+
+    Pseudo-label metrics are known names, but do not depend on the encoder: they are left out.
+    Raises UserError for a name that is not in METRICS.
+    """
+    if metrics is None:
+        return MEASURED
+    wanted = tuple(metrics)
+    for name in wanted:
+        if name not in METRICS:
+            raise UserError(f"metrics names '{name}': {nearest(name, METRICS)}")
+    return tuple(name for name in MEASURED if name in wanted)
 
 
 def names(prefix: str, group: str | None = None, frames: str = "") -> tuple[str, ...]:
-    """Metrics on validation ("") or test ("test_") frames, of one group and kind of frames, or of all."""
-    on_side = (name for name in MEASURED if name.startswith("test_") == (prefix == "test_"))
-    return tuple(n for n in on_side if group in (None, METRICS[n].group) and frames in METRICS[n].frames)
+    """Return metrics on validation ("") or test ("test_") frames, of one group and kind of frames."""
+    of_split = (name for name in MEASURED if name.startswith("test_") == (prefix == "test_"))
+    return tuple(n for n in of_split if group in (None, METRICS[n].group) and frames in METRICS[n].frames)
 
 
 @dataclass
 class Table:
-    """Names outside METRICS are left out: one battery serves validation and the shorter list of test."""
+    """The metrics asked for. Other names are left out, and nothing is computed for them.
 
+    asked: names in MEASURED
+    """
+
+    asked: tuple[str, ...] = MEASURED
     metrics: dict[str, float | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        needed = (other for name in self.asked for other in NEEDS.get(name, ()))
+        self._wanted = {*self.asked, *needed}
+
+    def wants(self, *names: str) -> bool:
+        """Return whether any of these names was asked for, or is needed for one that was."""
+        return not self._wanted.isdisjoint(names)
+
     def add(self, names: tuple[str, ...], compute: Callable[[], tuple[float, ...]]) -> None:
         """Put what `compute` returns under these names; None where it raises Degenerate or is not finite."""
-        wanted = set(names) & METRICS.keys()
-        if not wanted:
+        if not self.wants(*names):
             return
         try:
             values = dict(zip(names, compute(), strict=True))
         except Degenerate as reason:
             self.none(names, str(reason))
             return
-        for name in wanted:
+        for name in self._wanted.intersection(names):
             if np.isfinite(values[name]):
                 self.metrics[name] = float(values[name])
             else:
                 self.none((name,), f"its formula gives {values[name]} on these embeddings")
 
     def none(self, names: tuple[str, ...], reason: str) -> None:
-        for name in set(names) & METRICS.keys():
+        """Put None under these names, with the reason."""
+        for name in self._wanted.intersection(names):
             self.metrics[name] = None
             self.reasons[name] = reason

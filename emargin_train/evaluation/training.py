@@ -1,16 +1,18 @@
-"""What every probe is given: training embeddings, their classes, and whom they come from."""
+"""What every probe is given: training embeddings, their classes, and the subject of each frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from emargin_train.evaluation.points import Points, largest, mean
+from emargin_train.evaluation.points import largest, mean, moved
 
-Scores = Callable[[Points], np.ndarray]  # embeddings (n, D) -> (n, K) log-probabilities but for a constant
+Scores = Callable[[Tensor], np.ndarray]
+"""Embeddings (n, D) to log-probabilities up to a constant (n, K)."""
 
 
 @dataclass(frozen=True)
@@ -20,43 +22,39 @@ class Training:
     h: (n, D) float32, finite; y: (n,) int64, 0 to K-1, every class present; subject: (n,) str
     """
 
-    h: Points
+    h: Tensor
     y: np.ndarray
     subject: np.ndarray
 
-    @property
+    @cached_property
     def share(self) -> np.ndarray:
         """p(c), the share of each class: (K,), sums to 1."""
         return np.bincount(self.y) / len(self.y)
 
-    @property
+    @cached_property
     def weight(self) -> np.ndarray:
-        """One-hot classes, so weighed that every class sums to 1/K: (n, K) float32."""
+        """One-hot classes, weighted such that every class sums to 1/K: (n, K) float32."""
         count = np.bincount(self.y)
         return np.eye(len(count), dtype=np.float32)[self.y] / (len(count) * count).astype(np.float32)
 
+    @cached_property
+    def standardised(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """(features with mean 0 and deviation 1 over the training frames: (n, D) float32; the scaling)."""
+        scale = standardise(self.h)
+        return scale(self.h), scale
 
-def standardise(h: Points) -> Callable[[Points], Points]:
+
+def standardise(h: Tensor) -> Callable[[Tensor], Tensor]:
     """Shift and scale to mean 0 and deviation 1 over the training frames; constant features become 0."""
     middle = mean(h)
-    if isinstance(h, Tensor):
-        width = h.double().std(0, correction=0)
-        same = width <= 1e-6 * largest(h)
-        factor: Points = torch.where(same, 0, 1 / torch.where(same, 1, width))
-    else:
-        deviation = h.std(0, dtype=np.float64)
-        constant = deviation <= 1e-6 * largest(h)
-        factor = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
-
-    def scale(x: Points) -> Points:
-        scaled = (x - middle) * factor
-        return scaled.float() if isinstance(scaled, Tensor) else scaled.astype(np.float32)
-
-    return scale
+    deviation = moved(h, middle).square_().mean(0, dtype=torch.float64).sqrt()
+    constant = deviation <= 1e-6 * largest(h)
+    factor = torch.where(constant, 0, 1 / torch.where(constant, 1, deviation)).float()
+    return lambda x: moved(x, middle).mul_(factor)
 
 
 def folds(subject: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """n pairs of (inside, left out) indices, fewer with fewer subjects; no subject is on both sides.
+    """Return n pairs of (inside, left out) indices, fewer with fewer subjects; each subject is in one part.
 
     A single subject is cut into n stretches in recording order instead.
     """

@@ -1,4 +1,4 @@
-"""Small labelled sides whose classes differ by known amounts."""
+"""Small labelled splits whose classes differ by known amounts."""
 
 import numpy as np
 

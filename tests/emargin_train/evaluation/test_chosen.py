@@ -18,7 +18,7 @@ def test_choice_follows_from_labels_alone():
     assert choose(one, seed=3, cap=60).digest() != choose(one, seed=4, cap=60).digest()
 
 
-def test_choice_on_validation_does_not_depend_on_the_other_sides():
+def test_choice_on_validation_does_not_depend_on_the_other_splits():
     with_test, without = choose(splits(), seed=0), choose(splits(test=False), seed=0)
     for name, mask in without.arrays().items():
         assert (mask == with_test.arrays()[name]).all()
@@ -80,7 +80,7 @@ def test_fewer_than_two_classes_are_refused(side, labels, found):
     sides = dataclasses.replace(
         sides, **{side: dataclasses.replace(frames, y=np.full_like(frames.y, labels))}
     )
-    with pytest.raises(UserError, match=f"{side} side has {found}.*--split-seed"):
+    with pytest.raises(UserError, match=f"{side} split has {found}.*--split-seed"):
         choose(sides)
 
 
@@ -91,3 +91,14 @@ def test_summary_names_classes_without_training_frames():
     lines = choose(sides).summary(sides)
     assert len(lines) == 5
     assert any(line.startswith("natural:") and "not probed: no training frames" in line for line in lines)
+
+
+def test_without_any_label_frames_are_drawn_from_all(tmp_path):
+    sides = splits()
+    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in sides.sides().items()}
+    data = dataclasses.replace(sides, **none)
+    masks = choose(data, cap=50)
+    assert not masks.labelled and [int(m.sum()) for m in masks.arrays().values()] == [150, 50, 50, 25, 50, 50]
+    masks.save(tmp_path / "frames.npz")
+    loaded = EvaluationSet.load(tmp_path / "frames.npz")
+    assert loaded.digest() == masks.digest() and not loaded.labelled

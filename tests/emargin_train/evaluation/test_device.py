@@ -1,4 +1,4 @@
-"""Evaluation where embeddings are tensors of a device: the same numbers as on a CPU, to tolerance.
+"""Evaluation on a device that is not the CPU: the same numbers as on a CPU, to tolerance.
 
 Without a GPU the device is `elsewhere`'s, which computes on the CPU but keeps its tensors apart.
 """
@@ -9,18 +9,19 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from emargin_train.encoder import Encoder, encode, framing
-from torch.optim import adam, optimizer
 
-from emargin_train.config import EncoderConfig
 from emargin_train.cost import Clock, PeakMemory, full_float32, use_tf32
-from emargin_train.data.frames import Frames
-from emargin_train.evaluation import lloyd, recorded
+from emargin_train.data.frames import Frames, Splits
+from emargin_train.encode import encode
+from emargin_train.evaluation import kmeans, probes
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
-from emargin_train.evaluation.lbfgs import Descent
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.evaluation.steps import Adam, Batches
+from emargin_train.methods.base import Method
 from emargin_train.pretrain import Run
+from emargin_train.train import start
+from tests.emargin_train.configs import config
 
 from .elsewhere import NAME, Elsewhere
 from .synthetic import splits
@@ -44,13 +45,8 @@ def kinked(frames: Frames, mask: np.ndarray) -> np.ndarray:
     return np.maximum(mixed, 0).astype(np.float32)
 
 
-@pytest.fixture
-def fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets optimizers take the device for one that has their fused kernels."""
-    kinds = [*optimizer._get_fused_kernels_supported_devices(), NAME]
-    for module in (optimizer, adam):
-        if hasattr(module, "_get_fused_kernels_supported_devices"):
-            monkeypatch.setattr(module, "_get_fused_kernels_supported_devices", lambda: kinds)
+def untrained(sides: Splits, **more: object) -> Method:
+    return start(config("infonce", **more), sides).method
 
 
 def assert_close(found: Evaluation, expected: Evaluation, same_clusters: float = 1.0) -> None:
@@ -74,7 +70,7 @@ def assert_close(found: Evaluation, expected: Evaluation, same_clusters: float =
 
 
 @pytest.mark.parametrize("embed", [spectra, kinked])
-def test_a_device_finds_what_a_cpu_finds(embed, fused):
+def test_a_device_finds_what_a_cpu_finds(embed):
     sides = splits()
     chosen = choose(sides, cap=300)
     expected = evaluate(embed, sides, chosen)
@@ -82,24 +78,24 @@ def test_a_device_finds_what_a_cpu_finds(embed, fused):
         assert_close(evaluate(embed, sides, chosen, device=NAME), expected)
 
 
-def test_an_encoder_s_tensors_stay_where_they_are(fused):
+def test_an_encoder_s_tensors_stay_where_they_are():
     """What comes back is small and seldom asked for, but for the embeddings that are kept."""
     sides = splits(test=False)
-    chosen, encoder = choose(sides, cap=200), Encoder(6, seed=1)
-    embed = partial(encode, encoder, to_input=framing("log", 1.0))
+    chosen, method = choose(sides, cap=200), untrained(sides, spectrum_scale="log")
+    embed = partial(encode, method)
     expected = evaluate(embed, sides, chosen)
     with Elsewhere() as device:
-        encoder.to(NAME)
+        method.to(NAME)
         assert isinstance(embed(sides.validation, chosen.natural), torch.Tensor)
         device.looks.clear()
         found = evaluate(embed, sides, chosen, device=NAME)
     np.testing.assert_allclose(found.embeddings.h, expected.embeddings.h, rtol=1e-4, atol=1e-5)
     assert type(found.embeddings.h) is np.ndarray
-    assert sum(device.looks.values()) < 300  # 30 epochs, five times KMeans
+    assert sum(device.looks.values()) < 2000  # KMeans and L-BFGS look at each step, probes once an epoch
 
 
-@pytest.mark.parametrize("kind", ["constant", "zero", "nan", "two points", "collapsed training side"])
-def test_what_has_no_value_on_a_cpu_has_none_on_a_device(kind, fused):
+@pytest.mark.parametrize("kind", ["constant", "zero", "nan", "two points", "collapsed training split"])
+def test_what_has_no_value_on_a_cpu_has_none_on_a_device(kind):
     sides = splits()
 
     def embed(frames: Frames, mask: np.ndarray) -> np.ndarray:
@@ -120,7 +116,7 @@ def test_what_has_no_value_on_a_cpu_has_none_on_a_device(kind, fused):
     assert {n for n, v in found.metrics.items() if v is None} == set(expected.reasons)
 
 
-def test_very_large_and_very_small_embeddings_are_scaled(fused):
+def test_very_large_and_very_small_embeddings_are_scaled():
     sides = splits(test=False)
     chosen = choose(sides, cap=200)
     expected = evaluate(spectra, sides, chosen)
@@ -170,15 +166,16 @@ def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen_tf32):
 
 
 @needs_gpu
-@pytest.mark.parametrize("framed", ["magnitude", "log"])
-def test_a_gpu_finds_what_a_cpu_finds(framed):
+@pytest.mark.parametrize("scale", ["magnitude", "log"])
+def test_a_gpu_finds_what_a_cpu_finds(scale):
     """The same encoder on both, whatever TensorFloat-32 says; and the same embeddings, copied over."""
-    sides, encoder = splits(), Encoder(6, seed=3)
-    chosen, embed = choose(sides), partial(encode, encoder, to_input=framing(framed, 1.0))
+    sides = splits()
+    method = untrained(sides, spectrum_scale=scale)
+    chosen, embed = choose(sides), partial(encode, method)
     expected = evaluate(embed, sides, chosen)
     assert_close(evaluate(embed, sides, chosen, device="cuda"), expected, 0.99)
     assert_close(evaluate(kinked, sides, chosen, device="cuda"), evaluate(kinked, sides, chosen), 0.99)
-    encoder.to("cuda")
+    method.to("cuda")
     use_tf32(True)
     try:
         assert_close(evaluate(embed, sides, chosen, device="cuda"), expected, 0.99)
@@ -188,27 +185,24 @@ def test_a_gpu_finds_what_a_cpu_finds(framed):
 
 @needs_gpu
 def test_on_a_gpu_nobody_waits_for_steps():
-    """Steps of a probe, of L-BFGS and of KMeans, under torch's own watch."""
+    """A step of a probe, and the nearest centres of KMeans, under torch's own watch."""
     x = torch.rand(1000, 20, device="cuda")
     y = np.arange(1000) % 3
     goal = torch.nn.functional.one_hot(torch.from_numpy(y)).to(x)
-    layer = [torch.zeros(3, 20, device="cuda"), torch.zeros(3, device="cuda")]
-    descended = torch.optim.Adam(layer, fused=True, capturable=True)
-    step = recorded.paper_step(x, goal, layer, descended, recorded.Batches(1000, 128, x.device))
-    start = torch.rand(4, 9, dtype=torch.float64, device="cuda")
-    descent = Descent(lambda u: (u.square().sum(1), 2 * u, u.abs().amax(1) < 1e-9), start)
+    layers = [torch.zeros(3, 20, device="cuda"), torch.zeros(3, device="cuda")]
+    adam = Adam(layers, rate=1e-3, most_steps=5)
+    step = probes.paper_step(x, goal, adam, Batches(1000, 128, x.device))
     centres, columns = x[:30].reshape(10, 3, 20), x.T.contiguous()
 
-    def all_three() -> None:
+    def both() -> None:
         step()
-        descent.turn()
-        lloyd.nearest(columns, centres)
+        kmeans.nearest(columns, centres)
 
-    all_three()  # libraries set themselves up
+    both()  # libraries set themselves up
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(4):
-            all_three()
+            both()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -217,21 +211,22 @@ def test_encoding_on_a_device_is_encoding_on_a_cpu():
     sides = splits(test=False)
     mask = choose(sides).natural
     for kernel_size in (1, 3):
-        encoder = Encoder(6, EncoderConfig(kernel_size=kernel_size), seed=2)
-        here = encode(encoder, sides.validation, mask, framing("log", 2.0))
+        method = untrained(sides, kernel_size=kernel_size)
+        here = encode(method, sides.validation, mask)
         assert isinstance(here, np.ndarray)
         with Elsewhere():
-            there = encode(encoder.to(NAME), sides.validation, mask, framing("log", 2.0))
+            there = encode(method.to(NAME), sides.validation, mask)
             np.testing.assert_allclose(there.cpu().numpy(), here, rtol=1e-5, atol=1e-6)
 
 
-def test_a_reference_is_evaluated_where_its_trial_runs(fused):
+def test_a_reference_is_evaluated_where_its_trial_runs():
     """Its arrays are taken over; what is kept comes back."""
     sides = splits(test=False)
     some = dataclasses.replace(sides, validation=sides.validation.select(np.arange(10)))
     chosen = choose(some, cap=60)
     with Elsewhere() as device:
-        found = Run({}, some, chosen, PeakMemory(), NAME).measured(spectra, None, Clock()).evaluation
+        state = start(config("raw"), some)
+        found = Run({}, some, chosen, PeakMemory(), NAME).trained(state, Clock()).evaluation
     assert (
         device.looks
         and found is not None

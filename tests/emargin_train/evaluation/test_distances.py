@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
@@ -7,7 +8,9 @@ from emargin_train.evaluation import distances
 
 
 def all_squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.concatenate([block.numpy() for _, block in distances.squared_distances(a, b)])
+    return np.concatenate(
+        [block.numpy() for _, block in distances.squared_distances(torch.from_numpy(a), torch.from_numpy(b))]
+    )
 
 
 @pytest.mark.parametrize("n", [1, 5, 1024, 1500])
@@ -23,7 +26,7 @@ def test_a_common_offset_costs_no_digits():
     np.testing.assert_allclose(all_squared(a + 1024, a + 1024), cdist(a, a, "sqeuclidean"), atol=5e-3)
     assert abs(all_squared(a + 1024, a + 1024) - all_squared(a, a)).max() < 5e-3
     clusters = np.arange(50) % 3
-    far, near = (distances.all_pairs(points, clusters).total[0] for points in (a + 1024, a))
+    far, near = (distances.all_pairs(torch.from_numpy(points), clusters).total[0] for points in (a + 1024, a))
     np.testing.assert_allclose(far, near, rtol=1e-3)
 
 
@@ -31,7 +34,9 @@ def test_nearest_meets_scikit_learn():
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((1100, 9)).astype(np.float32), rng.standard_normal((400, 9)).astype(np.float32)
     expected = NearestNeighbors(n_neighbors=6).fit(b).kneighbors(a, return_distance=False)
-    assert (np.sort(distances.nearest(a, b, 6)) == np.sort(expected)).all()
+    assert (
+        np.sort(distances.nearest(torch.from_numpy(a), torch.from_numpy(b), 6)) == np.sort(expected)
+    ).all()
 
 
 @pytest.mark.parametrize("n, block", [(11, 512), (300, 7), (300, 100), (1100, 512)])
@@ -39,7 +44,7 @@ def test_a_pass_over_all_pairs_finds_what_single_passes_find(n, block):
     rng = np.random.default_rng(n)
     a = rng.standard_normal((n, 4)).astype(np.float32)
     codes = rng.permutation(np.arange(n) % 2), rng.permutation(np.arange(n) % 5)
-    pairs = distances.all_pairs(a, *codes, near=3, potential=True, block=block)
+    pairs = distances.all_pairs(torch.from_numpy(a), *codes, near=3, potential=True, block=block)
     distance = cdist(a, a)
     for code, total in zip(codes, pairs.total, strict=True):
         np.testing.assert_allclose(total, distance @ np.eye(code.max() + 1)[code], rtol=1e-5, atol=2e-3)
@@ -49,12 +54,12 @@ def test_a_pass_over_all_pairs_finds_what_single_passes_find(n, block):
 
 
 def test_a_pass_keeps_only_what_is_asked_for():
-    pairs = distances.all_pairs(np.eye(6, dtype=np.float32))
+    pairs = distances.all_pairs(torch.eye(6))
     assert pairs.total == [] and pairs.near.shape == (6, 0) and pairs.potential is None
 
 
 def test_points_on_each_other_are_near_but_never_their_own_neighbour():
     a = np.repeat(np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32), 4, axis=0)
-    near = distances.all_pairs(a, near=3, block=3).near
+    near = distances.all_pairs(torch.from_numpy(a), near=3, block=3).near
     assert (np.sort(near // 4) == np.arange(20)[:, None] // 4).all()
     assert (near != np.arange(20)[:, None]).all()

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from emargin_train.data.frames import Frames, Splits
+from emargin_train.errors import UserError
+from emargin_train.evaluation import probes
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
@@ -64,7 +66,7 @@ def test_kept_embeddings_are_the_class_balanced_validation_frames(good, sides):
     assert set(kept.cluster) == {0, 1, 2}
 
 
-def test_each_side_is_encoded_once(sides):
+def test_each_split_is_encoded_once(sides):
     calls = []
 
     def encode(frames: Frames, mask: np.ndarray) -> np.ndarray:
@@ -99,21 +101,21 @@ def test_names_of_classes_do_not_matter(good, sides):
         assert other.metrics[name] == pytest.approx(good.metrics[name], abs=0.02), name
 
 
-def test_without_a_test_side(good):
+def test_without_a_test_split(good):
     sides = splits(test=False)
     found = evaluate(spectra, sides, choose(sides))
     assert {n for n, v in found.metrics.items() if v is None} == {
         n for n in MEASURED if n.startswith("test_")
     }
-    assert set(found.reasons.values()) == {"there is no test side"}
+    assert set(found.reasons.values()) == {"there is no test split"}
     assert all(found.metrics[n] == good.metrics[n] for n in MEASURED if not n.startswith("test_"))
 
 
-def test_a_test_side_of_one_class(sides):
+def test_a_test_split_of_one_class(sides):
     y = np.where(sides.test.y == 0, 0, -1)
     one = dataclasses.replace(sides, test=dataclasses.replace(sides.test, y=y))
     found = evaluate(spectra, one, choose(one))
-    assert set(found.reasons.values()) == {"the test side has fewer than two classes"}
+    assert set(found.reasons.values()) == {"the test split has fewer than two classes"}
 
 
 def test_classes_without_training_frames_are_not_probed(sides):
@@ -200,10 +202,81 @@ def test_fewer_points_than_clusters_give_no_clustering(sides):
     assert found.metrics["probe_balanced_accuracy"] == pytest.approx(2 / 3, abs=0.01)
 
 
-def test_a_collapse_on_one_side_is_told_apart(sides):
+def test_a_collapse_on_one_split_is_told_apart(sides):
     def collapsed(frames: Frames, mask: np.ndarray) -> np.ndarray:
         return constant(frames, mask) if frames is sides.train else spectra(frames, mask)
 
     found = evaluate(collapsed, sides, choose(sides))
     assert found.metrics["silhouette"] is not None
-    assert found.metrics["probe_accuracy"] is None and "training side" in found.reasons["test_probe_accuracy"]
+    assert (
+        found.metrics["probe_accuracy"] is None and "training split" in found.reasons["test_probe_accuracy"]
+    )
+
+
+GOALS = ("silhouette", "probe_balanced_accuracy")
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_metric_alone_has_the_value_of_a_full_evaluation(name, good, sides):
+    found = evaluate(spectra, sides, choose(sides), metrics=(name,))
+    assert found.metrics == {name: good.metrics[name]}
+
+
+def test_goals_need_no_test_frames_and_train_no_other_probe(good, sides, monkeypatch):
+    read = []
+
+    def encode(frames: Frames, mask: np.ndarray) -> np.ndarray:
+        read.append((frames, int(mask.sum())))
+        return spectra(frames, mask)
+
+    for name in ("paper_probe", "nearest", "mlp"):
+        monkeypatch.setattr(probes, name, None)
+    chosen = choose(sides)
+    found = evaluate(encode, sides, chosen, metrics=GOALS)
+    assert found.metrics == {name: good.metrics[name] for name in GOALS}
+    assert read == [(sides.validation, chosen.balanced.sum()), (sides.train, chosen.train.sum())]
+    assert (found.embeddings.cluster == good.embeddings.cluster).all()
+    read.clear()
+    assert not evaluate(encode, sides, chosen, metrics=["effective_rank"]).confusion
+    assert len(read) == 1
+
+
+def test_a_pseudo_label_metric_is_known_but_not_measured_here(sides):
+    assert not evaluate(spectra, sides, choose(sides), metrics=["pseudo_label_auroc"]).metrics
+
+
+def test_unknown_metrics_and_single_clusters_are_refused(sides):
+    with pytest.raises(UserError, match="'silhouete': did you mean 'silhouette'"):
+        evaluate(spectra, sides, choose(sides), metrics=["nmi", "silhouete"])
+    with pytest.raises(UserError, match="clusters is 1"):
+        evaluate(spectra, sides, choose(sides), clusters=1)
+
+
+def unlabelled(sides: Splits) -> Splits:
+    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in sides.sides().items()}
+    return dataclasses.replace(sides, **none)
+
+
+NEED_LABELS = ("nmi", "ari", "silhouette_of_labels", "class_centroid_spread")
+
+
+@pytest.mark.parametrize("clusters", [None, 3])
+def test_without_any_label_what_needs_labels_is_null_and_says_so(sides, clusters):
+    data = unlabelled(sides)
+    chosen = choose(data)
+    found = evaluate(spectra, data, chosen, clusters=clusters)
+    for name in MEASURED:
+        metric, kind = METRICS[name], name.removeprefix("test_")
+        needs = metric.group == "probe" or kind in NEED_LABELS
+        if needs or (metric.group == "clustering" and clusters is None):
+            assert found.metrics[name] is None and "no labels" in found.reasons[name], name
+        else:
+            assert metric.low <= found.metrics[name] <= metric.high and name not in found.reasons, name
+    assert not found.confusion and found.classes == () and (found.embeddings.label == -1).all()
+    assert all("unlabelled" in note for note in found.notes)
+    assert set(found.embeddings.cluster) == ({-1} if clusters is None else {0, 1, 2})
+
+
+def test_more_clusters_than_classes_can_be_asked_for(sides):
+    found = evaluate(spectra, sides, choose(sides), clusters=5, metrics=["silhouette", "nmi"])
+    assert set(found.embeddings.cluster) == set(range(5)) and not found.reasons
