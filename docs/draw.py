@@ -1,6 +1,6 @@
-"""The figures of docs/objectives.md and docs/pseudo_labels.md.
+"""The figures of docs/methods.md and docs/pseudo_labels.md.
 
-python docs/figures.py       # writes docs/kernel.svg and docs/adjacent_cosine.svg, some seconds
+python docs/draw.py       # writes kernel.svg and adjacent_cosine.svg in docs/figures, in some seconds
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 
 from emargin_train.data.frames import Frames, spectra
 from emargin_train.data.simulated_sleep import simulate
-from emargin_train.objectives import margin_kernel
+from emargin_train.losses.contrast import margin_kernel
 from emargin_train.pseudo_labels import adjacent_cosine
 from emargin_train.pseudo_labels.noise import Bins, predict
 
