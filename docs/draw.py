@@ -1,6 +1,6 @@
 """The figures of docs/methods.md and docs/pseudo_labels.md.
 
-python docs/draw.py       # writes kernel.svg and adjacent_cosine.svg into docs/figures, in some seconds
+python docs/draw.py       # writes kernel.svg and adjacent_cosine.svg in docs/figures, in some seconds
 """
 
 from pathlib import Path

@@ -2,8 +2,8 @@
 
 The batch is one stream of N frames: adjacency runs on from one sequence into the next. Nothing is
 masked or kept in log space; terms are subtracted from sums they may not be part of, so the loss can be
-negative, infinite or not a number. `tests/emargin_train/losses/test_golden.py` holds it to the numbers of the
-released code; docs/methods.md lists its faults.
+negative, infinite or not a number. `tests/emargin_train/losses/test_golden.py` compares it with the
+numbers of the released code; docs/methods.md lists its faults.
 
 Letters: z = normalised rows, S = z z^T, d_t = S_{t+1,t}, tau = temperature, m = margin, y = labels.
 C_j = sum_{i != j} E_ij are the sums of the columns of E without its diagonal.
