@@ -137,10 +137,15 @@ def steps() -> dict[str, Run]:
 
 
 def in_turn(runs: dict[str, Run], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Milliseconds of each, after one round that does not count."""
+    """Milliseconds of each, after one round that does not count.
+
+    A run counts that comes after one of its kind, as in a training: not one that finds caches and freed
+    memory as another kind left them.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(rounds + 1):
         for name, run in runs.items():
+            run()
             start = clock()
             run()
             if i:
