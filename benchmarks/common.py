@@ -1,5 +1,6 @@
 """What every benchmark does: measure some times, print one JSON line per result."""
 
+import ctypes
 import json
 import os
 import platform
@@ -21,6 +22,21 @@ def seconds(run: Callable[[], Any], repeats: int = 5) -> list[float]:
         run()
         times.append(time.perf_counter() - start)
     return times
+
+
+def peak_growth(run: Callable[[], object]) -> int:
+    """Highest resident memory while it runs less that before, in bytes (Linux)."""
+    ctypes.CDLL(None).malloc_trim(0)  # memory that was freed and kept would hide as much growth
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # starts VmHWM anew
+    run()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> int:
+    """Bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 def machine() -> str:

@@ -56,3 +56,65 @@ def _levels(z1: Tensor, z2: Tensor, alpha: float, w: Tensor | None, tau: float |
             return total / d
         z1 = F.max_pool1d(z1.transpose(1, 2), kernel_size=2).transpose(1, 2)
         z2 = F.max_pool1d(z2.transpose(1, 2), kernel_size=2).transpose(1, 2)
+
+
+def trend(e: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
+    """CoST's causal convolutions at every frame."""
+    x = e.transpose(1, 2)
+    parts = zip(weights, biases, strict=True)
+    found = [F.conv1d(F.pad(x, (w.shape[-1] - 1, 0)), w, b) for w, b in parts]
+    return torch.stack(found).mean(0).transpose(1, 2)
+
+
+def infots(z1: Tensor, z2: Tensor, k: int) -> Tensor:
+    c = z1.shape[1] // k
+    s = torch.stack([z1[:, r * c : (r + 1) * c].amax(1) for r in range(k)], dim=1)
+    losses = []
+    for r in range(k):
+        positive = r + 1 if r < k - 1 else k - 2
+        left_out = {r - 1, r, r + 1} | ({2} if r == 0 else set()) | ({k - 3} if r == k - 1 else set())
+        others = [q for q in range(k) if q not in left_out]
+        products = (s[:, r, None] * s[:, [positive, *others]]).sum(-1)
+        losses.append((products.logsumexp(-1) - products[:, 0]).mean())
+    return _hard(z1.amax(1), z2.amax(1)) + torch.stack(losses).mean()
+
+
+def mf_clr(z1: Tensor, z2: Tensor, f: Tensor, beta: float = 1e-5) -> Tensor:
+    def norms(a: Tensor, b: Tensor) -> Tensor:
+        return (a[:, None] - b).flatten(2).norm(dim=-1)
+
+    apart = norms(f, f)
+    quad = (apart / apart.max().clamp_min(0.01) - norms(z1, z2)).square().mean()
+    return (1 - beta) * _hard(z1.transpose(0, 1), z2.transpose(0, 1)) + beta * quad
+
+
+def tnc(h: Tensor, near: Tensor, distant: Tensor, critic: torch.nn.Module, weight: float = 0.05) -> Tensor:
+    """critic: Linear, ReLU, Dropout, Linear on [anchor; other]."""
+
+    def d(other: Tensor) -> Tensor:
+        return critic(torch.cat([h[:, None].expand(-1, other.shape[1], -1), h[other]], dim=-1))
+
+    p, q = d(near), d(distant)
+    apart = (1 - weight) * F.softplus(q).mean() + weight * F.softplus(-q).mean()
+    return (F.softplus(-p).mean() + apart) / 2
+
+
+def cpc(z: Tensor, queries: Tensor) -> Tensor:
+    n, n_frames, _ = z.shape
+    frame = torch.arange(n * n_frames).view(n, n_frames)
+    logs = []
+    for k, ahead in enumerate(queries, start=1):
+        s = ahead[:, :-k].flatten(0, 1) @ z.flatten(0, 1).T
+        logs.append(F.cross_entropy(s, frame[:, k:].flatten(), reduction="none"))
+    return torch.cat(logs).mean()
+
+
+def simmtm(s: Tensor, y: Tensor, n_series: int, temperature: float = 0.2) -> tuple[Tensor, Tensor]:
+    n = len(s)
+    z = F.normalize(s, dim=-1)
+    own = torch.eye(n, dtype=torch.bool)
+    logits = (z @ z.T / temperature).masked_fill(own, -torch.inf)
+    logs = F.log_softmax(logits, dim=-1)
+    i = torch.arange(n)
+    positive = ((i[:, None] - i) % n_series == 0) & ~own
+    return -logs.masked_fill(~positive, 0).sum() / n, logs.exp()[:n_series] @ y

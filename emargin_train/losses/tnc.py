@@ -85,16 +85,18 @@ class _Pairs(torch.autograd.Function):
         d = a.new_empty(other.shape)
         g_a, g_b, g_w2 = torch.empty_like(a), torch.zeros_like(b), torch.zeros_like(w2)
         g_d = torch.empty_like(d)
+        is_near = torch.arange(other.shape[1], device=a.device) < n_near
+        offset = torch.where(is_near, 1.0, weight).to(a.dtype)  # dL/dd = scale (sigmoid(d) - offset)
+        scale = torch.where(is_near, 0.5 / near.numel(), 0.5 / distant.numel()).to(a.dtype)
         for start in range(0, len(a), ANCHORS):
             rows = slice(start, start + ANCHORS)
             index = other[rows].flatten()
             hidden = b.index_select(0, index).view(-1, other.shape[1], b.shape[1])  # (rows, m, H)
             hidden.add_(a[rows, None]).relu_()
             d[rows] = hidden @ w2 + b2
-            slope = g_d[rows]
-            slope[:, :n_near] = torch.sigmoid(-d[rows, :n_near]).div_(-2 * near.numel())
-            slope[:, n_near:] = (torch.sigmoid(d[rows, n_near:]) - weight).div_(2 * distant.numel())
-            g_w2.addmv_(hidden.flatten(0, 1).T, slope.flatten())
+            slope = torch.sigmoid(d[rows]).sub_(offset).mul_(scale)
+            g_d[rows] = slope
+            g_w2.add_((slope.view(1, -1) @ hidden.flatten(0, 1))[0])
             g_hidden = torch.ops.aten.threshold_backward(slope[..., None] * w2, hidden, 0)
             g_a[rows] = g_hidden.sum(1)
             g_b.index_add_(0, index, g_hidden.flatten(0, 1))
