@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from emargin_train.encoders.dilated import DilatedEncoder
 from emargin_train.errors import UserError
 from emargin_train.losses import cost, cpc, infots, mf_clr, simmtm, softclt, timedrl, tnc, ts2vec
 from emargin_train.views import cost as cost_views
@@ -172,19 +171,3 @@ def test_simmtm_normalises_a_series_that_is_masked_whole_to_zero() -> None:
     found, mean, sd = simmtm.masked_normalisation(x, keep)
     assert found.isfinite().all() and (found[1, :, 2] == 0).all() and mean[1, 0, 2] == 0
     assert found[0].mean(0).abs().max() < 1e-5 and sd[0].min() > 0
-
-
-def test_dilated_encoder_hides_masked_and_absent_frames() -> None:
-    """A masked latent is 0, so the frame there does not matter; a NaN frame is as a masked one."""
-    encoder = DilatedEncoder(3, dim=5, hidden=4, depth=1).eval()
-    x = torch.randn(2, 6, 3, generator=generator())
-    mask = torch.ones(2, 6, dtype=torch.bool)
-    mask[:, 2] = False
-    other = x.clone()
-    other[:, 2] = 7.0
-    absent = x.clone()
-    absent[:, 2, 1] = torch.nan
-    masked = encoder(x, mask)
-    torch.testing.assert_close(encoder(other, mask), masked)
-    torch.testing.assert_close(encoder(absent), masked)
-    assert not torch.allclose(encoder(x), masked)
