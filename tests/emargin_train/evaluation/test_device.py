@@ -9,18 +9,20 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from emargin_train.encoder import Encoder, encode, framing
 from torch.optim import adam, optimizer
 
-from emargin_train.config import EncoderConfig
+from emargin_train.config import TrainConfig
 from emargin_train.cost import Clock, PeakMemory, full_float32, use_tf32
-from emargin_train.data.frames import Frames
+from emargin_train.data.frames import Frames, Splits
+from emargin_train.encode import encode
 from emargin_train.evaluation import lloyd, recorded
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.lbfgs import Descent
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.methods.base import Method
 from emargin_train.pretrain import Run
+from emargin_train.train import train
 
 from .elsewhere import NAME, Elsewhere
 from .synthetic import splits
@@ -42,6 +44,12 @@ def kinked(frames: Frames, mask: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(5)
     mixed = frames.x()[mask] @ rng.standard_normal((6, 40)) + 2 * rng.standard_normal((int(mask.sum()), 40))
     return np.maximum(mixed, 0).astype(np.float32)
+
+
+def untrained(sides: Splits, **more: object) -> Method:
+    """The encoder as it starts."""
+    (state,) = train(TrainConfig.from_dict({"method": "random"} | more), sides)
+    return state.method
 
 
 @pytest.fixture
@@ -85,11 +93,11 @@ def test_a_device_finds_what_a_cpu_finds(embed, fused):
 def test_an_encoder_s_tensors_stay_where_they_are(fused):
     """What comes back is small and seldom asked for, but for the embeddings that are kept."""
     sides = splits(test=False)
-    chosen, encoder = choose(sides, cap=200), Encoder(6, seed=1)
-    embed = partial(encode, encoder, to_input=framing("log", 1.0))
+    chosen, method = choose(sides, cap=200), untrained(sides, seed=1, spectrum_scale="log")
+    embed = partial(encode, method)
     expected = evaluate(embed, sides, chosen)
     with Elsewhere() as device:
-        encoder.to(NAME)
+        method.to(NAME)
         assert isinstance(embed(sides.validation, chosen.natural), torch.Tensor)
         device.looks.clear()
         found = evaluate(embed, sides, chosen, device=NAME)
@@ -170,15 +178,16 @@ def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen_tf32):
 
 
 @needs_gpu
-@pytest.mark.parametrize("framed", ["magnitude", "log"])
-def test_a_gpu_finds_what_a_cpu_finds(framed):
+@pytest.mark.parametrize("scale", ["magnitude", "log"])
+def test_a_gpu_finds_what_a_cpu_finds(scale):
     """The same encoder on both, whatever TensorFloat-32 says; and the same embeddings, copied over."""
-    sides, encoder = splits(), Encoder(6, seed=3)
-    chosen, embed = choose(sides), partial(encode, encoder, to_input=framing(framed, 1.0))
+    sides = splits()
+    method = untrained(sides, seed=3, spectrum_scale=scale)
+    chosen, embed = choose(sides), partial(encode, method)
     expected = evaluate(embed, sides, chosen)
     assert_close(evaluate(embed, sides, chosen, device="cuda"), expected, 0.99)
     assert_close(evaluate(kinked, sides, chosen, device="cuda"), evaluate(kinked, sides, chosen), 0.99)
-    encoder.to("cuda")
+    method.to("cuda")
     use_tf32(True)
     try:
         assert_close(evaluate(embed, sides, chosen, device="cuda"), expected, 0.99)
@@ -214,14 +223,14 @@ def test_on_a_gpu_nobody_waits_for_steps():
 
 
 def test_encoding_on_a_device_is_encoding_on_a_cpu():
-    sides = splits(test=False)
+    sides = dataclasses.replace(splits(test=False), magnitude_scale=2.0)
     mask = choose(sides).natural
     for kernel_size in (1, 3):
-        encoder = Encoder(6, EncoderConfig(kernel_size=kernel_size), seed=2)
-        here = encode(encoder, sides.validation, mask, framing("log", 2.0))
+        method = untrained(sides, seed=2, kernel_size=kernel_size, spectrum_scale="log")
+        here = encode(method, sides.validation, mask)
         assert isinstance(here, np.ndarray)
         with Elsewhere():
-            there = encode(encoder.to(NAME), sides.validation, mask, framing("log", 2.0))
+            there = encode(method.to(NAME), sides.validation, mask)
             np.testing.assert_allclose(there.cpu().numpy(), here, rtol=1e-5, atol=1e-6)
 
 
@@ -231,7 +240,8 @@ def test_a_reference_is_evaluated_where_its_trial_runs(fused):
     some = dataclasses.replace(sides, validation=sides.validation.select(np.arange(10)))
     chosen = choose(some, cap=60)
     with Elsewhere() as device:
-        found = Run({}, some, chosen, PeakMemory(), NAME).measured(spectra, None, Clock()).evaluation
+        (state,) = train(TrainConfig.from_dict({"method": "raw"}), some, device=NAME)
+        found = Run({}, some, chosen, PeakMemory(), NAME).trained(state, Clock()).evaluation
     assert (
         device.looks
         and found is not None
