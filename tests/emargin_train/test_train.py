@@ -8,7 +8,7 @@ import torch
 
 from emargin_train import checkpoint
 from emargin_train.errors import UserError
-from emargin_train.train import Diverged, State, start, train
+from emargin_train.train import Diverged, State, own_draws, start, train
 from tests.emargin_train.configs import config
 from tests.emargin_train.synthetic import make_splits
 
@@ -99,3 +99,35 @@ def test_divergence_is_raised_with_its_step() -> None:
     with pytest.raises(Diverged) as caught:
         last(train(config(learning_rate=1e30, iterations=50), SPLITS))
     assert caught.value.step == 2 and caught.value.last_finite_loss is not None
+
+
+DROPOUT = {"encoder": "dilated", "dilated.depth": 1, "dilated.width": 8, "dilated.dim": 16}
+
+
+def test_layers_that_draw_are_seeded_for_each_step() -> None:
+    """Dropout repeats whatever others draw meanwhile and however often a State is reported."""
+    losses = last(train(config(**DROPOUT), SPLITS)).losses
+    found: list[float] = []
+    for state in train(config(report_every=1, **DROPOUT), SPLITS):
+        torch.rand(7)
+        found = state.losses
+    assert found == losses
+    without = last(train(config(**DROPOUT, **{"dilated.dropout": 0}), SPLITS)).losses
+    more = last(train(config(**DROPOUT, **{"dilated.dropout": 0.5}), SPLITS)).losses
+    assert len({tuple(losses), tuple(without), tuple(more)}) == 3
+
+
+def test_what_a_step_draws_depends_on_its_seed_and_its_number() -> None:
+    method = start(config(**DROPOUT), SPLITS).method
+    before = torch.get_rng_state()
+
+    def drawn(seed: int, step: int) -> float:
+        with own_draws(method, seed, step):
+            return torch.rand(()).item()
+
+    assert drawn(3, 5) == drawn(3, 5) and len({drawn(3, 5), drawn(3, 6), drawn(4, 5)}) == 3
+    assert 0 <= drawn(2**31 - 1, 10**6) < 1  # the largest seed
+    assert torch.equal(torch.get_rng_state(), before)
+    plain = start(config(), SPLITS).method  # nothing draws: nothing is seeded
+    with own_draws(plain, 3, 5):
+        assert torch.equal(torch.get_rng_state(), before)

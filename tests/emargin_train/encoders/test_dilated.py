@@ -17,13 +17,13 @@ def dilated(**own: float) -> Dilated:
 
 def test_blocks_are_two_convolutions_and_a_way_around() -> None:
     encoder = dilated().eval()
-    h = (X @ encoder.first.weight.T + encoder.first.bias).transpose(1, 2)
+    h = (X @ encoder.input_fc.weight.T + encoder.input_fc.bias).transpose(1, 2)
     for i, block in enumerate(encoder.blocks):
         step = 2**i
-        inner = F.conv1d(F.gelu(h), block.first.weight, block.first.bias, padding=step, dilation=step)
-        inner = F.conv1d(F.gelu(inner), block.second.weight, block.second.bias, padding=step, dilation=step)
+        inner = F.conv1d(F.gelu(h), block.conv1.weight, block.conv1.bias, padding=step, dilation=step)
+        inner = F.conv1d(F.gelu(inner), block.conv2.weight, block.conv2.bias, padding=step, dilation=step)
         last = i == 2
-        h = inner + (F.conv1d(h, block.shortcut.weight, block.shortcut.bias) if last else h)
+        h = inner + (F.conv1d(h, block.projector.weight, block.projector.bias) if last else h)
     torch.testing.assert_close(encoder(X), h.transpose(1, 2))
     assert encoder(X).shape == (2, 40, 7) and encoder.dim == 7 and encoder.sees_sequence
 
@@ -42,8 +42,8 @@ def test_a_frame_is_seen_as_far_as_the_dilations_reach(depth: int, reach: int) -
 def test_the_default_has_ten_blocks_of_64_channels_before_the_last_and_320_dimensions() -> None:
     encoder = Dilated(6)
     assert len(encoder.blocks) == 11 and encoder.dim == 320
-    assert [block.first.dilation for block in encoder.blocks] == [(2**i,) for i in range(11)]
-    assert {block.second.weight.shape[0] for block in encoder.blocks[:-1]} == {64}
+    assert [block.conv1.dilation for block in encoder.blocks] == [(2**i,) for i in range(11)]
+    assert {block.conv2.weight.shape[0] for block in encoder.blocks[:-1]} == {64}
 
 
 def test_dropout_is_of_the_output_and_of_training_alone() -> None:
@@ -54,3 +54,14 @@ def test_dropout_is_of_the_output_and_of_training_alone() -> None:
     kept = dropped != 0
     assert (~kept).float().mean().item() == pytest.approx(0.4, abs=0.02)
     torch.testing.assert_close(dropped[kept], whole[kept] / 0.6)
+
+
+def test_a_hidden_latent_hides_its_frame() -> None:
+    """A masked latent is 0, so that the frame there does not matter; its neighbours are seen as before."""
+    encoder, mask, other = dilated(depth=1).eval(), torch.ones(2, 40, dtype=torch.bool), X.clone()
+    mask[:, 7] = False
+    other[:, 7] = 7.0
+    masked = encoder(X, mask)
+    assert torch.equal(encoder(other, mask), masked)
+    assert not torch.allclose(encoder(X), masked)
+    assert torch.equal(encoder(X, torch.ones_like(mask)), encoder(X))
