@@ -28,7 +28,7 @@ def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] 
 def default_note(one: Setting) -> str:
     """The default and the domain, in brackets."""
     default = ",".join(map(str, one.default)) if one.many and one.default is not None else one.default
-    has_none = default is None or default is False or "default" in one.help
+    has_none = default is None or default is False or default == "" or "default" in one.help
     parts = [] if has_none else [f"default {default}"]
     if one.domain and one.kind is str and len(one.choices) <= MOST_NAMED:
         parts.append(one.domain)

@@ -31,7 +31,8 @@ class Setting:
     """What is known of one field of a settings class.
 
     column: its name in flat dictionaries and in results.parquet; with dashes, its flag
-    kind: float, int, str or bool; many: a tuple of them; optional: None is allowed too
+    kind: float, int, str or bool; optional: None is allowed too
+    many: a tuple of them; may_be_empty: also the empty one
     words: values that stand for a number
     low, high: the domain of numbers, both ends included (`above`: without low itself); choices: all values
     why: the reason for the domain, as the end of "margin is -1, but ..."
@@ -49,6 +50,7 @@ class Setting:
     column: str = ""
     kind: type = str
     many: bool = False
+    may_be_empty: bool = False
     optional: bool = False
     default: Any = None
     help: str = ""
@@ -127,7 +129,7 @@ class Setting:
             if isinstance(value, str) or not isinstance(value, Iterable):
                 raise UserError(f"{self.column} is {value!r}{self._reason()}: give distinct values as a,b,c")
             values = tuple(self._one(part) for part in value)
-            if len(set(values)) != len(values) or (not values and not self.optional):
+            if len(set(values)) != len(values) or (not values and not self.may_be_empty):
                 shown = ",".join(map(str, values))
                 raise UserError(f"{self.column} is '{shown}'{self._reason()}: give distinct values as a,b,c")
             return values

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from emargin_train.config import all_hyperparameters, read_by
+from emargin_train.config import all_hyperparameters, read_by, table
 from emargin_train.data.catalogue import find
 from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError, nearest
@@ -16,7 +16,7 @@ from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.settings import Setting, declared
 from study import plan, secrets
 from study.presets import PRESETS
-from study.settings import OPERATIONAL, StudySettings, declared_settings, stored_part
+from study.settings import OPERATIONAL, StudySettings, declared_settings, flag_of, stored_part
 
 EXAMPLES = """\
 examples:
@@ -62,7 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action="help", help="This text is printed.")
     parser.add_argument(
         "--preset",
         metavar="NAME",
@@ -92,8 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_flags(parser.add_argument_group("data"), data)
     add_flags(parser.add_argument_group("study"), study)
     group = parser.add_argument_group("hyper-parameters: one value, a list a,b,c, or a range A:B")
-    table = all_hyperparameters()
-    for one in table.values():
+    for one in all_hyperparameters().values():
         add_flags(
             group,
             [dataclasses.replace(one, metavar="SPEC")],
@@ -176,20 +177,22 @@ def resumed_settings(folder: Path, given: dict[str, Any]) -> StudySettings:
     """The settings of the study in a folder; flags may change where and how it runs, not what it finds."""
     from study import results  # loads pandas and scikit-learn, which a help text does not need
 
-    settings = results.stored_settings(folder)
-    for name, value in given.items():
-        if value is None or name in OPERATIONAL:
-            continue
-        stored = getattr(settings, name)
-        pairs = {name: (value, stored)}
-        if name == "hyperparameters":
-            pairs = {column: (text, stored.get(column)) for column, text in value.items()}
-        for flag, (new, old) in pairs.items():
-            if new != old:
-                shown = "its default" if old is None else old
-                raise UserError(
-                    f"--{flag.replace('_', '-')} {new} is given beside --resume, but {folder} is a study "
-                    f"with {shown}: leave it out, or start a study of another name"
-                )
-    changed = {k: v for k, v in given.items() if v is not None and k in OPERATIONAL and k != "out"}
-    return dataclasses.replace(settings, **changed)
+    stored = results.stored_settings(folder)
+    given = {name: value for name, value in given.items() if value is not None}
+    texts = given.pop("hyperparameters", {})
+    for column, text in texts.items():
+        if not any(column in table(method, stored.encoder) for method in stored.space):
+            raise UserError(
+                f"{flag_of(column)} {text} is given beside --resume, but no method of {folder} has that "
+                "hyper-parameter: leave it out"
+            )
+    asked = {name: value for name, value in given.items() if name not in OPERATIONAL}
+    for flag, (new, old) in (
+        plan.with_given(dataclasses.replace(stored, **asked), texts).differences(stored).items()
+    ):
+        raise UserError(
+            f"{flag} {new} is given beside --resume, but {folder} is a study with {old}: leave it out, "
+            "or start a study of another name"
+        )
+    changed = {name: value for name, value in given.items() if name in OPERATIONAL and name != "out"}
+    return dataclasses.replace(stored, **changed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emargin_train.config import TrainConfig, table
+from emargin_train.config import TrainConfig, all_hyperparameters, table
 from emargin_train.data.catalogue import find
 from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError
@@ -114,12 +114,20 @@ def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> St
 
 
 def with_given(settings: StudySettings, given: dict[str, str]) -> StudySettings:
-    """Settings whose space was stored, as in a study.toml, with some hyper-parameters given anew."""
+    """Settings whose space was stored, as in a study.toml, with some hyper-parameters given anew.
+
+    Those of another encoder than `settings.encoder` are left out.
+    """
     space = {}
+    roles = {method: role for method, role, _ in _planned(settings)}
+    everything = all_hyperparameters()
     for method, stored in settings.space.items():
-        known, texts = table(method, settings.encoder), dict(stored)
-        for column, text in given.items():
-            if column not in known or (method == settings.baseline and known[column].search is not None):
+        known = table(method, settings.encoder)
+        texts = {
+            column: text for column, text in stored.items() if column in known or column not in everything
+        }
+        for column, text in _given_to(method, roles.get(method, ""), settings, given).items():
+            if column in texts and parse(known[column], text) == parse(known[column], texts[column]):
                 continue
             texts[column] = text
             for one in known.values():  # given instead of the other
@@ -127,6 +135,21 @@ def with_given(settings: StudySettings, given: dict[str, str]) -> StudySettings:
                     texts.pop(one.instead_of if column == one.column else one.column, None)
         space[method] = texts
     return replace(settings, space=space)
+
+
+def _given_to(method: str, role: str, settings: StudySettings, given: dict[str, str]) -> dict[str, str]:
+    """Those of the given hyper-parameters that decide a method's space.
+
+    The baseline of a search keeps its own default ranges of what a study asks about: it competes at its best,
+    not at the other methods'.
+    """
+    known = table(method, settings.encoder)
+    competes = role == "baseline" and settings.design == "search"
+    return {
+        column: text
+        for column, text in given.items()
+        if column in known and not (competes and known[column].search is not None)
+    }
 
 
 def arms(settings: StudySettings) -> tuple[Arm, ...]:
@@ -156,16 +179,10 @@ def _planned(settings: StudySettings) -> list[tuple[str, str, int]]:
 
 
 def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
-    """The text of each hyper-parameter of a method: as given, else searched by default, else its own default.
-
-    The baseline of a search keeps its own default ranges of what a study asks about: it competes at its best,
-    not at the other methods'.
-    """
+    """The text of each hyper-parameter of a method: as given, else searched by default, else its default."""
     known = table(method, settings.encoder)
     searching = settings.design == "search" and role != "reference"
-    given = {column: text for column, text in settings.hyperparameters.items() if column in known}
-    if role == "baseline" and searching:
-        given = {column: text for column, text in given.items() if known[column].search is None}
+    given = _given_to(method, role, settings, settings.hyperparameters)
     for one in known.values():
         if one.instead_of in given and one.column in given:
             raise UserError(

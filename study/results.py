@@ -40,6 +40,18 @@ def stored_settings(folder: Path) -> StudySettings:
     return dataclasses.replace(stored, out=str(folder.parent), name=folder.name)
 
 
+def as_stored(settings: StudySettings) -> StudySettings:
+    """The settings with the space of the study that is there, where that was asked for in the same words.
+
+    Its default ranges stand, whatever this version searches by default.
+    """
+    if not settings.space and (settings.folder / "study.toml").is_file():
+        stored = stored_settings(settings.folder)
+        if stored.hyperparameters == settings.hyperparameters and stored.encoder == settings.encoder:
+            return dataclasses.replace(settings, space=stored.space)
+    return settings
+
+
 def check_free(settings: StudySettings) -> None:
     """Raises UserError where the study's folder is taken by something else than this very study."""
     folder = settings.folder
@@ -49,10 +61,9 @@ def check_free(settings: StudySettings) -> None:
         raise UserError(
             f"--name is '{settings.name}', but {folder} exists and is not a study: choose another name"
         )
-    differing = settings.differences(stored_settings(folder))
-    if differing:
+    for flag, (asked, there) in settings.differences(stored_settings(folder)).items():
         raise UserError(
-            f"--name is '{settings.name}', but {folder} is a study with another {differing[0]}: "
+            f"--name is '{settings.name}', but {folder} is a study with {flag} {there}, not {asked}: "
             f"choose another name, or resume that study with --resume {folder}"
         )
 

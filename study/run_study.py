@@ -83,7 +83,7 @@ def run_study(
     out = Path(settings.out)
     if extend is not None:
         settings = results.extended(settings, extend)
-    settings = plan.resolved(settings, _all_split_seeds(settings))
+    settings = plan.resolved(results.as_stored(settings), _all_split_seeds(settings))
     study_plan = plan.arms(settings)
     if extend is not None and not any(arm.searches for arm in study_plan):
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")

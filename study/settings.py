@@ -43,6 +43,17 @@ OPERATIONAL = (
 )
 
 
+def flag_of(name: str) -> str:
+    """The flag that gives a setting or a hyper-parameter."""
+    return "--method" if name == "methods" else "--" + name.replace("_", "-")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "no value"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def duration_s(text: str) -> float:
     """Seconds of a duration as 90s, 30m, 2h or 1.5d. Raises UserError."""
     try:
@@ -98,7 +109,11 @@ class StudySettings(DatasetSettings):
         None, "The search tries N settings of the baseline (default: half of --trials).", metavar="N", low=0
     )
     references: tuple[str, ...] = setting(
-        REFERENCES, "Encoders that every result is compared with.", metavar="NAMES", choices=REFERENCES
+        REFERENCES,
+        "Encoders that every result is compared with; an empty text leaves all out.",
+        metavar="NAMES",
+        choices=REFERENCES,
+        may_be_empty=True,
     )
     seeds: tuple[int, ...] = setting(
         (0, 1, 2),
@@ -235,14 +250,25 @@ class StudySettings(DatasetSettings):
     def time_budget_s(self) -> float | None:
         return None if self.time_budget is None else duration_s(self.time_budget)
 
-    def differences(self, other: "StudySettings") -> list[str]:
-        """Names of the settings that differ, without operational ones; empty for the same study.
+    def differences(self, other: "StudySettings") -> dict[str, tuple[str, str]]:
+        """Both values of each setting that differs, as text by its flag; empty for the same study.
 
-        What a hyper-parameter was given as does not matter, only what it was resolved to.
+        Operational settings are left out. What a hyper-parameter was given as does not matter, only what it
+        was resolved to.
         """
-        left_out = (*OPERATIONAL, "hyperparameters")
-        names = (f.name for f in dataclasses.fields(self) if f.name not in left_out)
-        return [name for name in names if getattr(self, name) != getattr(other, name)]
+        found = {}
+        for one in dataclasses.fields(self):
+            if one.name not in (*OPERATIONAL, "hyperparameters", "space"):
+                mine, theirs = getattr(self, one.name), getattr(other, one.name)
+                if mine != theirs:
+                    found[flag_of(one.name)] = (_shown(mine), _shown(theirs))
+        for method in self.space | other.space:
+            texts, others = self.space.get(method, {}), other.space.get(method, {})
+            for column in texts | others:
+                if texts.get(column) != others.get(column):
+                    both = (_shown(texts.get(column)), _shown(others.get(column)))
+                    found.setdefault(flag_of(column), both)
+        return found
 
     def to_toml(self) -> str:
         """study.toml; settings that are None are left out, so that they read back as None."""

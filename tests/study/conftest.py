@@ -1,6 +1,7 @@
 """What tests begin from: programs of ours, settings of a small study, and a study that has run nothing."""
 
 import contextlib
+import dataclasses
 import importlib
 import io
 import os
@@ -12,7 +13,9 @@ from unittest.mock import patch
 
 import pytest
 
+from emargin_train import settings
 from emargin_train.errors import exit_on_user_error
+from emargin_train.methods import METHODS
 from study.settings import StudySettings
 from study.tracking.uri import local
 from tests.tiny import tiny
@@ -74,6 +77,16 @@ def small_settings(**changed: object) -> StudySettings:
         "hyperparameters": {"iterations": "4"} | changed.pop("hyperparameters", {}),  # type: ignore[operator]
     }
     return StudySettings(**(given | changed))  # type: ignore[arg-type]
+
+
+def change_range(monkeypatch: pytest.MonkeyPatch, column: str, low: float, high: float) -> None:
+    """As a later version may: wherever the hyper-parameter is declared, another range is searched."""
+    for method in METHODS.values():
+        declarations = settings._declared(method.Settings)
+        if column in declarations and declarations[column].search is not None:
+            monkeypatch.setitem(
+                declarations, column, dataclasses.replace(declarations[column], search=(low, high))
+            )
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,12 @@ from study.summary import Summary
 GOALS = ("silhouette", "probe_balanced_accuracy")
 
 
-def rows(silhouette, accuracy, *, objective="emargin", role="searched", status="ok", gate="intended", n=1):
-    row = {"objective": objective, "role": role, "status": status, "gate": gate}
+def rows(silhouette, accuracy, *, method="emargin", role="searched", status="ok", gate="intended", n=1):
+    row = {"method": method, "role": role, "status": status, "gate": gate}
     return [row | {"silhouette": silhouette, "probe_balanced_accuracy": accuracy}] * n
 
 
-def test_counts_take_the_worst_seed():
+def test_counts_take_the_worst_replicate():
     summary = Summary(GOALS)
     for ended in (rows(0.1, 0.2), rows(0.1, 0.2) + rows(None, None, status="diverged")):
         summary.add(ended)
@@ -64,11 +64,11 @@ def test_the_hypervolume_is_the_share_of_points_beaten(points):
 def test_controls_and_references_make_no_front():
     summary = Summary(GOALS)
     summary.add(rows(0.9, 0.9, gate="oracle"))
-    summary.add(rows(0.3, 0.4, objective="raw", role="reference", gate=None))
+    summary.add(rows(0.3, 0.4, method="raw", role="reference", gate=None))
     assert summary.best == {"raw": [0.3, 0.4]} and summary.hypervolume == {}
 
 
-def test_metrics_are_named_by_objective():
+def test_metrics_are_named_by_method():
     summary = Summary(GOALS)
     summary.add(rows(0.0, 0.5))
     assert summary.metrics() == {

@@ -45,8 +45,8 @@ def test_all_are_trained_once_with_their_like_and_nobody_waits_long(arrivals, n_
 
 
 def config(seed, **more):
-    knobs = {"dissimilar_share": 0.3, "margin": 1.0, "iterations": 10, "report_every": 5, "seed": seed}
-    return TrainConfig.from_dict(knobs | more)
+    usual = {"dissimilar_share": 0.3, "margin": 1.0, "iterations": 10, "report_every": 5, "seed": seed}
+    return TrainConfig.from_dict({k: v for k, v in (usual | more).items() if v is not None})
 
 
 @pytest.fixture
@@ -89,13 +89,15 @@ def test_of_the_states_on_the_way_only_some_are_handed_out(begin):
 
 def test_trials_of_other_shapes_are_trained_apart(begin):
     one, _ = begin()
-    found = asked(one, [[config(0)], [config(1, batch_size=4)]], key=lambda c: c[0].batch_size)
+    found = asked(one, [[config(0)], [config(1, batch_size=4)]], key=lambda c: c[0].training.batch_size)
     assert [{together for *_, together in items} for items in found] == [{1}, {1}]
 
 
 def test_one_that_diverges_leaves_the_others_alone(begin):
     one, _ = begin()
-    steep = config(0, objective="emargin-released", dissimilar_share=None, threshold=0.4, margin=1000.0)
+    steep = config(
+        0, method="emargin-released", dissimilar_share=None, threshold=0.4, margin=1000.0, weight_decay=0.0
+    )
     bad, good = asked(one, [[steep], [config(1)]])
     assert bad == [(0, [], 2)] and [together for *_, together in good] == [2, 2]
 

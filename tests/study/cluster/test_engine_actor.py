@@ -39,20 +39,20 @@ def rows(settings) -> list[dict]:
 
 
 def check_as_alone(settings, folder) -> None:
-    """Each row is that of its trial run by itself, seed after seed."""
-    found = {(row["trial"], row["seed"]): row for row in rows(settings)}
+    """Each row is that of its trial run by itself, replicate after replicate."""
+    found = {(row["trial"], f"{row['split_seed']}-{row['seed']}"): row for row in rows(settings)}
     for job in (jobs := plan.jobs(settings, plan.arms(settings))):
         values = job.arm.listed()[job.number]
         spec = plan.spec(settings, job, values)
         list(run_trial(spec, folder / job.key, stacked=False))
         for record in trial_records(spec, folder / job.key):
-            mine, alone = found[job.trial, record["seed"]], record["row"]
+            mine, alone = found[job.trial, record["replicate"]], record["row"]
             assert all(mine[name] == alone.get(name) for name in (*SAME, "diverged_step", "iterations"))
             for name in FLOATS:
                 assert (mine[name] is None) == (alone.get(name) is None), (job.key, name)
                 if mine[name] is not None:
                     assert mine[name] == pytest.approx(alone[name], rel=0.05, abs=0.05), (job.key, name)
-    assert len(found) == sum(len(job.seeds) for job in jobs)
+    assert len(found) == sum(len(job.replicates) for job in jobs)
 
 
 def engines(node) -> list[str]:
@@ -69,8 +69,8 @@ def test_four_trials_are_one_stack_and_those_that_diverge_are_alone_in_it(node, 
         out=str(tmp_path),
         address=node.address,
         gpus_per_trial=0.25,
-        objectives=("emargin-released", "emargin"),
-        dimensions={"margin": "100,1", "threshold": "0.98"},
+        methods=("emargin-released", "emargin"),
+        hyperparameters={"margin": "100,1", "threshold": "0.98", "weight_decay": "0"},
     )
     outcome = run_study(settings)
     assert outcome.counts == {"ok": 2, "diverged": 2, "failed": 0}
@@ -108,14 +108,13 @@ def test_when_the_engine_or_a_trial_dies_it_goes_on_from_its_checkpoint(node, tm
         out=str(tmp_path),
         address=node.address,
         gpus_per_trial=0.5,
-        dimensions={"margin": "1,2"},
-        iterations=250,
+        hyperparameters={"margin": "1,2", "iterations": "250"},
         seeds=(0,),
     )
     outcome = run_study(settings)
     assert outcome.counts == {"ok": 2, "diverged": 0, "failed": 0}
     begun = Counter(line.split()[0] for line in (tmp_path / "note").read_text().splitlines())
     assert begun == {"emargin-0000": 2 if fault is faults.kill_engine else 1, "emargin-0001": 2}
-    assert "0.pt" in (tmp_path / "emargin-0001.2").read_text().split()
+    assert "0-0.pt" in (tmp_path / "emargin-0001.2").read_text().split()
     check_as_alone(settings, tmp_path)
     assert not engines(node)

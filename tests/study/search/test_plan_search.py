@@ -26,8 +26,10 @@ def rows_for(spec, *, status="ok"):
     if status != "ok":
         values = dict.fromkeys(values)
     return [
-        {"status": status, "seed": s, "objective": spec.objective, "role": spec.role} | values
-        for s in spec.seeds
+        {"status": status, "split_seed": one.split_seed, "seed": one.seed}
+        | {"method": spec.method, "role": spec.role}
+        | values
+        for one in spec.replicates
     ]
 
 
@@ -48,8 +50,8 @@ def drive(folder, settings, *, stop_after=None, done=None, status=lambda spec: "
         ended[spec.key] = rows
 
 
-def states(folder, settings, objective):
-    name = f"{settings.name}/{objective}"
+def states(folder, settings, method):
+    name = f"{settings.name}/{method}"
     study = optuna.load_study(study_name=name, storage=make_storage(folder))
     return [trial.state for trial in study.trials]
 
@@ -59,7 +61,7 @@ def test_every_trial_is_asked_for_once_with_its_own_setting(tmp_path, sampler):
     settings = small_settings(trials=6, sampler=sampler)
     _, specs, _ = drive(tmp_path / "a", settings)
     assert [s.trial for s in specs] == [a.trial_name(n) for a, n in plan.order(plan.arms(settings))]
-    searched = {tuple(sorted(s.settings.items())) for s in specs if s.objective == "emargin"}
+    searched = {tuple(sorted(s.settings.items())) for s in specs if s.method == "emargin"}
     assert len(searched) == 6
 
 
@@ -124,21 +126,23 @@ def test_a_lost_worker_fails_in_optuna(tmp_path):
     search = PlanSearch(settings, plan.arms(settings), make_storage(tmp_path), {})
     for number in range(6):
         spec = search.next(f"t{number}")
-    assert spec.objective == "emargin"
+    assert spec.method == "emargin"
     search.end("t5", [])
     assert states(tmp_path, settings, "emargin") == [TrialState.FAIL]
 
 
-def test_optuna_sees_the_mean_over_seeds(tmp_path):
-    settings = small_settings()
+def test_optuna_sees_the_mean_over_replicates(tmp_path):
+    settings = small_settings(split_seeds=(0, 1))
     search = PlanSearch(settings, plan.arms(settings), make_storage(tmp_path), {})
     for number in range(6):
         spec = search.next(f"t{number}")
     rows = rows_for(spec)
-    rows[0]["silhouette"], rows[1]["silhouette"] = 0.25, 0.75
+    assert len(rows) == 2 * 2
+    for row, value in zip(rows, (0.25, 0.75, 0.0, 0.2), strict=True):
+        row["silhouette"] = value
     search.end("t5", rows)
     study = optuna.load_study(study_name="small/emargin", storage=make_storage(tmp_path))
-    assert math.isclose(study.trials[0].values[0], 0.5)
+    assert math.isclose(study.trials[0].values[0], 0.3)
 
 
 def test_an_extended_search_asks_what_a_longer_one_would(tmp_path):
@@ -166,6 +170,7 @@ def test_seeds_as_trials_share_their_setting(tmp_path, sampler, stop_after):
         settings_of = [spec.settings for spec in asked.values() if spec.trial == trial]
         assert all(other == settings_of[0] for other in settings_of)
     assert states(tmp_path / "a", settings, "emargin") == [TrialState.COMPLETE] * 6
+    assert all(len(spec.replicates) == 1 for spec in asked.values())
     study = optuna.load_study(study_name="small/emargin", storage=make_storage(tmp_path / "a"))
     assert len({trial.user_attrs["trial"] for trial in study.trials}) == 6
 
@@ -201,8 +206,8 @@ def test_a_search_whose_storage_is_damaged_is_told_anew_from_the_records(tmp_pat
     settings = small_settings(trials=6)
     _, undisturbed, _ = drive(tmp_path / "a", settings)
     _, before, done = drive(tmp_path / "b", settings, stop_after=8)
-    knobs = {spec.trial: spec.settings for spec in before}
-    done = {trial: [row | knobs[trial] for row in rows] for trial, rows in done.items()}
+    values = {spec.trial: spec.settings for spec in before}
+    done = {trial: [row | values[trial] for row in rows] for trial, rows in done.items()}
     journal = tmp_path / "b" / "optuna.log"
     lines = journal.read_bytes().splitlines(keepends=True)
     match damage:
