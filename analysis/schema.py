@@ -34,7 +34,7 @@ class Hyperparameter:
 
     scale: "linear", "log" or "category"
     low, high: domain of a number, infinite where it has no end
-    role: "scientific" (the study asks about it), "nuisance" (searched so that comparisons are fair) or "fixed"
+    role: "scientific" (the study asks about it), "nuisance" (searched so that comparisons are fair), "fixed"
     methods: names of the methods that read it; ("*",) for every trained method
     """
 

@@ -62,7 +62,7 @@ def _scientific(study: Study, name: str) -> bool:
 def correlations(
     study: Study, table: pd.DataFrame, names: Sequence[str], metrics: Sequence[Metric]
 ) -> pd.DataFrame:
-    """Spearman's rho of setting and metric over the distinct trials of a method in a world, 95 % intervals."""
+    """Spearman's rho of setting and metric over the distinct trials of a method in a world."""
     rows = []
     table = distinct(study, table, [metric.name for metric in metrics])
     for name in names:
