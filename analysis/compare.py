@@ -17,11 +17,12 @@ from altair.typing import ChartType
 from analysis import charts, replicates
 from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.joined import join
-from analysis.pareto import goals, worlds
+from analysis.pareto import goals
 from analysis.sections import Figure, Section, parser, show
 from analysis.statistics import Interval, holm, improvement, mean_interval, mean_p
 from analysis.tables import Metric, Study, load, settings_text
 from analysis.words import plural
+from analysis.worlds import worlds
 
 METRICS = ("davies_bouldin", "nmi", "knn_balanced_accuracy", "mlp_balanced_accuracy", "effective_rank")
 Pairs = list[tuple[str, pd.Series, pd.Series]]  # what is compared, and both values by split seed and seed

@@ -13,10 +13,10 @@ import pandas as pd
 from analysis import charts, geometry_charts, replicates
 from analysis.distinct import distinct
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import worlds
 from analysis.sections import Section, parser, run
 from analysis.statistics import determination, mean_interval, spearman_interval
 from analysis.tables import Study, per_trial, settings_text
+from analysis.worlds import worlds
 
 SCORES = ("silhouette", "davies_bouldin")
 SHAPE = ("effective_rank", "intrinsic_dimension", "mean_cosine")

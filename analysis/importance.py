@@ -16,9 +16,10 @@ import pandas as pd
 
 from analysis import importance_charts
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import best_of, goals, worlds
+from analysis.pareto import best_of, goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.tables import Metric, Study, as_given, per_trial, settings_text, varying
+from analysis.worlds import worlds
 
 MINIMUM = 10  # trials of an method below which an importance is noise
 DRAWS = 15

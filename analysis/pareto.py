@@ -19,6 +19,7 @@ from analysis.sections import Section, parser, run
 from analysis.statistics import FEWEST
 from analysis.tables import Metric, Study, command, per_trial, settings_text
 from analysis.words import begin, estimate, listed, plural
+from analysis.worlds import main_worlds, worlds
 
 GOALS = ("silhouette", "probe_balanced_accuracy")
 
@@ -48,7 +49,7 @@ def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
     front_probability: of being on the front of its method, given the spread of replicates; null where unknown
     """
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
-    table = table[~controls(table)].reset_index(drop=True)
+    table = table[~controls(study, table)].reset_index(drop=True)
     table["world"] = worlds(table)
     table["on_front"] = table["on_joint_front"] = False
     table["front_probability"] = np.nan
@@ -79,20 +80,13 @@ def best_of(arm: pd.DataFrame, metric: Metric, other: Metric) -> Any:
     return order.index[0]
 
 
-def controls(table: pd.DataFrame) -> pd.Series:
-    """Whether a trial's gate is there for comparison (random, oracle, …) and is not a setting to choose."""
-    return ~(table["gate"].isna() | table["gate"].isin(["intended", "released"]))
-
-
-def worlds(table: pd.DataFrame) -> pd.Series:
-    """The condition of each row in words: dataset, and noise where it differs within the table."""
-    named = table["dataset"].astype(str)
-    if table["snr_db"].nunique(dropna=False) > 1:
-        snr = table["snr_db"].map(lambda v: "no added noise" if pd.isna(v) else f"{float(v):g} dB")
-        named = named + ", " + snr
-        if table["noise_kind"].nunique() > 1:
-            named = named + " " + table["noise_kind"].fillna("").astype(str)
-    return named
+def controls(study: Study, table: pd.DataFrame) -> pd.Series:
+    """Whether a trial is there for comparison, as its file says (a random gate, …): not one to choose."""
+    found = pd.Series(False, index=table.index)
+    for name, about in study.hyperparameters.items():
+        if about.controls and name in table:
+            found |= table[name].isin(about.controls)
+    return found
 
 
 def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
@@ -104,13 +98,6 @@ def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
         if at is not None:
             rows.append(arm.iloc[at])
     return pd.DataFrame(rows, columns=table.columns)
-
-
-def main_worlds(table: pd.DataFrame) -> list[str]:
-    """One world for each dataset, the one with least noise: those that sentences are about."""
-    quiet = table.assign(snr=table["snr_db"].astype(float).fillna(np.inf))
-    best = quiet.groupby("dataset", sort=False)["snr"].transform("max") == quiet["snr"]
-    return [str(world) for world in quiet.loc[best, "world"].drop_duplicates()]
 
 
 def section(study: Study, x: str | None = None, y: str | None = None) -> Section:
@@ -142,12 +129,11 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     """What the front leaves out or cannot say."""
     found = []
     trials = study.rows.drop_duplicates("trial")
-    aside = trials[controls(trials)]
-    if len(aside):
+    aside = int(controls(study, trials).sum())
+    if aside:
         found.append(
-            f"{len(aside)} {plural(len(aside), 'trial')} with the gates "
-            f"{listed(sorted(aside['gate'].unique()))} are controls: they are left "
-            "out here and stand beside the threshold."
+            f"{aside} {plural(aside, 'control')} (trials with a random gate, for example) stand beside the "
+            "threshold, not here."
         )
     worlds_drawn = table["world"].nunique()
     if worlds_drawn > len(main_worlds(table)):

@@ -13,11 +13,12 @@ from altair.typing import ChartType
 
 from analysis import charts, replicates
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import goals, worlds
+from analysis.pareto import goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import holm, mean_interval, mean_p
 from analysis.tables import Metric, Study, per_trial
 from analysis.words import plural
+from analysis.worlds import worlds
 
 SHARE, WEIGHT = "label_share", "supervised_weight"
 COLUMNS = (

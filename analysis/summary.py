@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.page import bullets
-from analysis.pareto import best_of, goals, main_worlds, recommended, trade_off
+from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Section
 from analysis.tables import Metric, Study, settings_text, varying
 from analysis.words import listed, plural
+from analysis.worlds import main_worlds
 
 SIMULATED = "-sim"  # how the names of simulated data sets end
 
