@@ -1,4 +1,4 @@
-"""What all charts share: colours, marks, themes for paper and for dark screens, and files of a chart."""
+"""What all charts share: colours, marks, themes for paper and for dark screens, and the files of a chart."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ ROLES = {"searched": "circle", "baseline": "square", "reference": "diamond"}
 REFERENCE = "#838b95"  # of references, which are named on the chart; readable on white and on black
 
 WIDTH, HEIGHT = 420, 320
-MAX_POINTS = 1200  # beyond this a chart shows a random part, and `thinned` says so
+MAX_POINTS = 1200  # beyond this a chart shows a random part, as `thinned` says
 
 _THEMES = {
     "light": {
@@ -62,7 +62,7 @@ FONT = "ui-sans-serif, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Ar
 
 
 def theme(name: str, font: str = FONT) -> dict[str, Any]:
-    """Vega-Lite config: "light" or "dark". Charts hold no colours of their own, so either fits."""
+    """Vega-Lite config, "light" or "dark". Charts hold no colours but grey, so that either fits."""
     t = _THEMES[name]
     axis = {
         "domainColor": t["grid"],
@@ -135,14 +135,14 @@ def role_shape() -> alt.Shape:
 
 
 def axis(channel: type, name: str, metric: Metric, **more: Any) -> Any:
-    """An axis of a metric: its title, which end is better, a domain that follows the data."""
+    """An axis of a metric, with its title, which end is better, and a domain that follows the data."""
     better = {"max": ", higher is better", "min": ", lower is better"}.get(metric.best or "", "")
     ticks = alt.Axis(tickCount=8 if channel is alt.X else 6)
     return channel(f"{name}:Q", title=metric.title + better, scale=alt.Scale(zero=False), axis=ticks, **more)
 
 
 def layered(layers: Sequence[tuple[ChartType, bool]]) -> alt.LayerChart:
-    """The layers that have something to draw: an empty one has no extent, and Vega complains of it."""
+    """The layers that have something to draw. Vega warns about the others, since they have no extent."""
     return alt.LayerChart(layer=[layer for layer, there in layers if there])
 
 
@@ -152,7 +152,7 @@ def rows_height(names: pd.Series, step: int, per_row: int = 1) -> int:
 
 
 def compact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The columns a chart needs, floats to five digits: what is drawn needs no more, and pages stay small."""
+    """The columns that a chart needs, floats to five digits, so that pages stay small."""
     part = table[list(dict.fromkeys(columns))].copy()
     for name in part.columns:
         if pd.api.types.is_float_dtype(part[name]):
@@ -161,7 +161,7 @@ def compact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def significant(x: np.ndarray, digits: int = 5) -> np.ndarray:
-    """Rounded to so many significant digits."""
+    """x rounded to `digits` significant digits."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(x))))
         return np.where(np.isfinite(scale), np.round(x * scale) / scale, x)
@@ -182,7 +182,7 @@ def on_paper(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def thinned(n: int) -> tuple[str, ...]:
-    """The note that belongs to charts of so many trials; none where all are drawn."""
+    """The note for charts of n trials; none where all are drawn."""
     if n <= MAX_POINTS:
         return ()
     return (

@@ -1,8 +1,8 @@
 """Compare two studies, or two methods, setting by setting; differences are paired by replicate.
 
-python -m analysis.compare runs/A runs/B                        # the same settings in two studies
-python -m analysis.compare runs/A --arms emargin,infonce        # best settings of two methods
-python -m analysis.compare runs/A runs/B --arms emargin,infonce # of two that were run apart
+python -m analysis.compare runs/A runs/B                        # the settings that both studies hold
+python -m analysis.compare runs/A --arms emargin,infonce        # the best settings of two methods
+python -m analysis.compare runs/A runs/B --arms emargin,infonce # of two methods that were run apart
 """
 
 import argparse
@@ -17,11 +17,12 @@ from altair.typing import ChartType
 from analysis import charts, replicates
 from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.joined import join
-from analysis.pareto import goals, worlds
+from analysis.pareto import goals
 from analysis.sections import Figure, Section, parser, show
 from analysis.statistics import Interval, holm, improvement, mean_interval, mean_p
 from analysis.tables import Metric, Study, load, settings_text
 from analysis.words import plural
+from analysis.worlds import worlds
 
 METRICS = ("davies_bouldin", "nmi", "knn_balanced_accuracy", "mlp_balanced_accuracy", "effective_rank")
 Pairs = list[tuple[str, pd.Series, pd.Series]]  # what is compared, and both values by split seed and seed
@@ -60,7 +61,7 @@ def best_settings(study: Study, arms: tuple[str, str], metric: Metric) -> Pairs:
             complete = own.groupby("trial")["status"].transform(lambda s: (s == "ok").all())
             means = own[complete].groupby("trial")[metric.name].mean().dropna()
             if len(means):
-                at = means.idxmin() if metric.best == "min" else means.idxmax()
+                at = means.idxmin() if metric.best == "min" else means.idxmax()  # the first of equal ones
                 sides.append(replicates.values(own[own["trial"] == at], metric.name))
         if len(sides) == 2:
             pairs.append((str(world), sides[0], sides[1]))
@@ -132,7 +133,8 @@ def section(
             Figure(
                 name="compare",
                 title=f"{names[0]} minus {names[1]}",
-                reading=f"Each dot is the mean difference of one {pair} over common {unit}s, with 95 % t interval.",
+                reading=f"Each dot is the mean difference of one {pair} over common {unit}s, with 95 % "
+                "t interval.",
                 charts={m.title: difference_chart(table[table["metric"] == m.name], m) for m in drawn},
                 table=table,
             ),
@@ -162,7 +164,7 @@ def _bounds(found: Interval) -> str:
 def compared(
     a: Study, b: Study | None = None, *, arms: tuple[str, str] | None = None, metric: str | None = None
 ) -> Section:
-    """Two studies on their common settings, or two arms, of one study or of two, at their best settings."""
+    """Compare two studies on their common settings, or two methods at their best settings."""
     if arms is not None and b is not None:
         a, b = join([a, b]), None
     x, y = goals(a)
@@ -179,7 +181,7 @@ def compared(
         )
     if arms is None:
         raise UserError(
-            "one study alone has nothing to be compared with: name a second, or two of its --arms"
+            "one study alone has nothing to be compared with: name a second one, or two methods with --arms"
         )
     methods = set(a.rows["method"])
     for arm in arms:
@@ -196,13 +198,13 @@ def compared(
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.compare", several=False)
-    made.add_argument("other", nargs="?", type=Path, help="a second study")
-    made.add_argument("--arms", help="two methods, as emargin,infonce")
-    made.add_argument("--metric", help="compare this metric alone")
+    made.add_argument("other", nargs="?", type=Path, help="folder of a second study")
+    made.add_argument("--arms", help="compare the best settings of two methods, such as emargin,infonce")
+    made.add_argument("--metric", help="compare only this metric")
     arguments: argparse.Namespace = made.parse_args(argv)
     arms = tuple(arguments.arms.split(",")) if arguments.arms else None
     if arms is not None and len(arms) != 2:
-        raise UserError(f"--arms is '{arguments.arms}': give two methods, as emargin,infonce")
+        raise UserError(f"--arms is '{arguments.arms}': give two methods, such as emargin,infonce")
     study = load(arguments.study)
     other = load(arguments.other) if arguments.other else None
     found = compared(study, other, arms=arms, metric=arguments.metric)

@@ -1,7 +1,7 @@
-"""What do the embeddings look like? t-SNE of chosen trials side by side, baseline beside eMargin.
+"""What do the embeddings look like? t-SNE of chosen trials side by side, baselines beside searched methods.
 
-python -m analysis.embeddings runs/NAME                          # front and baselines, as kept
-python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --projection umap
+python -m analysis.embeddings runs/NAME                          # the kept ones of the front and the
+baselines python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --projection umap
 """
 
 import argparse
@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from analysis import charts
 from analysis.errors import UserError, exit_on_user_error, nearest
-from analysis.pareto import goals, recommended, trade_off
+from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Figure, Section, parser, run
 from analysis.shapes import effective_rank
 from analysis.tables import Study
@@ -39,7 +39,11 @@ COLOURS = {"class": "label", "KMeans cluster": "cluster", "time within record": 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Validation frames of one training: h (n, D); label, cluster, subject, record and frame in `about`."""
+    """Validation frames of one training.
+
+    h: (n, D) embeddings
+    about: label, cluster, subject, record and frame of each
+    """
 
     trial: str
     seed: int
@@ -48,7 +52,7 @@ class Embedded:
 
 
 def available(study: Study) -> dict[str, Path]:
-    """Trial to its first seed's file, for the trials whose embeddings were kept."""
+    """The file of the first seed of each trial whose embeddings were kept, by trial."""
     found: dict[str, Path] = {}
     for path in sorted((study.folder / "embeddings").glob("*.arrow")):
         found.setdefault(path.stem.rsplit("-", 1)[0], path)
@@ -56,7 +60,7 @@ def available(study: Study) -> dict[str, Path]:
 
 
 def read(path: Path) -> Embedded:
-    """One file of `embeddings/`. Raises UserError where it is not what a study writes."""
+    """Read one file of `embeddings/`. Raises UserError where it is not what a study writes."""
     try:
         table = feather.read_table(path)
         width = table.schema.field("h").type.list_size
@@ -64,7 +68,7 @@ def read(path: Path) -> Embedded:
         about = table.select(["label", "cluster", "subject", "record", "frame"]).to_pandas()
     except (pa.ArrowInvalid, KeyError, AttributeError) as error:
         raise UserError(
-            f"{path} is no table of embeddings ({error}): remove it, or run the study again"
+            f"{path} is not a table of embeddings ({error}): remove it, or run the study again"
         ) from None
     trial, seed = path.stem.rsplit("-", 1)
     return Embedded(trial, int(seed), h, about)
@@ -101,7 +105,7 @@ def project(h: np.ndarray, *, projection: str = "tsne", perplexity: float = PERP
 
 
 def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
-    """The trials to draw: as named, else the compromise, the best of both goals and the best baseline."""
+    """The trials to draw: as named, else the compromise, the best in both goals and the best baselines."""
     there = available(study)
     for name in trials:
         if name not in there:
@@ -112,11 +116,10 @@ def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
     table = trade_off(study, x, y)
     wanted = list(recommended(table, x, y)["trial"])
     for kind in ("searched", "baseline"):
-        for metric in (x, y):
+        for metric, other in ((x, y), (y, x)):
             own = table[(table["role"] == kind) & table["trial"].isin(there)]
             if len(own):
-                at = own[metric.name].idxmin() if metric.best == "min" else own[metric.name].idxmax()
-                wanted.append(own.loc[at, "trial"])
+                wanted.append(own.loc[best_of(own, metric, other), "trial"])
     order = [*wanted, *there]
     kept = [name for name in dict.fromkeys(order) if name in there]
     by_method = table.set_index("trial")["method"].to_dict()
@@ -127,7 +130,7 @@ def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
 
 
 def panels(study: Study, trials: Sequence[str], *, projection: str = "tsne") -> pd.DataFrame:
-    """Long form, one row per trial and frame: u, v, class, cluster, time, and where the frame lies."""
+    """One row per trial and frame: u, v, label, cluster, time within the record, and where the frame lies."""
     there = available(study)
     parts = []
     for name in trials:
@@ -174,7 +177,7 @@ def section(study: Study, trials: Sequence[str] = (), projection: str = "tsne") 
 
 
 def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:
-    """Method and the trial's own scores, over its panel."""
+    """What stands above a panel: the method and the scores of the trial."""
     rows = study.ok[study.ok["trial"] == trial]
     x, y = goals(study)
     scores = ", ".join(f"{m.title} {rows[m.name].mean():.2f}" for m in (x, y) if rows[m.name].notna().any())
@@ -219,8 +222,8 @@ def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.embeddings", several=False)
-    made.add_argument("--trials", default="", help="trials to draw, as emargin-0003,infonce-0001")
-    made.add_argument("--projection", default="tsne", help="tsne (default) or umap")
+    made.add_argument("--trials", default="", help="trials to draw, such as emargin-0003,infonce-0001")
+    made.add_argument("--projection", default="tsne", help="how to draw them: tsne (default) or umap")
     arguments: argparse.Namespace = made.parse_args(argv)
 
     def needed(study: Study) -> Section:

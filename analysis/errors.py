@@ -1,4 +1,4 @@
-"""What a reader of a study can put right: one line, exit code 2."""
+"""Mistakes that a user can correct: one line, exit code 2."""
 
 import difflib
 import os
@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable
 
 
 class UserError(ValueError):
-    """A folder, column or option that the user gave and can mend: value, reason, remedy, in one line."""
+    """A folder, column or option that the user gave and can correct.
+
+    The message names value, reason and remedy in one line.
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Remedy for an unknown name: the closest known one, and all of them."""
+    """A remedy for an unknown name: the closest known one, and all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean '{close[0]}'? " if close else ""
@@ -25,6 +28,6 @@ def exit_on_user_error(main: Callable[[], None]) -> None:
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
-    except BrokenPipeError:  # the reader of our output (`| head`) has left; nothing more to say to it
+    except BrokenPipeError:  # the reader of our output (`| head`) is gone, so nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

@@ -4,8 +4,8 @@ python -m analysis.findings docs/findings            # writes the blocks of docs
 python -m analysis.findings docs/findings --check    # changes nothing; exit code 1 if a block would change
 
 The folder holds one folder for each study (results.parquet, study.toml, manifest.json) and tables.toml, which
-says what each block and figure shows. The document beside the folder has the folder's name and marks blocks by
-`<!-- begin NAME -->` and `<!-- end -->`; the words between blocks are kept.
+says what each block and figure shows. The document beside the folder has the folder's name and marks
+blocks by `<!-- begin NAME -->` and `<!-- end -->`; the words between blocks are kept.
 """
 
 import argparse
@@ -93,7 +93,8 @@ def rebuilt(text: str, study: Study, planned: Plan) -> str:
         if name not in planned["blocks"]:
             raise UserError(f"the document has a block '{name}': {nearest(name, planned['blocks'])}")
         options = planned["blocks"][name]
-        return f"{match.group(1)}\n{TABLES[options['table']](_part(study, options), options)}\n\n{match.group(3)}"
+        table = TABLES[options["table"]](_part(study, options), options)
+        return f"{match.group(1)}\n{table}\n\n{match.group(3)}"
 
     return BLOCK.sub(block, text)
 

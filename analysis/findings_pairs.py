@@ -60,7 +60,7 @@ def gain_sentences(study: Study, options: Options) -> str:
 
 
 def best(study: Study, options: Options) -> str:
-    """The best setting of two selections, chosen on validation and compared on test subjects where there are some.
+    """The best settings of two selections: chosen on validation, compared on test subjects where possible.
 
     Choosing the best of several flatters both on validation.
     """
@@ -93,7 +93,8 @@ def best(study: Study, options: Options) -> str:
 def largest(study: Study, options: Options) -> str:
     """The setting of each data set in which one metric lies farthest above another, and its test subjects.
 
-    The largest of many differences is partly luck, in validation; the same difference on test subjects is not.
+    The largest of many differences is partly luck, on validation subjects; the same difference on
+    test subjects is not chosen.
     """
     above, below = options["metrics"]
     rows = []

@@ -67,7 +67,8 @@ def verdicts(study: Study, options: Options) -> str:
     judged["units_needed"] = [_needed(row) for row in judged.itertuples()]
     names = ["dataset", "given", "metric", "verdict", "range over thresholds", "margin"]
     names += ["p_robust", "p_sensitive", "slope", "units", "units_needed"]
-    return markdown(judged[names].rename(columns={"units": "seeds", "units_needed": "seeds needed"}))
+    unit = judged["unit"].iloc[0]
+    return markdown(judged[names].rename(columns={"units": f"{unit}s", "units_needed": f"{unit}s needed"}))
 
 
 def _needed(row: Any) -> str:

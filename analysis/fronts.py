@@ -16,7 +16,7 @@ def upward(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
 
 
 def non_dominated(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
-    """(n,) bool: no other point is at least as good in both goals and better in one. Equal points both stay."""
+    """(n,) bool: no other point is at least as good in both goals and better in one; equal points stay."""
     p = upward(points, best)
     valid = ~np.isnan(p).any(axis=1)
     mask = np.zeros(len(p), dtype=bool)

@@ -13,10 +13,10 @@ import pandas as pd
 from analysis import charts, geometry_charts, replicates
 from analysis.distinct import distinct
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import worlds
 from analysis.sections import Section, parser, run
 from analysis.statistics import determination, mean_interval, spearman_interval
 from analysis.tables import Study, per_trial, settings_text
+from analysis.worlds import worlds
 
 SCORES = ("silhouette", "davies_bouldin")
 SHAPE = ("effective_rank", "intrinsic_dimension", "mean_cosine")
@@ -44,7 +44,7 @@ def measured(study: Study) -> pd.DataFrame:
 
 
 def fits(table: pd.DataFrame) -> pd.DataFrame:
-    """R2 of each clustering score on each measure of shape over the trained trials of a world, with interval.
+    """R2 of each clustering score on each measure of shape, over the trained trials of a world.
 
     Effective rank and intrinsic dimension enter as logarithms.
     """
@@ -63,7 +63,7 @@ def fits(table: pd.DataFrame) -> pd.DataFrame:
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
     """Spearman's rho of each clustering metric with each probe, over all trained trials and by method.
 
-    The paper's headline, that better clustering goes with worse probes, is the first of these below 0.
+    The headline of the paper, better clustering with worse probes, is the first of these below 0.
     """
     rows = []
     for world, part in _trained(table).groupby("world", sort=False):
@@ -120,14 +120,15 @@ def section(study: Study) -> Section | None:
         headlines=3,
         figures=geometry_charts.figures(study, table, r2, rho, gap),
         notes=(
-            "A search does not sample settings at random: these are relations among the settings tried.",
+            "A search does not sample settings at random, so these are relations among the settings tried. "
+            "They are taken within one data set and noise level, over distinct settings.",
             *charts.thinned(len(table)),
         ),
     )
 
 
 def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFrame) -> list[str]:
-    """What the relations say, each with its interval."""
+    """What the relations say, in sentences with their intervals."""
     found = []
     several = r2["world"].nunique() > 1
     title = {name: metric.title for name, metric in study.metrics.items()}
@@ -160,7 +161,7 @@ def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFra
 
 
 def _sign(row: Any, below: str, above: str, neither: str) -> str:
-    """A word for where an interval lies beside zero."""
+    """The word for an interval below zero, above zero, or across it."""
     return below if row["high"] < 0 else above if row["low"] > 0 else neither
 
 

@@ -17,8 +17,9 @@ READINGS = {
     "null": "Left, the score against what KMeans reaches on Gaussian data of the same covariance: on the "
     "line there are no clusters beyond the spread. Right, the share of frames in the largest cluster: near "
     "1, one giant cluster stands beside a few outliers.",
-    "probes": "Above the line, a non-linear probe or the nearest neighbours read what a linear probe cannot.",
-    "correlations": "Rank correlation over trained trials, with 95 % interval. Below zero, better clustering "
+    "probes": "Above the line, a non-linear probe or the nearest neighbours read more than a linear probe.",
+    "correlations": "Rank correlation over the distinct trained settings of one data set and noise level, "
+    "with 95 % interval. Below zero, better clustering "
     "goes with worse probes.",
 }
 

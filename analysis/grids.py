@@ -1,4 +1,4 @@
-"""Grids in a study: thresholds crossed with noise levels at otherwise equal settings."""
+"""Grids in a study: thresholds crossed with noise levels, at otherwise equal settings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from analysis.replicates import SEED, SPLIT
 from analysis.tables import GIVEN, Study, settings_text
 
 MINIMUM = 3  # values of the threshold that make a grid
-# Settings that a grid varies, or that only say how its rows are spread.
+# Settings that a grid varies, or that tell grids apart.
 VARIED = (*GIVEN, "snr_db", "noise_kind", "gate")
 FIXED_GATES = {"all-similar": 0.0, "all-dissimilar": 1.0}
 

@@ -1,18 +1,20 @@
-"""Whether a study can be trusted: what ended, what is missing, what sits at an edge."""
+"""Whether a study can be trusted: how its trainings ended, and what to be careful about."""
 
 import pandas as pd
 
 from analysis.pareto import goals
+from analysis.replicates import SEED, SPLIT, unit_word
 from analysis.sections import Figure, Section
+from analysis.statistics import FEWEST
 from analysis.tables import Study, per_trial, settings_text
 from analysis.verdicts import IDLE
-from analysis.words import plural
+from analysis.words import listed, plural
 
-FEW_SEEDS = 5  # t intervals of fewer are wide: at 3 seeds 2.5 standard deviations each way
+FEW = 5  # t intervals of fewer values are wide: those of 3 reach 2.5 standard deviations each way
 
 
 def section(study: Study) -> Section:
-    """Fates by method, then every reason for caution."""
+    """How the trainings of each method ended, then every reason for caution."""
     fates = by_method(study)
     return Section(
         name="health",
@@ -23,7 +25,7 @@ def section(study: Study) -> Section:
             Figure(
                 name="health",
                 title="How trainings ended",
-                reading="Rows (trial × seed) by method; what diverged or failed is counted.",
+                reading="Rows (one for each replicate of a trial) by method and by how they ended.",
                 charts={},
                 table=fates,
             ),
@@ -33,7 +35,7 @@ def section(study: Study) -> Section:
 
 
 def by_method(study: Study) -> pd.DataFrame:
-    """Rows of each method by status, and its trials."""
+    """Trials of each method, and its rows by status."""
     rows = study.rows
     table = pd.crosstab(rows["method"], rows["status"])
     table = table.reindex(columns=["ok", "diverged", "failed"], fill_value=0)
@@ -42,16 +44,16 @@ def by_method(study: Study) -> pd.DataFrame:
 
 
 def cautions(study: Study) -> list[str]:
-    """Reasons not to over-read the study, each a sentence."""
+    """Reasons not to read too much into the study, each a sentence."""
     rows, found = study.rows, []
     for _, row in by_method(study).iterrows():
         n = row["ok"] + row["diverged"] + row["failed"]
         name = study.method_title(row["method"])
         if row["diverged"] == n:
-            found.append(f"All {n} trainings of {name} diverged: nothing can be said of what it learns.")
+            found.append(f"All {n} trainings of {name} diverged: nothing can be said about what it learns.")
         elif row["diverged"]:
             found.append(
-                f"{row['diverged']} of {n} trainings of {name} diverged: its means are of the survivors."
+                f"{row['diverged']} of {n} trainings of {name} diverged: its means are over the others."
             )
         if row["failed"]:
             reasons = rows[(rows["method"] == row["method"]) & (rows["status"] == "failed")]
@@ -63,28 +65,52 @@ def cautions(study: Study) -> list[str]:
             most = f", most often with “{why.index[0][:120]}”" if len(why) else ""
             found.append(f"{row['failed']} of {n} trainings of {name} failed{most}.")
     found += idle_gates(study)
-    seeds = rows[rows["role"] == "searched"].groupby("trial").size()
-    if len(seeds) and seeds.max() < FEW_SEEDS:
-        n = int(seeds.max())
-        how = "no interval can be given" if n == 1 else "intervals are wide"
-        found.append(
-            f"At most {n} {plural(n, 'seed')} a trial: {how}; {FEW_SEEDS} or more tell settings apart."
-        )
+    found += few_units(study)
+    found += dirty_revisions(study)
     if study.schema.unknown:
         found.append(
-            f"results.parquet does not say what its columns {', '.join(study.schema.unknown)} are: no analysis "
-            "uses them."
+            f"results.parquet does not say what these columns are, so no analysis uses them: "
+            f"{', '.join(study.schema.unknown)}."
         )
     if study.absent:
-        found.append(f"results.parquet lacks {', '.join(study.absent)}: these are treated as unknown.")
+        found.append(f"results.parquet lacks {', '.join(study.absent)}: these values count as unknown.")
     empty = [m for m in study.metrics if study.rows[m].isna().all()]
     if empty:
-        found.append(f"Never measured: {', '.join(empty)}.")
+        found.append(f"These metrics were never measured: {', '.join(empty)}.")
     return found
 
 
+def few_units(study: Study) -> list[str]:
+    """Whether intervals are wide because too little repeats independently."""
+    searched = study.rows[study.rows["role"] == "searched"]
+    if searched.empty:
+        return []
+    unit = unit_word(searched)
+    column = SPLIT if unit == "split" else SEED
+    n = int(searched.groupby("trial")[column].nunique().max())
+    if n >= FEW:
+        return []
+    how = "no interval can be given" if n < FEWEST else "intervals are wide"
+    return [f"At most {n} {plural(n, unit)} per trial: {how}; {FEW} or more tell settings apart."]
+
+
+def dirty_revisions(study: Study) -> list[str]:
+    """How many rows come from a tree with uncommitted changes, which a revision shows by a plus sign."""
+    if "git_revision" not in study.rows:
+        return []
+    revisions = study.rows["git_revision"].dropna().astype(str)
+    dirty = revisions[revisions.str.endswith("+")]
+    if dirty.empty:
+        return []
+    named = listed([f"{revision[:7]}+" for revision in dirty.unique()])
+    return [
+        f"{len(dirty)} of {len(study.rows)} rows come from a tree with uncommitted changes ({named}): the "
+        "code behind them cannot be restored, so replace them before you cite them."
+    ]
+
+
 def idle_gates(study: Study) -> list[str]:
-    """How many trials have a gate that hardly ever, or always, fires: their threshold did nothing."""
+    """How many trials have a gate that fires hardly ever or nearly always: their threshold did nothing."""
     found = []
     trials = study.rows.drop_duplicates("trial")
     trials = trials[trials["gate"].eq("intended") & trials["dissimilar_share"].notna()]
@@ -111,7 +137,8 @@ def trials_figure(study: Study) -> Figure:
     return Figure(
         name="trials",
         title="All trials",
-        reading="One row per trial: settings, replicates with results, means over those with 95 % t intervals.",
+        reading="One row per trial: its setting, its replicates and those with results, their means with "
+        "95 % t intervals.",
         charts={},
         table=table[list(dict.fromkeys(columns))],
     )

@@ -1,4 +1,4 @@
-"""Area under fronts: by method, at equal budgets, and as trials come in."""
+"""Area under the fronts: by method, at equal budgets, and as trials come in."""
 
 import altair as alt
 import numpy as np
@@ -45,7 +45,7 @@ def volumes(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
 
 
 def courses(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
-    """Hypervolume of each method after its first, second, … complete trial, in order of their start."""
+    """Hypervolume of each method after its first, second, … complete trial, in the order of their starts."""
     best, reference = (x.best or "", y.best or ""), reference_point(table, x, y)
     started = study.rows.groupby("trial")["started_at"].min() if "started_at" in study.rows else None
     parts = []
@@ -61,7 +61,7 @@ def courses(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataF
 
 
 def figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure | None:
-    """Course of the hypervolume; None where no method has four trials."""
+    """How the hypervolume grew with the trials; None where no method has four trials."""
     course = courses(study, table, x, y)
     if course.empty or course["number"].max() < MINIMUM:
         return None
@@ -80,7 +80,7 @@ def figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure | 
 
 
 def course_chart(study: Study, course: pd.DataFrame) -> ChartType:
-    """One world: a step line for each method."""
+    """The chart of one world: a step line for each method."""
     data = course.assign(method=course["method"].map(study.method_title), role="searched")
     if len(data) > charts.MAX_POINTS:  # a trial that changes nothing need not be drawn
         changes = data.groupby("method")["hypervolume"].diff().fillna(1) != 0

@@ -16,18 +16,19 @@ import pandas as pd
 
 from analysis import importance_charts
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import goals, worlds
+from analysis.pareto import best_of, goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.tables import Metric, Study, as_given, per_trial, settings_text, varying
+from analysis.worlds import worlds
 
 MINIMUM = 10  # trials of an method below which an importance is noise
 DRAWS = 15
 PER_DRAW = 200  # trials of one draw: more change little and take long
-EDGE = 0.05  # of a range: a best setting closer to its end suggests a wider range
+EDGE = 0.05  # share of a range; a best setting closer to an end asks for a wider range
 EVALUATORS = ("ped-anova", "fanova")
 READINGS = {
-    "shares": "Share of what sets good trials apart that falls to each setting; whiskers hold 90 % of the "
-    "values over resampled trials. Overlapping whiskers do not rank.",
+    "shares": "How much of what sets good trials apart falls to each setting; whiskers hold 90 % of the "
+    "values over resampled trials. Settings whose whiskers overlap are not ranked.",
     "parallel": "Each line is a trial, coloured by its outcome; where lines of one colour bundle, that "
     "setting matters. Axes are ranks, so that each is spread evenly.",
 }
@@ -41,7 +42,7 @@ def importances(
     evaluator: str = "ped-anova",
     draws: int = DRAWS,
 ) -> pd.DataFrame:
-    """Importance of each searched setting for each metric, by world and method; sums to 1.
+    """Importance of each searched setting for each metric, by world and method; those of one metric sum to 1.
 
     table: of `tables.per_trial` with `world`. PED-ANOVA (Watanabe et al. 2023) asks what sets the best
     tenth of trials apart; fANOVA (Hutter et al. 2014) what explains the variance of the metric.
@@ -87,13 +88,13 @@ def importances(
 
 
 def searched_settings(study: Study, arm: pd.DataFrame) -> list[str]:
-    """Settings that vary and that every trial of the arm has; of threshold and share, the one that was set."""
+    """Settings that vary and that every trial of the arm has; of threshold and share, the one given."""
     given = as_given(arm)
     return [name for name in varying(study, arm) if given[name].notna().all()]
 
 
 def _as_trials(study: Study, arm: pd.DataFrame, names: Sequence[str], metric: Metric) -> list[Any]:
-    """The rows as finished Optuna trials over the ranges that were tried."""
+    """The rows as finished Optuna trials; each range is that of the values tried."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
     from optuna.trial import create_trial
 
@@ -146,11 +147,11 @@ def edges(study: Study, table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.Da
             for n in searched_settings(study, arm)
             if pd.api.types.is_numeric_dtype(arm[n]) and arm[n].nunique() > 4
         ]
-        for metric in metrics:
+        for metric, other in zip(metrics, reversed(metrics), strict=True):
             own = arm.dropna(subset=[metric.name])
             if own.empty or metric.best is None:
                 continue
-            best = own.loc[own[metric.name].idxmin() if metric.best == "min" else own[metric.name].idxmax()]
+            best = own.loc[best_of(own, metric, other)]
             for name in names:
                 scale = np.log if study.logarithmic(name) and (arm[name] > 0).all() else np.asarray
                 values = scale(arm[name].to_numpy(dtype=float))

@@ -1,4 +1,4 @@
-"""Several studies read as one, so that data sets and noise levels that were run apart are judged together."""
+"""Several studies read as one, so that data sets and noise levels of separate studies are judged together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,11 @@ from analysis.tables import Study
 
 
 def join(studies: Sequence[Study]) -> Study:
-    """Rows of all; one study is itself.
+    """The rows of all studies as one study; a single study is returned as it is.
 
-    A trial is named "study/trial", with the study's folder where two have one name, so that all stay apart.
-    Charts go to the first study's folder. Settings are those that all share; asked-for rows add up.
+    A trial is called "study/trial", with the folder of the study where two studies have the same name, so
+    that all stay apart. Charts go to the folder of the first study. Settings are those that all share; the
+    numbers of rows asked for add up.
     """
     if len(studies) == 1:
         return studies[0]

@@ -1,4 +1,4 @@
-"""The report's page: sections to one HTML file that holds all it needs."""
+"""The page of the report: one HTML file that holds all it needs."""
 
 import html
 import json
@@ -107,10 +107,10 @@ def figure_html(figure: Figure, specs: Specs) -> str:
 
 
 def table_html(name: str, table: pd.DataFrame, *, alone: bool) -> str:
-    """The numbers, closed at first; shown, sorted and saved by page.js out of one copy of the CSV."""
+    """The numbers, closed at first; page.js shows, sorts and saves them from one copy of the CSV."""
     part = table.head(PAGE_ROWS)
     csv = charts.compact(part, list(table.columns)).to_csv(index=False, lineterminator="\n")
-    cut = f"The first {PAGE_ROWS:,} rows; {name}.csv beside this page holds all {len(table):,}."
+    cut = f"These are the first {PAGE_ROWS:,} rows; {name}.csv beside this page holds all {len(table):,}."
     shown = " open" if alone and len(table) <= SHORT else ""
     return f"""<details{shown} data-csv="{name}-csv" data-name="{name}.csv">
 <summary>The numbers</summary>
@@ -122,7 +122,7 @@ def table_html(name: str, table: pd.DataFrame, *, alone: bool) -> str:
 
 
 def responsive(spec: dict[str, Any]) -> dict[str, Any]:
-    """A single view fills its column; composed views keep their size and scroll."""
+    """A spec whose single view fills its column; composed views keep their size and scroll."""
     if "layer" in spec or "mark" in spec:
         spec = spec | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     return {name: value for name, value in spec.items() if name != "config"}

@@ -1,4 +1,4 @@
-"""The Pareto front of two metrics, mean over seeds, beside baselines and references.
+"""The Pareto front of two metrics, means over replicates, beside baselines and references.
 
 python -m analysis.pareto runs/NAME [runs/OTHER ...]
 python -m analysis.pareto runs/NAME --x davies_bouldin --y knn_balanced_accuracy
@@ -6,6 +6,7 @@ python -m analysis.pareto runs/NAME --x davies_bouldin --y knn_balanced_accuracy
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,14 @@ import pandas as pd
 from analysis import charts, fronts, hypervolumes
 from analysis.errors import UserError, exit_on_user_error
 from analysis.pareto_charts import MAX_PANELS, front_figure
+from analysis.replicates import unit_word
 from analysis.sections import Section, parser, run
+from analysis.statistics import FEWEST
 from analysis.tables import Metric, Study, command, per_trial, settings_text
 from analysis.words import begin, estimate, listed, plural
+from analysis.worlds import main_worlds, worlds
 
 GOALS = ("silhouette", "probe_balanced_accuracy")
-WORLD = ["dataset", "snr_db", "noise_kind"]  # trials are comparable within one of these
 
 
 def goals(study: Study, x: str | None = None, y: str | None = None) -> tuple[Metric, Metric]:
@@ -26,9 +29,7 @@ def goals(study: Study, x: str | None = None, y: str | None = None) -> tuple[Met
 
     Raises UserError for a metric without a better end.
     """
-    named = study.schema.goals or study.settings.get("goals", ())
-    own = [name for name in named if name in study.metrics]
-    own = [*own, *(name for name in GOALS if name not in own)]
+    own = list(dict.fromkeys([*(study.schema.goals or study.settings.get("goals", ())), *GOALS]))
     chosen = study.metric(x or own[0]), study.metric(y or own[1])
     for metric in chosen:
         if metric.best is None:
@@ -40,15 +41,15 @@ def goals(study: Study, x: str | None = None, y: str | None = None) -> tuple[Met
 
 
 def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
-    """One row per trial with results in both metrics, controls aside: as `tables.per_trial`, and
+    """One row per trial with results in both metrics, without controls: as `tables.per_trial`, and
 
     world: the condition it was measured under, in words
     on_front: non-dominated among the complete trials of its method and world
     on_joint_front: likewise among all trained trials of its world
-    front_probability: of being on its method's front, seed noise considered; null where unknown
+    front_probability: of being on the front of its method, given the spread of replicates; null where unknown
     """
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
-    table = table[~controls(table)].reset_index(drop=True)
+    table = table[~controls(study, table)].reset_index(drop=True)
     table["world"] = worlds(table)
     table["on_front"] = table["on_joint_front"] = False
     table["front_probability"] = np.nan
@@ -71,20 +72,21 @@ def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
     return table
 
 
-def controls(table: pd.DataFrame) -> pd.Series:
-    """Trials whose gate is there for comparison (random, oracle, …), not a setting to choose."""
-    return ~(table["gate"].isna() | table["gate"].isin(["intended", "released"]))
+def best_of(arm: pd.DataFrame, metric: Metric, other: Metric) -> Any:
+    """Index of the best trial in a metric; of equal ones, that with the better other one."""
+    order = arm.sort_values(
+        [metric.name, other.name], ascending=[m.best == "min" for m in (metric, other)], kind="stable"
+    )
+    return order.index[0]
 
 
-def worlds(table: pd.DataFrame) -> pd.Series:
-    """The condition of each row in words: dataset, and noise where it differs within the table."""
-    named = table["dataset"].astype(str)
-    if table["snr_db"].nunique(dropna=False) > 1:
-        snr = table["snr_db"].map(lambda v: "no added noise" if pd.isna(v) else f"{float(v):g} dB")
-        named = named + ", " + snr
-        if table["noise_kind"].nunique() > 1:
-            named = named + " " + table["noise_kind"].fillna("").astype(str)
-    return named
+def controls(study: Study, table: pd.DataFrame) -> pd.Series:
+    """Whether a trial is there for comparison, as its file says (a random gate, …): not one to choose."""
+    found = pd.Series(False, index=table.index)
+    for name, about in study.hyperparameters.items():
+        if about.controls and name in table:
+            found |= table[name].isin(about.controls)
+    return found
 
 
 def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
@@ -96,13 +98,6 @@ def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
         if at is not None:
             rows.append(arm.iloc[at])
     return pd.DataFrame(rows, columns=table.columns)
-
-
-def main_worlds(table: pd.DataFrame) -> list[str]:
-    """One world for each dataset, the one with least noise: those that sentences are about."""
-    quiet = table.assign(snr=table["snr_db"].astype(float).fillna(np.inf))
-    best = quiet.groupby("dataset", sort=False)["snr"].transform("max") == quiet["snr"]
-    return [str(world) for world in quiet.loc[best, "world"].drop_duplicates()]
 
 
 def section(study: Study, x: str | None = None, y: str | None = None) -> Section:
@@ -134,12 +129,11 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     """What the front leaves out or cannot say."""
     found = []
     trials = study.rows.drop_duplicates("trial")
-    aside = trials[controls(trials)]
-    if len(aside):
+    aside = int(controls(study, trials).sum())
+    if aside:
         found.append(
-            f"{len(aside)} {plural(len(aside), 'trial')} with the gates "
-            f"{listed(sorted(aside['gate'].unique()))} are controls: left out here, read "
-            "beside the threshold."
+            f"{aside} {plural(aside, 'control')} (trials with a random gate, for example) stand beside the "
+            "threshold, not here."
         )
     worlds_drawn = table["world"].nunique()
     if worlds_drawn > len(main_worlds(table)):
@@ -150,16 +144,21 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     partial = int((~table["complete"]).sum())
     if partial:
         found.append(
-            f"{partial} {plural(partial, 'trial')} lost seeds to divergence or failure: drawn with the mean "
-            "of the seeds that are left, but kept out of fronts."
+            f"{partial} {plural(partial, 'trial')} lost replicates to divergence or failure: charts show the "
+            "mean of those that are left, and fronts leave these trials out."
         )
-    if table["ok"].max() < 2:
-        found.append("Every trial has a single seed: no interval can be given, and the front may be luck.")
+    most = int(table["units"].max())
+    if most < FEWEST:
+        unit = unit_word(study.rows)
+        found.append(
+            f"Every trial has at most {most} {plural(most, unit)}: no interval can be given, and the front "
+            "may be luck."
+        )
     return found
 
 
 def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
-    """Sentences: best of each metric by method, area under the fronts at equal budgets, the knee."""
+    """Sentences: the best of each metric by method, the area under the fronts at equal budgets, the knee."""
     found = []
     main = main_worlds(table)
     several = table["world"].nunique() > 1
@@ -167,8 +166,8 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
     trained = table[table["complete"] & (table["role"] != "reference") & table["world"].isin(main)]
     for world, part in trained.groupby("world", sort=False):
         where = str(world) if several else ""
-        for metric in (x, y):
-            bests = [_best(study, arm, metric) for _, arm in part.groupby("method", sort=False)]
+        for metric, other in ((x, y), (y, x)):
+            bests = [_best(study, arm, metric, other) for _, arm in part.groupby("method", sort=False)]
             found.append(begin(where, f"the best {metric.title} is {listed(bests)}."))
         area = sizes[(sizes["world"] == world) & (sizes["budget"] >= hypervolumes.MINIMUM)]
         if len(area) > 1:
@@ -191,8 +190,8 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
     return found
 
 
-def _best(study: Study, arm: pd.DataFrame, metric: Metric) -> str:
-    at = arm[metric.name].idxmax() if metric.best == "max" else arm[metric.name].idxmin()
+def _best(study: Study, arm: pd.DataFrame, metric: Metric, other: Metric) -> str:
+    at = best_of(arm, metric, other)
     return f"{study.method_title(arm.loc[at, 'method'])}'s {estimate(arm.loc[at], metric.name)}"
 
 

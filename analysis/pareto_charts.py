@@ -34,7 +34,8 @@ def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Fig
         name="pareto",
         title=f"{x.title} against {y.title}",
         reading="Each point is a trial, the mean of its replicates; whiskers are 95 % t intervals, cut at "
-        "the ends of the metric and left out below three replicates. Steps join an method's trials that none of its others beats in both metrics. "
+        "the ends of the metric and left out below three replicates. Steps join the trials of a method that "
+        "none of its others beats in both metrics. "
         f"Best is {_corner(x, y)}; "
         "diamonds are references that were not searched.",
         charts=panels,

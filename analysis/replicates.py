@@ -42,7 +42,7 @@ def values(rows: pd.DataFrame, metric: str) -> "pd.Series[float]":
 
 
 def units(values: "pd.Series[float]") -> "pd.Series[float]":
-    """Values by (split seed, seed) to independent ones: means of the splits, or the seeds of the only split."""
+    """Values by (split seed, seed) to independent ones: means of the splits; of one split, its seeds."""
     known = values.dropna()
     if known.index.get_level_values(SPLIT).nunique() > 1:
         return known.groupby(level=SPLIT).mean()

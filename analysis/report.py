@@ -1,7 +1,7 @@
 """Write a study's report: one page that opens without a network, and a PNG and SVG of each chart beside it.
 
 python -m analysis.report runs/NAME                     # -> runs/NAME/report/index.html
-python -m analysis.report runs/NAME runs/OTHER ...      # all read as one; the page lies with the first
+python -m analysis.report runs/NAME runs/OTHER ...      # reads all as one; the page goes to the first
 """
 
 import argparse
@@ -35,7 +35,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
 def build(folder: Path | str, *others: Path | str) -> Path:
     """Write `folder`/report/index.html with its figures and tables; returns its path.
 
-    With others, all studies are read as one; embeddings, which lie with their own study, are left out.
+    With others, all studies are read as one; embeddings, which lie in the folder of each study, are left out.
 
     Raises UserError where there is no exported study or its table cannot be read.
     """
@@ -68,7 +68,7 @@ def build(folder: Path | str, *others: Path | str) -> Path:
 
 
 def footer_html(study: Study) -> str:
-    """How the study was made: manifest and settings."""
+    """The footer: how the study was made, from its manifest and settings."""
     entries = {**study.manifest, "settings": study.settings}
     lines = "".join(
         f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>{html.escape(_words(value))}</dd>"
@@ -105,7 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
-    made.add_argument("others", nargs="*", type=Path, help="more studies, read together with it")
+    made.add_argument(
+        "others", nargs="*", type=Path, help="folders of more studies, which are read together with the first"
+    )
     arguments = made.parse_args(argv)
     print(f"report: {build(arguments.study, *arguments.others)}")
 

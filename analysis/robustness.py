@@ -1,4 +1,4 @@
-"""Does the threshold matter, and does noise change that? Threshold x SNR, with a verdict.
+"""Does the threshold matter, and does noise change that? Thresholds by noise levels, with a verdict.
 
 python -m analysis.robustness runs/NAME [runs/OTHER ...]
 python -m analysis.robustness runs/NAME --metric silhouette --margin 0.1
@@ -81,7 +81,7 @@ def _row(grid: Grid, j: Judged, metric: Metric, margin: float) -> dict[str, obje
 
 
 def _slope(grid: Grid, metric: str) -> Interval:
-    """Least-squares change of the metric per unit of threshold, mean of the noise levels; t over replicates."""
+    """Least-squares change of the metric per unit of threshold, mean of the noise levels, over replicates."""
     centred = grid.at - grid.at.mean()
     per_unit = [centred @ (curve - curve.mean(axis=0)) / (centred @ centred) for curve in grid.curves(metric)]
     return mean_interval(np.mean(per_unit, axis=0))
@@ -90,8 +90,8 @@ def _slope(grid: Grid, metric: str) -> Interval:
 def rank_correlations(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
     """Spearman's rho of the metric with the threshold and with SNR, and their interaction.
 
-    Each correlation holds the other constant: with the threshold within each noise level, with SNR within each
-    threshold, then averaged. Pooled, the larger effect would hide or turn round the smaller one. The
+    Each correlation holds the other constant: with the threshold within each noise level, with SNR within
+    each threshold, then averaged. Pooled, the larger effect would hide or turn round the smaller one. The
     interaction is rho with the threshold at the highest SNR minus that at the lowest. Settings that train
     identically count once. Each replicate gives one value of each; intervals are Student's over replicates.
     """
@@ -145,10 +145,10 @@ def _rho(x: np.ndarray, y: np.ndarray) -> float:
 def common_curve(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
     """How well one curve serves all noise levels, drawn over the cosine or over the share it resolves to.
 
-    Grids of thresholds and of shares at otherwise equal settings are read as one. For each replicate: R2 of one
-    cubic, of what varies within the noise levels; t interval over replicates. The row `over` =
-    "share minus cosine" is the difference of both, paired by replicate. Trainings that are equal although their
-    cosines differ all stay: whether the cosine or the share tells them apart is the question.
+    Grids of thresholds and of shares at otherwise equal settings are read as one. For each replicate: R2
+    of one cubic, of what varies within the noise levels; t interval over replicates. The row `over` =
+    "share minus cosine" is the difference of both, paired by replicate. Trainings that are equal although
+    their cosines differ all stay: whether the cosine or the share tells them apart is the question.
     """
     rows = []
     alike: dict[tuple[str, ...], list[Grid]] = {}
@@ -223,7 +223,8 @@ def sentence(row: Any, study: Study) -> str:
         case "sensitive":
             return f"{start} sensitive to the {setting} ({numbers})."
         case "vacuous":
-            return f"{start} not put to the test: the gate is vacuous, firing hardly ever or always."
+            return f"{start} not put to the test: the gate is vacuous, since it fires hardly ever or "
+            "nearly always."
     need, now, unit = row["units_needed"], int(row["units"]), row["unit"]
     many = f"more than {LIMIT:,}" if pd.isna(need) else f"about {int(need)}"
     return f"{start} undecided with {now} {plural(now, unit)} ({numbers}); {many} {unit}s would decide."
@@ -258,7 +259,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.robustness")
     made.add_argument("--metric", help="the metric to judge (default: both goals of the study)")
     made.add_argument(
-        "--margin", type=float, help="difference that matters (default: a twentieth of its range)"
+        "--margin",
+        type=float,
+        help="the difference that matters (default: a twentieth of the range of the metric)",
     )
     arguments: argparse.Namespace = made.parse_args(argv)
 

@@ -17,16 +17,18 @@ from analysis.tables import Metric, Study
 MAX_PANELS = 6
 READINGS = {
     "verdicts": "Dot: range of the means over thresholds; bar: bounds of the true range, each wrong in "
-    "at most 5 % of cases. Left of the dashed margin is robust, right of it sensitive, across it undecided.",
-    "map": "Each cell is the mean over seeds at one threshold and noise level; choose another metric below. "
-    "Colour that changes from row to row is noise at work, from column to column the threshold.",
+    "at most 5 % of cases. A bar left of the dashed margin means robust, right of it sensitive, across it "
+    "undecided.",
+    "map": "Each cell is the mean over replicates at one threshold and noise level; choose another metric "
+    "below. If colours change from row to row, noise matters; from column to column, the threshold does.",
     "curves": "Above: mean and 95 % t interval at each noise level. Middle: share of steps at which the gate "
     "fires; near 0 or 1 the threshold does nothing. Below: how well adjacent cosines find true changes of "
     "class; 0.5 is chance.",
-    "ranks": "Spearman's correlation of the metric with threshold and with SNR, and their interaction: mean "
-    "over seeds with 95 % t interval. A bar clear of zero is a relation.",
-    "common": "R² of one common curve after taking out each SNR's level. Higher over the share than over the "
-    "cosine means that thresholds should be given as shares.",
+    "ranks": "Spearman's correlation of the metric with the threshold within a noise level, and with SNR "
+    "within a threshold; their interaction is the first at the highest SNR minus that at the lowest. Means "
+    "over replicates with 95 % t intervals; a bar that excludes zero is a relation.",
+    "common": "R² of one curve for all noise levels, after taking out the mean of each. A higher value "
+    "over the share than over the cosine means that the share is what acts.",
 }
 MAPPED = (
     "davies_bouldin",
@@ -122,7 +124,7 @@ def cell_table(found: Sequence[Grid], metrics: Sequence[Metric]) -> pd.DataFrame
 
 
 def range_chart(study: Study, judged: pd.DataFrame) -> ChartType:
-    """Ranges with bounds beside the margin, one line per grid."""
+    """Ranges with bounds beside the margin, one line for each grid."""
     data = judged.assign(name=[_label(study, row) for _, row in judged.iterrows()])
     data["range_high"] = data["range_high"].replace(np.inf, np.nan)
     base = alt.Chart(charts.compact(data, [*_SHOWN, "name"]))
@@ -157,14 +159,14 @@ def map_chart(cells: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]) -> Cha
         name="metric", value=options[0], bind=alt.binding_select(options=options, name="Metric ")
     )
     base = alt.Chart(data).add_params(pick).transform_filter("datum.metric == metric")
-    x = alt.X("at:O", title=_knob(grid), axis=alt.Axis(labelAngle=0, format="~g"))
+    x = alt.X("at:O", title=_axis_title(grid), axis=alt.Axis(labelAngle=0, format="~g"))
     y = alt.Y("snr:O", title="SNR", sort=list(dict.fromkeys(cells["snr"])))
     colour = alt.Color(
         "mean:Q", title=None, scale=alt.Scale(zero=False), legend=alt.Legend(gradientLength=160)
     )
     tooltip = [
         alt.Tooltip("metric:N"),
-        alt.Tooltip("at:Q", title=_knob(grid)),
+        alt.Tooltip("at:Q", title=_axis_title(grid)),
         alt.Tooltip("snr:N", title="SNR"),
         alt.Tooltip("mean:Q", format=".3f"),
         alt.Tooltip("low:Q", format=".3f"),
@@ -201,7 +203,7 @@ def curve_chart(cells: pd.DataFrame, grid: Grid, metric: Metric) -> ChartType:
     data = charts.compact(own, [*_CELLS, "auroc"])
     base = alt.Chart(data)
     x = alt.X("at:Q", title=None, scale=alt.Scale(nice=False, padding=6), axis=alt.Axis(labels=False))
-    last = alt.X("at:Q", title=_knob(grid), scale=alt.Scale(nice=False, padding=6))
+    last = alt.X("at:Q", title=_axis_title(grid), scale=alt.Scale(nice=False, padding=6))
     order = list(dict.fromkeys(cells["snr"]))
     colour = alt.Color("snr:O", title="SNR", sort=order, scale=alt.Scale(domain=order, range="ramp"))
     y = charts.axis(alt.Y, "mean", metric)
@@ -258,19 +260,19 @@ def rank_chart(study: Study, ranks: pd.DataFrame) -> ChartType:
 def _panels(
     study: Study, found: Sequence[Grid], cells: pd.DataFrame
 ) -> Iterator[tuple[str, Grid, pd.DataFrame]]:
-    """Title, grid and cells of the grids to draw, those of the intended gate before the others."""
+    """Title, grid and cells of each grid to draw, those of the intended gate first."""
     order = sorted(range(len(found)), key=lambda i: found[i].gate != "intended")
     return ((_title(study, found[i]), found[i], cells[cells["grid"] == i]) for i in order[:MAX_PANELS])
 
 
 def _title(study: Study, grid: Grid) -> str:
     gate = "" if grid.gate == "intended" else f", gate {grid.gate}"
-    return f"{grid.dataset}, {study.method_title(grid.method)}{gate}, by {_knob(grid)}" + (
+    return f"{grid.dataset}, {study.method_title(grid.method)}{gate}, by {_axis_title(grid)}" + (
         f" ({grid.rest})" if len(grid.rest) < 60 else ""
     )
 
 
-def _knob(grid: Grid) -> str:
+def _axis_title(grid: Grid) -> str:
     return "threshold (cosine)" if grid.given == "threshold" else "share of dissimilar steps"
 
 

@@ -34,8 +34,9 @@ class Hyperparameter:
 
     scale: "linear", "log" or "category"
     low, high: domain of a number, infinite where it has no end
-    role: "scientific" (the study asks about it), "nuisance" (searched so that comparisons are fair) or "fixed"
+    role: "scientific" (the study asks about it), "nuisance" (searched so that comparisons are fair), "fixed"
     methods: names of the methods that read it; ("*",) for every trained method
+    controls: values that make a trial a control, which is never counted as a best one
     """
 
     name: str
@@ -47,6 +48,7 @@ class Hyperparameter:
     default: Any = None
     role: str = "fixed"
     methods: tuple[str, ...] = (EVERY_METHOD,)
+    controls: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def _hyperparameter(name: str, texts: Mapping[str, str]) -> Hyperparameter:
         default=json.loads(texts.get("default", "null")),
         role=texts.get("role", "fixed"),
         methods=tuple(json.loads(texts.get("methods", f'["{EVERY_METHOD}"]'))),
+        controls=tuple(json.loads(texts.get("controls", "[]"))),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an analysis hands over: sections of figures with the numbers behind them; and its command line."""
+"""What an analysis returns: sections of figures with the numbers behind them; and its command line."""
 
 import argparse
 import re
@@ -43,12 +43,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """One question's part of the report.
+    """The part of the report that answers one question.
 
     verdicts: what was found, in whole sentences, most important first
     headlines: how many of these belong in the report's first screen
     notes: what cannot be said, and why
-    commands: to paste
+    commands: command lines to copy
     """
 
     name: str
@@ -62,23 +62,28 @@ class Section:
 
 
 def parser(doc: str | None, prog: str, *, several: bool = True) -> argparse.ArgumentParser:
-    """The arguments that every analysis takes: an exported study, or several to be read as one."""
+    """The arguments that every analysis takes: one exported study, or several that are read as one."""
     made = argparse.ArgumentParser(
         prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
     if several:
-        made.add_argument("others", nargs="*", type=Path, help="more studies, read together with it")
+        made.add_argument(
+            "others",
+            nargs="*",
+            type=Path,
+            help="folders of more studies, which are read together with the first",
+        )
     made.add_argument(
         "--formats",
         default="png,svg,pdf,html",
-        help="files of each chart, of png, svg, pdf, html (default: all)",
+        help="which files to write of each chart, a list of png, svg, pdf and html (default: all)",
     )
     return made
 
 
 def run(arguments: argparse.Namespace, section: Callable[[Study], Section]) -> None:
-    """Print a section's findings and tables; write its charts and tables to the study's report folder."""
+    """Print the findings and tables of a section; write its charts and tables to the report folder."""
     study = join([load(folder) for folder in (arguments.study, *getattr(arguments, "others", ()))])
     show(section(study), study.folder / "report", arguments.formats.split(","))
 

@@ -14,8 +14,8 @@ QUIET = "quiet"  # true: at the least noise among the rows chosen so far
 def selected(rows: pd.DataFrame, wheres: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows that meet any of the conditions, in their order; all rows without a condition.
 
-    Each condition is a table of columns: a value, a list of values, or a pattern such as "*-gates"; a row meets
-    it where it agrees in all of them. `quiet = true` keeps the rows with the least noise.
+    Each condition is a table of columns: a value, a list of values, or a pattern such as "*-gates"; a row
+    meets it where it agrees in all of them. `quiet = true` keeps the rows with the least noise.
     Raises UserError for a column that there is not, and for a condition that no row meets.
     """
     if not wheres:

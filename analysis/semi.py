@@ -1,4 +1,4 @@
-"""Can labels on a few sequences buy accuracy without losing Silhouette? Label share x supervised weight.
+"""Can labels on a few sequences buy accuracy without losing Silhouette? By label share and supervised weight.
 
 python -m analysis.semi runs/NAME [runs/OTHER ...]
 """
@@ -13,13 +13,14 @@ from altair.typing import ChartType
 
 from analysis import charts, replicates
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import goals, worlds
+from analysis.pareto import goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import holm, mean_interval, mean_p
 from analysis.tables import Metric, Study, per_trial
 from analysis.words import plural
+from analysis.worlds import worlds
 
-LABELS = ("label_share", "supervised_term", "supervised_weight")  # what a semi-supervised method adds
+SHARE, WEIGHT = "label_share", "supervised_weight"
 COLUMNS = (
     "trial",
     "method",
@@ -41,22 +42,23 @@ COLUMNS = (
 
 def labelled(study: Study) -> list[str]:
     """The methods that see some labels: those whose rows say which share."""
-    rows = study.rows[(study.rows["role"] != "reference") & study.rows["label_share"].notna()]
+    rows = study.rows[(study.rows["role"] != "reference") & study.rows[SHARE].notna()]
     return [str(name) for name in rows["method"].unique()]
 
 
+def label_settings(study: Study) -> set[str]:
+    """The hyper-parameters that only methods with labels read, the labelled share among them."""
+    readers = {name for name, method in study.methods.items() if SHARE in method.hyperparameters}
+    return {name for name, about in study.hyperparameters.items() if set(about.methods) <= readers}
+
+
 def plain(study: Study, method: str) -> str | None:
-    """The same method without labels: of those that read nothing else, the one that shares most with it."""
-    own = set(study.methods[method].hyperparameters) - set(LABELS)
-    sharing = {
-        name: len(read)
-        for name, about in study.methods.items()
-        if about.role == "method"
-        and name != method
-        and (read := set(about.hyperparameters)) <= own
-        and (study.rows["method"] == name).any()
-    }
-    return max(sharing, key=lambda name: sharing[name]) if sharing else None
+    """The same method without labels: the one that reads all its other hyper-parameters and nothing else."""
+    own = set(study.methods[method].hyperparameters) - label_settings(study)
+    for name, about in study.methods.items():
+        if about.role == "method" and set(about.hyperparameters) == own and name in set(study.rows["method"]):
+            return name
+    return None
 
 
 def ends(study: Study, method: str) -> list[str]:
@@ -88,7 +90,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
                     gap = differences_of(of[trial], of[against], metric.name)
                     found = mean_interval(gap)
                     rows.append(
-                        {name: semi.get(name) for name in ("world", "dataset", "method", *LABELS)}
+                        {name: semi.get(name) for name in ("world", "dataset", "method", SHARE, WEIGHT)}
                         | {"trial": trial, "against": against, "metric": metric.name}
                         | {"difference": found.estimate, "low": found.low, "high": found.high}
                         | {"p_holm": mean_p(gap), "units": found.n, "end": end, "plain": end == without}
@@ -107,7 +109,7 @@ def differences_of(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> np.ndarray:
 
 def _shared(study: Study, method: str, end: str) -> list[str]:
     read = set(study.methods[end].hyperparameters) & set(study.methods[method].hyperparameters)
-    return [name for name in study.setting_columns if name in read and name not in LABELS]
+    return [name for name in study.setting_columns if name in read]
 
 
 def _nearest(candidates: pd.DataFrame, semi: "pd.Series[Any]", shared: Sequence[str]) -> str | None:
@@ -127,7 +129,7 @@ def _nearest(candidates: pd.DataFrame, semi: "pd.Series[Any]", shared: Sequence[
 
 
 def section(study: Study) -> Section | None:
-    """Semi-supervised trials between their unsupervised and supervised ends; None where there are none."""
+    """Semi-supervised trials between their ends without labels and with all; None without such trials."""
     semi = labelled(study)
     if not study.ok["method"].isin(semi).any():
         return None
@@ -147,9 +149,9 @@ def section(study: Study) -> Section | None:
             Figure(
                 name="semi",
                 title="Gain from labels",
-                reading="Each dot is one label share and weight, minus the same method without labels in "
-                "the same replicates, with 95 % t intervals. Right of zero is a gain in the metric. The table also holds "
-                "the differences to baselines and upper bounds.",
+                reading="Each dot is one label share and weight, minus the same method without labels, "
+                "paired by replicate, with 95 % t intervals. Dots right of zero are gains in the metric. "
+                "The table also holds the differences to baselines and upper bounds.",
                 charts=_gain_panels(table, x, y),
                 table=table.drop(columns=["end", "plain"]),
             ),
@@ -168,7 +170,8 @@ def section(study: Study) -> Section | None:
         notes=()
         if table["plain"].any()
         else (
-            "No trial of the same method without labels is beside these, so no gain from labels can be given.",
+            "No trial of the same method without labels is beside these, so no gain from labels can be "
+            "given.",
         ),
     )
 

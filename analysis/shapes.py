@@ -1,7 +1,7 @@
 """Silhouette of KMeans on closed-form shapes: what a clustering score says where there are no clusters.
 
 KMeans cuts any shape into k pieces, and Silhouette rewards the cut: a segment of uniform density reaches
-more than 0.5 for every k, although it has no clusters. These curves stand beside the trials, at the same
+more than 0.5 for every k, although it has no clusters. These curves are drawn beside the trials, at the same
 effective rank.
 """
 
@@ -57,7 +57,7 @@ def effective_rank(x: np.ndarray) -> float:
 
 @cache
 def reference_curves(n_clusters: int = 5, draws: int = 4, seed: int = 0) -> pd.DataFrame:
-    """Scores of KMeans with so many clusters on each shape, mean of some draws.
+    """Scores of KMeans with n_clusters clusters on each shape, means of some draws.
 
     Columns: shape, effective_rank, silhouette, davies_bouldin.
     """

@@ -13,11 +13,12 @@ from altair.typing import ChartType
 from analysis import charts
 from analysis.distinct import distinct
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import goals, worlds
+from analysis.pareto import goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import spearman_interval
 from analysis.tables import Metric, Study, as_given, per_trial, settings_text
 from analysis.words import capitalised
+from analysis.worlds import worlds
 
 MAX_WORLDS = 3  # drawn; the table holds all
 MINIMUM = 10  # distinct values that make a curve; fewer are a grid, which robustness.py reads
@@ -62,7 +63,7 @@ def _scientific(study: Study, name: str) -> bool:
 def correlations(
     study: Study, table: pd.DataFrame, names: Sequence[str], metrics: Sequence[Metric]
 ) -> pd.DataFrame:
-    """Spearman's rho of setting and metric over the distinct trials of a method in a world, 95 % intervals."""
+    """Spearman's rho of setting and metric over the distinct trials of a method in a world."""
     rows = []
     table = distinct(study, table, [metric.name for metric in metrics])
     for name in names:

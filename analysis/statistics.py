@@ -1,11 +1,11 @@
-"""Small-sample statistics: arrays in, numbers out; no chart, no file.
+"""Statistics of small samples: arrays in, numbers out, without charts or files.
 
-Seeds are few, so means come with Student's t intervals: a percentile bootstrap of 5 values covers 84 %.
+Replicates are few, so means come with Student's t intervals: a percentile bootstrap of 5 values covers 84 %.
 Each function is checked by simulation in tests/analysis/test_statistics.py.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ CONFIDENCE = 0.95
 FEWEST = 3  # values of an interval: that of two is 13 standard errors each way
 ANY = (-np.inf, np.inf)
 Values = np.ndarray | Sequence[float]
+Numbers = TypeVar("Numbers", float, "pd.Series[float]")
 
 
 class Interval(NamedTuple):
@@ -62,16 +63,16 @@ def mean_intervals(
 
 
 def nested_interval(values: Values, groups: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """Mean of seeds nested in groups (split seeds): t interval over the groups' means, n = groups.
+    """Mean of values nested in groups: t interval over the means of the groups, n = groups.
 
-    Seeds of one split share its subjects, so they are no independent evidence about other subjects.
+    Training seeds of one split share its subjects, so they are not independent evidence about other subjects.
     """
     table = pd.DataFrame({"group": groups, "value": np.asarray(values, dtype=float)}).dropna()
     return mean_interval(table.groupby("group")["value"].mean().to_numpy(), confidence)
 
 
 def variance_components(values: Values, groups: np.ndarray) -> tuple[float, float]:
-    """Standard deviations (between groups, within groups), by moments; nan where they cannot be told.
+    """Standard deviations (between groups, within groups), by moments; nan where they cannot be told apart.
 
     The variance of group means holds the within-group variance over n; what is left is between groups, >= 0.
     """
@@ -163,7 +164,7 @@ def holm(p: Values) -> np.ndarray:
 
 
 def improvement(a: Values, b: Values, *, higher_is_better: bool, confidence: float = CONFIDENCE) -> Interval:
-    """Share of pairs in which a beats b, ties half, with Clopper and Pearson's exact interval."""
+    """Share of pairs in which a beats b (ties count half), with Clopper and Pearson's exact interval."""
     d = known(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)) * (1 if higher_is_better else -1)
     if len(d) == 0:
         return UNKNOWN
@@ -177,8 +178,8 @@ def improvement(a: Values, b: Values, *, higher_is_better: bool, confidence: flo
 def spearman_interval(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     """Spearman's rank correlation with Bonett and Wright's interval (Psychometrika 2000); nan below 5 pairs.
 
-    Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)). A perfect order of n pairs counts as half way to
-    the next value that rho can take, 1 - 12 / (n^3 - n): otherwise its interval would have no width.
+    Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)). A perfect order of n pairs counts as
+    half way to the next value that rho can take, 1 - 12 / (n^3 - n): else its interval would have no width.
     """
     pairs = ~(np.isnan(x) | np.isnan(y))
     n = int(pairs.sum())
@@ -205,16 +206,14 @@ def seeds_needed(
     return int(n[enough.argmax()]) if enough.any() else None
 
 
-def half_width(
-    sd: float | pd.Series, n: int | pd.Series, confidence: float = CONFIDENCE
-) -> float | pd.Series:
+def half_width(sd: Numbers, n: Any, confidence: float = CONFIDENCE) -> Numbers:
     """t quantile times standard error; nan for n < 2."""
     degrees = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)
     return special.stdtrit(degrees, 0.5 + confidence / 2) * sd / np.sqrt(n)
 
 
 def determination(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """R2 of a straight line, with the interval of Fisher's z of the correlation; nan below 5 pairs."""
+    """R2 of a straight line, with an interval from Fisher's z of the correlation; nan below 5 pairs."""
     pairs = ~(np.isnan(x) | np.isnan(y))
     n = int(pairs.sum())
     if n < 5 or np.ptp(x[pairs]) == 0 or np.ptp(y[pairs]) == 0:

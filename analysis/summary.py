@@ -6,39 +6,33 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.page import bullets
-from analysis.pareto import goals, main_worlds, recommended, trade_off
+from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Section
 from analysis.tables import Metric, Study, settings_text, varying
 from analysis.words import listed, plural
+from analysis.worlds import main_worlds
 
-DATA = {
-    "sleepeeg": "sleep EEG",
-    "harth": "human activity from accelerometers",
-    "ecg": "ECG rhythms",
-}
+SIMULATED = "-sim"  # how the names of simulated data sets end
 
 
-def data_title(dataset: str) -> str:
-    """A data set in words; a simulated one is called simulated."""
-    if dataset.endswith("-sim"):
-        return f"simulated {DATA.get(dataset.removesuffix('-sim'), dataset.removesuffix('-sim'))}"
-    if dataset.endswith(".toml"):
-        return dataset.rsplit("/", 1)[-1].removesuffix(".toml")
-    return DATA.get(dataset, dataset.replace("ucr:", "UCR "))
+def data_title(study: Study, dataset: str) -> str:
+    """A data set as the manifest calls it, else by its name; a simulated one is called simulated."""
+    title = str(study.manifest.get("dataset_titles", {}).get(dataset, dataset))
+    return f"{title} (simulated)" if dataset.endswith(SIMULATED) else title
 
 
 def headline(study: Study) -> str:
-    """One line: what beside what, on which data."""
+    """One line: which methods beside which baselines, on which data."""
     methods = study.rows.drop_duplicates("method")
     names = {k: [study.method_title(o) for o in part["method"]] for k, part in methods.groupby("role")}
     searched = listed(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
     beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
-    data = listed([data_title(name) for name in study.rows["dataset"].unique()])
+    data = listed([data_title(study, name) for name in study.rows["dataset"].unique()])
     return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
 
 
 def counts(study: Study) -> dict[str, int]:
-    """Rows by fate. `asked` and `missing` only where the manifest says how many were asked for."""
+    """Rows by how they ended; `asked` and `missing` only where the manifest says how many were asked for."""
     status = study.rows["status"].value_counts()
     found = {name: int(status.get(name, 0)) for name in ("ok", "diverged", "failed")}
     asked = study.manifest.get("asked")
@@ -50,8 +44,8 @@ def counts(study: Study) -> dict[str, int]:
 def header_html(study: Study, sections: Sequence[Section]) -> str:
     """Title, lead, counts, findings and the best trials."""
     kicker = "eMargin study"
-    if study.rows["dataset"].str.endswith("-sim").any():
-        some = "" if study.rows["dataset"].str.endswith("-sim").all() else "partly "
+    if study.rows["dataset"].str.endswith(SIMULATED).any():
+        some = "" if study.rows["dataset"].str.endswith(SIMULATED).all() else "partly "
         kicker += f" · <strong>{some}simulated data</strong>"
     numbers = {"trials": study.rows["trial"].nunique(), **counts(study)}
     facts = "".join(
@@ -83,25 +77,19 @@ _FACTS = {
 def lead(study: Study) -> str:
     """What was done, in two or three sentences."""
     trials = study.rows.drop_duplicates("trial")
-    kinds = trials["role"].value_counts()
+    roles = trials["role"].value_counts()
     parts = []
-    for name, word in (("searched", "searched"), ("baseline", "baseline"), ("reference", "reference")):
-        if n := int(kinds.get(name, 0)):
-            parts.append(f"{n} {word}")
-    seeds = study.rows.groupby("trial").size().max()
-    knobs = [
-        name for name in varying(study, trials) if name not in ("method", "split_seed", "dissimilar_share")
-    ]
-    search = f", over {listed([study.title(name) for name in knobs])}" if knobs else ""
-    text = (
-        f"{len(trials):,} {plural(len(trials), 'trial')} ({listed(parts)}){search}, "
-        f"each trained with up to {seeds} {plural(seeds, 'seed')}."
-    )
+    for name in ("searched", "baseline", "reference"):
+        if n := int(roles.get(name, 0)):
+            parts.append(f"{n} {name}")
+    names = varying(study, trials)
+    search = f", over {listed([study.title(name) for name in names])}" if names else ""
+    text = f"{len(trials):,} {plural(len(trials), 'trial')} ({listed(parts)}){search}, {repeated(study)}."
     splits = set(study.rows["split"].dropna())
     if splits == {"subject"}:
         text += " Everything is measured on subjects who were not in the training data."
     names = study.rows["dataset"].astype(str)
-    simulated = list(names[names.str.endswith("-sim")].unique())
+    simulated = list(names[names.str.endswith(SIMULATED)].unique())
     if len(simulated) == names.nunique():
         text += " The data are simulated, so these numbers say nothing about patients."
     elif simulated:
@@ -109,10 +97,20 @@ def lead(study: Study) -> str:
     return text
 
 
-def best_trials(study: Study) -> pd.DataFrame:
-    """The best complete trial of each method for each goal, and the compromise between them.
+def repeated(study: Study) -> str:
+    """How often each setting was trained, in words."""
+    groups = study.rows.groupby("trial")
+    splits, most = int(groups["split_seed"].nunique().max()), int(groups.size().max())
+    if splits < 2:
+        return f"each trained with up to {most} {plural(most, 'seed')}"
+    seeds = int(groups["seed"].nunique().max())
+    return f"each trained on up to {splits} splits of the subjects with {seeds} {plural(seeds, 'seed')} each"
 
-    Of each data set at its least noise; `what` says what the trial is best at.
+
+def best_trials(study: Study) -> pd.DataFrame:
+    """The best complete trial of each method for each goal, and the compromise between the goals.
+
+    These are of each data set at its least noise; `what` says what the trial is best at.
     """
     x, y = goals(study)
     table = trade_off(study, x, y)
@@ -122,9 +120,9 @@ def best_trials(study: Study) -> pd.DataFrame:
     ]
     titles: dict[str, list[str]] = {}  # trial to what it is best at, in the order of the table
     for _, arm in trained.groupby(["world", "method"], sort=False):
-        for metric in (x, y):
-            at = arm[metric.name].idxmax() if metric.best == "max" else arm[metric.name].idxmin()
-            titles.setdefault(arm.loc[at, "trial"], []).append(f"best {metric.title}")
+        for metric, other in ((x, y), (y, x)):
+            trial = arm.loc[best_of(arm, metric, other), "trial"]
+            titles.setdefault(trial, []).append(f"best {metric.title}")
         for trial in recommended(arm, x, y)["trial"]:
             titles.setdefault(trial, []).append("compromise")
     best = table.set_index("trial").loc[list(titles)].reset_index()
@@ -157,9 +155,7 @@ def best_html(study: Study) -> str:
         tds += "".join(f'<td class="n">{_interval(row, m)}</td>' for m in (x, y))
         tds += "".join(f'<td class="n">{_number(row[f"test_{m.name}"])}</td>' for m in tested)
         body.append(f"<tr>{tds}</tr>")
-    luck = (
-        "The best of many trials is partly luck: these intervals, over seeds, do not account for the choice"
-    )
+    luck = "The best of many trials is partly luck, and these intervals do not account for the choice"
     luck += "; the test columns are other people, not used in the search." if tested else "."
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials"><table class="best">
 <thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>

@@ -33,8 +33,8 @@ GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determine
 class Study:
     """What a study exported.
 
-    rows: one row per trial and replicate, every column of the file and of ASKED (null where the file has none);
-        `role` is "searched", "baseline" or "reference"
+    rows: one row per trial and replicate, every column of the file and of ASKED (null where the file has
+        none); `role` is "searched", "baseline" or "reference"
     schema: what the file says about its columns
     settings, manifest: study.toml and manifest.json beside the file, empty where there are none
     absent: columns of ASKED that the file lacks
@@ -186,7 +186,7 @@ def as_given(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def varying(study: Study, table: pd.DataFrame) -> list[str]:
-    """Settings that take more than one value in the table, nulls and what only follows aside."""
+    """Settings that take more than one value in the table, leaving out nulls and what only follows."""
     given = as_given(table)
     return [name for name in study.setting_columns if given[name].nunique() > 1]
 

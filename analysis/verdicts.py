@@ -8,7 +8,8 @@ All pairs of thresholds are compared, paired by seed; the range of the true mean
 - *vacuous*: the gate hardly ever, or always, fires at every threshold, so nothing was varied;
 - *undecided*: none of these, with the number of replicates that would decide.
 
-A replicate is what repeats independently: a split of the subjects where there are several, else a training seed.
+A replicate is what repeats independently: a split of the subjects where there are several, else a
+training seed.
 """
 
 from collections.abc import Sequence
@@ -62,8 +63,10 @@ class Judged:
     def needed(self, family: int = 1) -> int | None:
         """Replicates that would show, four times in five, what the means now suggest; None beyond LIMIT.
 
-        family: data sets over which the claim is corrected. More than there are now, always: a claim whose own
-            p is small may still be undecided after the correction.
+        The answer always exceeds the present number: a claim whose own p is small may still be undecided
+        after the correction.
+
+        family: number of data sets over which the claim is corrected
         """
         if not len(self.mean):
             return None

@@ -62,6 +62,7 @@ HYPERPARAMETERS: dict[str, tuple[str, str, float | None, float | None, Any, str]
     "iterations": ("Iterations", "linear", 1, float("inf"), None, "fixed"),
     "batch_size": ("Batch size", "linear", 1, float("inf"), 8, "fixed"),
 }
+CONTROLS = {"gate": ["all-similar", "all-dissimilar", "random", "oracle"]}
 IDENTITY = (
     "study", "trial", "role", "config_hash", "seed", "split_seed", "data_hash", "git_revision", "started_at",
     "device", "mlflow_run_id",
@@ -134,6 +135,7 @@ def _about(column: pa.Field) -> dict[str, str]:
         readers = [method for method, (*_, own) in METHODS.items() if name in own]
         about = {"kind": "hyperparameter", "title": title, "scale": scale, "role": role}
         about |= {"default": json.dumps(default), "methods": json.dumps(readers or ["*"])}
+        about["controls"] = json.dumps(CONTROLS.get(name, []))
         return about if low is None else about | {"low": str(low), "high": str(high)}
     if name in SETTINGS:
         return {"kind": "setting", "title": SETTINGS[name]}

@@ -7,17 +7,17 @@ import pandas as pd
 
 
 def plural(n: int, word: str) -> str:
-    """The word for so many things."""
+    """The word as n things are called: "trial" or "trials"."""
     return word if n == 1 else f"{word}s"
 
 
 def listed(words: Sequence[str]) -> str:
-    """a, b and c"""
+    """The words as a list in a sentence: "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def begin(where: str, sentence: str) -> str:
-    """A sentence about a place: "On x, …", or capitalised without one."""
+    """A sentence about one data set: "On x, …"; without one, only capitalised."""
     return f"On {where}, {sentence}" if where else sentence[0].upper() + sentence[1:]
 
 

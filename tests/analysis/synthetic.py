@@ -101,6 +101,7 @@ METHODS: Methods = {
     "log-raw": ("log spectra", "reference"),
     "random": ("untrained encoder", "reference"),
 }
+CONTROLS = ["all-similar", "all-dissimilar", "random", "oracle"]
 IDENTITY = ("study", "trial", "role", "config_hash", "seed", "split_seed", "data_hash", "git_revision")
 IDENTITY += ("started_at", "device", "mlflow_run_id")
 SETTINGS = {
@@ -340,6 +341,7 @@ def field_of(column: pa.Field, hyperparameters: Hyperparameters = HYPERPARAMETER
         title, scale, low, high, default, role, methods = hyperparameters[name]
         about = {"kind": "hyperparameter", "title": title, "scale": scale, "role": role}
         about |= {"default": json.dumps(default), "methods": json.dumps(methods), "description": "made up"}
+        about["controls"] = json.dumps(CONTROLS if name == "gate" else [])
         if low is not None:
             about |= {"low": str(low), "high": str(high)}
         return column.with_metadata(about)

@@ -56,7 +56,7 @@ def test_pareto_front_of_planted_trials(tmp_path: Path) -> None:
     assert set(table.index[table["on_front"]]) == {"emargin-0000", "emargin-0001"}
     assert not table.loc[["raw", "supervised"], "on_front"].any()
     found = pareto.section(study)
-    assert "0.900" in found.verdicts[0] and any("lost seeds" in note for note in found.notes)
+    assert "0.900" in found.verdicts[0] and any("lost replicates" in note for note in found.notes)
 
 
 def test_whiskers_end_where_the_metric_does(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_geometry_finds_the_planted_relation(searched: Study) -> None:
     table = geometry.measured(searched)
     r2 = geometry.fits(table).set_index(["score", "shape"])["r2"]
     assert r2["silhouette", "effective_rank"] > 0.6
-    gaps = geometry.gaps(table).set_index(["method", "quantity"])
+    gaps = geometry.gaps(searched, table).set_index(["method", "quantity"])
     assert gaps.loc[("emargin", "MLP minus linear"), "mean"] == pytest.approx(0.03, abs=1e-6)
     rho = geometry.correlations(table).set_index(["method", "clustering", "probe"])
     assert rho.loc[("emargin", "silhouette", "probe_balanced_accuracy"), "high"] < 0
@@ -260,7 +260,7 @@ def test_embeddings_are_drawn_side_by_side(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="were not kept"):
         embeddings.section(study, ["emargin-0009"])
     (study.folder / "embeddings" / "emargin-0000-0.arrow").write_bytes(b"not arrow")
-    with pytest.raises(UserError, match="no table of embeddings"):
+    with pytest.raises(UserError, match="not a table of embeddings"):
         embeddings.section(study)
 
 

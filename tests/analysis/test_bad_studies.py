@@ -31,13 +31,16 @@ def nulls(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
-    "one row": (lambda r: r[(r["trial"] == "emargin-0000") & (r["seed"] == 0)], "single seed"),
+    "one row": (
+        lambda r: r[(r["trial"] == "emargin-0000") & (r["seed"] == 0)],
+        "at most 1 seed",
+    ),
     "one trial": (lambda r: r[r["trial"] == "emargin-0000"], "1 trial "),
     "one seed": (lambda r: r[r["seed"] == 0], "no interval can be given"),
     "all diverged": (diverged, "All 12 trainings of eMargin diverged"),
     "nulls": (nulls, "there is no front to draw"),
     "references alone": (lambda r: r[untrained(r)], "no best one to name"),
-    "baseline alone": (lambda r: r[r["method"] == "infonce"], "InfoNCE, on simulated sleep EEG"),
+    "baseline alone": (lambda r: r[r["method"] == "infonce"], "InfoNCE, on sleepeeg-sim (simulated)"),
     "columns missing": (
         lambda r: r[
             ["trial", "seed", "dataset", "method", "status", "silhouette", "probe_balanced_accuracy"]

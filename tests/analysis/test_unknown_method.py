@@ -1,4 +1,5 @@
-"""A method and a hyper-parameter that this package does not know appear in every chart, by their titles."""
+"""A method and a hyper-parameter that this package has never heard of appear in every chart, by their
+titles."""
 
 import json
 import re
