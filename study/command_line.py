@@ -68,12 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"Complete settings: {', '.join(PRESETS)}. Flags given beside it win.",
+        help=f"The settings are those of a preset: {', '.join(PRESETS)}. Flags given beside it win.",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="The settings of an earlier study, its study.toml. Flags given beside it win.",
+        help="The settings are those of an earlier study, its study.toml. Flags given beside it win.",
     )
     parser.add_argument("--resume", metavar="DIR", help="The study in this folder is resumed, as runs/NAME.")
     parser.add_argument(

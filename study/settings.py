@@ -87,21 +87,21 @@ class StudySettings(DatasetSettings):
     dataset: str = setting("", DatasetSettings.__dataclass_fields__["dataset"].metadata["setting"]["help"],
                            metavar="NAME")  # fmt: skip
     name: str = setting(
-        "", "The name of the study, a folder in --out (default: the dataset and a digest of the settings)."
+        "", "The study has this name, a folder in --out (default: the dataset and a digest of the settings)."
     )
     methods: tuple[str, ...] = setting(
         ("emargin",),
-        "The methods that are studied; a list a,b searches each of them.",
+        "These methods are studied; a list a,b searches each of them.",
         metavar="NAMES",
         choices=SEARCHED,
     )
     encoder: str = setting(
-        "projector", "The encoder that every method trains.", metavar="NAME", choices=tuple(ENCODERS)
+        "projector", "Every method trains this encoder.", metavar="NAME", choices=tuple(ENCODERS)
     )
     trials: int = setting(32, "The search tries N settings of each method.", metavar="N", low=1)
     baseline: str = setting(
         "infonce",
-        "The method that the others are compared with, searched over its own ranges; none leaves it out.",
+        "The methods are compared with this one, searched over its own ranges; none leaves it out.",
         metavar="NAME",
         choices=(*SEARCHED, "none"),
     )
@@ -110,7 +110,7 @@ class StudySettings(DatasetSettings):
     )
     references: tuple[str, ...] = setting(
         REFERENCES,
-        "Encoders that every result is compared with; an empty text leaves all out.",
+        "Every result is compared with these encoders; an empty text leaves all out.",
         metavar="NAMES",
         choices=REFERENCES,
         may_be_empty=True,
@@ -134,25 +134,27 @@ class StudySettings(DatasetSettings):
     )
     goals: tuple[str, ...] = setting(
         ("silhouette", "probe_balanced_accuracy"),
-        "The metrics that the search is for.",
+        "The search is for the best of these metrics.",
         metavar="METRICS",
         choices=DIRECTED,
     )
     design: str = setting(
         "search",
-        "How settings are chosen: search (Optuna chooses them), grid (all combinations of the lists), or "
-        "ablation (one hyper-parameter at a time leaves the first value of its list).",
+        "The settings are those of a search (Optuna chooses them), a grid (all combinations of the lists), "
+        "or an ablation (one hyper-parameter at a time leaves the first value of its list).",
         metavar="KIND",
         choices=DESIGNS,
     )
     seeds_as_trials: bool = setting(
         False, "Each replicate (a split seed and a seed) is scheduled and searched as a trial of its own."
     )
-    sampler: str = setting("tpe", "Optuna's sampler.", metavar="NAME", choices=SAMPLERS)
-    search_seed: int = setting(0, "The seed of the sampler.", metavar="N", low=0)
+    sampler: str = setting(
+        "tpe", "Optuna chooses settings by this sampler.", metavar="NAME", choices=SAMPLERS
+    )
+    search_seed: int = setting(0, "The sampler draws from this seed.", metavar="N", low=0)
     keep_embeddings: str = setting(
         "front",
-        "Whose embeddings are kept: of the front, the baseline and the references (front), all or none.",
+        "Embeddings are kept of the front, the baseline and the references (front), of all or of none.",
         metavar="WHICH",
         choices=("front", "all", "none"),
     )
@@ -162,21 +164,23 @@ class StudySettings(DatasetSettings):
     out: str = setting("runs", "The folder that holds the studies.", metavar="DIR")
     address: str | None = setting(
         None,
-        "The Ray cluster: auto, HOST:PORT or local (default: the one that RAY_ADDRESS names or that this "
-        "machine belongs to, else a new one).",
+        "The study runs on this Ray cluster: auto, HOST:PORT or local (default: the one that RAY_ADDRESS "
+        "names or that this machine belongs to, else a new one).",
     )
     tracking_uri: str | None = setting(
-        None, "The MLflow server or database (default: an SQLite file in --out).", metavar="URI"
+        None,
+        "This MLflow server or database has every trial (default: an SQLite file in --out).",
+        metavar="URI",
     )
     optuna_storage: str | None = setting(
         None,
-        "The database of the search, as postgresql://user@host/name; its password comes from OPTUNA_STORAGE "
-        "(the whole URL) or PGPASSWORD (default: a file in the study's folder).",
+        "The search is kept in this database, as postgresql://user@host/name; its password comes from "
+        "OPTUNA_STORAGE (the whole URL) or PGPASSWORD (default: a file in the study's folder).",
         metavar="URL",
     )
     storage: str | None = setting(
         None,
-        "Where running trials leave checkpoints: a folder or s3://bucket/path that all nodes reach (default: "
+        "Running trials leave checkpoints here: a folder or s3://bucket/path that all nodes reach (default: "
         "EMARGIN_STORAGE, else the study's folder).",
         metavar="URI",
     )

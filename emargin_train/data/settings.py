@@ -15,13 +15,13 @@ class DatasetSettings(Settings):
 
     dataset: str = setting(
         "sleepeeg-sim",
-        "The dataset: sleepeeg, harth, ecg, their simulated twins sleepeeg-sim, harth-sim and ecg-sim, "
-        "ucr:<name>, or a .toml file that describes your own recordings.",
+        "The dataset is sleepeeg, harth, ecg, one of their simulated twins sleepeeg-sim, harth-sim and "
+        "ecg-sim, ucr:<name>, or a .toml file that describes your own recordings.",
         metavar="NAME",
     )
     data_dir: str | None = setting(
         None,
-        "The folder that holds the recordings. Without it they are downloaded, or simulated.",
+        "The recordings are in this folder. Without it they are downloaded, or simulated.",
         metavar="DIR",
     )
     subjects: int | None = setting(
@@ -36,21 +36,23 @@ class DatasetSettings(Settings):
     )
     split: str = setting(
         "subject",
-        "How recordings are divided into training, validation and test: by subject, one subject left out "
+        "Recordings are divided into training, validation and test: by subject, one subject left out "
         "as test, by time within recordings, or as the paper's released code divides them.",
         metavar="KIND",
         choices=SPLITS,
     )
     noise_kind: str = setting(
-        "white", "The kind of the noise that --snr-db adds.", metavar="KIND", choices=NOISES
+        "white", "The noise that --snr-db adds is of this kind.", metavar="KIND", choices=NOISES
     )
     noise_on: str = setting(
         "all",
-        "The splits that get the noise: all, train, or eval (validation and test).",
+        "These splits get the noise: all, train, or eval (validation and test).",
         metavar="SPLITS",
         choices=("all", "train", "eval"),
     )
-    noise_seed: int = setting(0, "The seed of the noise.", metavar="N", low=0, why="it seeds a generator")
+    noise_seed: int = setting(
+        0, "The noise is drawn from this seed.", metavar="N", low=0, why="it seeds a generator"
+    )
     evaluation_frames: int = setting(
         5000,
         "At most N frames of a split are measured; probes learn from at most 3 N training frames.",
@@ -71,7 +73,7 @@ class DataConfig(DatasetSettings):
 
     split_seed: int = setting(
         0,
-        "The seed that decides which subjects belong to training, validation and test.",
+        "This seed decides which subjects belong to training, validation and test.",
         metavar="N",
         low=0,
         why="it seeds a generator",

@@ -32,7 +32,7 @@ class TrainingSettings(declaration.Settings):
     )
     learning_rate: float = hyperparameter(
         1e-3,
-        "The learning rate of AdamW.",
+        "AdamW takes steps of this learning rate.",
         metavar="LR",
         low=0,
         above=True,
@@ -42,7 +42,7 @@ class TrainingSettings(declaration.Settings):
     )
     weight_decay: float = hyperparameter(
         0.0,
-        "The weight decay of AdamW.",
+        "AdamW has this weight decay.",
         metavar="W",
         low=0,
         log=True,

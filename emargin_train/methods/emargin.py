@@ -30,7 +30,7 @@ class MarginSettings(Settings):
 class EMarginSettings(MarginSettings, GateSettings):
     similar_sign: int = hyperparameter(
         -1,
-        "The sign of the kernel's part for similar frames, sign * cosine^2 / 2.",
+        "The kernel's part for similar frames, sign * cosine^2 / 2, has this sign.",
         title="Sign of the similar part",
         metavar="S",
         choices=(-1, 1),

@@ -26,13 +26,13 @@ class SemiSettings(EMarginSettings):
     )
     supervised_term: str = hyperparameter(
         "contrastive",
-        "The supervised term: supervised contrastive, or the cross-entropy of a linear classifier.",
+        "The supervised term is supervised contrastive, or the cross-entropy of a linear classifier.",
         metavar="KIND",
         choices=("contrastive", "cross-entropy"),
     )
     supervised_weight: float = hyperparameter(
         1.0,
-        "The weight of the supervised term.",
+        "The supervised term has this weight.",
         metavar="W",
         low=0,
         search=(0.1, 10),

@@ -1,4 +1,4 @@
-"""A study stopped for real and gone on with: every trial ends once, as in an undisturbed study."""
+"""A study stopped for real and resumed: every trial ends once, as in an undisturbed study."""
 
 import os
 import random
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.study.books import NAME, Books, begin, descendants, n_records, stable, stop, wait_until, words
-from tests.study.conftest import command
+from tests.study.conftest import here
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -25,7 +25,7 @@ def test_a_killed_driver_is_resumed_without_loss_or_duplicate(tmp_path, moment):
     time.sleep(rng.uniform(0, 1))
     code, _ = stop(driver, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    ran = command("--resume", str(tmp_path / NAME), timeout=400)
+    ran = here("--resume", str(tmp_path / NAME))
     assert ran.returncode == 0, ran.stderr
     Books.of(tmp_path).check(f"the driver killed, moment {moment + 1}", stable(tmp_path))
 
@@ -39,7 +39,7 @@ def test_ctrl_c_closes_the_books_and_says_how_to_go_on(tmp_path):
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
     assert "RUNNING" not in {run.info.status for run in runs}
     assert pq.read_table(tmp_path / NAME / "results.parquet").num_rows >= 3
-    ran = command(*words(tmp_path), timeout=400)  # the same command goes on
+    ran = here(*words(tmp_path))  # the same command resumes it
     assert ran.returncode == 0, ran.stderr
     Books.of(tmp_path).check("Ctrl-C", stable(tmp_path))
 

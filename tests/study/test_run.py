@@ -2,23 +2,34 @@
 
 import json
 import shutil
+import subprocess
 import tomllib
+from dataclasses import dataclass
+from pathlib import Path
 
 import mlflow
 import pyarrow.parquet as pq
 import pytest
 
+from analysis import tables
+from emargin_train.config import all_hyperparameters
 from emargin_train.evaluation.metrics import METRICS
-from study.results import schema
-from tests.study.conftest import assert_one_line, command, small
+from emargin_train.methods import METHODS
+from study import plan, results
+from study.command_line import build_parser, flags_of, resumed_settings, settings_of
+from study.schema import schema
+from study.settings import StudySettings
+from tests.study.conftest import assert_one_line, change_range, command, here, small
 from tests.tiny import tiny
 
 pytestmark = pytest.mark.slow
 
 DESIGN_COLUMNS = """
 study trial config_hash seed split_seed data_hash git_revision started_at device mlflow_run_id
-dataset split objective gate threshold dissimilar_share margin temperature neighbours similar_sign gamma head
-kernel_size framing iterations snr_db noise_kind label_share supervised_term supervised_weight
+dataset split method encoder encoder_variant gate_given_as sequence_length evaluation_frames noise_kind
+gate threshold dissimilar_share margin temperature neighbours similar_sign gamma head
+kernel_size spectrum_scale iterations batch_size learning_rate weight_decay snr_db
+label_share supervised_term supervised_weight
 status error diverged_step final_loss
 silhouette davies_bouldin calinski_harabasz largest_cluster_share silhouette_normalised silhouette_null
 silhouette_excess nmi ari silhouette_of_labels
@@ -32,6 +43,34 @@ data_seconds train_seconds eval_seconds log_seconds peak_memory_mb stack_members
 """.split()
 
 
+@dataclass(frozen=True)
+class Finished:
+    out: Path
+    folder: Path
+    ran: subprocess.CompletedProcess[str]
+    words: tuple[str, ...]
+
+    def records(self) -> list[dict]:
+        return [json.loads(path.read_text()) for path in sorted((self.folder / "records").glob("*.json"))]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Three eMargin trials x two seeds, two InfoNCE trials, all references; a program of its own ran it."""
+    out = tmp_path_factory.mktemp("runs")
+    where = ("--out", str(out), "--name", "small", "--address", "local")
+    words = (*small(), "--trials", "3", "--seeds", "0,1", *where)
+    ran = command(*words)
+    assert ran.returncode == 0, ran.stderr
+    return Finished(out, out / "small", ran, words)
+
+
+def settings_from(*words: str) -> StudySettings:
+    """What the command line makes of these words."""
+    args = build_parser().parse_args(words)
+    return resumed_settings(Path(args.resume), flags_of(args)) if args.resume else settings_of(args)
+
+
 @pytest.fixture(scope="module")
 def table(finished):
     return pq.read_table(finished.folder / "results.parquet")
@@ -39,10 +78,8 @@ def table(finished):
 
 def test_a_study_ends_with_a_row_per_trial_and_seed(table):
     rows = table.to_pylist()
-    by_objective = {
-        name: [r for r in rows if r["objective"] == name] for name in {r["objective"] for r in rows}
-    }
-    counts = {name: len(of) for name, of in by_objective.items()}
+    by_method = {name: [r for r in rows if r["method"] == name] for name in {r["method"] for r in rows}}
+    counts = {name: len(of) for name, of in by_method.items()}
     assert counts == {
         "emargin": 6,
         "infonce": 4,
@@ -53,16 +90,19 @@ def test_a_study_ends_with_a_row_per_trial_and_seed(table):
         "supervised": 2,
     }
     assert {row["status"] for row in rows} == {"ok"}
-    settings = {(r["threshold"], r["margin"], r["temperature"]) for r in by_objective["emargin"]}
+    settings = {(r["threshold"], r["margin"], r["temperature"]) for r in by_method["emargin"]}
     assert len(settings) == 3
-    assert sorted(r["seed"] for r in by_objective["emargin"]) == [0, 0, 0, 1, 1, 1]
-    assert {r["role"] for r in by_objective["infonce"]} == {"baseline"}
+    assert sorted(r["seed"] for r in by_method["emargin"]) == [0, 0, 0, 1, 1, 1]
+    assert {r["role"] for r in by_method["infonce"]} == {"baseline"}
+    assert {row["split_seed"] for row in rows} == {0}
+    for trial in {row["trial"] for row in rows}:
+        assert len({row["config_hash"] for row in rows if row["trial"] == trial}) == 1
 
 
 def test_the_table_is_the_designs(table):
     assert set(DESIGN_COLUMNS) <= set(table.column_names)
-    assert table.schema.equals(schema())
-    assert table.schema.metadata[b"schema_version"] == b"1"
+    assert table.schema.equals(schema(("silhouette", "probe_balanced_accuracy")), check_metadata=True)
+    assert table.schema.metadata[b"schema_version"] == b"2"
     for name, metric in METRICS.items():
         about = table.schema.field(name).metadata
         assert about[b"best"].decode() == (metric.best or "none") and about[b"source"]
@@ -70,8 +110,9 @@ def test_the_table_is_the_designs(table):
 
 def test_unknown_is_null_and_never_zero(table):
     rows = table.to_pylist()
-    raw = next(row for row in rows if row["objective"] == "raw")
-    infonce = next(row for row in rows if row["objective"] == "infonce")
+    raw = next(row for row in rows if row["method"] == "raw")
+    infonce = next(row for row in rows if row["method"] == "infonce")
+    assert raw["encoder"] is None and raw["encoder_variant"] is None and infonce["encoder"] == "projector"
     assert raw["temperature"] is None and raw["iterations"] is None and raw["final_loss"] is None
     assert infonce["threshold"] is None and infonce["margin"] is None and infonce["temperature"] is not None
     reasons = json.loads(raw["null_reasons"] or "{}")
@@ -79,21 +120,55 @@ def test_unknown_is_null_and_never_zero(table):
         for name, metric in METRICS.items():
             value = row[name]
             assert value is None or metric.low - 1e-9 <= value <= metric.high + 1e-9, (name, value)
-        if row["objective"] == "raw":
+        if row["method"] == "raw":
             nulls = {n for n in METRICS if row[n] is None and METRICS[n].group != "pseudo-label"}
             assert nulls == set(reasons)
 
 
-def test_the_folder_holds_what_the_design_says(finished):
+def test_analysis_reads_what_the_study_exported(finished, table):
+    study = tables.load(finished.folder)
+    assert study.schema.unknown == () and study.schema.goals == ("silhouette", "probe_balanced_accuracy")
+    assert len(study.rows) == table.num_rows and set(METHODS) == set(study.methods)
+    assert {name: one.title for name, one in study.hyperparameters.items()} == {
+        name: one.title for name, one in all_hyperparameters().items()
+    }
+    assert {name: metric.title for name, metric in study.metrics.items()} == {
+        name: metric.title for name, metric in METRICS.items()
+    }
+    trials = tables.per_trial(study, ["silhouette"])
+    emargin = trials[trials["method"] == "emargin"]
+    # thresholds of 0.2:0.99 were given, whatever their digits look like
+    assert set(emargin["gate_given_as"]) == {"threshold"}
+    assert set(tables.varying(study, emargin)) == {"threshold", "margin", "temperature"}
+    assert emargin["dissimilar_share"].notna().all()  # what follows from it is there too
+
+
+def test_study_toml_holds_the_resolved_space_of_every_method(finished):
+    stored = tomllib.loads((finished.folder / "study.toml").read_text())
+    assert stored["hyperparameters"] == {"iterations": "4"} and stored["split_seeds"] == [0]
+    assert set(stored["space"]) == {"supervised", "raw", "log-raw", "pca", "random", "emargin", "infonce"}
+    emargin, infonce = stored["space"]["emargin"], stored["space"]["infonce"]
+    searched = {"threshold": "0.2:0.99", "margin": "0.5:10", "temperature": "0.05:1"}
+    assert {name: text for name, text in emargin.items() if ":" in text} == searched
+    assert {name: text for name, text in infonce.items() if ":" in text} == {"temperature": "0.05:1"}
+    assert (
+        emargin["iterations"] == infonce["iterations"] == stored["space"]["supervised"]["iterations"] == "4"
+    )
+
+
+def test_the_folder_holds_what_the_design_says(finished, table):
     assert tomllib.loads((finished.folder / "study.toml").read_text())["trials"] == 3
     manifest = json.loads((finished.folder / "manifest.json").read_text())
-    assert manifest["versions"]["torch"] and manifest["data_hash"] and manifest["split"]
+    assert manifest["versions"]["torch"] and manifest["data_hash"] and manifest["split"].keys() == {"0"}
+    assert (finished.folder / "evaluation_frames" / "0.npz").is_file()
     assert manifest["asked"] == len(finished.records())
     assert manifest["clusters"] == {"tiny": 3}
     assert manifest["classes"] == ["high", "low", "middle"]
     assert (finished.folder / "report" / "index.html").stat().st_size > 10_000
-    assert len(list((finished.folder / "checkpoints").glob("*.pt"))) == 6 + 4 + 2
-    kept = {path.stem.rsplit("-", 1)[0] for path in (finished.folder / "embeddings").glob("*.arrow")}
+    keys = {f"{row['trial']}-{row['split_seed']}-{row['seed']}" for row in table.to_pylist()}
+    for name, ending in (("records", "json"), ("checkpoints", "pt")):
+        assert {path.stem for path in (finished.folder / name).glob(f"*.{ending}")} == keys
+    kept = {path.stem.rsplit("-", 2)[0] for path in (finished.folder / "embeddings").glob("*.arrow")}
     assert {"raw", "random", "supervised"} <= kept
     assert not (finished.folder / "ray").exists()
 
@@ -110,7 +185,7 @@ def test_mlflow_holds_one_study_run_and_a_finished_child_for_each_row(finished, 
     for row in table.to_pylist():
         run = children[row["mlflow_run_id"]]
         assert run.data.metrics["silhouette"] == pytest.approx(row["silhouette"])
-        if row["objective"] == "emargin":
+        if row["method"] == "emargin":
             assert len(client.get_metric_history(row["mlflow_run_id"], "loss")) == 4
             assert client.list_artifacts(row["mlflow_run_id"])
 
@@ -121,26 +196,73 @@ def test_standard_error_is_calm(finished):
     assert "report:" in finished.ran.stdout and "mlflow ui" in finished.ran.stdout
 
 
-def test_the_same_command_again_runs_nothing_and_changes_no_result(finished, table):
-    ran = command(*finished.words)
+def test_the_same_command_again_runs_nothing_and_changes_no_result(finished, table, monkeypatch):
+    """Also where this version searches other ranges by default."""
+    before = (finished.folder / "study.toml").read_bytes()
+    change_range(monkeypatch, "margin", 1, 2)
+    ran = here(*finished.words)
     assert ran.returncode == 0, ran.stderr
     again = pq.read_table(finished.folder / "results.parquet")
     assert again.equals(table)
-
-
-def test_a_taken_name_with_other_settings_is_refused(finished):
-    before = (finished.folder / "study.toml").read_bytes()
-    ran = command(*finished.words, "--trials", "5")
-    assert_one_line(ran, "'small'", "another trials", "choose another name")
     assert (finished.folder / "study.toml").read_bytes() == before
 
 
-def test_a_row_is_what_pretrain_alone_gives(finished, table):
-    row = next(r for r in table.to_pylist() if r["objective"] == "emargin" and r["seed"] == 1)
-    knobs = [f"--{name}={row[name]!r}" for name in ("threshold", "margin", "temperature")]
-    ran = command(
-        *small(), *knobs, "--seed", "1", "--json", module="emargin_train.pretrain", OMP_NUM_THREADS="1"
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (("--trials", "5"), "--trials 3, not 5"),
+        (("--seeds", "0"), "--seeds 0,1, not 0"),
+        (("--split-seeds", "0,1"), "--split-seeds 0, not 0,1"),
+        (("--threshold", "0.2:0.5"), "--threshold 0.2:0.99, not 0.2:0.5"),
+        (("--method", "emargin,emargin-semi"), "--method emargin, not emargin,emargin-semi"),
+    ],
+)
+def test_a_taken_name_with_other_settings_is_refused(finished, flags, told):
+    before = (finished.folder / "study.toml").read_bytes()
+    ran = here(*finished.words, *flags)
+    assert_one_line(ran, "'small'", told, "choose another name")
+    assert (finished.folder / "study.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (("--trials", "5"), ("--trials 5", "a study with 3")),
+        (("--threshold", "0.2:0.5"), ("--threshold 0.2:0.5", "a study with 0.2:0.99")),
+        (("--dissimilar-share", "0:1"), ("--dissimilar-share 0:1", "a study with no value")),
+        (("--label-share", "0.1"), ("--label-share 0.1", "no method")),
+        (("--iterations", "5"), ("--iterations 5", "a study with 4")),
+    ],
+)
+def test_another_value_beside_resume_is_refused(finished, flags, told):
+    ran = here("--resume", str(finished.folder), *flags, "--dry-run")
+    assert_one_line(ran, *told, "leave it out")
+
+
+def test_stored_ranges_stand_when_resumed_and_as_a_config(finished, monkeypatch):
+    """Whatever a later version searches by default."""
+    change_range(monkeypatch, "threshold", 0.5, 0.6)
+    stored = results.stored_settings(finished.folder)
+    resumed = plan.resolved(settings_from("--resume", str(finished.folder), "--threshold", "0.20:0.99"))
+    assert resumed == stored
+    again = plan.resolved(settings_from("--config", str(finished.folder / "study.toml"), "--name", "again"))
+    assert again.space == stored.space and again.differences(stored) == {"--name": ("again", "small")}
+    changed = settings_from(
+        "--config", str(finished.folder / "study.toml"), "--name", "b", "--margin", "3", "--snr-db", "10"
     )
+    assert plan.resolved(changed).space["emargin"] == stored.space["emargin"] | {
+        "margin": "3",
+        "snr_db": "10",
+    }
+    assert plan.resolved(changed).space["raw"] == stored.space["raw"] | {"snr_db": "10"}
+    plain = plan.resolved(settings_from(*small()))
+    assert plain.space["emargin"]["threshold"] == "0.5:0.6"
+
+
+def test_a_row_is_what_pretrain_alone_gives(finished, table):
+    row = next(r for r in table.to_pylist() if r["method"] == "emargin" and r["seed"] == 1)
+    values = [f"--{name}={row[name]!r}" for name in ("threshold", "margin", "temperature")]
+    ran = here(*small(), *values, "--seed", "1", "--json", module="emargin_train.pretrain")
     assert ran.returncode == 0, ran.stderr
     alone = json.loads(ran.stdout)
     assert alone["config_hash"] == row["config_hash"] and alone["data_hash"] == row["data_hash"]
@@ -149,36 +271,24 @@ def test_a_row_is_what_pretrain_alone_gives(finished, table):
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
-    ran = command(*small(), "--trials", "3", "--seeds", "0,1", "--out", str(tmp_path / "runs"), "--dry-run")
+    where = ("--out", str(tmp_path / "runs"), "--dry-run")
+    ran = here(*small(), "--trials", "3", "--seeds", "0,1", "--split-seeds", "0:1", *where)
     assert ran.returncode == 0, ran.stderr
     for told in (
-        "searched emargin: 3 trials × seeds 0,1",
+        "searched emargin: 3 trials × seeds 0,1 × 2 splits",
         "threshold 0.2:0.99",
         "ms a step",
         "expected time",
-        "rows: 17",
+        "rows: 34",
     ):
         assert told in ran.stdout
     assert not (tmp_path / "runs").exists()
-
-
-def test_help_reads_like_a_manual_page():
-    ran = command("--help")
-    assert ran.returncode == 0
-    for told in (
-        "examples:",
-        "exit codes:",
-        "--dissimilar-share",
-        "results.parquet",
-        "python -m study.run --preset smoke",
-    ):
-        assert told in ran.stdout
 
 
 def test_the_dataset_may_be_moved(tmp_path):
     """The description's folder is the default data folder, wherever it is."""
     shutil.copytree(tiny().parent, tmp_path / "moved")
     words = ("--dataset", str(tmp_path / "moved" / "tiny.toml"), "--iterations", "2", "--json")
-    ran = command(*words, module="emargin_train.pretrain")
+    ran = here(*words, module="emargin_train.pretrain")
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["status"] == "ok"

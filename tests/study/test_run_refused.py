@@ -1,4 +1,7 @@
-"""`python -m study.run` and `emargin_train.pretrain` refusing bad input: one line, exit code 2."""
+"""`python -m study.run` and `emargin_train.pretrain` refusing bad input: one line, exit code 2.
+
+They run in this process, since each start of a program takes seconds; one refusal is seen in a program's own.
+"""
 
 import http.server
 import socket
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.conftest import assert_one_line, command, small
+from tests.study.conftest import assert_one_line, command, here, small
 from tests.tiny import write
 
 pytestmark = pytest.mark.slow
@@ -15,7 +18,26 @@ pytestmark = pytest.mark.slow
 
 BAD_FLAGS = {
     "unknown dataset": (("--dataset", "sleepeg-sim"), ("'sleepeg-sim'", "did you mean 'sleepeeg-sim'")),
-    "unknown objective": (("--objective", "emargni"), ("'emargni'", "did you mean 'emargin'")),
+    "unknown method": (("--method", "emargni"), ("'emargni'", "did you mean 'emargin'")),
+    "unknown method by its former flag": (
+        ("--objective", "emargni"),
+        ("'emargni'", "did you mean 'emargin'"),
+    ),
+    "unknown baseline": (("--baseline", "infonc"), ("'infonc'", "did you mean 'infonce'")),
+    "unknown encoder": (("--encoder", "dilatd"), ("'dilatd'", "did you mean 'dilated'")),
+    "unknown split": (("--split", "subjct"), ("'subjct'", "did you mean 'subject'")),
+    "a reference as method": (("--method", "raw"), ("'raw'", "known: ")),
+    "hyper-parameter of another method": (
+        ("--method", "infonce", "--margin", "5"),
+        ("--margin", "leave it out"),
+    ),
+    "hyper-parameter of another encoder": (("--dilated.depth", "4"), ("--dilated.depth", "leave it out")),
+    "reversed seeds": (("--split-seeds", "3:1"), ("3:1", "give 1:3")),
+    "seeds twice": (("--seeds", "1,1"), ("1,1", "distinct")),
+    "no number of trials": (("--trials", "many"), ("'many'", "give a whole number")),
+    "range in a grid": (("--design", "grid", "--threshold", "0:1"), ("0:1", "give a list a,b,c")),
+    "noise outside its domain": (("--snr-db=-200:20",), ("-200", "from -100 to 100")),
+    "nothing to resume": (("--extend", "0"), ("--extend is 0", "give a whole number from 1")),
     "unknown sampler": (("--sampler", "tpo"), ("'tpo'", "did you mean 'tpe'")),
     "unknown preset": (("--preset", "smok"), ("'smok'", "did you mean 'smoke'")),
     "unknown goal": (("--goals", "silhouett"), ("'silhouett'", "did you mean 'silhouette'")),
@@ -38,18 +60,39 @@ BAD_FLAGS = {
 @pytest.mark.parametrize("case", BAD_FLAGS)
 def test_bad_flags(case, tmp_path):
     flags, told = BAD_FLAGS[case]
-    ran = command(*small(), "--out", str(tmp_path / "runs"), *flags)
+    ran = here(*small(), "--out", str(tmp_path / "runs"), *flags)
     assert_one_line(ran, *told)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_program_itself_ends_with_one_line(tmp_path):
+    ran = command(*small(), "--out", str(tmp_path / "runs"), "--threshold", "0.9:0.2")
+    assert_one_line(ran, "0.9:0.2", "give 0.2:0.9")
+    assert ran.stdout == "" and len(ran.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+VERSION_1 = (
+    'dataset = "sleepeeg-sim"\nname = "old"\nobjectives = ["emargin"]\n[dimensions]\nthreshold = "0.4"\n'
+)
+
+
+@pytest.mark.parametrize("how", ["--resume", "--name"])
+def test_a_study_of_version_1_is_not_resumed(tmp_path, how):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "study.toml").write_text(VERSION_1)
+    words = ("--resume", str(tmp_path / "old"))
+    if how == "--name":
+        words = (*small(), "--out", str(tmp_path), "--name", "old")
+    assert_one_line(here(*words), "version 1", "analysis.report", "--config")
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["study.toml"]
 
 
 def test_a_server_that_is_no_ray_head_is_told(tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        ran = command(
-            *small(), "--out", str(tmp_path / "runs"), "--address", f"127.0.0.1:{server.server_port}"
-        )
+        ran = here(*small(), "--out", str(tmp_path / "runs"), "--address", f"127.0.0.1:{server.server_port}")
     finally:
         server.shutdown()
     assert_one_line(ran, "no Ray cluster answers")
@@ -58,13 +101,13 @@ def test_a_server_that_is_no_ray_head_is_told(tmp_path):
 def test_a_tracking_server_that_accepts_and_says_nothing_is_told(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        ran = command(*small(), "--out", str(tmp_path / "runs"), "--tracking-uri", uri)
+        ran = here(*small(), "--out", str(tmp_path / "runs"), "--tracking-uri", uri)
     assert_one_line(ran, uri, "no MLflow server answers")
 
 
 def test_an_out_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    assert_one_line(command(*small(), "--out", str(tmp_path / "runs")), "cannot be written")
+    assert_one_line(here(*small(), "--out", str(tmp_path / "runs")), "cannot be written")
 
 
 @pytest.fixture
@@ -76,7 +119,7 @@ def own(tmp_path) -> Path:
 
 
 def spoilt(own: Path, tmp_path: Path, *told: str) -> None:
-    ran = command("--dataset", str(own), "--iterations", "4", "--out", str(tmp_path / "runs"))
+    ran = here("--dataset", str(own), "--iterations", "4", "--out", str(tmp_path / "runs"))
     assert_one_line(ran, *told)
     assert not (tmp_path / "runs").exists()
 
@@ -154,7 +197,7 @@ def test_corrupt_wfdb_is_told(tmp_path, fault):
             path.write_bytes(b"\xff\x00 not a header \x80")
         case "empty":
             path.write_bytes(b"")
-    ran = command(
+    ran = here(
         "--dataset", "ecg", "--data-dir", str(folder), "--iterations", "2", "--out", str(tmp_path / "runs")
     )
     assert_one_line(ran, "a2")
@@ -165,8 +208,9 @@ def test_pretrain_tells_bad_input_in_one_line(tmp_path):
     for flags, told in (
         (("--temperature", "0"), "above 0"),
         (("--threshold=2",), "from -1 to 1"),
+        (("--method", "emargni"), "did you mean 'emargin'"),
         (("--objective", "emargni"), "did you mean 'emargin'"),
         (("--device", "gpu"), "no such device"),
         (("--dataset", "nothing"), "known:"),
     ):
-        assert_one_line(command(*small(), *flags, module="emargin_train.pretrain"), told)
+        assert_one_line(here(*small(), *flags, module="emargin_train.pretrain"), told)

@@ -60,9 +60,9 @@ def table(settings) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in VOLATILE | {"study"}} for row in rows]
 
 
-def states(settings, objective="emargin") -> Counter:
+def states(settings, method="emargin") -> Counter:
     storage = make_storage(settings.folder)
-    study = optuna.load_study(study_name=f"{settings.name}/{objective}", storage=storage)
+    study = optuna.load_study(study_name=f"{settings.name}/{method}", storage=storage)
     return Counter(trial.state for trial in study.trials)
 
 
@@ -87,7 +87,7 @@ def test_failures_stop_a_study_and_what_failed_is_retried_once_asked(begin, tmp_
     settings, outcome = begin(fails, **PLAIN, trials=6, max_failures=1, max_concurrent=1)
     assert outcome.stopped and "1 trial failed (--max-failures 1)" in outcome.stopped
     assert outcome.counts == {"ok": 1, "diverged": 0, "failed": 1} and outcome.exit_code == 1
-    assert (settings.folder / "log" / "emargin-0001-0.traceback.txt").read_text().startswith("Traceback")
+    assert (settings.folder / "log" / "emargin-0001-0-0.traceback.txt").read_text().startswith("Traceback")
     _, outcome = begin(settings=settings)  # goes on, and does not retry by itself
     assert outcome.counts == {"ok": 5, "diverged": 0, "failed": 1} and outcome.exit_code == 0
     assert begun(tmp_path) == {f"emargin-{n:04d}": 1 for n in range(6)}
@@ -163,7 +163,7 @@ def test_a_trial_whose_machine_fails_goes_on_from_its_checkpoint(begin, tmp_path
     settings, outcome = begin(broken, **plain, name="broken")
     assert begun(tmp_path) == {"emargin-0000": 1, "emargin-0001": 3}
     assert (tmp_path / "emargin-0001.1").read_text() == ""
-    assert "0.pt" in (tmp_path / "emargin-0001.2").read_text().split()
+    assert "0-0.pt" in (tmp_path / "emargin-0001.2").read_text().split()
     assert outcome.counts == {"ok": 2, "diverged": 0, "failed": 0}
     assert table(settings) == table(calm)
     assert states(settings) == {TrialState.COMPLETE: 2} and runs(settings) == {"FINISHED": 2 * 2}
@@ -183,8 +183,8 @@ def test_a_trial_that_kills_every_worker_fails_and_the_others_go_on(begin, tmp_p
 def test_a_setting_that_diverges_is_counted_and_stays_off_the_front(begin):
     """Forced by the released loss, whose margin of 100 overflows float32."""
     settings, outcome = begin(
-        objectives=("emargin-released", "emargin"),
-        dimensions={"margin": "100", "threshold": "-1:0.9"},
+        methods=("emargin-released", "emargin"),
+        hyperparameters={"margin": "100", "threshold": "-1:0.9"},
         references=("raw",),
         baseline_trials=1,
         trials=2,
@@ -193,7 +193,7 @@ def test_a_setting_that_diverges_is_counted_and_stays_off_the_front(begin):
     assert outcome.counts == {"ok": 4, "diverged": 2, "failed": 0} and not outcome.stopped
     assert states(settings, "emargin-released") == {TrialState.FAIL: 2}
     assert states(settings, "emargin") == {TrialState.COMPLETE: 2}
-    bad = [row for row in table(settings) if row["objective"] == "emargin-released"]
+    bad = [row for row in table(settings) if row["method"] == "emargin-released"]
     assert all(row["status"] == "diverged" and row["diverged_step"] >= 1 for row in bad) and len(bad) == 4
     assert all(row["silhouette"] is None and "last finite" in row["error"] for row in bad)
     kept = kept_trials(outcome.done, "front", settings.goals)

@@ -1,0 +1,113 @@
+"""The flags of `python -m study.run`: one for each declared setting, and a manual that reads in sentences."""
+
+import argparse
+import re
+
+import pytest
+
+from emargin_train.config import all_hyperparameters
+from emargin_train.errors import UserError
+from study.command_line import build_parser, settings_of
+from study.presets import PRESETS
+from study.settings import StudySettings, declared_settings
+from tests.study.conftest import here, small
+
+ACTIONS = build_parser()._actions
+
+
+def flags_for(column: str) -> list[argparse.Action]:
+    """The visible flags that give a setting."""
+    dest = {"methods": "method"}.get(column, column)
+    return [one for one in ACTIONS if one.dest == dest and one.help is not argparse.SUPPRESS]
+
+
+def settings_from(*words: str) -> StudySettings:
+    return settings_of(build_parser().parse_args([*small(), *words]))
+
+
+@pytest.mark.parametrize("column", [*declared_settings(), *all_hyperparameters()])
+def test_a_declared_setting_has_one_flag(column):
+    (action,) = flags_for(column)
+    expected = "--method" if column == "methods" else "--" + column.replace("_", "-")
+    assert action.option_strings == [expected]
+
+
+def test_no_flag_is_for_anything_else():
+    own = {"help", "preset", "config", "resume", "extend", "retry", "dry_run"}
+    shown = {one.dest for one in ACTIONS if one.help is not argparse.SUPPRESS}
+    declared = {*declared_settings(), *all_hyperparameters()} - {"methods"} | {"method"}
+    assert shown == own | declared
+
+
+# Enough of the language's verbs to tell a sentence from a title.
+VERB = re.compile(
+    r"\b(is|are|has|have|sees?|gives?|takes?|tries|decides?|divides?|holds?|belongs?|chooses|runs?|adds?|wins?"
+    r"|begins|draws|scales|shrinks|leaves?|learns?|gets?|sets|uses|trains|go(es)?)\b"
+)
+
+
+@pytest.mark.parametrize(
+    "action", [one for one in ACTIONS if one.help is not argparse.SUPPRESS], ids=lambda one: one.dest
+)
+def test_a_help_line_is_a_sentence(action):
+    text = re.sub(
+        r"\s*(\(default[^()]*\)|\(searched[^()]*\)|\[[^\[\]]*\])", "", action.help
+    )  # what is derived
+    assert re.fullmatch(r"[A-Z-].*[\w)]\.\)?", text.strip(), re.DOTALL), text
+    assert VERB.search(text) and not text.startswith(("How", "Where", "Whose", "Which")), text
+    assert "()" not in text and "(default )" not in text and "None" not in text
+
+
+def test_help_reads_like_a_manual_page():
+    ran = here("--help")
+    assert ran.returncode == 0
+    for told in (
+        "examples:",
+        "exit codes:",
+        "--dissimilar-share",
+        "results.parquet",
+        "python -m study.run --preset smoke",
+    ):
+        assert told in ran.stdout
+    assert "--objective" not in ran.stdout and "--framing" not in ran.stdout
+
+
+@pytest.mark.parametrize("flag", ["--objective", "--objectives", "--method", "--methods"])
+def test_the_method_has_its_former_flags(flag):
+    assert settings_from(flag, "emargin,infonce").methods == ("emargin", "infonce")
+
+
+def test_former_flags_of_version_1_still_work():
+    settings = settings_from("--framing", "log", "--split-seed", "3", "--batch-size", "4")
+    assert settings.hyperparameters == {"iterations": "4", "spectrum_scale": "log", "batch_size": "4"}
+    assert settings.split_seeds == (3,)
+
+
+def test_lists_and_ranges_of_seeds():
+    settings = settings_from("--seeds", "0:2", "--split-seeds", "0,5")
+    assert settings.seeds == (0, 1, 2) and settings.split_seeds == (0, 5)
+    assert settings_from("--references", "").references == ()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_complete_and_flags_win(preset):
+    settings = settings_of(build_parser().parse_args(["--preset", preset, "--seeds", "7", "--margin", "3"]))
+    assert settings.seeds == (7,) and settings.hyperparameters["margin"] == "3"
+    assert settings.dataset == PRESETS[preset]["dataset"]
+    kept = PRESETS[preset]["hyperparameters"].items() - {
+        ("margin", PRESETS[preset]["hyperparameters"].get("margin"))
+    }
+    assert kept <= settings.hyperparameters.items()
+
+
+def test_a_name_is_a_digest_of_the_settings():
+    """So that the same command finds its study, wherever and however it runs."""
+    one = settings_from("--trials", "3")
+    assert one.name == settings_from("--trials", "3", "--max-concurrent", "1").name
+    assert one.name.startswith("tiny-") and one.name != settings_from("--trials", "4").name
+
+
+def test_a_config_with_an_unknown_setting_is_refused(tmp_path):
+    (tmp_path / "study.toml").write_text('dataset = "sleepeeg-sim"\nname = "a"\ntrails = 3\n')
+    with pytest.raises(UserError, match="did you mean 'trials'"):
+        settings_of(build_parser().parse_args(["--config", str(tmp_path / "study.toml")]))
