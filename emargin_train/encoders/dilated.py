@@ -38,7 +38,7 @@ class DilatedSettings(Settings, prefix="dilated"):
     )
     dropout: float = hyperparameter(
         0.1,
-        "The share of the output's values that training sets to 0.",
+        "Training sets this share of the output's values to 0.",
         title="Dropout",
         metavar="Q",
         low=0,
