@@ -1,37 +1,39 @@
-# The same few commands everywhere: make check test test-cluster test-faults study bench server
+# The same few commands everywhere, in CI too: make check test test-cluster test-faults study bench server
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# Two at a time, a file's tests together: most of a study's time is Ray's starts and ends.
+# Two processes run tests, each a whole file: in the tests of studies, most of the time is Ray starting and ending.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: study findings server test test-fast test-cluster test-faults check bench bench-long bench-gpu clean
 
-# A first result: simulated sleep EEG, eMargin beside InfoNCE, and the report.
+# A first result: eMargin and InfoNCE on simulated sleep EEG, and the report.
 study: $(INSTALLED)
 	$(BIN)/python -m study.run --preset first
 
-# MLflow on the studies in runs/, at http://127.0.0.1:5000
+# MLflow shows the studies in runs/ at http://127.0.0.1:5000.
 server: $(INSTALLED)
 	$(BIN)/python -m study.server
 
-# The tables and figures of docs/findings.md, from the studies that docs/findings/run.sh left there.
+# The tables and figures of docs/findings.md, made from the studies that docs/findings/run.sh wrote there.
 findings: $(INSTALLED)
 	$(BIN)/python -m analysis.findings docs/findings
 
 test: $(INSTALLED)
 	$(PYTEST) --ignore tests/cluster -m 'not faults'
 
-# Real servers and nodes: needs Debian's postgresql and iproute2, and root for the nodes; skips what is missing.
+# Tests with real servers and nodes. They need Debian's postgresql and iproute2, and root for the nodes; a test whose
+# needs are not met is skipped.
 test-cluster: $(INSTALLED)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		! { command -v ip && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends postgresql iproute2 >/dev/null; } \
-		|| echo "no PostgreSQL or iproute2 to be had: tests that need them are skipped"; fi
+		|| echo "PostgreSQL or iproute2 cannot be installed: tests that need them are skipped"; fi
 	$(PYTEST) tests/cluster
 
-# What machines do to a study: workers, nodes and drivers killed, disks full, on clusters of three nodes. 20 minutes.
+# Real faults in real studies: workers, nodes and drivers are killed and disks fill up, on clusters of three nodes.
+# It takes 20 minutes.
 test-faults: $(INSTALLED)
 	$(BIN)/python -m pytest tests/study -m faults
 

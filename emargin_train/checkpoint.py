@@ -18,22 +18,22 @@ DAMAGED = (
     OSError,
     ValueError,
     LookupError,
-)  # seen on loading
+)  # what torch.load raises for damaged files
 
 
 class Savable(Protocol):
-    """What a State is to this file."""
+    """A State, as far as this file knows it."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
 
 def save(state: Savable, path: Path) -> None:
-    """A reader never meets a half-written checkpoint."""
+    """Write a checkpoint, so that a reader never finds a half-written one."""
     write_whole(Path(path), to_bytes(state))
 
 
 def to_bytes(state: Savable) -> bytes:
-    """What `save` writes."""
+    """The bytes that `save` writes."""
     file = io.BytesIO()
     torch.save({"format": FORMAT, **state.to_dict()}, file)
     return file.getvalue()
@@ -42,7 +42,7 @@ def to_bytes(state: Savable) -> bytes:
 def load(source: Path | bytes) -> dict[str, Any]:
     """What `State.to_dict` gave: plain values and tensors only (nothing in a checkpoint is executed).
 
-    source: of `save` or of `to_bytes`
+    source: the file of `save`, or the bytes of `to_bytes`
     """
     name = "from another process" if isinstance(source, bytes) else str(source)
     try:
@@ -55,5 +55,5 @@ def load(source: Path | bytes) -> dict[str, Any]:
             f"checkpoint {name} is damaged ({type(error).__name__}): give another, or start anew"
         ) from None
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-        raise UserError(f"checkpoint {name} is not of format {FORMAT}: write it with this version")
+        raise UserError(f"checkpoint {name} has another format than {FORMAT}: write it with this version")
     return saved

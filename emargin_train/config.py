@@ -67,7 +67,7 @@ class TrainConfig:
         return 0 if self.training is None else self.training.iterations
 
     def setup(self, shape: Shape, magnitude_scale: float) -> Setup:
-        """What the method is made from, on data of this shape."""
+        """All that the method is made from, for data of this shape."""
         assert self.settings is not None and self.encoder_settings is not None
         return Setup(
             settings=self.settings,
@@ -183,7 +183,7 @@ def read_by(column: str) -> str:
 
 
 def other_defaults(column: str) -> dict[str, Any]:
-    """Of the methods where the default of a hyper-parameter is not that of its flag: their own, by method."""
+    """The defaults of the methods that have another default than the flag of a hyper-parameter, by method."""
     usual = all_hyperparameters()[column].default
     tables = {name: table(name, encoder) for encoder in ENCODERS for name in readers(column)}
     own = {name: of[column].default for name, of in tables.items() if column in of}

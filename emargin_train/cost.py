@@ -51,14 +51,14 @@ class PeakMemory:
 
 
 def use_tf32(on: bool) -> None:
-    """Products on a GPU in TensorFloat-32: several times as fast, three digits. Of this process."""
+    """Whether products on a GPU use TensorFloat-32, for this process: several times as fast, three digits."""
     torch.backends.cuda.matmul.allow_tf32 = on
     torch.backends.cudnn.allow_tf32 = on
 
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """No TensorFloat-32 within, whichever was chosen; afterwards it is again as it was."""
+    """Inside, products have full float32 precision; afterwards the earlier choice is restored."""
     products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     use_tf32(False)
     try:

@@ -1,4 +1,4 @@
-"""What a user can put right: one line, exit code 2."""
+"""Errors that a user can correct: one line on standard error, exit code 2."""
 
 import difflib
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 
 class UserError(ValueError):
-    """A value, file or folder that the user gave and can mend.
+    """A value, file or folder that the user gave and can correct.
 
     The message is one line that names the value, the reason and the remedy.
     """

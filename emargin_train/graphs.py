@@ -1,18 +1,20 @@
-"""CUDA graphs: a step recorded once and started again as a whole, since its kernels take less time than their
-launches one by one."""
+"""CUDA graphs: a step is recorded once and then started as a whole.
+
+Its kernels take less time than launching them one by one.
+"""
 
 from collections.abc import Callable
 
 import torch
 
-WARM_UP = 3  # calls that run as they are: libraries set themselves up, which must not be recorded
+WARM_UP = 3  # calls that are not recorded: libraries set themselves up in them
 
 
 class Repeated:
     """Calls a step again and again; with `capture` recorded after WARM_UP calls, then replayed.
 
-    A recorded step takes and leaves its values where they lay when it was recorded; it may neither read back
-    from the device nor have shapes that depend on values (tests/emargin_train/test_capture.py).
+    A recorded step reads and writes its values at the addresses that they had when it was recorded. It may
+    neither read from the device nor have shapes that depend on values (tests/emargin_train/test_capture.py).
     """
 
     def __init__(self, device: str, *, capture: bool) -> None:
@@ -21,7 +23,7 @@ class Repeated:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, step: Callable[[], None]) -> None:
-        """step: the same each time"""
+        """step: it does the same at every call"""
         if self._stream is None:
             step()
         elif self._calls < WARM_UP:

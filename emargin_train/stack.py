@@ -1,4 +1,4 @@
-"""A stack: several trainings side by side on one device, their data there with them."""
+"""A stack: several trainings side by side on one device, which holds their data too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class _Data:
 
 
 def _tables(methods: Sequence[OneView], device: str) -> dict[str, Tensor]:
-    """The tables of all members, one after another; a method that lacks one never looks at it: zeros."""
+    """The tables of all members, one after another; zeros for a method that lacks a table and never looks."""
     like = {name: rows for method in methods for name, rows in method.tables.items()}
     return {
         name: _joined(
@@ -101,10 +101,10 @@ def _rows(table: Tensor, which: Tensor) -> Tensor:
 class Stack:
     """Members at the same step: weights and AdamW's moments (K, ...), which they get back after each advance.
 
-    A member's loss depends on its own weights alone, so one that is not finite disturbs no other; it is
-    noticed when the losses are read, at the end of an advance.
+    A member's loss depends on its own weights alone, so one that is not finite does not affect the others. It
+    is noticed when the losses are read, at the end of an advance.
 
-    at_once: criteria side by side, as on a GPU; None = on a GPU
+    at_once: whether criteria are computed side by side; None = on a GPU only
     """
 
     def __init__(self, members: Sequence[Member], device: str, *, at_once: bool | None = None) -> None:

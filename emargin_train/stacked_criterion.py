@@ -38,8 +38,8 @@ def _alike(method: OneView) -> Hashable:
 class StackedCriterion:
     """Outputs and batch of all members (K, ...) -> losses (K,).
 
-    methods: sorted by `order`; n: frames in one member's batch; like: tells the type and the device
-    at_once: members that can be taken side by side are, as a GPU likes it; else one after another
+    methods: sorted by `order`; n: frames in one member's batch; like: has the type and the device
+    at_once: members that can be computed side by side are, which suits a GPU; else one after another
     """
 
     def __init__(self, methods: Sequence[OneView], n: int, like: Tensor, *, at_once: bool) -> None:
@@ -55,7 +55,7 @@ class StackedCriterion:
                 self.parts.append(_Part(len(part), type(part[0]), settings, many))
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
-        # Split once: were members indexed, each would get a gradient as large as that of all.
+        # Split once: an index for each member would make a gradient as large as that of all members.
         sizes = [part.size for part in self.parts]
         names = list(batch.tables)
         fields = [outputs.z, outputs.z_labelled, outputs.logits, batch.labels, *batch.tables.values()]

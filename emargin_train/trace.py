@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 from emargin_train.errors import UserError
 from emargin_train.train import State
 
-TRACED_STEPS = 20  # at least; all steps alike, so no more are kept
+TRACED_STEPS = 20  # at least; steps are alike, so that no more are kept
 
 
 @contextmanager
@@ -42,7 +42,7 @@ class Trace:
         self._profiler, self._activities, self._paused = profiler, activities, False
 
     def after(self, state: State) -> None:
-        """Told of each State: pause after the first steps, go on after the last."""
+        """Call it with each State: tracing pauses after the first steps and continues after the last."""
         if self._profiler is None:
             return
         last = state.step >= state.config.iterations

@@ -28,10 +28,10 @@ def train_many(
 ) -> Iterator[tuple[int, State | Diverged]]:
     """Yield (member, its State) every `report_every` steps of the member and at its end.
 
-    A member whose loss is not finite yields Diverged instead, once, and the others go on as if it had never
-    been there. A resumed member that has no steps left yields its State once; those behind catch up first.
+    A member whose loss is not finite yields Diverged instead, once, and the others continue as if it had
+    never been there. A resumed member without steps left yields its State once; those behind catch up first.
 
-    splits: the data of each member; resume: its checkpoint, to go on from
+    splits: the data of each member; resume: the checkpoint that it continues from
     at_once: as in `Stack`
     Raises ValueError where the members' shapes differ, or a method cannot be stacked (`stack_key`).
     """

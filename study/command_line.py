@@ -22,35 +22,38 @@ EXAMPLES = """\
 examples:
   The plan only: trials, settings, resources, time (nothing is run):
     python -m study.run --dataset sleepeeg-sim --trials 32 --dry-run
-  Half a minute on a laptop, no data needed:
+  A trial run of half a minute on a laptop, without any data:
     python -m study.run --preset smoke
   A real study on the paper's sleep data, on a Ray cluster:
     python -m study.run --dataset sleepeeg --trials 64 --seeds 0,1,2,3,4 --address auto
-  Your own WFDB recordings; the threshold as a share of steps, the margin fixed:
+  Your own WFDB recordings; the threshold is given as a share of steps, and the margin is fixed:
     python -m study.run --dataset ecg --data-dir mitdb --dissimilar-share 0:1 --margin 5
   Negative numbers need an equals sign:
     python -m study.run --dataset sleepeeg-sim --threshold=-1:0.9
-  One factor at a time round the first values; the same settings again from a file:
+  An ablation, in which one hyper-parameter at a time leaves its first value:
     python -m study.run --dataset sleepeeg-sim --design ablation --threshold 0.4,0.2,0.6 --margin 5,1,10
+  Two methods and InfoNCE, each setting on ten splits of the subjects:
+    python -m study.run --dataset sleepeeg-sim --method emargin,emargin-semi --split-seeds 0:9
+  The settings of an earlier study, under another name:
     python -m study.run --config runs/NAME/study.toml --name again
-  Go on with what was interrupted; with 16 trials more; with what failed once more:
+  An interrupted study continues; it gets 16 more trials; its failed trials run again:
     python -m study.run --resume runs/NAME
     python -m study.run --resume runs/NAME --extend 16
     python -m study.run --resume runs/NAME --retry failed
 
 results:
-  runs/NAME/results.parquet      one row per trial and seed
-  runs/NAME/report/index.html    the Pareto front, the threshold's effect, every trial
-  mlflow ui --backend-store-uri sqlite:///runs/mlflow.db      every trial, to browse and compare
+  runs/NAME/results.parquet      one row for each replicate of each trial
+  runs/NAME/report/index.html    the report: Pareto front, effect of the threshold, every trial
+  mlflow ui --backend-store-uri sqlite:///runs/mlflow.db      opens MLflow, to browse and compare
 
-exit codes: 0 done, or the time budget is used up; 1 no trial was ok, or the study stopped for a reason it
-names; 2 something to put right, named in one line; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP
+exit codes: 0 the study is done, or its time budget is used up; 1 no trial was ok, or the study stopped for a
+reason that it prints; 2 you have to correct something, which one line names; 130, 143 and 129 the study was
+interrupted by Ctrl-C, SIGTERM and SIGHUP
 """
 
 
 DESCRIPTION = """\
-Run a study: train an encoder at many settings and seeds, measure each one, and chart what trades against
-what.
+Run a study: train an encoder with many settings and seeds, measure every one, and chart which goals conflict.
 
 A hyper-parameter is searched where a range A:B or a list a,b,c is given, and fixed where a single value is
 given. An interrupted study continues where it stopped when the same command is given again."""
@@ -75,7 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="The settings are those of an earlier study, its study.toml. Flags given beside it win.",
     )
-    parser.add_argument("--resume", metavar="DIR", help="The study in this folder is resumed, as runs/NAME.")
+    parser.add_argument(
+        "--resume", metavar="DIR", help="The study in this folder, such as runs/NAME, is resumed."
+    )
     parser.add_argument(
         "--extend", type=int, metavar="N", help="The study is resumed with N more trials of each method."
     )
@@ -130,7 +135,7 @@ def searched_note(one: Setting) -> str:
 
 
 def flags_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that flags name. A password goes to the environment, whatever holds it."""
+    """The settings that flags name. A password in any of them is moved to the environment."""
     settings = declared_settings()
     given: dict[str, Any] = read_flags(args, (one for name, one in settings.items() if name != "methods"))
     methods = getattr(args, "methods", None) or getattr(args, "method", None)
@@ -150,7 +155,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def settings_of(args: argparse.Namespace) -> StudySettings:
-    """Preset, then file, then flags. Raises UserError for what cannot be."""
+    """The settings of preset, file and flags; later ones win. Raises UserError for impossible settings."""
     if args.preset is not None and args.preset not in PRESETS:
         raise UserError(f"--preset is '{args.preset}': {nearest(args.preset, PRESETS)}")
     given: dict[str, Any] = {}

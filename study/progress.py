@@ -45,7 +45,7 @@ class Progress:
         return self.summary.counts
 
     def add(self, method: str, trial: str, rows: list[dict[str, Any]], *, earlier: bool = False) -> None:
-        """A trial has ended with these rows. earlier: before this run"""
+        """Show that a trial has ended with these rows. earlier: it ended before this run"""
         status, values = self.summary.add(rows)
         self._earlier += earlier
         if not self._console.is_terminal and not earlier:
@@ -56,7 +56,7 @@ class Progress:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _pace(self) -> float:
-        """Trials a second, of this run."""
+        """Trials of this run for each second."""
         return (self.done - self._earlier) / max(time.monotonic() - self._started, 1e-9)
 
     def _left(self) -> str:

@@ -26,7 +26,7 @@ from study.trial import directions, goal_values
 
 
 def stored_settings(folder: Path) -> StudySettings:
-    """Of an existing study. Raises UserError where the folder holds none."""
+    """The settings of an existing study. Raises UserError where the folder holds none."""
     path = folder / "study.toml"
     if not path.is_file():
         raise UserError(f"{folder} holds no study (no study.toml): give the folder of one, as runs/NAME")
@@ -34,7 +34,7 @@ def stored_settings(folder: Path) -> StudySettings:
     if "objectives" in flat:
         raise UserError(
             f"{folder} was written by version 1, which this version cannot resume: read it with "
-            f"python -m analysis.report {folder}, or start it anew with --config {path} and another --name"
+            f"python -m analysis.report {folder}, or start it again with --config {path} and another --name"
         )
     stored = StudySettings.from_dict(flat)
     return dataclasses.replace(stored, out=str(folder.parent), name=folder.name)
@@ -69,7 +69,7 @@ def check_free(settings: StudySettings) -> None:
 
 
 def extended(settings: StudySettings, more: int) -> StudySettings:
-    """The settings of the study that is there, with so many trials more. Raises UserError."""
+    """The settings of the existing study, with so many more trials. Raises UserError."""
     if more < 1:
         raise UserError(f"--extend is {more}: give a whole number from 1")
     stored = stored_settings(settings.folder)

@@ -1,7 +1,7 @@
 """Passwords of databases: taken from the environment, never stored, logged or shown.
 
 A URL is kept without its password. The whole URL stays in the environment of the driver, under the name in
-VARIABLES, where the user put it or where a flag that held a password is moved to.
+VARIABLES, where the user put it, or to which the value of a flag with a password was moved.
 """
 
 import os

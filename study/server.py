@@ -1,11 +1,11 @@
-"""A local MLflow server on the studies of a folder: to browse them, and for studies elsewhere to write to.
+"""A local MLflow server that shows the studies of a folder, and to which studies on other machines can write.
 
 python -m study.server                                       # runs/mlflow.db at http://127.0.0.1:5000
 python -m study.server --out studies --port 5001
 MLFLOW_BACKEND_STORE_URI=postgresql://ada@db/mlflow python -m study.server --artifacts s3://bucket/mlflow
 
-It listens on this machine alone unless --host says otherwise; MLflow itself asks nobody for a password, so
-put one in front of it before you do (docs/cluster.md).
+It listens only on this machine unless --host names another address. MLflow itself asks nobody for a
+password, so put a proxy that does in front of it first (docs/cluster.md).
 """
 
 import argparse
@@ -18,7 +18,7 @@ from emargin_train.errors import UserError, exit_on_user_error
 from study.tracking.mlflow_runs import client
 from study.tracking.uri import check_answers, local
 
-DATABASE = "MLFLOW_BACKEND_STORE_URI"  # lists of processes do not show the environment
+DATABASE = "MLFLOW_BACKEND_STORE_URI"  # in the environment, which lists of processes do not show
 
 
 def arguments(host: str, port: int, artifacts: str, allowed_hosts: str | None) -> list[str]:
@@ -36,7 +36,7 @@ def check_free(host: str, port: int) -> None:
     except (OSError, OverflowError) as error:
         raise UserError(
             f"--host {host} --port {port} cannot be listened on ({error}): "
-            "give another port, or stop what holds it"
+            "give another port, or stop the program that uses it"
         ) from None
 
 
@@ -46,23 +46,25 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="where studies lie (default runs)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=5000, help="(default 5000)")
     parser.add_argument(
-        "--artifacts", metavar="URI", help="folder or s3://... (default mlartifacts in --out)"
+        "--out", type=Path, default=Path("runs"), help="The folder that holds the studies (default runs)."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="The server's address (default 127.0.0.1).")
+    parser.add_argument("--port", type=int, default=5000, help="The server's port (default 5000).")
+    parser.add_argument(
+        "--artifacts", metavar="URI", help="A folder or s3://... for artifacts (default: in --out)."
     )
     parser.add_argument(
-        "--allowed-hosts", metavar="NAMES", help="host names that browsers may use (MLflow's flag)"
+        "--allowed-hosts", metavar="NAMES", help="Host names that browsers may use (MLflow's own flag)."
     )
     args = parser.parse_args()
     check_free(args.host, args.port)
     uri = os.environ.get(DATABASE) or local(args.out)
     check_answers(uri)
-    client(uri)  # makes a new database, before anybody else can
+    client(uri)  # makes a new database before another process can
     artifacts = args.artifacts or str((args.out / "mlartifacts").resolve())
     os.environ |= {DATABASE: uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # four processes for nobody
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # four processes that nobody needs
     print(f"MLflow: http://{args.host}:{args.port} (Ctrl-C ends it)", flush=True)
     words = arguments(args.host, args.port, artifacts, args.allowed_hosts)
     os.execv(words[0], words)

@@ -26,7 +26,7 @@ DIRECTED = tuple(name for name, metric in METRICS.items() if metric.best in ("ma
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Names of version 1, in study.toml and as flags.
 FORMER_NAMES = {"objectives": "methods", "dimensions": "hyperparameters", "split_seed": "split_seeds"}
-# Where and how a study runs, not what it finds: these may differ when it is resumed.
+# These say where and how a study runs, not what it finds, so they may differ when it is resumed.
 OPERATIONAL = (
     "out",
     "address",
@@ -81,7 +81,7 @@ class StudySettings(DatasetSettings):
 
     hyperparameters: the text of each hyper-parameter that the user gave, by column (study.space)
     space: per method, the resolved text of each hyper-parameter, defaults included; empty until `study.plan`
-        has resolved it. Once stored, it stands, whatever later versions search by default.
+        has resolved it. Once stored, it is used as it is, whatever later versions search by default.
     """
 
     dataset: str = setting("", DatasetSettings.__dataclass_fields__["dataset"].metadata["setting"]["help"],
@@ -159,7 +159,7 @@ class StudySettings(DatasetSettings):
         choices=("front", "all", "none"),
     )
     tf32: bool = setting(
-        False, "On a GPU, products are computed in TensorFloat-32: faster, with three digits."
+        False, "On a GPU, products are computed in TensorFloat-32, which is faster and has three digits."
     )
     out: str = setting("runs", "The folder that holds the studies.", metavar="DIR")
     address: str | None = setting(
@@ -184,10 +184,10 @@ class StudySettings(DatasetSettings):
         "EMARGIN_STORAGE, else the study's folder).",
         metavar="URI",
     )
-    cpus_per_trial: int = setting(1, "A trial has N cores, and as many threads.", metavar="N", low=1)
+    cpus_per_trial: int = setting(1, "A trial uses N cores, with as many threads.", metavar="N", low=1)
     gpus_per_trial: float | str = setting(
         0.0,
-        "A trial has X GPUs: 0, 1, a share such as 0.25, or auto, which is measured on a GPU of the cluster.",
+        "A trial uses X GPUs: 0, 1, a share such as 0.25, or auto, which measures the share on a GPU.",
         metavar="X",
         low=0,
         words=("auto",),
@@ -200,7 +200,7 @@ class StudySettings(DatasetSettings):
     )
     time_budget: str | None = setting(
         None,
-        "No trial begins after this time, as 90m, 2h or 1d; those that run then finish.",
+        "No trial begins after this time, such as 90m, 2h or 1d; trials that are running then finish.",
         metavar="T",
     )
     max_failures: int | None = setting(

@@ -1,7 +1,7 @@
-"""Signals at the command line: the first one stops the study in order, a second Ctrl-C ends all at once.
+"""Signals at the command line: the first one stops the study properly, a second Ctrl-C ends it at once.
 
 Only `python -m study.run` uses this. A study that is run from Python or from a notebook sets no signal
-handler and never ends its process: there Ctrl-C is a KeyboardInterrupt, and `run_study` returns in order.
+handler and never ends its process: there Ctrl-C is a KeyboardInterrupt, and `run_study` returns normally.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ class Received:
 
     @property
     def exit_code(self) -> int:
-        """128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        """128 plus the signal's number, as in shells: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + (self.number or signal.SIGINT)
 
 
@@ -34,7 +34,7 @@ def handled(folder: Path) -> Iterator[Received]:
 
     SIGHUP stays ignored where it is, as after `nohup`. SIGINT, which shells let a command in the background
     ignore, is handled all the same.
-    folder: of the study, to name when it ends at once
+    folder: the study's, for the message when it ends at once
     """
     received = Received()
 

@@ -1,4 +1,4 @@
-"""How a study stands: trials by status, the best of each goal, the area under each front. Numbers only."""
+"""The summary of a study in numbers: trials by status, the best of each goal, the area under each front."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ def is_control(row: dict[str, Any]) -> bool:
 class Summary:
     """Counts and bests of a study's trials as they end.
 
-    counts: trials by status, of which a trial has its worst replicate's
+    counts: trials by status; a trial has the worst status of its replicates
     best: best value of each goal, by method, mean over replicates; without trials that are controls
     hypervolume: area under the front of each trained method, from the worst ends of two bounded goals
     """
@@ -40,7 +40,7 @@ class Summary:
         return sum(self.counts.values())
 
     def add(self, rows: list[dict[str, Any]]) -> tuple[str, list[float] | None]:
-        """A trial has ended with these rows; its status, and its goals where every replicate has them."""
+        """Count a trial with these rows; returns its status, and its goals where all replicates have them."""
         statuses = {row["status"] for row in rows}
         status = next(s for s in ("failed", "diverged", "ok") if s in statuses)
         self.counts[status] += 1
@@ -65,7 +65,7 @@ class Summary:
         self.hypervolume[method] = fronts.hypervolume(self._fronts[method], self._worst, self._ends)
 
     def metrics(self) -> dict[str, float]:
-        """By name, as MLflow shows them on the study's own run."""
+        """The summary by name, as MLflow shows it on the study's own run."""
         values = {f"trials_{status}": float(n) for status, n in self.counts.items()}
         values["trials_done"] = float(self.done)
         for method, best in self.best.items():

@@ -1,7 +1,7 @@
-"""Deliver to MLflow what is missing there of a study, from its records; again changes nothing.
+"""Export the runs of a study that MLflow lacks, from the study's records; doing it twice changes nothing.
 
-python -m study.sync runs/NAME                                   # where the study was to be tracked
-python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # elsewhere; also from a copy of the folder
+python -m study.sync runs/NAME                                   # to the study's own server or database
+python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another; a copy of the folder works too
 """
 
 import argparse
@@ -22,7 +22,7 @@ PATIENCE_S = 60.0
 
 
 def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
-    """Number of records, and of runs that could not be delivered.
+    """Number of records, and of runs that could not be exported.
 
     Raises UserError where the folder holds no study or the server does not answer.
     """
@@ -55,14 +55,14 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="of the study, as runs/NAME")
+    parser.add_argument("folder", type=Path, help="The folder of the study, such as runs/NAME.")
     parser.add_argument(
-        "--tracking-uri", metavar="URI", help="MLflow server or database (default: the study's)"
+        "--tracking-uri", metavar="URI", help="The MLflow server or database (default: the study's)."
     )
     args = parser.parse_args()
     _, missing = sync(args.folder, args.tracking_uri)
     if missing:
-        print(f"warning: {missing} runs could not be delivered: try again", file=sys.stderr)
+        print(f"warning: {missing} runs could not be exported: try again later", file=sys.stderr)
         sys.exit(1)
 
 

@@ -88,7 +88,7 @@ def _run_stack(spec: TrialSpec, folder: Path, device: str, train: TrainMany) -> 
                 _keep(spec, left[i], folder, item)
     except MACHINE:
         raise
-    except Exception:  # not hidden: it lies with each replicate, which is then trained alone
+    except Exception:  # the traceback is kept with each replicate, which is then trained alone
         for one in left:
             write_whole(folder / f"{one}.traceback.txt", traceback.format_exc().encode())
 
@@ -108,8 +108,8 @@ def _run_one(
                 outcome = item
         assert outcome is not None
     except MACHINE:
-        raise  # of the machine, not of the setting: the trial is tried again, perhaps elsewhere
-    except Exception as error:  # the boundary of a trial: whatever it raises is its result, shown to the user
+        raise  # the machine is at fault, not the setting: the trial is tried again, perhaps elsewhere
+    except Exception as error:  # the boundary of a trial: what a training raises is its result
         outcome = failed(spec, replicate, f"{type(error).__name__}: {error}")
         write_whole(folder / f"{replicate}.traceback.txt", traceback.format_exc().encode())
     _keep(spec, replicate, folder, outcome)

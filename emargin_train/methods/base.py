@@ -133,7 +133,7 @@ class Method(nn.Module, ABC):
         self.to_input = spectrum_scale(self.fixed_scale or setup.scale, setup.magnitude_scale)
         self.tables: dict[str, Tensor] = {}
         self.n_train = 0
-        self.register_buffer("_like", torch.zeros(()), persistent=False)  # tells the device and the type
+        self.register_buffer("_like", torch.zeros(()), persistent=False)  # on the device of the weights
 
     @classmethod
     def row(cls, settings: declaration.Settings, train: Frames) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Method(nn.Module, ABC):
         return adamw([p for p in self.parameters() if p.requires_grad], self.training_settings)
 
     def after_step(self, step: int) -> None:
-        """Momentum copies, queues, averages, schedules. step: counted from 1"""
+        """What a method does after each step: momentum copies, queues, averages, schedules. step: from 1"""
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The paper's words at face value: adjacent frames that differ are pushed apart."""
+"""The paper's words, taken literally: adjacent frames that differ are pushed apart."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -15,7 +15,7 @@ from emargin_train.settings import redefined
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedTraining(TrainingSettings):
-    """The release never passes its weight decay on, so PyTorch's default is what ran."""
+    """The release does not pass its weight decay to the optimiser, so PyTorch's default was used."""
 
     weight_decay: float = redefined(TrainingSettings, "weight_decay", 0.01)
 

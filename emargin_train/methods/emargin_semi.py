@@ -43,7 +43,7 @@ class SemiSettings(EMarginSettings):
 
 
 class EMarginSemi(Labelled, EMargin):
-    """A step sees, beside its batch, half as many of the sequences whose labels are known."""
+    """Beside its batch, a step sees half as many sequences whose labels are known."""
 
     name = "emargin-semi"
     title = "eMargin, semi-supervised"
@@ -65,7 +65,7 @@ class EMarginSemi(Labelled, EMargin):
 
     @staticmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:
-        """`emargin` + weight times a supervised term; `emargin` where the weight or the label share is 0."""
+        """The loss of `emargin` plus the weighted supervised term, if weight and label share are not 0."""
         loss = EMargin.criterion(settings, outputs, batch)
         if len(batch.labels) == 0:
             return loss

@@ -1,6 +1,6 @@
 """Methods that see a batch once: encoder, projection head and classifier, then one criterion.
 
-Such methods can be trained in a stack, several trainings side by side on one device.
+Such methods can be trained in a stack: several trainings side by side on one device.
 """
 
 from abc import abstractmethod
@@ -104,7 +104,7 @@ class OneView(Method):
         return self.encoder(x)
 
     def can_stack(self) -> bool:
-        """In a stack one AdamW moves the weights of all, and nothing happens after a step."""
+        """Whether it can: in a stack one AdamW moves the weights of all, and nothing happens after a step."""
         own = type(self)
         plain = own.optimizer is Method.optimizer and own.after_step is Method.after_step
         return plain and own.loss is OneView.loss and not self.draws_from_torch

@@ -8,7 +8,7 @@ from emargin_train.methods.reference import Reference
 
 
 class Random(Reference):
-    """BatchNorm layers still pass everything through, so the projector is a random projection with kinks."""
+    """The projector is a random piecewise linear map: untrained BatchNorm layers pass everything through."""
 
     name = "random"
     title = "Random encoder"

@@ -6,7 +6,7 @@ from emargin_train.methods.reference import Reference
 
 
 class Raw(Reference):
-    """D = F"""
+    """D equals F."""
 
     name = "raw"
     title = "Raw spectra"
@@ -19,7 +19,7 @@ class Raw(Reference):
 
 
 class LogRaw(Reference):
-    """D = F; log(1 + magnitude / typical magnitude)"""
+    """log(1 + magnitude / typical magnitude); D equals F."""
 
     name = "log-raw"
     title = "Log spectra"

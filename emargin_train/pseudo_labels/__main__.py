@@ -1,7 +1,7 @@
 """How well pseudo-labels tell where the class changes, without any training.
 
-For every noise level: where the cosines of adjacent frames lie, what is expected of them, and what each
-threshold calls dissimilar, against the true changes of class.
+For every noise level this prints the distribution of the cosines of adjacent frames, the cosine that theory
+expects, and how the steps that each threshold calls dissimilar compare with the true changes of class.
 """
 
 import argparse
@@ -46,15 +46,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--snr-db",
         metavar="DB,...",
         default="",
-        help="noise levels beside the recordings as they are, in dB; write --snr-db=-5,0 for negative ones",
+        help="Noise levels in dB, shown after the data without noise. Negative numbers need an equals sign: "
+        "--snr-db=-5,0.",
     )
     parser.add_argument(
         "--thresholds",
         metavar="T,... | A:B",
         default="0.2:0.99",
-        help=f"cosines, or {N_THRESHOLDS} from A to B (default 0.2:0.99)",
+        help=f"The thresholds: cosines, or A:B for {N_THRESHOLDS} from A to B (default 0.2:0.99).",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="picture: .png, .svg or .html")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="A chart is written to this .png, .svg or .html file."
+    )
     return parser
 
 

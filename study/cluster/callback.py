@@ -44,7 +44,7 @@ class StudyCallback(Callback):
         self._newest: dict[str, Checkpoint] = {}  # of running jobs, by Tune's id
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave nothing: Tune pickles its callbacks for its own restore, which we do not use."""
+        """Give Tune nothing to pickle: its own restore is not used."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
@@ -56,10 +56,10 @@ class StudyCallback(Callback):
     def on_checkpoint(
         self, iteration: int, trials: list[Job], trial: Job, checkpoint: Checkpoint, **info: Any
     ) -> None:
-        """Keep the newest alone. (Tune's own `num_to_keep` writes the state of all jobs each time.)"""
+        """Keep only the newest one. (Tune's own `num_to_keep` writes the state of all jobs each time.)"""
         older = self._newest.get(trial.trial_id)
         if older is not None and older.filesystem is not None:
-            with contextlib.suppress(OSError):  # S3 refuses now: it is removed with the study's folder there
+            with contextlib.suppress(OSError):  # S3 refuses now; the folder there is removed at the end
                 older.filesystem.delete_dir(older.path)
         self._newest[trial.trial_id] = checkpoint
 
@@ -92,7 +92,7 @@ class StudyCallback(Callback):
         self._remove(trial)
 
     def _close(self, job: Job, ended: Callable[[Path | None], list[dict[str, Any]]]) -> None:
-        """Record a job, with the files of its last checkpoint; where those stay away, the study ends."""
+        """Record a job, with the files of its last checkpoint; where those cannot be read, the study ends."""
         try:
             with self._work(job) as work:
                 self._end(job, ended(work), work)
@@ -119,7 +119,7 @@ class StudyCallback(Callback):
             shutil.rmtree(job.local_path, ignore_errors=True)
 
     def _end(self, job: Job, ended: list[dict[str, Any]], work: Path | None) -> None:
-        """Record every replicate, then tell the search. A full disk records nothing and ends the study."""
+        """Record every replicate, then give the search the result. A full disk ends the study unrecorded."""
         spec: TrialSpec = job.config["spec"]
         try:
             for item in ended:

@@ -1,6 +1,6 @@
 """Where running trials leave their checkpoints: the study's folder, a shared disk, or S3.
 
-S3 that refuses for some minutes is waited for; a disk is not, since one that is full stays so.
+If S3 refuses requests, we wait some minutes for it; we do not wait for a disk, since a full one stays full.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ PATIENCE_S = 600.0
 class Place:
     """A folder of its own for one run of a study.
 
-    patience_s: how long an error is waited out
+    patience_s: how long we wait for an error to pass
     """
 
     filesystem: FileSystem
@@ -40,7 +40,7 @@ class Place:
 
 
 def place(settings: StudySettings) -> Place:
-    """Of `--storage`, else in the study's folder. Raises UserError for a URI that names no file system."""
+    """A new place in `--storage`, else in the study's folder. Raises UserError for an unusable URI."""
     if settings.storage is None:
         return Place(LocalFileSystem(), str((settings.folder / "ray").resolve()), 0.0)
     own = f"{settings.name}-{uuid.uuid4().hex[:8]}"
@@ -84,7 +84,7 @@ def _line(error: Exception) -> str:
 
 
 def report(values: dict[str, Any], folder: Path, *, patience_s: float) -> None:
-    """Tell Tune the values, with a trial's folder as its checkpoint."""
+    """Report the values to Tune, with a trial's folder as their checkpoint."""
     _wait_out(lambda: tune.report(values, checkpoint=tune.Checkpoint.from_directory(folder)), patience_s)
 
 

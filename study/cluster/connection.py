@@ -83,7 +83,7 @@ def _refusal(address: str) -> str | None:
         return nobody
     if "InvalidAuthToken" in asked.stderr:
         return (
-            "the cluster there asks for its token: set RAY_AUTH_MODE=token, and copy ~/.ray/auth_token from "
+            "the cluster there requires its token: set RAY_AUTH_MODE=token, and copy ~/.ray/auth_token from "
             "its head node or set RAY_AUTH_TOKEN"
         )
     return nobody if asked.returncode else None

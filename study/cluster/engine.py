@@ -1,8 +1,8 @@
 """The engine of a GPU trains the waiting trials of a study in one stack. It is plain Python and needs no Ray.
 
 A trial hands in its trainings and gets back what becomes of them, as from `train_many`. The engine waits
-until as many trials wait as fit the GPU, or WAIT_S; who comes later joins the next stack. Once nobody has
-asked for IDLE_S it ends. `study.cluster.engine_actor` runs it as an actor of Ray's.
+until as many trials wait as fit the GPU, or WAIT_S; later trials join the next stack. Once nobody has asked
+for IDLE_S it ends. `study.cluster.engine_actor` runs it as a Ray actor.
 """
 
 import os
@@ -34,8 +34,9 @@ IDLE_S = 60.0
 class Sharing:
     """How the trials of one run of a study share GPUs.
 
-    n_trials: that fit one GPU; hand_out_s: a State on the way is handed out that often, the last always
-    threads, tf32: of an engine, as of a trial
+    n_trials: how many fit one GPU; hand_out_s: seconds between the States that are handed out; the last one
+        always is
+    threads, tf32: an engine's, the same as a trial's
     """
 
     n_trials: int
@@ -49,7 +50,7 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Broken:
-    """What a stack raised, in place of the rest. is_machine: of the machine, not of a setting"""
+    """What a stack raised, in place of its results. is_machine: the machine is at fault, not a setting"""
 
     is_machine: bool
     text: str
@@ -75,9 +76,9 @@ class Waiting:
 
 
 def next_stack(waiting: Sequence[Waiting], now: float, *, n_trials: int, wait_s: float) -> list[Waiting]:
-    """Who is trained next, of those waiting in order of arrival: the first, and all that fit into its stack.
+    """Those of the waiting trials that are trained next: the first one, and all that fit into its stack.
 
-    Nobody yet, where others may come: fewer than `n_trials` wait, and the first for less than `wait_s`.
+    None while others may still come: fewer than `n_trials` wait, and the first for less than `wait_s`.
     """
     if not waiting or (len(waiting) < n_trials and now - waiting[0].since < wait_s):
         return []
@@ -101,7 +102,7 @@ class Engine:
     def train(
         self, key: Hashable, configs: Sequence[TrainConfig], resume: Sequence[bytes | None]
     ) -> Iterator[Item]:
-        """What becomes of one trial's trainings. An asker that is gone has them finished for nothing."""
+        """Yield what one trial's trainings give. If their trial has died, they still run to their end."""
         trial = Waiting(key, configs, resume, time.monotonic())
         with self._changed:
             self._waiting.append(trial)
@@ -144,8 +145,8 @@ class Engine:
                 trial.left -= ended
                 if not trial.left:
                     trial.items.put(None)
-        except Exception as error:  # each trial says for itself what it makes of it
-            too_large = isinstance(error, torch.OutOfMemoryError)  # taken apart, it may fit
+        except Exception as error:  # each trial decides for itself what follows from it
+            too_large = isinstance(error, torch.OutOfMemoryError)  # single trainings may fit
             broken = Broken(isinstance(error, MACHINE) and not too_large, traceback.format_exc())
             for trial in (trial for trial in stack if trial.left):
                 trial.items.put((0, broken, len(own)))

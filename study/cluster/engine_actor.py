@@ -1,10 +1,10 @@
 """Trials that share a GPU (`--gpus-per-trial 0.25`): a Ray actor runs the engine of each GPU.
 
-The actor is detached, and lives on the GPU's node (`study.cluster.engine`). Its trials let it train for them.
-All else (data, evaluation, files, reports to Tune) they do themselves, side by side, while it trains the next
-stack. So Tune and Optuna see single trials. Each trial of a stack that raises goes on alone (`study.trial`);
-where an engine died, its machine is at fault. Engines end with the study, or by themselves when the study was
-killed.
+The actor is detached, and lives on the GPU's node (`study.cluster.engine`). It trains for the trials. They
+do everything else themselves (data, evaluation, files, reports to Tune), side by side, while the actor trains
+the next stack, so that Tune and Optuna see single trials. If a stack raises, each of its trials continues
+alone (`study.trial`); if an engine dies, its machine is at fault. Engines end with the study, or by
+themselves when the study was killed.
 """
 
 import contextlib

@@ -16,11 +16,11 @@ from emargin_train.data import load
 from emargin_train.errors import UserError
 from emargin_train.train_many import train_many
 
-MOST = 16  # trials of a GPU: each also has a process on a CPU
+MOST = 16  # trials on a GPU at most; each also has a process on a CPU
 STEPS = 20  # warm-up, and then as many that count
-PAYS = 0.9  # time of a trial's step, at most so much of that in a stack of half the size
-ROOM = 0.8  # of the memory; the rest is for what torch itself holds
-PROCESS_MB = 1000  # of torch's libraries and of an evaluation, for each process on the GPU; by counting
+PAYS = 0.9  # a trial's step must take at most this share of its time in a stack of half the size
+ROOM = 0.8  # this share of the memory may be used; the rest is for torch itself
+PROCESS_MB = 1000  # of torch's libraries and an evaluation, in each process on the GPU (counted)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file we
 
 # Ray and Tune read these when they are imported or started. What the user has set stays as it is.
 ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # no calls home
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics are sent
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -59,7 +59,7 @@ def init(address: str) -> None:
     `ray.init` sets a handler of SIGTERM that ends the process, which is for the command line to decide.
     """
     handler = signal.getsignal(signal.SIGTERM)
-    dashboard = False if address == "local" else None  # nobody would look at the one of our own cluster
+    dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
     try:
         ray.init(address, log_to_driver=False, configure_logging=False, include_dashboard=dashboard)
     finally:

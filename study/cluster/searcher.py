@@ -8,7 +8,7 @@ from study.search.plan_search import PlanSearch
 
 
 class TuneSearcher(Searcher):
-    """Hands Tune one job after another; the study callback tells the search how each ended."""
+    """Hands Tune one job after another; the study callback gives the search their results."""
 
     def __init__(self, search: PlanSearch) -> None:
         super().__init__(metric=None, mode=None)
@@ -24,7 +24,7 @@ class TuneSearcher(Searcher):
         """Do nothing: the record comes first, and then the study callback calls `PlanSearch.end`."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave nothing: Tune pickles a searcher for its own restore, which we do not use."""
+        """Give Tune nothing to pickle: its own restore is not used."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:

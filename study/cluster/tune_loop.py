@@ -20,7 +20,7 @@ from study.stopper import Stopper
 from study.trial import run_trial
 
 CHECKPOINT_EVERY_S = 20.0
-# One of Tune's experiments has so many jobs, or so many for each that runs at once.
+# One of Tune's experiments has PART_JOBS jobs, or PART_WAVES for each one that runs at once, if that is more.
 PART_JOBS, PART_WAVES = 500, 25
 
 
@@ -108,7 +108,7 @@ class StopWhenInterrupted(tune.Stopper):
         return self._stopper.interrupted
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave nothing: Tune pickles it for its own restore, which we do not use."""
+        """Give Tune nothing to pickle: its own restore is not used."""
         return {}
 
 

@@ -1,8 +1,8 @@
 """Which setting comes next: the cluster asks for a job, and Optuna chooses its setting.
 
 Each searched arm is one Optuna study. Ray Tune's own OptunaSearch leaves a trial that reports NaN for several
-goals RUNNING for ever, and cannot hold a baseline beside the search; this search tells Optuna FAIL itself and
-walks the whole plan.
+goals RUNNING for ever, and has no place for a baseline beside the search. This search reports FAIL to Optuna
+itself, and goes through the whole plan.
 """
 
 import copy
@@ -54,7 +54,7 @@ class PlanSearch:
         done: Rows,
         stopper: Stopper | None = None,
     ) -> None:
-        """done: rows of jobs that earlier runs of this study finished; Optuna is told of them"""
+        """done: rows of jobs that earlier runs of this study finished; Optuna gets their results"""
         self._settings, self._stopper = settings, stopper or Stopper()
         self._storage = storage
         self._asked: dict[str, Asked] = {}
@@ -93,7 +93,7 @@ class PlanSearch:
                 self._nameless[method] = frozen
 
     def _tell_of_earlier(self, job: Job, rows: list[dict[str, Any]]) -> None:
-        """Tell Optuna of a job that has records: its driver died too early, or the storage is new."""
+        """Give Optuna a result that it lacks: the driver died before it could, or the storage is new."""
         frozen = self._begun.get(job.key)
         known = rows[0] if frozen is None else frozen.params
         values = suggest(optuna.trial.FixedTrial(known), job.arm.space)
@@ -165,7 +165,7 @@ class PlanSearch:
                 self._storage.set_trial_param(frozen._trial_id, name, value, kind)
 
     def end(self, job_id: str, rows: list[dict[str, Any]] | None) -> None:
-        """A job has ended and its rows are recorded; None where it was left and runs again on resuming."""
+        """A job has ended and its rows are recorded; None where it was abandoned and is to run again."""
         asked = self._asked.pop(job_id)
         if self._silent or rows is None or not (asked.trial or asked.adds):
             return
@@ -214,6 +214,6 @@ class PlanSearch:
         return patiently(once, away=AWAY, patience_s=PATIENCE_S)
 
     def _gone(self, error: Exception) -> None:
-        """Stop asking. The records stay the truth: on resuming, the search is told what it missed."""
+        """Stop asking. The records stay the truth: on resuming, the search gets the results it missed."""
         self._silent = True
         self._stopper.close(f"the search's storage cannot be written ({error})")

@@ -6,8 +6,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSample
 def make_sampler(name: str, search_seed: int, number: int) -> BaseSampler:
     """The sampler for trial `number`.
 
-    Each trial has one of its own seed, so that a resumed search goes on as an undisturbed one would. A
-    quasi-random sequence is one sequence, so it keeps its seed; its position is in Optuna's storage.
+    Each trial's sampler has its own seed, so that a resumed search continues as an uninterrupted one would.
+    A quasi-random sequence needs the same seed throughout; its position is in Optuna's storage.
     """
     seed = (search_seed + 1_000_003 * number) % 2**32  # NumPy takes no more
     match name:

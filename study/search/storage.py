@@ -1,4 +1,4 @@
-"""Where the search is kept: in Optuna's journal in the study's folder, or in a database of the user's."""
+"""Where the search is kept: in Optuna's journal in the study's folder, or in the user's database."""
 
 import os
 from pathlib import Path

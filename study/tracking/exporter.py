@@ -1,12 +1,12 @@
 """The process that brings a study's records to MLflow, beside the driver; `study.tracking.tracker` starts it.
 
 MLflow's client works for some 60 ms on each run; in the driver's own process it would hold up Tune's loop by
-more than that (docs/log.md). Here it takes what the trials leave of the processor.
+more than that (docs/log.md). Here it uses the processor time that the trials leave.
 
 stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note` and `finish`
 stdout   `ready` or `refused` first; after `finish`, how many runs are `left`, each time that changes
 
-Where stdin ends, the driver is gone, and this process goes too.
+When stdin ends, the driver is gone, and this process ends too.
 """
 
 import json
@@ -30,7 +30,7 @@ from study.tracking.mlflow_runs import StudyRuns
 from study.tracking.sync_state import SyncState
 
 ROUND_S = 1.0  # how often it looks for new records, and sends the summary
-PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before another try; the last one again and again
+PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before each further try; the last one is repeated
 NICENESS = 10
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Exporter:
         self._finished = self._stopped = False
 
     def hear(self, message: dict[str, Any]) -> None:
-        """Take a message of the driver's.
+        """Take a message from the driver.
 
         `add`: a record is there. `note`: the study's summary, of which the latest is sent. `finish`: export
         what is left, and close the study's run as FINISHED or KILLED.
@@ -92,7 +92,7 @@ class Exporter:
                 self._hurry.wait(0 if self._waiting else ROUND_S)
             except (
                 Exception
-            ) as error:  # the boundary: whatever server, database or store raise, all keeps waiting
+            ) as error:  # the boundary: whatever server, database or store raise, runs keep waiting
                 if not failures:
                     log.warning("MLflow: %s; runs wait for it", without_password(str(error)))
                 self._runs = None  # looks again at what is there

@@ -1,7 +1,7 @@
 """MLflow as a view of a study: one run for the study, under it one for each replicate of a trial.
 
-What is written is made from the study's records, whole and once: a run is found again by its key, and writing
-it a second time changes nothing. `study.tracking.exporter` calls this, beside the driver, and again after a
+Everything is made from the study's records. A run is found again by its key, and writing it a second time
+changes nothing. `study.tracking.exporter` calls this, beside the driver, and again after a
 failure.
 """
 
@@ -20,8 +20,8 @@ from study import records
 from study.tracking import uri as tracking_uri
 from study.tracking.sync_state import SyncState
 
-# MLflow reads these when imported or asked: no calls home, no chatter, and one try of ten seconds at a time,
-# since the exporter waits and tries again by itself.
+# MLflow reads these when it is imported or called: no usage statistics, no progress bars, and single tries of
+# ten seconds, since the exporter waits and tries again by itself.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -33,7 +33,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 
 MAX_ENTITIES, MAX_PARAMS, MAX_TEXT = 1000, 100, 6000  # MLflow's limits of one batch, and of a parameter
 COST = ("data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb", "final_loss")
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # pages for training, not for chat
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow then shows the pages for training
 STATUS = {"ok": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
@@ -99,17 +99,17 @@ class StudyRuns:
                 return runs
 
     def start(self, params: dict[str, str]) -> None:
-        """The study's run is RUNNING, and says what it was first asked for: a parameter stays as it is."""
+        """Mark the study's run as RUNNING, and write the parameters that it lacks: earlier ones stay."""
         known = self._client.get_run(self._study_run).data.params
         self._log(self._study_run, [], {k: v for k, v in params.items() if k not in known})
         self._client.update_run(self._study_run, status="RUNNING")
 
     def lacks(self, key: str) -> bool:
-        """Whether the record of this key is in no run, or in one that is not whole."""
+        """Whether no run holds the record of this key, or only an incomplete one."""
         return key not in self._sync_state.runs or key in self._begun
 
     def deliver(self, record: dict[str, Any], artifacts: list[Path]) -> None:
-        """One replicate (`study.trial.record`): parameters, loss curve, metrics, files; in one batch."""
+        """Write one replicate (`study.trial.record`) in one batch: parameters, loss curve, metrics, files."""
         row, key = record["row"], records.key(record)
         if not self.lacks(key):
             return
@@ -147,7 +147,7 @@ class StudyRuns:
         return self._client.create_run(self._experiment_id, start_time=started, tags=tags).info.run_id
 
     def note(self, time_ms: int, n_done: int, values: dict[str, float]) -> None:
-        """How the study stands once so many trials are done, on its own run."""
+        """Write the study's summary, once `n_done` trials are done, to its own run."""
         self._log(self._study_run, [Metric(k, float(v), time_ms, n_done) for k, v in values.items()], {})
 
     def finish(self, status: str) -> None:

@@ -28,7 +28,7 @@ def resolve(uri: str | None, out: Path) -> str:
     if kind in ("http", "https", "sqlite") or kind.startswith(("postgresql", "mysql", "mssql")):
         return uri
     raise UserError(
-        f"--tracking-uri is '{without_password(uri)}', which is no tracking server or database: "
+        f"--tracking-uri is '{without_password(uri)}', but that is neither a tracking server nor a database: "
         "give http://HOST:PORT, sqlite:///FILE or postgresql://..."
     )
 

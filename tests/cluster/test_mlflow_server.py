@@ -148,7 +148,7 @@ def test_the_server_listens_on_this_machine_alone(tracked):
     assert f"00000000:{tracked.server.port:04X}" not in hosts
 
 
-def test_a_study_can_be_delivered_elsewhere_and_again(tracked, tmp_path):
+def test_a_study_can_be_exported_elsewhere_and_again(tracked, tmp_path):
     uri = f"sqlite:///{tmp_path}/elsewhere.db"
     for _ in range(2):
         ran = command(str(tracked.folder), "--tracking-uri", uri, module="study.sync")

@@ -1,4 +1,4 @@
-"""Delivery to MLflow in the background: nothing slowed, lost or left behind, whatever the server does."""
+"""Export to MLflow in the background: nothing slowed, lost or left behind, whatever the server does."""
 
 import contextlib
 import os
@@ -131,7 +131,7 @@ def test_a_driver_never_loads_mlflow(tmp_path):
     assert ran.returncode == 0 and "ray.tune.tune" in loaded and "mlflow" not in loaded
 
 
-def test_a_copy_of_the_folder_can_be_delivered_elsewhere(folder, tmp_path):
+def test_a_copy_of_the_folder_can_be_exported_elsewhere(folder, tmp_path):
     records.save(folder, record())
     tracked(folder).finish("FINISHED", patience_s=60)
     copied = tmp_path / "copy" / "small"
