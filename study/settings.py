@@ -235,6 +235,10 @@ class StudySettings(DatasetSettings):
     def time_budget_s(self) -> float | None:
         return None if self.time_budget is None else duration_s(self.time_budget)
 
+    def of_study(self) -> Self:
+        """Without the options that belong to one command alone."""
+        return dataclasses.replace(self, time_budget=None, max_failures=None)
+
     def differences(self, other: "StudySettings") -> list[str]:
         """Names of the settings that differ, without operational ones; empty for the same study.
 
