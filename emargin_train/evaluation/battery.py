@@ -1,6 +1,7 @@
 """The metrics of one split, put into a table: which function, on which frames, under which name."""
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 from torch import Tensor
@@ -9,6 +10,7 @@ from emargin_train.evaluation import clustering, geometry, logistic, probes, sco
 from emargin_train.evaluation.cloud import Cloud
 from emargin_train.evaluation.degenerate import Degenerate
 from emargin_train.evaluation.encoded import EncodedSplit
+from emargin_train.evaluation.metrics import METRICS
 from emargin_train.evaluation.table import Table, names
 from emargin_train.evaluation.training import Scores, Training
 
@@ -71,11 +73,16 @@ def add_ranks(table: Table, prefix: str, cloud: Cloud) -> None:
 
 
 def add_geometry(table: Table, cloud: Cloud) -> None:
-    """Add the other metrics of shape."""
+    """Add the other metrics of shape, and every metric that the table of metrics computes by itself."""
     table.add(("intrinsic_dimension",), lambda: (geometry.intrinsic_dimension(cloud.h, cloud.pairs),))
-    table.add(("mean_cosine",), lambda: (geometry.mean_cosine(cloud.h),))
     table.add(("uniformity",), lambda: (cloud.uniformity,))
-    table.add(("class_centroid_spread",), lambda: (geometry.class_centroid_spread(cloud.h, cloud.classes),))
+    for name, metric in METRICS.items():
+        if metric.compute is not None:
+            table.add((name,), partial(_alone, metric.compute, cloud))
+
+
+def _alone(compute: Callable[[Cloud], float], cloud: Cloud) -> tuple[float]:
+    return (compute(cloud),)
 
 
 def add_alignment(table: Table, validation: EncodedSplit, exponent: int) -> None:

@@ -1,8 +1,11 @@
 """The table of all metrics: range, best end and source of each. The only place that says what is good."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
+
+from emargin_train.evaluation import geometry
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,8 @@ class Metric:
     source: paper or implementation that defines it
     group: clustering | probe | geometry | pseudo-label
     frames: the frames it is computed on
+    compute: of a `cloud.Cloud`, with embeddings h (n, D) and classes (n,), to the value; the metrics without it
+        are computed by `battery`
     """
 
     title: str
@@ -24,6 +29,7 @@ class Metric:
     group: str
     frames: str
     description: str
+    compute: Callable[[Any], float] | None = None
 
 
 BALANCED = "class-balanced validation"
@@ -71,8 +77,9 @@ def _geometry(
     source: str,
     what: str,
     frames: str = BALANCED,
+    compute: Callable[[Any], float] | None = None,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "geometry", frames, what)
+    return Metric(title, low, high, best, source, "geometry", frames, what, compute)
 
 
 def _pseudo(title: str, source: str, what: str) -> Metric:
@@ -134,7 +141,10 @@ _VALIDATION: dict[str, Metric] = {
     "intrinsic_dimension": _geometry(
         "Intrinsic dimension", 0, inf, None, FACCO, "from ratios of second to first neighbour distance"
     ),
-    "mean_cosine": _geometry("Mean cosine", -1, 1, None, ETHAYARAJH, "over all pairs; 1 is total collapse"),
+    "mean_cosine": _geometry(
+        "Mean cosine", -1, 1, None, ETHAYARAJH, "over all pairs; 1 is total collapse",
+        compute=lambda cloud: geometry.mean_cosine(cloud.h),
+    ),
     "alignment": _geometry(
         "Alignment", 0, 4, "min", WANG, "mean |z_i - z_(i+1)|^2 over adjacent frames of a sequence", PAIRS
     ),
@@ -142,7 +152,9 @@ _VALIDATION: dict[str, Metric] = {
         "Uniformity", -8, 0, "min", WANG, "log mean exp(-2 |z_i - z_j|^2) over all pairs"
     ),
     "class_centroid_spread": _geometry(
-        "Spread of class centroids", 0, 1, "max", FISHER, "share of the variance of h between class centroids"
+        "Spread of class centroids", 0, 1, "max", FISHER,
+        "share of the variance of h between class centroids",
+        compute=lambda cloud: geometry.class_centroid_spread(cloud.h, cloud.classes),
     ),
     "pseudo_label_auroc": _pseudo("Pseudo-label AUROC", FAWCETT, "of adjacent cosines; 0.5 is chance"),
     "pseudo_label_average_precision": _pseudo("Pseudo-label average precision", DAVIS, "of adjacent cosines"),

@@ -27,7 +27,7 @@ HYPERPARAMETER = """    loss_scale: float = hyperparameter(
 class InfoNCE(OneView)"""
 METRIC = """    "mean_norm": Metric(
         "Mean norm", 0, inf, None, "ours", "geometry", BALANCED, "mean length of an embedding",
-        compute=lambda h, y: float((h**2).sum(1).mean() ** 0.5),
+        compute=lambda cloud: float((cloud.h**2).sum(1).mean() ** 0.5),
     ),
 """
 
