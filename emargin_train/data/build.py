@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from emargin_train.data import cache
-from emargin_train.data.catalogue import Dataset
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.frames import spectra
 from emargin_train.data.noise import add_noise, generator
 from emargin_train.data.recording import Part, Recording

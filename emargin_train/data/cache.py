@@ -8,7 +8,6 @@ Every file is written under another name and then renamed, so a reader sees whol
 """
 
 import errno
-import functools
 import hashlib
 import json
 import os
@@ -25,10 +24,10 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
+from emargin_train.data import versions
 from emargin_train.data.recording import Part
 from emargin_train.errors import UserError
 
-ONLY_LOOK = ("__main__", "describe", "picture")  # modules that read frames and make none
 FRAMES, INDEX, SUMS = "frames.arrow", "index.arrow", "SUMS"
 
 
@@ -51,14 +50,8 @@ def folder() -> Path:
 
 
 def key(*what: Any) -> str:
-    """16 hex digits of anything JSON can write and of the code that makes frames: new code, new frames."""
-    return hashlib.sha256(json.dumps([_source_digest(), *what], sort_keys=True).encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _source_digest() -> str:
-    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.stem not in ONLY_LOOK)
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    """16 hex digits of anything that JSON can write, and of the version of the frames."""
+    return hashlib.sha256(json.dumps([versions.FRAMES, *what], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def get(name: str, build: Callable[[Path], None]) -> Stored:

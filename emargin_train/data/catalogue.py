@@ -2,49 +2,24 @@
 
 To add one, write a module with a function `parts(config: DataConfig) -> list[Part]` (recording.py) that
 lists what there is without reading signals, and register it below. Import heavy libraries inside the
-functions that need them. Families of datasets (`ucr:<name>`, `my.toml`) build their `Dataset` in `find`.
+functions that need them. Families of datasets (`ucr:<name>`, `my.toml`) make their `Dataset` in `find`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
-from emargin_train.data import ecg, harth, simulated_activity, simulated_ecg, simulated_sleep, sleepeeg
-from emargin_train.data.recording import Part
+from emargin_train.data import (
+    ecg,
+    harth,
+    simulated_activity,
+    simulated_ecg,
+    simulated_sleep,
+    sleepeeg,
+    table,
+    ucr,
+)
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.released import Pack, or_packed, packed_parts
-from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, nearest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """One dataset and its defaults; frames are given in seconds, so that any sampling rate keeps them."""
-
-    name: str
-    title: str
-    parts: Callable[[DataConfig], list[Part]]
-    frame_seconds: float
-    hop_seconds: float
-    sequence_length: int  # T, frames
-    normalise: str = "none"  # none | channel: mean 0, deviation 1 per channel, by training data alone
-    released_share: float = 0.8  # `split = released`: share of the sequences that is for training
-    class_names: tuple[str, ...] | None = None  # None: as the recordings say
-    simulated: bool = False
-    twin: str | None = None  # its simulated counterpart
-    iterations: int = 600
-    margin: float = 5.0
-    temperature: float = 0.1
-
-    def frame_and_hop(self, rate_hz: float) -> tuple[int, int]:
-        """Both in samples at this rate."""
-        frame, hop = round(self.frame_seconds * rate_hz), round(self.hop_seconds * rate_hz)
-        if frame < 2 or hop < 1:
-            raise UserError(
-                f"frames of {self.frame_seconds:g} s, {self.hop_seconds:g} s apart, are {frame} and {hop} "
-                f"samples at {rate_hz:g} Hz, but need 2 and 1: give longer frames"
-            )
-        return frame, hop
-
 
 DATASETS: dict[str, Dataset] = {}
 
@@ -58,12 +33,8 @@ def register(dataset: Dataset) -> None:
 def find(name: str) -> Dataset:
     """The dataset of that name; `ucr:<name>` and paths ending in `.toml` are made on the spot."""
     if name.endswith(".toml"):
-        from emargin_train.data import table
-
         return table.dataset(name)
     if name.startswith("ucr:"):
-        from emargin_train.data import ucr
-
         return ucr.dataset(name)
     if name not in DATASETS:
         known = [*DATASETS, "ucr:<name>", "<path>.toml"]

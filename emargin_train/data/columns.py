@@ -1,6 +1,6 @@
-"""Columns of CSV and Parquet files, only those asked for."""
+"""Columns of tables (CSV, Parquet, MATLAB), only those asked for."""
 
-import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,31 +9,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet
 
+from emargin_train.data import mat_files, text_tables
 from emargin_train.data.files import bounded, reading
+from emargin_train.data.text_tables import TextFormat
 from emargin_train.errors import UserError, nearest
 
 Column = str | int  # a name, or a position counted from 1
-
-
-@dataclass(frozen=True)
-class TextFormat:
-    """How a text file is laid out."""
-
-    delimiter: str = ","  # one character, or "whitespace"
-    decimal: str = "."
-    skip_lines: int = 0  # lines before the header, or before the values where there is none
-    header: bool = True  # whether a line of names comes before the values
+KINDS = {"csv": "CSV", "parquet": "Parquet", "mat": "MATLAB"}
 
 
 @dataclass(frozen=True)
 class Clock:
     """How a column tells the time: a number of `unit`, or (None) a date and time."""
 
-    unit: str | None = None
-    format: str | None = None  # strptime; None = ISO 8601
+    unit: str | None = None  # a key of SECONDS, or "samples" in label files
+    format: str | None = None  # strptime, with %f for fractions of a second; None = ISO 8601
 
 
 @dataclass(frozen=True)
@@ -44,10 +36,11 @@ class Words:
     words: tuple[str, ...]
 
 
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "samples": 1.0}
 STAMP = pa.timestamp("ns")
 ZONED = pa.timestamp("ns", "UTC")
 MAX_WORDS = 10_000
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN)", re.ASCII)
 
 
 def read_columns(
@@ -56,36 +49,101 @@ def read_columns(
     words: Sequence[Column] = (),
     stamps: Sequence[Column] = (),
     *,
-    parquet: bool = False,
+    kind: str = "csv",
     text: TextFormat | None = None,
     clock: Clock | None = None,
+    variable: str | None = None,
 ) -> tuple[np.ndarray, list[Words], list[np.ndarray]]:
-    """`numbers` as (len, n) float32, NaN where a cell is empty; `words`; `stamps` as (n,) float64 seconds."""
+    """`numbers` as (len, n) float32, NaN where a cell is empty; `words`; `stamps` as (n,) float64 seconds.
+
+    kind: csv, parquet or mat; variable: of a .mat file, the matrix whose columns are asked for.
+    """
     text, clock = text or TextFormat(), clock or Clock()
-    kind = "Parquet" if parquet else "CSV"
-    with reading(path, kind):
+    with reading(path, KINDS[kind]):
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty: get it again, or leave it out of the pattern")
-        file = pa.parquet.ParquetFile(path) if parquet else None
-        names = file.schema_arrow.names if file is not None else _header(path, text)
-        place = {column: _position(column, names, path) for column in (*numbers, *words, *stamps)}
-        if file is not None:
-            bounded(path, file.metadata.num_rows * (len(place) + 1))
-            table = _parquet(file, path, [names[i] for i in place.values()])
+        asked = (*numbers, *words, *stamps)
+        if kind == "csv":
+            columns = _of_text(path, numbers, words, stamps, text, clock)
+        elif kind == "parquet":
+            columns = _of_parquet(path, asked)
         else:
-            bounded(path, path.stat().st_size // 2)
-            types: dict[str, Any] = {names[place[c]]: pa.float32() for c in numbers}
-            types |= {names[place[c]]: pa.dictionary(pa.int32(), pa.string()) for c in words}
-            types |= {names[place[c]]: STAMP if clock.unit is None else pa.float64() for c in stamps}
-            table = _csv(path, names, types, text, clock)
-        columns = {column: table.column(names[i]) for column, i in place.items()}
-        out = np.empty((len(numbers), table.num_rows), np.float32)
+            columns = mat_files.read_columns(path, asked, variable)
+        n = len(next(iter(columns.values()))) if columns else 0
+        out = np.empty((len(numbers), n), np.float32)
         for row, column in enumerate(numbers):
             out[row] = _floats(columns[column], pa.float32())
-        return out, [_words(columns[c], path) for c in words], [_seconds(columns[c], clock) for c in stamps]
+        return (
+            out,
+            [_words(columns[c], path) for c in words],
+            [_seconds(columns[c], clock, path) for c in stamps],
+        )
 
 
-def _position(column: Column, names: list[str], path: Path) -> int:
+def names_of(path: Path, *, kind: str, text: TextFormat | None = None) -> list[str]:
+    """The names of a table's columns; empty where the file has none."""
+    text = text or TextFormat()
+    with reading(path, KINDS[kind]):
+        if kind == "parquet":
+            return list(pa.parquet.ParquetFile(path).schema_arrow.names)
+        return text_tables.read_head(path, text).names if kind == "csv" and text.header else []
+
+
+def _of_text(
+    path: Path,
+    numbers: Sequence[Column],
+    words: Sequence[Column],
+    stamps: Sequence[Column],
+    text: TextFormat,
+    clock: Clock,
+) -> dict[Column, pa.ChunkedArray]:
+    bounded(path, path.stat().st_size // 2)
+    head = text_tables.read_head(path, text)
+    place = {column: position(column, head.names, path) for column in (*numbers, *words, *stamps)}
+    types: dict[str, Any] = {head.names[place[c]]: pa.float32() for c in numbers}
+    types |= {head.names[place[c]]: pa.dictionary(pa.int32(), pa.string()) for c in words}
+    dated = {head.names[place[c]] for c in stamps}
+    twice = [c for c in numbers if c in words or (c in stamps and clock.unit is None)]
+    if twice:
+        raise UserError(
+            f"{path}: column '{twice[0]}' cannot be a channel and a label or date: name it for one of them"
+        )
+    ways = [pa.float64()]
+    if clock.unit is None:
+        ways = [pa.string()] if clock.format else [STAMP, ZONED, pa.string()]
+    for last, type_ in enumerate(ways, 1 - len(ways)):
+        try:
+            table = text_tables.read_text(path, head, types | dict.fromkeys(dated, type_), text)
+            break
+        except pa.ArrowInvalid as error:
+            if last == 0 or "conversion error to timestamp" not in str(error):
+                raise
+    return {column: table.column(head.names[i]) for column, i in place.items()}
+
+
+def _of_parquet(path: Path, asked: Sequence[Column]) -> dict[Column, pa.ChunkedArray]:
+    """The columns, batch by batch, so that a file that unpacks to more than it claims is stopped.
+
+    Its row groups' own descriptions are not asked: on damaged ones pyarrow aborts the process.
+    """
+    file = pa.parquet.ParquetFile(path)
+    names = file.schema_arrow.names
+    place = {column: position(column, names, path) for column in asked}
+    bounded(path, file.metadata.num_rows * (len(place) + 1))
+    batches: list[pa.RecordBatch] = []
+    n_rows = 0
+    for batch in file.iter_batches(columns=[names[i] for i in place.values()]):
+        n_rows += batch.num_rows
+        bounded(path, n_rows * (len(place) + 1))
+        batches.append(batch)
+    if not batches:
+        raise UserError(f"{path} holds no row: get it again, or leave it out of the pattern")
+    table = pa.Table.from_batches(batches)
+    return {column: table.column(names[i]) for column, i in place.items()}
+
+
+def position(column: Column, names: list[str], path: Path) -> int:
+    """The place of a column among `names`; UserError where it is not there, or there twice."""
     if isinstance(column, int):
         if column > len(names):
             raise UserError(
@@ -98,97 +156,20 @@ def _position(column: Column, names: list[str], path: Path) -> int:
     return names.index(column)
 
 
-def _header(path: Path, text: TextFormat) -> list[str]:
-    """Names in the header line; without one, a name for each column of the first line."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        for _ in range(text.skip_lines):
-            lines.readline(1 << 20)
-        line = lines.readline(1 << 20).rstrip("\r\n")
-    if not line:
-        raise UserError(
-            f"{path} has no line after the {text.skip_lines} skipped: get it again, or check skip_lines"
-        )
-    if text.delimiter == "whitespace":
-        cells = line.split()
-    else:
-        cells = next(csv.reader([line], delimiter=text.delimiter))
-    return cells if text.header else [f"column {i}" for i in range(1, len(cells) + 1)]
-
-
-def _parquet(file: pa.parquet.ParquetFile, path: Path, names: list[str]) -> pa.Table:
-    """The columns, batch by batch, so that a file that unpacks to more than it claims is stopped.
-
-    Its row groups' own descriptions are not asked: on damaged ones pyarrow aborts the process.
-    """
-    batches: list[pa.RecordBatch] = []
-    n_rows = 0
-    for batch in file.iter_batches(columns=names):
-        n_rows += batch.num_rows
-        bounded(path, n_rows * (len(names) + 1))
-        batches.append(batch)
-    if not batches:
-        raise UserError(f"{path} holds no row: get it again, or leave it out of the pattern")
-    return pa.Table.from_batches(batches)
-
-
-def _csv(path: Path, names: list[str], types: dict[str, Any], text: TextFormat, clock: Clock) -> pa.Table:
-    if text.delimiter == "whitespace":
-        return _spaced(path, names, types, text)
-    formats = [clock.format] if clock.format else []
-    convert = pa.csv.ConvertOptions(
-        include_columns=list(types),
-        column_types=types,
-        strings_can_be_null=True,
-        decimal_point=text.decimal,
-        timestamp_parsers=[*formats, pa.csv.ISO8601],
-    )
-    skipped = text.skip_lines + text.header
-    options = pa.csv.ReadOptions(column_names=names, skip_rows=skipped, block_size=1 << 24)
-    parse = pa.csv.ParseOptions(delimiter=text.delimiter)
-    if STAMP not in types.values():
-        return pa.csv.read_csv(path, options, parse, convert)
-    try:
-        return pa.csv.read_csv(path, options, parse, convert)
-    except pa.ArrowInvalid as error:
-        if "conversion error to timestamp" not in str(error):
-            raise
-    convert.column_types = {name: ZONED if type_ == STAMP else type_ for name, type_ in types.items()}
-    try:
-        return pa.csv.read_csv(path, options, parse, convert)
-    except pa.ArrowInvalid as error:
-        raise UserError(
-            f"{path} has times that are no dates ({' '.join(str(error).split())[:100]}): say how they are "
-            'written by time_format, or what they count by time_unit, like "s"'
-        ) from None
-
-
-def _spaced(path: Path, names: list[str], types: dict[str, Any], text: TextFormat) -> pa.Table:
-    """Columns set apart by any number of spaces or tabs."""
-    import pandas as pd
-
-    frame = pd.read_csv(
-        path,
-        sep=r"\s+",
-        names=names,
-        usecols=[n for n in names if n in types],
-        dtype={n: "str" for n, t in types.items() if not pa.types.is_floating(t)},
-        skiprows=text.skip_lines + text.header,
-        decimal=text.decimal,
-    )
-    return pa.table({n: pa.array(frame[n], from_pandas=True).cast(types[n]) for n in types})
-
-
 def _floats(column: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
     if not (
         pa.types.is_floating(column.type)
         or pa.types.is_integer(column.type)
         or pa.types.is_boolean(column.type)
+        or pa.types.is_decimal(column.type)
     ):
         raise UserError(f"a column of {column.type} was asked for as numbers: name one that holds them")
     return column.cast(kind, safe=False).to_numpy()
 
 
-def _seconds(column: pa.ChunkedArray, clock: Clock) -> np.ndarray:
+def _seconds(column: pa.ChunkedArray, clock: Clock, path: Path) -> np.ndarray:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return _parsed(column, clock, path)
     if pa.types.is_timestamp(column.type):
         nanoseconds = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64())
         whole = nanoseconds.to_numpy() if not nanoseconds.null_count else _floats(nanoseconds, pa.float64())
@@ -198,25 +179,76 @@ def _seconds(column: pa.ChunkedArray, clock: Clock) -> np.ndarray:
     return _floats(column, pa.float64()) * SECONDS[clock.unit]
 
 
+def _parsed(column: pa.ChunkedArray, clock: Clock, path: Path) -> np.ndarray:
+    """Seconds of dates written as text; NaN where a cell is missing."""
+    import pandas as pd
+
+    if clock.unit is not None:
+        raise UserError(f'{path}: the times are text, not numbers: leave out time_unit = "{clock.unit}"')
+    texts = pd.Series(column.to_pandas(), dtype="str").str.strip()
+    texts = texts.where(~texts.isin(text_tables.MISSING))
+    written = texts.dropna()
+    parsed = pd.to_datetime(texts, format=clock.format or "ISO8601", utc=True, errors="coerce")
+    wrong = written[parsed[written.index].isna()]
+    if len(wrong):
+        remedy = (
+            f"its time_format is '{clock.format}', where fractions of a second are %f"
+            if clock.format
+            else "that is no date of ISO 8601: say how times are written by time_format, like "
+            '"%d/%m/%Y %H:%M:%S.%f", or what they count by time_unit, like "s"'
+        )
+        raise UserError(
+            f"{path} has times that are no dates as described: row {int(wrong.index[0]) + 1} has "
+            f"'{str(wrong.iloc[0])[:40]}', but {remedy}"
+        )
+    zoned = written.str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)$")
+    if clock.format is None and zoned.any() and not zoned.all():
+        raise UserError(f"{path} has times with and without a time zone: write all of them alike")
+    nanoseconds = parsed.dt.tz_localize(None).to_numpy("datetime64[ns]")
+    seconds = nanoseconds.astype(np.int64) / 1e9
+    seconds[np.isnat(nanoseconds)] = np.nan
+    return seconds
+
+
 def _words(column: pa.ChunkedArray, path: Path) -> Words:
+    """As written: no word passes through a number. Only an empty cell is missing.
+
+    In a column of numbers, NaN and the other words of MISSING are missing too, in every format.
+    """
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)
     whole = column.unify_dictionaries().combine_chunks()
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    words = whole.dictionary.to_pylist()
-    if len(words) > MAX_WORDS:
+    values = whole.dictionary.to_pylist()
+    if len(values) > MAX_WORDS:
         raise UserError(
-            f"{path} has {len(words):,} different values where classes are expected: name another column"
+            f"{path} has {len(values):,} different values where classes are expected: name another column"
         )
-    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    return Words(codes, tuple(word_of(w) for w in words))
+    short = pa.types.is_float32(whole.dictionary.type)
+    texts = [word_of(np.float32(v) if short and v is not None else v, path) for v in values]
+    if are_numbers(texts):
+        texts = ["" if text in text_tables.MISSING else text for text in texts]
+    words = tuple(dict.fromkeys(text for text in texts if text))
+    place = {word: i for i, word in enumerate(words)}
+    code = np.array([*(place.get(text, -1) for text in texts), -1], np.int32)
+    return Words(code[whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)], words)
 
 
-def word_of(value: object) -> str:
-    """A value as written in a map: 5, 5.0 and "5" alike are 5."""
-    text = str(value).strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else text
+def are_numbers(texts: Sequence[str]) -> bool:
+    """Whether a column holds numbers written as text, so that NaN in it is no word: 1.0, 2.0, NaN."""
+    numbers = [text for text in texts if NUMBER.fullmatch(text)]
+    return bool(numbers) and all(text in text_tables.MISSING or text in numbers for text in texts)
+
+
+def word_of(value: object, path: Path | None = None) -> str:
+    """A value as it is written, without spaces around it; "" where there is none."""
+    if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode().strip()
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{path} has words that are not UTF-8, like {value[:40]!r}: save them as text"
+            ) from None
+    return str(value).strip()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emargin_train.data import cache
-from emargin_train.data.catalogue import Dataset
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import Layout, checked, read_all

@@ -22,6 +22,7 @@ from emargin_train.data import cache, fetch
 from emargin_train.data.fetch import Unreachable, Wanted
 from emargin_train.data.files import writing
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.ucr_bundled import closest
 from emargin_train.data.unpack import unpack
 from emargin_train.errors import UserError, nearest
 from emargin_train.files import write_whole
@@ -74,10 +75,8 @@ HOMES = {
 def home(name: str) -> Home:
     """The home of that data set."""
     if name.startswith("ucr:"):
-        from emargin_train.data import ucr
-
         own = name.removeprefix("ucr:")
-        twin = f"ucr:{ucr.closest(own)}"
+        twin = f"ucr:{closest(own)}"
         return Home(f"{own} of the UCR/UEA archive", f"{ARCHIVE}{own}.zip", twin, suffixes=(".ts",))
     if name not in HOMES:
         raise UserError(f"'{name}' cannot be downloaded: {nearest(name, [*HOMES, 'ucr:<name>'])}")

@@ -13,6 +13,7 @@ from emargin_train.data import download, table_labels, timeline
 from emargin_train.data.columns import Words, read_columns
 from emargin_train.data.recording import UNLABELLED, Part, Recording
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.versions import READERS
 from emargin_train.errors import UserError
 
 RATE_HZ = 50.0
@@ -43,7 +44,9 @@ def parts(config: DataConfig) -> list[Part]:
         raise UserError(
             f"{folder} holds no file like S006.csv: give the folder of HARTH's CSV files as --data-dir"
         )
-    return [Part(partial(read, file), (file,), "harth 1") for file in files[: config.subjects]]
+    return [
+        Part(partial(read, file), (file,), f"harth {READERS['harth']}") for file in files[: config.subjects]
+    ]
 
 
 def read(file: Path) -> list[Recording]:

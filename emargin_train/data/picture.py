@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from emargin_train.data.catalogue import Dataset
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.files import writing
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.recording import Recording
-from emargin_train.data.sequences import Layout, read_all
+from emargin_train.data.sequences import Layout, checked, read_all
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
@@ -47,7 +47,7 @@ def draw(dataset: Dataset, config: DataConfig, splits: Splits, threshold: float,
         raise UserError(f"--plot is '{path}', but pictures are written as .png or .svg: give such a name")
     frames, n = choose(splits)
     layout, signal = None, None
-    for _, recording in read_all(dataset.parts(config), config.subjects):
+    for _, recording in checked(dataset, read_all(dataset.parts(config), config.subjects)):
         layout = layout or Layout.of(dataset, recording)
         if (
             recording.record == frames.record[0]

@@ -10,6 +10,26 @@ UNLABELLED = -1
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a reader found in the files of a recording, for `describe` and its `--check`.
+
+    channels: names in the file, where they are not those of the recording
+    stated_hz, derived_hz: samples per second as a header or the description states, or as time stamps tell
+    merged: samples that share their time stamp with another one and were averaged
+    lowest, highest: the physical range of each channel by the file's header; empty = not stated
+    doubts: what the reader was unsure of, one line each, with the key that settles it
+    """
+
+    channels: tuple[str, ...] = ()
+    stated_hz: float | None = None
+    derived_hz: float | None = None
+    merged: int = 0
+    lowest: tuple[float, ...] = ()
+    highest: tuple[float, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recording:
     """One continuous stretch of signal of one subject, with a label for each sample.
 
@@ -21,6 +41,7 @@ class Recording:
     labels: (samples,) int16, index into `class_names`, or -1 = unlabelled
     start: index of the first sample within the record, at `rate_hz`
     clean: (C, samples) float32 or None; simulated data only: the signal before noise was added
+    source: what the reader found in the files
     """
 
     signal: np.ndarray
@@ -33,6 +54,7 @@ class Recording:
     units: tuple[str, ...]
     start: int = 0
     clean: np.ndarray | None = None
+    source: Source = Source()
 
     def __post_init__(self) -> None:
         where = f"record {self.record} of subject {self.subject}"
@@ -64,7 +86,7 @@ class Recording:
 class Part:
     """Recordings that are read together, often those of one file; a reader lists its parts unread.
 
-    Only one part is in memory at a time, and none at all where its frames are cached.
+    Only one part is in memory at a time, and none at all where its frames are in the cache.
 
     read: returns or yields the recordings, the same ones at every call
     files: what they are read from; name and content of each are in the cache's key

@@ -18,6 +18,7 @@ import numpy as np
 from emargin_train.data.packed_files import load_pickle, load_torch
 from emargin_train.data.recording import Part, Recording, unbroken
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.versions import READERS
 from emargin_train.errors import UserError
 
 TORCH = {"train": "train.pt", "validation": "val.pt"}
@@ -64,7 +65,7 @@ def packed_parts(config: DataConfig, pack: Pack) -> list[Part]:
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{folder / missing[0]} is missing: get it too, beside {', '.join(wanted)}")
-    settings = f"packed 1 {pack!r}"
+    settings = f"packed {READERS['packed']} {pack!r}"
     if wanted == PICKLES:
         paths = (folder / PICKLES[0], folder / PICKLES[1])
         return [Part(partial(read_pickles, paths, pack), paths, settings)]

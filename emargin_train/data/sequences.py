@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emargin_train.data.catalogue import Dataset
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.frames import count_frames, majority
 from emargin_train.data.recording import Part, Recording
+from emargin_train.data.units import converted
 from emargin_train.errors import UserError
 
 SHORTEST = 3  # frames: one in the middle has two neighbours
@@ -89,10 +90,12 @@ def read_all(parts: Iterable[Part], subjects: int | None = None) -> Iterator[tup
 
 
 def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> Iterator[tuple[str, Recording]]:
-    """The same recordings; refuses those whose spectra could not stand side by side."""
+    """The recordings in the units of the first one; refuses other channels, rates and classes."""
     first: Recording | None = None
     for side, recording in recordings:
-        first = first or recording
+        first = first or replace(
+            recording, signal=recording.signal[:, :0], labels=recording.labels[:0], clean=None
+        )
         own, common = Layout.of(dataset, recording), Layout.of(dataset, first)
         if (own.n_features, own.hop, own.class_names) != (common.n_features, common.hop, common.class_names):
             raise UserError(
@@ -100,7 +103,18 @@ def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> It
                 f"record {first.record} has {len(common.channels)} at {common.rate_hz:g} Hz: a dataset needs "
                 "one number of channels, one rate and one list of classes, so keep one kind of records there"
             )
-        yield side, recording
+        if own.channels != common.channels:
+            raise UserError(
+                f"record {recording.record} has the channels {', '.join(own.channels)}, but record "
+                f"{first.record} {', '.join(common.channels)}: a dataset needs the same ones in the same "
+                "order; name channels instead of giving positions, or say by names in [[signal]] what they are"
+            )
+        if abs(own.rate_hz / common.rate_hz - 1) > 1e-6:
+            raise UserError(
+                f"record {recording.record} has {own.rate_hz:g} samples per second, but record "
+                f"{first.record} {common.rate_hz:g}: a dataset needs one rate; give rate_hz, to which all are resampled"
+            )
+        yield side, converted(recording, first.units, f"record {first.record}")
 
 
 def joined(

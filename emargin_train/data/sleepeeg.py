@@ -13,6 +13,7 @@ import numpy as np
 from emargin_train.data import download, edf_files
 from emargin_train.data.recording import UNLABELLED, Part, Recording, unbroken
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.versions import READERS
 from emargin_train.errors import UserError
 
 RATE_HZ = 100.0
@@ -44,7 +45,13 @@ def parts(config: DataConfig, *, trimmed: bool = True) -> list[Part]:
     for signal in signals:
         if subject_of(signal) in subjects:
             files = (signal, hypnogram_of(signal))
-            found.append(Part(partial(read, *files, trimmed=trimmed), files, f"sleepeeg 1 trimmed={trimmed}"))
+            found.append(
+                Part(
+                    partial(read, *files, trimmed=trimmed),
+                    files,
+                    f"sleepeeg {READERS['sleepeeg']} trimmed={trimmed}",
+                )
+            )
     return found
 
 
@@ -66,7 +73,7 @@ def hypnogram_of(signal: Path) -> Path:
 
 def read(signal: Path, hypnogram: Path, *, trimmed: bool) -> list[Recording]:
     """One night, from half an hour before sleep to half an hour after it where `trimmed`."""
-    values, rate_hz, _, units = edf_files.channels(signal, [CHANNEL])
+    values, rate_hz, _, units, source = edf_files.channels(signal, [CHANNEL])
     if rate_hz != RATE_HZ:
         raise UserError(f"{signal} has {CHANNEL} at {rate_hz:g} Hz, not {RATE_HZ:g}: give files of Sleep-EDF")
     labels = stages(hypnogram, signal, values.shape[1])
@@ -82,6 +89,7 @@ def read(signal: Path, hypnogram: Path, *, trimmed: bool) -> list[Recording]:
             (CHANNEL.removeprefix("EEG "),),
             tuple(units),
             start=i,
+            source=source,
         )
         for a, b in unbroken(values[:, first:end])
         for i, j in [(first + a, first + b)]
@@ -90,14 +98,14 @@ def read(signal: Path, hypnogram: Path, *, trimmed: bool) -> list[Recording]:
 
 def stages(hypnogram: Path, signal: Path, n: int) -> np.ndarray:
     """(n,) int16: the stage of each of the signal's samples, -1 where none was scored."""
-    notes, start = edf_files.notes(hypnogram)
-    other = edf_files.start_of(edf_files.open_edf(signal))
-    offset_s = (start - other).total_seconds() if start is not None and other is not None else 0.0
+    notes, clock = edf_files.notes(hypnogram)
+    offset_s = edf_files.offset_s(hypnogram, clock, signal, edf_files.clock_of(signal))
     labels = np.full(n, UNLABELLED, np.int16)
     for note in notes:
         if note.text not in STAGES or note.seconds is None or note.seconds < 0:
             raise UserError(
-                f"{hypnogram} has '{note.text[:40]}' for {note.seconds} s, no sleep stage: it is damaged"
+                f"{hypnogram} has '{note.text[:40]}' for {note.seconds} s, which is not a sleep stage: "
+                "it is damaged"
             )
         a = round((note.start_s + offset_s) * RATE_HZ)
         b = round((note.start_s + note.seconds + offset_s) * RATE_HZ)

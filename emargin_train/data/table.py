@@ -1,7 +1,7 @@
 """Your own recordings, described by a TOML file: `--dataset my.toml`.
 
-Patterns find the files of each recording, columns become channels on one even clock, labels a track on the
-same clock; where both meet, there are Recordings (table_read.py). docs/datasets.md shows every key,
+Patterns find the files of each recording. Columns become channels on one even clock, labels become a track on
+the same clock, and where both meet there are Recordings (table_read.py). docs/datasets.md shows every key,
 examples/*.toml complete files.
 """
 
@@ -11,17 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emargin_train.data import table_labels, wfdb_files
-from emargin_train.data.catalogue import Dataset
-from emargin_train.data.columns import read_columns
+from emargin_train.data import table_labels, table_words, wfdb_files
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.recording import Part
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.table_load import load
 from emargin_train.data.table_paths import Found, existing, find
-from emargin_train.data.table_read import load, read, subject_of
+from emargin_train.data.table_read import read, subject_of
 from emargin_train.data.table_spec import TableSpec, load_spec
+from emargin_train.data.versions import READERS
 from emargin_train.errors import UserError
-
-MAX_CLASSES = 200
 
 
 @dataclass(frozen=True)
@@ -57,54 +56,24 @@ def parts(spec: TableSpec, config: DataConfig) -> list[Part]:
     """One part per recording; without `data_dir`, patterns start at the TOML file's folder."""
     root = existing(Path(config.data_dir) if config.data_dir is not None else spec.path.parent)
     found = find(tuple(signal.files for signal in spec.signals), root)
+    chosen = found
     if config.subjects is not None and spec.subject_column is None:
         first = list(dict.fromkeys(subject_of(spec, own) for own in found))[: config.subjects]
-        found = [own for own in found if subject_of(spec, own) in first]
-    class_names = classes(spec, found, root)
+        chosen = [own for own in found if subject_of(spec, own) in first]
+    written = table_words.written(spec, chosen, root)
+    class_names = table_words.classes(spec, written, whole=config.subjects is None)
+    table_words.check_same(spec, written.subjects or [subject_of(spec, own, merge=False) for own in found])
     rate_hz = spec.rate_hz or common_rate(spec, found[0], root)
     digest = hashlib.sha256(spec.path.read_bytes()).hexdigest()[:16]
-    settings = f"table 1 {digest} {rate_hz!r} {class_names!r}"
+    settings = f"table {READERS['table']} {digest} {rate_hz!r} {class_names!r}"
     return [
         Part(
             partial(read, spec, own, root, class_names, rate_hz),
             files=files_of(spec, own, root),
             settings=f"{settings} {own.record} {own.names!r}",
         )
-        for own in found
+        for own in chosen
     ]
-
-
-def classes(spec: TableSpec, found: list[Found], root: Path) -> tuple[str, ...]:
-    """The class names: as listed, else as the map has them, else every label written anywhere, sorted."""
-    if spec.classes is not None:
-        return spec.classes
-    if spec.labels.map is not None:
-        return tuple(dict.fromkeys(spec.labels.map.values()))
-    words: set[str] = set()
-    for own in found:
-        words |= set(words_of(spec, own, root))
-        if len(words) > MAX_CLASSES:
-            raise UserError(
-                f"{spec.path}: {own.record} brings the labels to over {MAX_CLASSES} different values, "
-                f"like '{min(words)}': these are no classes; name another column or give labels.map"
-            )
-    if not words:
-        raise UserError(f"{spec.path}: no recording has a label: check [labels]")
-    return tuple(sorted(words))
-
-
-def words_of(spec: TableSpec, own: Found, root: Path) -> tuple[str, ...]:
-    """Every label written for one recording."""
-    if spec.labels.source == "name":
-        return table_labels.of_name(own).words
-    if spec.labels.source == "column":
-        assert spec.labels.column is not None
-        signal = spec.signals[0]
-        _, (words,), _ = read_columns(
-            own.paths[0], words=[spec.labels.column], text=signal.text, parquet=signal.format == "parquet"
-        )
-        return words.words
-    return table_labels.from_file(spec.labels, own, root).words
 
 
 def files_of(spec: TableSpec, own: Found, root: Path) -> tuple[Path, ...]:
@@ -115,6 +84,8 @@ def files_of(spec: TableSpec, own: Found, root: Path) -> tuple[Path, ...]:
             files += [
                 path.parent / name for name in dict.fromkeys(wfdb_files.open_header(path).file_name or [])
             ]
+        elif signal.format == "wfdb-rr":
+            files.append(path.with_suffix(f".{signal.annotator}"))
     files += table_labels.files(spec.labels, own, root)
     return tuple(dict.fromkeys(files))
 

@@ -56,11 +56,7 @@ def find(patterns: tuple[str, ...], root: Path) -> list[Found]:
 
 def partner(pattern: str, names: dict[str, str], root: Path) -> Path:
     """The one file that belongs to the recording so named."""
-    unknown = [name for name, _ in PLACE.findall(pattern) if name not in names]
-    if unknown:
-        raise UserError(
-            f"'{pattern}' names {{{unknown[0]}}}, but the first signal's files only {sorted(names)}"
-        )
+    known(pattern, names)
     matches = _glob(_fill(pattern, names), existing(root))
     if len(matches) != 1:
         what = "no file" if not matches else f"{len(matches)} files"
@@ -68,6 +64,21 @@ def partner(pattern: str, names: dict[str, str], root: Path) -> Path:
             f"{what} under {root} for '{_fill(pattern, names)}': each recording needs exactly one"
         )
     return matches[0]
+
+
+def known(pattern: str, names: dict[str, str]) -> None:
+    """Refuse places that the first signal's files do not name."""
+    unknown = [name for name, _ in PLACE.findall(pattern) if name not in names]
+    if unknown:
+        raise UserError(
+            f"'{pattern}' names {{{unknown[0]}}}, but the first signal's files only {sorted(names)}"
+        )
+
+
+def filled(text: str, names: dict[str, str]) -> str:
+    """The text with a recording's own names in its places."""
+    known(text, names)
+    return PLACE.sub(lambda match: names[match[1]], text)
 
 
 def existing(root: Path) -> Path:

@@ -1,15 +1,18 @@
-"""A data set of one's own, described by a TOML file: its keys, checked strictly.
+"""A data set of your own, described by a TOML file: its keys, checked strictly.
 
 docs/datasets.md shows every key; examples/*.toml are complete descriptions.
 """
 
+import codecs
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emargin_train.data.columns import SECONDS, Clock, Column, TextFormat
+from emargin_train.data.columns import SECONDS, Clock, Column
 from emargin_train.data.table_keys import Keys
+from emargin_train.data.table_paths import PLACE
+from emargin_train.data.text_tables import TextFormat
 from emargin_train.errors import UserError
 
 SUFFIX_FORMATS = {
@@ -19,9 +22,12 @@ SUFFIX_FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".edf": "edf",
+    ".bdf": "edf",
     ".hea": "wfdb",
+    ".mat": "mat",
 }
-FORMATS = ("csv", "parquet", "edf", "wfdb")
+FORMATS = ("csv", "parquet", "edf", "wfdb", "wfdb-rr", "mat")
+TABLES = ("csv", "parquet", "mat")  # formats with columns
 LABEL_SOURCES = ("column", "name", "values", "intervals", "annotations")
 MAX_TOML_BYTES = 1_000_000
 
@@ -33,13 +39,15 @@ class SignalSpec:
     files: str
     format: str
     channels: tuple[Column, ...]
-    names: tuple[str, ...]
-    units: tuple[str, ...] | None  # None = as the file says, else unknown
+    names: tuple[str, ...] | None  # None = as `channels`; of those given by position, the file's own names
+    units: tuple[str, ...] | None  # what the file's units are converted to; None = as the file says
     rate_hz: float | dict[str, float] | None  # by record name; None = in the file or derived
     time: Column | None
     clock: Clock
     even: bool  # stamps are trusted at the ends of a stretch only
     text: TextFormat
+    variable: str | None = None  # mat: the matrix whose rows or columns are the channels
+    annotator: str = "atr"  # wfdb-rr: the suffix of the file with the beats
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,12 @@ class LabelSpec:
     annotator: str = "atr"  # annotations, WFDB
     note: str = "text"  # annotations, WFDB: text | symbol
     prefix: str = ""  # annotations: only notes starting so, without it
+    before_first: str | None = None  # annotations: the label of the time before the first of these notes
+    without_notes: str | None = None  # annotations: the label of a whole record without such notes
+    where: tuple[tuple[Column, str], ...] = ()  # rows that count: column = text with places
+    ignore_leading_zeros: bool = False  # of `where`: 01 is 1
+    first_sample: int = 0  # intervals in samples: the number of the first sample
+    inclusive: bool = False  # intervals in samples: the sample at `end` belongs to the interval
     text: TextFormat = field(default_factory=TextFormat)
 
 
@@ -90,7 +104,9 @@ def load_spec(path: Path) -> TableSpec:
         raw = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: give the path of a TOML file describing your data") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not written in UTF-8, as TOML is: save it as UTF-8") from None
+    except (OSError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not TOML ({error}): see docs/datasets.md") from None
     return parse_spec(raw, path)
 
@@ -110,8 +126,8 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
         )
     subject = Keys(top.take("subject", dict, "a table", {}), "subject", path)
     subject_column = subject.column("column", None)
-    if subject_column is not None and (len(signals) > 1 or signals[0].format not in ("csv", "parquet")):
-        subject.refuse("column", subject_column, "left out unless there is one signal, in CSV or Parquet")
+    if subject_column is not None and (len(signals) > 1 or signals[0].format not in TABLES):
+        subject.refuse("column", subject_column, "left out unless there is one signal, in a table")
     same = subject.take("same", list, "lists of subjects who are one person", [])
     if not all(isinstance(g, list) and all(isinstance(s, str) for s in g) for g in same):
         subject.refuse("same", same, "lists of subjects who are one person")
@@ -145,23 +161,37 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
     )
     frames.done()
     top.done()
-    if spec.classes and labels.map and not set(labels.map.values()) & set(spec.classes):
-        raise UserError(f"{path}: no value of labels.map is in classes: make their names agree")
+    if spec.classes is not None and labels.map is not None:
+        agree(path, set(spec.classes), set(labels.map.values()))
     return spec
+
+
+def agree(path: Path, classes: set[str], mapped: set[str]) -> None:
+    """Refuse classes that the map never gives, and values of the map that are not classes."""
+    for one in sorted(classes ^ mapped):
+        what = "classes has" if one in classes else "labels.map gives"
+        other = "labels.map gives no such class" if one in classes else "classes does not list it"
+        raise UserError(
+            f"{path}: {what} '{one}', but {other}: make them agree (classes: {', '.join(sorted(classes))}; "
+            f"labels.map gives: {', '.join(sorted(mapped))})"
+        )
 
 
 def _signal(keys: Keys) -> SignalSpec:
     files = keys.text("files", "a pattern of files")
     guess = SUFFIX_FORMATS.get(Path(files).suffix.lower())
     format_ = keys.choice("format", FORMATS, guess if guess else ...)
-    listed = keys.take("channels", list, "a list of columns or channels")
+    rr = format_ == "wfdb-rr"
+    listed = keys.take("channels", list, "a list of columns or channels", *([["RR"]] if rr else []))
     if not listed or not all(isinstance(c, str | int) and not isinstance(c, bool) for c in listed):
         keys.refuse("channels", listed, "a list of columns or channels")
     if len(set(listed)) < len(listed) or any(c == "" or (isinstance(c, int) and c < 1) for c in listed):
         keys.refuse("channels", listed, "different names, or positions counted from 1")
     channels = tuple(listed)
-    names = keys.texts("names", "a list of different channel names", tuple(str(c) for c in channels))
-    if len(names) != len(channels):
+    if rr and len(channels) > 1:
+        keys.refuse("channels", listed, "left out: beats give one channel, the intervals between them")
+    names = keys.texts("names", "a list of different channel names", None)
+    if names is not None and len(names) != len(channels):
         keys.refuse("names", names, f"{len(channels)} names, one for each channel")
     units = keys.take("units", (str, list), "a unit, or one for each channel", None)
     if isinstance(units, str):
@@ -176,7 +206,12 @@ def _signal(keys: Keys) -> SignalSpec:
         rate = keys.number("rate_hz", "samples per second, or a table of them by record", None)
     time, clock, even = None, Clock(), False
     text = TextFormat()
-    if format_ in ("csv", "parquet"):
+    variable, annotator = None, "atr"
+    if format_ == "mat":
+        variable = keys.text("variable", "the name of a matrix", None)
+    if rr:
+        annotator = keys.text("annotator", "the suffix of an annotation file", "atr")
+    if format_ in TABLES:
         time = keys.column("time", None)
         clock = _clock(keys, "date")
         even = keys.take("even", bool, "true or false", False)
@@ -185,12 +220,13 @@ def _signal(keys: Keys) -> SignalSpec:
     keys.done()
     return SignalSpec(
         files, format_, channels, names, tuple(units) if units is not None else None,
-        rate, time, clock, even, text,
+        rate, time, clock, even, text, variable, annotator,
     )  # fmt: skip
 
 
-def _clock(keys: Keys, default: str) -> Clock:
-    unit = keys.choice("time_unit", ("date", *SECONDS), default)
+def _clock(keys: Keys, default: str, *, samples: bool = False) -> Clock:
+    known = [unit for unit in SECONDS if samples or unit != "samples"]
+    unit = keys.choice("time_unit", ("date", *known), default)
     format_ = keys.text("time_format", "a strptime format", None)
     return Clock(None if unit == "date" else unit, format_)
 
@@ -207,7 +243,29 @@ def _text(keys: Keys, files: str) -> TextFormat:
     if decimal == delimiter:
         keys.refuse("decimal", decimal, "different from the delimiter")
     skip = keys.count("skip_lines", "a number of lines", 0, 0)
-    return TextFormat(delimiter, decimal, skip, keys.take("header", bool, "true or false", True))
+    header = keys.take("header", bool, "true or false", True)
+    encoding = keys.text("encoding", "a text encoding, like latin-1", None)
+    if encoding is not None:
+        try:
+            "".encode(encoding)
+            codecs.lookup(encoding)
+        except (LookupError, ValueError):
+            keys.refuse("encoding", encoding, "a text encoding, like utf-8, latin-1 or utf-16")
+    return TextFormat(delimiter, decimal, skip, header, encoding)
+
+
+def _where(keys: Keys) -> dict[str, Any]:
+    """Which rows of a shared label file belong to a recording."""
+    table = keys.take("where", dict, 'a table: column = text with places, like "{subject}"', {})
+    rows: list[tuple[Column, str]] = []
+    for column, text in table.items():
+        if not isinstance(text, str) or not PLACE.search(text):
+            keys.refuse(
+                f"where.{column}", text, "a text with a place of the first signal's files, like {subject}"
+            )
+        rows.append((int(column) if column.isdecimal() and int(column) else column, text))
+    zeros = keys.take("ignore_leading_zeros", bool, "true or false", False)
+    return {"where": tuple(rows), "ignore_leading_zeros": zeros}
 
 
 def _labels(keys: Keys, signal: SignalSpec) -> LabelSpec:
@@ -220,7 +278,7 @@ def _labels(keys: Keys, signal: SignalSpec) -> LabelSpec:
             keys.refuse("map", mapping, "a table: value as written = class")
     out: dict[str, Any] = {"source": source, "map": mapping}
     if source == "column":
-        if signal.format not in ("csv", "parquet"):
+        if signal.format not in TABLES:
             keys.refuse("from", source, f"something else: {signal.format} files have no columns of labels")
         out["column"] = keys.column("column")
     elif source == "name":
@@ -231,7 +289,7 @@ def _labels(keys: Keys, signal: SignalSpec) -> LabelSpec:
         out |= {
             "seconds": float(keys.number("seconds", "how long each value holds")),
             "text": _text(keys, out["file"]),
-        }
+        } | _where(keys)
     elif source == "intervals":
         out |= {"file": keys.text("file", "a pattern of one file"), "start": keys.column("start")}
         out |= {"end": keys.column("end", None), "duration": keys.column("duration", None)}
@@ -240,17 +298,23 @@ def _labels(keys: Keys, signal: SignalSpec) -> LabelSpec:
         out |= {"column": keys.column("column", None), "value": keys.text("value", "a label", None)}
         if (out["column"] is None) == (out["value"] is None):
             keys.refuse("column", out["column"], "given, or value in its place")
-        out["clock"] = _clock(keys, "s")
+        out["clock"] = _clock(keys, "s", samples=True)
         out["text"] = _text(keys, out["file"])
+        out |= _where(keys)
+        if out["clock"].unit == "samples":
+            out["first_sample"] = keys.count("first_sample", "the number of the first sample", 0, 0)
+            out["inclusive"] = keys.take("inclusive", bool, "true or false", False)
     else:
         out["file"] = keys.text("file", "a pattern of one file", None)
         out["prefix"] = keys.text("prefix", "what a note starts with", "")
-        if signal.format == "wfdb" and out["file"] is None:
+        out["before_first"] = keys.text("before_first", "a label as written in notes", None)
+        out["without_notes"] = keys.text("without_notes", "a label as written in notes", None)
+        if signal.format in ("wfdb", "wfdb-rr") and out["file"] is None:
             out["annotator"] = keys.text("annotator", "the suffix of an annotation file", "atr")
             out["note"] = keys.choice("note", ("text", "symbol"), "text")
         elif out["file"] is None and signal.format != "edf":
             keys.refuse("from", source, "used with EDF or WFDB signals, or with a file")
-        elif out["file"] is not None and not out["file"].lower().endswith(".edf"):
-            keys.refuse("file", out["file"], "an EDF+ file; for WFDB leave it out")
+        elif out["file"] is not None and not out["file"].lower().endswith((".edf", ".bdf")):
+            keys.refuse("file", out["file"], "an EDF+ or BDF+ file; for WFDB leave it out")
     keys.done()
     return LabelSpec(**out)

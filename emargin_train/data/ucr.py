@@ -1,14 +1,12 @@
-"""`ucr:<name>`: sets of the UCR/UEA time series classification archive, read with aeon.
+"""`ucr:<name>`: sets of the UCR/UEA time series classification archive, as `.ts` (read with aeon) or `.tsv`.
 
 A series is a subject and a recording of its own, with its label on every frame; the archive's TRAIN and
 TEST are the training and test side (validation is drawn from TRAIN). The unit of time is one series, the
-shortest where they differ: a frame is an eighth of it (8 samples at least), the hop half a frame, so that
-a series makes 15 frames. Longer series make further sequences.
+shortest where they differ: a frame is an eighth of it (rounded down, 8 samples at least), the hop half a
+frame, so that a series makes 15 frames. Longer series make further sequences.
 """
 
-import difflib
 import hashlib
-import importlib.util
 import io
 import re
 from collections.abc import Iterator
@@ -18,17 +16,20 @@ from pathlib import Path
 
 import numpy as np
 
-from emargin_train.data import cache
-from emargin_train.data.catalogue import Dataset
+from emargin_train.data import cache, download
+from emargin_train.data.columns import read_columns
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.files import bounded, reading, writing
 from emargin_train.data.recording import Part, Recording, unbroken
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.text_tables import TextFormat, read_head
+from emargin_train.data.ucr_bundled import SIDES, bundled, files_of
+from emargin_train.data.versions import READERS
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 
 FRAMES = 15
 SHORTEST_FRAME = 8  # samples
-SIDES = {"train": "TRAIN", "test": "TEST"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Archived(Dataset):
     """A set of the archive; its rate is the number of samples of a series."""
 
     def frame_and_hop(self, rate_hz: float) -> tuple[int, int]:
-        frame = max(SHORTEST_FRAME, round(rate_hz / 8))
+        frame = max(SHORTEST_FRAME, int(rate_hz) // 8)
         return frame, frame // 2
 
 
@@ -62,52 +63,27 @@ def parts(name: str, config: DataConfig) -> list[Part]:
     """Two parts, training and test."""
     converted = convert(name, source(name, config))
     return [
-        Part(partial(read, converted, side), (converted,), f"ucr 1 {name} {side}", side) for side in SIDES
+        Part(partial(read, converted, side), (converted,), f"ucr {READERS['ucr']} {name} {side}", side)
+        for side in SIDES
     ]
 
 
-def bundled() -> Path:
-    """The folder of sets that aeon brings along."""
-    found = importlib.util.find_spec("aeon")
-    if found is None or not found.submodule_search_locations:
-        raise UserError("ucr sets need the package aeon: pip install 'emargin-study[train]'")
-    return Path(found.submodule_search_locations[0]) / "datasets" / "data"
-
-
-def source(name: str, config: DataConfig) -> Path:
-    """The folder that holds `<name>/<name>_TRAIN.ts`: given, brought along by aeon, or downloaded."""
+def source(name: str, config: DataConfig) -> list[Path]:
+    """The set's training and test file: given, one that comes with aeon, or downloaded."""
     if config.data_dir is not None:
         folder = Path(config.data_dir)
-        if not is_here(folder, name):
+        found = files_of(folder, name)
+        if not found:
             raise UserError(
-                f"{folder} holds no {name}/{name}_TRAIN.ts and _TEST.ts: give the folder above it"
+                f"{folder} holds no {name}/{name}_TRAIN.ts and _TEST.ts, nor .tsv: give the folder above it"
             )
-        return folder
-    if is_here(bundled(), name):
-        return bundled()
-    from emargin_train.data import download
-
-    return download.ensure(f"ucr:{name}").parent
+        return found
+    return files_of(bundled(), name) or files_of(download.ensure(f"ucr:{name}").parent, name)
 
 
-def is_here(folder: Path, name: str) -> bool:
-    return all((folder / name / f"{name}_{side}.ts").is_file() for side in SIDES.values())
-
-
-def offline_names() -> list[str]:
-    """Sets for classification that need no download."""
-    return sorted(p.name for p in bundled().iterdir() if is_here(bundled(), p.name))
-
-
-def closest(name: str) -> str:
-    """The set that needs no download whose name is most like this one."""
-    return difflib.get_close_matches(name, offline_names(), n=1, cutoff=0)[0]
-
-
-def convert(name: str, folder: Path) -> Path:
+def convert(name: str, files: list[Path]) -> Path:
     """The set as one .npz in the cache, so that aeon, slow to import, parses it once."""
-    files = [folder / name / f"{name}_{side}.ts" for side in SIDES.values()]
-    digest = hashlib.sha256(b"ucr 1")
+    digest = hashlib.sha256(f"ucr {READERS['ucr']}".encode())
     for file in files:
         with reading(file, "a set of the archive"):
             bounded(file, file.stat().st_size // 2)
@@ -116,12 +92,14 @@ def convert(name: str, folder: Path) -> Path:
     if target.is_file():
         return target
     arrays: dict[str, np.ndarray] = {}
+    known: list[str] = []
     for side, path in zip(SIDES, files, strict=True):
         series, labels, classes = parse(path)
         arrays[f"{side}_length"] = np.array([s.shape[1] for s in series])
         arrays[f"{side}_values"] = np.concatenate(series, axis=1)
         arrays[f"{side}_label"] = np.array(labels, str)
-        arrays["classes"] = np.array(classes, str)
+        known = list(dict.fromkeys([*known, *classes]))
+    arrays["classes"] = np.array(known, str)
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
     with writing(target.parent, "free space there, or set EMARGIN_CACHE to another folder"):
@@ -131,6 +109,8 @@ def convert(name: str, folder: Path) -> Path:
 
 def parse(file: Path) -> tuple[list[np.ndarray], list[str], list[str]]:
     """Series, each (C, samples) float32, their labels, and the class names in the file's order."""
+    if file.suffix == ".tsv":
+        return parse_tsv(file)
     with reading(file, "a set of the archive"):
         from aeon.datasets import load_from_ts_file
 
@@ -143,12 +123,37 @@ def parse(file: Path) -> tuple[list[np.ndarray], list[str], list[str]]:
         return series, [str(label) for label in labels], [str(c) for c in about["class_values"]]
 
 
+def parse_tsv(file: Path) -> tuple[list[np.ndarray], list[str], list[str]]:
+    """As the archive publishes its sets: a series a line, its label first, NaN behind shorter ones."""
+    text = TextFormat(delimiter="\t", header=False)
+    with reading(file, "a set of the archive"):
+        n = len(names_of_first_line(file, text))
+        values, (labels,), _ = read_columns(file, list(range(2, n + 1)), [1], text=text)
+        if n < 2 or (labels.codes < 0).any():
+            raise UserError(f"{file} has lines without a label or without values: get the file again")
+        series = []
+        for row in values.T:
+            present = np.flatnonzero(~np.isnan(row))
+            series.append(row[None, : int(present[-1]) + 1 if len(present) else 0])
+    series_labels = [labels.words[code] for code in labels.codes.tolist()]
+    return series, series_labels, sorted(labels.words, key=natural)
+
+
+def names_of_first_line(file: Path, text: TextFormat) -> list[str]:
+    return read_head(file, text).names
+
+
+def natural(word: str) -> tuple[int, str]:
+    """Sorts 2 before 10, and words among each other."""
+    return (int(word), "") if re.fullmatch(r"-?\d{1,9}", word) else (0, word)
+
+
 def read(file: Path, side: str) -> Iterator[Recording]:
     """The series of one side."""
     with reading(file, "a converted set (delete it to convert it again)"), np.load(file) as arrays:
         lengths, values = arrays[f"{side}_length"], arrays[f"{side}_values"]
         labels, names = arrays[f"{side}_label"].tolist(), tuple(arrays["classes"].tolist())
-        shortest = int(min(arrays[f"{s}_length"].min() for s in SIDES))
+        shortest = max(1, int(min(arrays[f"{s}_length"].min() for s in SIDES)))
     ends = np.cumsum(lengths)
     for number, (end, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
         series = values[:, end - length : end]

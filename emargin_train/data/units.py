@@ -15,7 +15,8 @@ SCALES = {
 }  # fmt: skip
 SPELLINGS = {
     "volt": "V", "volts": "V", "millivolt": "mV", "millivolts": "mV", "microvolt": "uV", "microvolts": "uV",
-    "v": "V", "mv": "mV", "uv": "uV", "nv": "nV", "m/s/s": "m/s2", "m/sec2": "m/s2", "ms-2": "m/s2", "ms^-2": "m/s2",
+    "v": "V", "mv": "mV", "uv": "uV", "nv": "nV",
+    "m/s/s": "m/s2", "m/sec2": "m/s2", "ms-2": "m/s2", "ms^-2": "m/s2",
     "dps": "deg/s", "°/s": "deg/s", "degree/s": "deg/s", "degrees/s": "deg/s",
 }  # fmt: skip
 
@@ -54,8 +55,9 @@ def converted(recording: Recording, units: tuple[str, ...], whose: str) -> Recor
     for channel, own, wanted, by in zip(recording.channels, recording.units, units, factors, strict=True):
         if by is None:
             raise UserError(
-                f"channel '{channel}' of record {recording.record} is in {_told(own)}, but in {_told(wanted)} in "
-                f"{whose}: these cannot be converted; give units in the description, or keep one kind of records"
+                f"channel '{channel}' of record {recording.record} is in {_told(own)}, but in {whose} in "
+                f"{_told(wanted)}, and these cannot be converted: give units in the description, or keep one "
+                "kind of records"
             )
     signal, clean = recording.signal, recording.clean
     for row, by in enumerate(factors):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emargin_train.data import edf_annotations
 from emargin_train.data.files import bounded, reading
+from emargin_train.data.recording import Source
 from emargin_train.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -28,19 +30,27 @@ BITS = {
     "311": 32 / 3,
 }
 MAX_SIGNALS = 256
+# Symbols of beats (https://physionet.org/physiotools/wpg/wpg_36.htm); all others mark rhythms, noise, waves.
+BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
+
+
+COMPRESSED = ("508", "516", "524")  # FLAC: the size of a file does not follow from its header
 
 
 @dataclass(frozen=True)
 class Note:
-    """One WFDB annotation at a sample: its symbol and its auxiliary text."""
+    """One WFDB annotation, in seconds since the record's start: its symbol and its auxiliary text."""
 
-    sample: int
+    start_s: float
     symbol: str
     text: str
 
 
-def open_header(path: Path) -> "Record":
-    """The header of a record of one segment, checked against the sizes of its signal files."""
+def open_header(path: Path, *, signals: bool = True) -> "Record":
+    """The header of a record of one segment, checked against the sizes of its signal files.
+
+    signals: whether its signals are wanted; without, their files need not be there.
+    """
     import wfdb
 
     with reading(path, "WFDB header"):
@@ -49,19 +59,27 @@ def open_header(path: Path) -> "Record":
         record = wfdb.rdheader(str(path.with_suffix("")))
         if getattr(record, "seg_name", None) is not None:
             raise UserError(f"{path} is a record of several segments: give single-segment records")
+        if is_layout(record):
+            raise UserError(
+                f"{path} is the layout of a record of several segments, without a signal: narrow the pattern"
+            )
         check_rate(path)
         names, n, rate = record.file_name or [], int(record.sig_len or 0), float(record.fs)
         frames = [int(k or 1) for k in record.samps_per_frame or []]
-        if not 0 < rate < 1e6 or n < 0 or len(names) > MAX_SIGNALS or any(k != 1 for k in frames):
+        if not 0 < rate < 1e6 or n < 0 or len(names) > MAX_SIGNALS or not all(0 < k < 1e4 for k in frames):
             raise UserError(
-                f"{path} tells of {len(names)} signals of {n} samples at {rate:g} Hz: it is damaged"
+                f"{path} states {len(names)} signals of {n} samples at {rate:g} Hz: it is damaged"
             )
-        bounded(path, n * len(names))
-        for name in dict.fromkeys(names):
-            check_signal_file(
-                path, name, [f for own, f in zip(names, record.fmt, strict=True) if own == name], n
-            )
+        bounded(path, n * sum(frames))
+        for name in dict.fromkeys(names if signals else []):
+            own = [i for i, other in enumerate(names) if other == name]
+            check_signal_file(path, name, [record.fmt[i] for i in own], n * sum(frames[i] for i in own))
     return record
+
+
+def is_layout(record: "Record") -> bool:
+    """Whether a header only lays out the segments of another record (`_layout.hea`): its files are `~`."""
+    return bool(record.file_name) and set(record.file_name or []) == {"~"}
 
 
 def check_rate(path: Path) -> None:
@@ -79,31 +97,36 @@ def check_rate(path: Path) -> None:
         raise UserError(f"{path} gives a rate of '{written}', which is no positive number: it is damaged")
 
 
-def check_signal_file(header: Path, name: str, formats: Sequence[str], n: int) -> None:
-    """Refuse a signal file that is missing, of a format not read here, or shorter than `n` samples.
+def check_signal_file(header: Path, name: str, formats: Sequence[str], n_values: int) -> None:
+    """Refuse a signal file that is missing, of a format not read here, or shorter than `n_values` samples.
 
     wfdb takes names without a slash only, so the file lies beside its header.
     """
     file = header.parent / name
     if not file.is_file():
         raise UserError(f"{file}, named by {header.name}, is missing: get it too")
+    if set(formats) <= set(COMPRESSED):
+        return
     unknown = set(formats) - BITS.keys()
     if unknown or len(set(formats)) > 1:
         raise UserError(
             f"{header} stores signals as {sorted(set(formats))}: convert them to one of {', '.join(BITS)}"
         )
-    least = int(n * len(formats) * BITS[formats[0]] / 8)
+    least = int(n_values * BITS[formats[0]] / 8)
     if file.stat().st_size < least:
         raise UserError(
-            f"{file} has {file.stat().st_size:,} bytes, but its header tells of {least:,}: "
+            f"{file} has {file.stat().st_size:,} bytes, but its header states {least:,}: "
             "it was cut short, get it again"
         )
 
 
-def channels(path: Path, wanted: Sequence[str | int]) -> tuple[np.ndarray, float, list[str], list[str]]:
+def channels(
+    path: Path, wanted: Sequence[str | int]
+) -> tuple[np.ndarray, float, list[str], list[str], Source]:
     """The channels (names, or positions counted from 1) as (C, n) float32, their rate, names and units.
 
-    Invalid samples are NaN. A checksum in the header that does not hold is refused.
+    Invalid samples are NaN, and so are the last ones of a skewed signal. A signal with several samples a
+    frame has so many times the record's rate. A checksum in the header that does not hold is refused.
     """
     import wfdb
 
@@ -111,33 +134,90 @@ def channels(path: Path, wanted: Sequence[str | int]) -> tuple[np.ndarray, float
     with reading(path, "WFDB record"):
         names = list(header.sig_name or [])
         places = [_position(channel, names, path) for channel in wanted]
-        record = wfdb.rdrecord(str(path.with_suffix("")), physical=False)
-        for name, told, found in zip(names, record.checksum, record.calc_checksum(), strict=True):
-            if told is not None and told % 65536 != found % 65536:
+        frames = [int(header.samps_per_frame[i] or 1) for i in places]
+        if len(set(frames)) > 1:
+            rates = sorted({float(header.fs) * k for k in frames})
+            raise UserError(
+                f"{path} has {', '.join(map(str, wanted))} at {rates} Hz (several samples a frame): "
+                "give one [[signal]] for each rate"
+            )
+        record = wfdb.rdrecord(
+            str(path.with_suffix("")), physical=False, smooth_frames=False, ignore_skew=True
+        )
+        for name, stated, signal in zip(names, record.checksum, record.e_d_signal, strict=True):
+            if stated is not None and stated % 65536 != int(signal.sum(dtype=np.int64)) % 65536:
                 raise UserError(
                     f"signal {name[:40]} of {path} fails its checksum: the signal file is damaged"
                 )
-        values = record.dac(return_res=32)[:, places].T  # (C, n)
+        values = record.dac(expanded=True, return_res=32)
+        units = written_units(path, header)
         return (
-            np.ascontiguousarray(values, np.float32),
-            float(record.fs),
+            np.stack(
+                [
+                    aligned(values[i], int(header.skew[i] or 0) * k)
+                    for i, k in zip(places, frames, strict=True)
+                ]
+            ),
+            float(header.fs) * frames[0],
             [names[i] for i in places],
-            [record.units[i] for i in places],
+            [units[i] for i in places],
+            Source(channels=tuple(names[i] for i in places), stated_hz=float(header.fs) * frames[0]),
         )
 
 
+def aligned(values: np.ndarray, skew: int) -> np.ndarray:
+    """(n,) float32: the signal so many samples earlier, NaN at its end."""
+    out = np.full(len(values), np.nan, np.float32)
+    out[: max(0, len(values) - skew)] = values[skew:]
+    return out
+
+
+def written_units(path: Path, header: "Record") -> list[str]:
+    """The units as the header has them: wfdb drops what is not ASCII, so that µV would become V."""
+    raw = path.read_bytes()
+    if raw.isascii():
+        return list(header.units)
+    lines = edf_annotations.decoded(raw).splitlines()
+    lines = [line for line in lines if line.strip() and not line.startswith("#")][1:]
+    units = []
+    for line, known in zip(lines, header.units, strict=False):
+        words = line.split()
+        own = words[2].rpartition("/")[2] if len(words) > 2 and "/" in words[2] else known
+        units.append(known if own.isascii() else own)
+    return units if len(units) == len(header.units) else list(header.units)
+
+
 def notes(path: Path, annotator: str) -> list[Note]:
-    """Annotations of the record in order of time, from the file with suffix `annotator` beside the header."""
+    """Annotations of the record in order of time, from the file with suffix `annotator` beside the header.
+
+    The file's own resolution of time counts, where it states one; else the record's.
+    """
     import wfdb
 
     file = path.with_suffix(f".{annotator}")
     with reading(file, "WFDB annotations"):
         file.stat()
         found = wfdb.rdann(str(path.with_suffix("")), annotator)
+        rate_hz = float(found.fs or open_header(path, signals=False).fs)
+        if not 0 < rate_hz < 1e9:
+            raise UserError(f"{file} states a resolution of {rate_hz:g} Hz: it is damaged")
         rows = zip(found.sample, found.symbol, found.aux_note, strict=True)
         return sorted(
-            (Note(int(s), str(c), t.strip("\x00 ")) for s, c, t in rows), key=lambda note: note.sample
+            (Note(int(s) / rate_hz, str(c), written(t)) for s, c, t in rows), key=lambda note: note.start_s
         )
+
+
+def written(text: str) -> str:
+    """A note's text: wfdb takes each byte for a character, and some files end texts with NUL."""
+    return edf_annotations.decoded(text.strip("\x00 ").encode("latin-1", "replace"))
+
+
+def intervals(path: Path, annotator: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) of the beats from the second one on, in seconds, and (1, n) ms since the beat before."""
+    beats = np.array([note.start_s for note in notes(path, annotator) if note.symbol in BEATS])
+    if len(beats) < 3:
+        raise UserError(f"{path.with_suffix('.' + annotator)} has {len(beats)} beats: leave the record out")
+    return beats[1:], (np.diff(beats)[None] * 1e3).astype(np.float32)
 
 
 def _position(channel: str | int, names: list[str], path: Path) -> int:

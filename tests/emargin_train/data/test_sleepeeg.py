@@ -114,7 +114,7 @@ def test_real_hypnograms_hold_what_provenance_says(shared):
     texts: Counter[str] = Counter()
     for path in sorted((shared / "data" / "sleepeeg" / "sleep-edf-hypnograms").glob("*-Hypnogram.edf")):
         notes, start = edf_files.notes(path)
-        assert start is not None and start.year in (1989, 1990, 1991)
+        assert start.day is not None and start.day.year in (1989, 1990, 1991)
         for note in notes:
             seconds[sleepeeg.STAGES[note.text]] += int(note.seconds)
             texts[note.text.removeprefix("Sleep stage ")] += int(note.seconds)
@@ -132,7 +132,9 @@ def test_a_real_hypnogram_over_a_made_up_signal(shared, tmp_path):
     notes, start = edf_files.notes(real)
     n = 30 * 2650 * 100
     signal = np.random.default_rng(0).normal(0, 20, n)
-    write_edf(tmp_path / "SC4001E0-PSG.edf", [("EEG Fpz-Cz", signal, 100)], record_s=30, start=start.time())
+    hours, rest = divmod(int(start.second), 3600)
+    began = time(hours, *divmod(rest, 60))
+    write_edf(tmp_path / "SC4001E0-PSG.edf", [("EEG Fpz-Cz", signal, 100)], record_s=30, start=began)
     (recording,) = read(tmp_path)
     whole = np.full(n, -1)
     for note in notes:
@@ -179,12 +181,12 @@ def put(at, text):
         ("PSG", put(256 + 16 * 3 + 80 * 3 + 8 * 3, b"500     "), "no scale"),  # physical minimum = maximum
         ("PSG", put(256 + 216 * 3, b"1500    "), "cut short|Hz, not 100|claims"),
         ("PSG", put(256 + 216 * 3, b"-100    "), "samples in a record"),
-        ("Hypnogram", lambda c: c.replace(b"Sleep stage 2", b"Sleep stage X"), "no sleep stage"),
+        ("Hypnogram", lambda c: c.replace(b"Sleep stage 2", b"Sleep stage X"), "not a sleep stage"),
         ("Hypnogram", lambda c: c[:-20], "it was cut short"),
         (
             "Hypnogram",
             lambda c: c.replace(b"Sleep stage", b"Sleep\xff\xfe\xfftage"),
-            "no sleep stage|cannot be read",
+            "not a sleep stage",
         ),
     ],
     ids=range(19),
@@ -213,16 +215,24 @@ def test_missing_parts_are_refused_by_the_command(nights, tmp_path, capsys):
     assert "scores no sleep" in refused(capsys, "describe", "sleepeeg", "--data-dir", folder)
 
 
-def test_an_interrupted_recording_is_refused(tmp_path, capsys):
-    """EDF+D: the time of the second data record is moved."""
-    write_night(tmp_path, "SC4001", NIGHT, np.random.default_rng(0))
-    path = write_edf(
-        tmp_path / "SC4001E0-PSG.edf", [("EEG Fpz-Cz", np.zeros(6000), 100)], [(0.0, 1.0, "x")], record_s=30
-    )
+def test_an_interrupted_recording_is_read_with_its_gap(tmp_path):
+    """EDF+D: the time of the second data record is moved by a minute, and then so that the two overlap."""
+    from emargin_train.errors import UserError
+
+    wave = np.round(np.sin(np.arange(6000) / 9) * 100)
+    path = write_edf(tmp_path / "a.edf", [("EEG", wave, 100)], [(95.0, 1.0, "x")], record_s=30)
     content = path.read_bytes().replace(b"EDF+C", b"EDF+D")
     assert content.count(b"+30\x14\x14") == 1
     path.write_bytes(content.replace(b"+30\x14\x14", b"+90\x14\x14"))
-    assert "interrupted (EDF+D)" in refused(capsys, "describe", "sleepeeg", "--data-dir", tmp_path)
+    (values,), rate_hz, _, _, _ = edf_files.channels(path, ["EEG"])
+    assert rate_hz == 100 and len(values) == 12000
+    assert np.isnan(values[3000:9000]).all() and not np.isnan(values[:3000]).any()
+    assert np.abs(values[9000:] - wave[3000:]).max() < 0.02
+    notes, _ = edf_files.notes(path)
+    assert [(n.start_s, n.text) for n in notes] == [(95.0, "x")]
+    path.write_bytes(content.replace(b"+30\x14\x14", b"+10\x14\x14"))
+    with pytest.raises(UserError, match=r"interrupted \(EDF\+D\), and its parts overlap"):
+        edf_files.channels(path, ["EEG"])
 
 
 def test_positions_and_twins_of_channels_are_refused(tmp_path):
@@ -241,7 +251,7 @@ def test_a_start_that_was_taken_out_is_none(tmp_path):
     content = bytearray(path.read_bytes())
     content[88:168] = b"Startdate X X X X".ljust(80)
     path.write_bytes(content)
-    assert edf_files.start_of(edf_files.open_edf(path)) is None
+    assert edf_files.clock_of(path) == edf_files.Clock(None, 16 * 3600 + 13 * 60)
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):

@@ -35,16 +35,16 @@ INTERVALS = '[labels]\nfrom = "intervals"\nfile = "m.csv"\nstart = 1\nend = 2\nv
         ('channels = ["x"]', 'channels = ["x"]\ndecimal = ","', "different from the delimiter"),
         ('column = "label"', 'column = "lable"', "has no column 'lable': did you mean 'label'?"),
         ('column = "label"', "column = 0", "a position counted from 1"),
-        ('column = "label"', 'column = "label"\nmap = { q = "Q" }', "no labelled frame"),
+        ('column = "label"', 'column = "label"\nmap = { q = "Q" }', "which matches nothing (found: 0, 1)"),
         ('column = "label"', 'column = "label"\nmap = {}', "value as written = class"),
         ('files = "{subject}.csv"', 'files = "/etc/{subject}.csv"', "leaves the data folder"),
         ('files = "{subject}.csv"', 'files = "../{subject}.csv"', "leaves the data folder"),
         ('files = "{subject}.csv"', 'files = "{subject}.tsv"', "matches '{subject}.tsv'"),
         ('files = "{subject}.csv"', 'files = "{subject}.xyz"', "signal[1].format is missing"),
         ('files = "{subject}.csv"', 'files = "*.csv"\nformat = "edf"', "from is 'column'"),
-        ("rate_hz = 10\n", "", "does not tell its rate"),
+        ("rate_hz = 10\n", "", "does not state its rate"),
         ("rate_hz = 10\n", "rate_hz = 0\n", "signal[1].rate_hz is '0'"),
-        ("rate_hz = 10\n", 'time = "x"\n', "times that are no dates"),
+        ("rate_hz = 10\n", 'time = "x"\n', "cannot be a channel and a label or date"),
         ("rate_hz = 10\n", "rate_hz = { q = 10 }\n", "has no rate"),
         ("[signal]", "[[signal]]\n[[signal]]", "signal[1].files is missing"),
         ("[signal]", "signal = 5\n[x]", "signal is '5'"),
@@ -64,7 +64,7 @@ INTERVALS = '[labels]\nfrom = "intervals"\nfile = "m.csv"\nstart = 1\nend = 2\nv
         ('files = "{subject}.csv"', 'files = "**{subject}.csv"', "is not a pattern of files|no file under"),
         ("[frames]", '[subject]\nsame = ["a"]\n[frames]', "lists of subjects who are one person"),
         ("[signal]", 'classes = ["a", "a"]\n[signal]', "a list of different class names"),
-        ("[signal]", 'classes = ["z"]\n[signal]', "no labelled frame"),
+        ("[signal]", 'classes = ["z"]\n[signal]', "classes has 'z', which matches nothing (found: 0, 1)"),
         ("[signal]", f'title = "{"x" * 1_000_000}"\n[signal]', "over 1,000,000 bytes"),
         ("rate_hz = 10\n", "rate_hz = 10\nskip_lines = 1000\n", "has no line after the 1000 skipped"),
         (
@@ -109,13 +109,13 @@ def test_descriptions_of_several_signals_refused_by_the_command(tmp_path, capsys
 
     assert "signals are joined on time, give all" in said(signal + 'time = "t"\n' + signal + labels)
     assert "left out unless there is one signal" in said(2 * signal + labels + '[subject]\ncolumn = "who"\n')
-    assert "no value of labels.map is in classes" in said(
+    assert "labels.map gives 'p', but classes does not list it" in said(
         'classes = ["q"]\n' + signal + labels + 'map = { 1 = "p" }\n'
     )
     assert "names {m}, but the first" in said(signal + signal.replace("{n}", "{m}") + labels)
     assert "row 1 has no subject" in said(signal + "rate_hz = 5\n" + labels + '[subject]\ncolumn = "who"\n')
     notes = '[labels]\nfrom = "annotations"\nfile = "{n}.csv"\n'
-    assert "an EDF+ file; for WFDB leave it out" in said(signal + notes)
+    assert "an EDF+ or BDF+ file; for WFDB leave it out" in said(signal + notes)
 
 
 def test_data_refused_by_the_command(tmp_path, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emargin_train.data import catalogue, load, ucr
+from emargin_train.data import catalogue, load, ucr, ucr_bundled
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.made import refused
@@ -74,7 +74,7 @@ def test_missing_values_break_a_series(tmp_path):
 
 
 def test_offline_names_hold_a_set_of_ten_classes():
-    assert {"ACSF1", "GunPoint", "BasicMotions"} <= set(ucr.offline_names())
+    assert {"ACSF1", "GunPoint", "BasicMotions"} <= set(ucr_bundled.offline_names())
 
 
 def test_refused_by_the_command(tmp_path, capsys):
@@ -108,4 +108,4 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EMARGIN_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="cannot be written"):
-        ucr.convert("UnitTest", ucr.bundled())
+        ucr.convert("UnitTest", ucr_bundled.files_of(ucr_bundled.bundled(), "UnitTest"))
