@@ -17,8 +17,8 @@ class Metric:
     source: paper or implementation that defines it
     group: clustering | probe | geometry | pseudo-label
     frames: the frames it is computed on
-    compute: of a `cloud.Cloud`, with embeddings h (n, D) and classes (n,), to the value; the metrics without it
-        are computed by `battery`
+    compute: from a `cloud.Cloud`, which has embeddings h (n, D) and classes (n,), to the value; `battery`
+        computes the metrics without it
     """
 
     title: str
