@@ -125,7 +125,7 @@ def method_colour(study: Study, present: Iterable[str]) -> alt.Color:
         "method:N",
         condition={"test": "datum.role === 'reference'", "value": REFERENCE},
         scale=alt.Scale(domain=[m.title for m in trained]),
-        legend=alt.Legend(title=None, values=shown) if shown else None,
+        legend=alt.Legend(title=None, values=shown, columns=3, symbolOpacity=1) if shown else None,
     )
 
 
@@ -134,11 +134,18 @@ def role_shape() -> alt.Shape:
     return alt.Shape("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=None)
 
 
-def axis(channel: type, name: str, metric: Metric, **more: Any) -> Any:
-    """An axis of a metric, with its title, which end is better, and a domain that follows the data."""
+def axis(channel: type, name: str, metric: Metric, points: "pd.Series[float] | None" = None) -> Any:
+    """An axis of a metric, with its title, which end is better, and a domain that follows the data.
+
+    points: the values that the domain must hold; without them, all that is drawn
+    """
     better = {"max": ", higher is better", "min": ", lower is better"}.get(metric.best or "", "")
     ticks = alt.Axis(tickCount=8 if channel is alt.X else 6)
-    return channel(f"{name}:Q", title=metric.title + better, scale=alt.Scale(zero=False), axis=ticks, **more)
+    scale = alt.Scale(zero=False)
+    if points is not None and points.notna().any():
+        room = 0.06 * float(np.ptp(points.dropna())) or 0.01
+        scale = alt.Scale(zero=False, domain=[float(points.min()) - room, float(points.max()) + room])
+    return channel(f"{name}:Q", title=metric.title + better, scale=scale, axis=ticks)
 
 
 def layered(layers: Sequence[tuple[ChartType, bool]]) -> alt.LayerChart:

@@ -1,15 +1,17 @@
 """Whether a study can be trusted: how its trainings ended, and what to be careful about."""
 
+import numpy as np
 import pandas as pd
 
 from analysis.pareto import goals
 from analysis.replicates import SEED, SPLIT, unit_word
 from analysis.sections import Figure, Section
-from analysis.statistics import FEWEST
+from analysis.statistics import FEWEST, variance_components
 from analysis.tables import Study, per_trial, settings_text
 from analysis.verdicts import IDLE
 from analysis.words import listed, plural
 
+ENOUGH = 200  # trials for a median
 FEW = 5  # t intervals of fewer values are wide: those of 3 reach 2.5 standard deviations each way
 
 
@@ -66,6 +68,7 @@ def cautions(study: Study) -> list[str]:
             found.append(f"{row['failed']} of {n} trainings of {name} failed{most}.")
     found += idle_gates(study)
     found += few_units(study)
+    found += spreads(study)
     found += dirty_revisions(study)
     if study.schema.unknown:
         found.append(
@@ -92,6 +95,29 @@ def few_units(study: Study) -> list[str]:
         return []
     how = "no interval can be given" if n < FEWEST else "intervals are wide"
     return [f"At most {n} {plural(n, unit)} per trial: {how}; {FEW} or more tell settings apart."]
+
+
+def spreads(study: Study) -> list[str]:
+    """How far other subjects and other training seeds move each goal; empty with one split or one seed."""
+    trained = study.ok[study.ok["role"] != "reference"]
+    if trained[SPLIT].nunique() < 2:
+        return []
+    some = trained["trial"].drop_duplicates().head(ENOUGH)
+    trained = trained[trained["trial"].isin(some)]
+    found = []
+    for metric in goals(study):
+        parts = [
+            variance_components(own[metric.name], own[SPLIT].to_numpy())
+            for _, own in trained.groupby("trial")
+        ]
+        known = np.array([part for part in parts if np.isfinite(part).all()])
+        if len(known):
+            between, within = np.median(known, axis=0)
+            found.append(
+                f"{metric.title} varies by {between:.3f} between splits of the subjects and by {within:.3f} "
+                "between training seeds of one split (standard deviations, medians over trials)."
+            )
+    return found
 
 
 def dirty_revisions(study: Study) -> list[str]:

@@ -167,7 +167,9 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
     for world, part in trained.groupby("world", sort=False):
         where = str(world) if several else ""
         for metric, other in ((x, y), (y, x)):
-            bests = [_best(study, arm, metric, other) for _, arm in part.groupby("method", sort=False)]
+            rows = [arm.loc[best_of(arm, metric, other)] for _, arm in part.groupby("method", sort=False)]
+            rows.sort(key=lambda row: row[metric.name], reverse=metric.best == "max")
+            bests = [f"{estimate(row, metric.name)} ({study.method_title(row['method'])})" for row in rows]
             found.append(begin(where, f"the best {metric.title} is {listed(bests)}."))
         area = sizes[(sizes["world"] == world) & (sizes["budget"] >= hypervolumes.MINIMUM)]
         if len(area) > 1:
@@ -188,11 +190,6 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
                 )
             )
     return found
-
-
-def _best(study: Study, arm: pd.DataFrame, metric: Metric, other: Metric) -> str:
-    at = best_of(arm, metric, other)
-    return f"{study.method_title(arm.loc[at, 'method'])}'s {estimate(arm.loc[at], metric.name)}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -34,8 +34,8 @@ def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Fig
         name="pareto",
         title=f"{x.title} against {y.title}",
         reading="Each point is a trial, the mean of its replicates; whiskers are 95 % t intervals, cut at "
-        "the ends of the metric and left out below three replicates. Steps join the trials of a method that "
-        "none of its others beats in both metrics. "
+        "the ends of the metric and of the chart, and left out below three replicates. Steps join the trials "
+        "of a method that none of its others beats in both metrics. "
         f"Best is {_corner(x, y)}; "
         "diamonds are references that were not searched.",
         charts=panels,
@@ -52,14 +52,18 @@ def front_chart(study: Study, trials: pd.DataFrame, x: Metric, y: Metric) -> Cha
     """One world: points with t intervals, fronts as steps, references named; hover shows the settings."""
     columns = ["trial", "role", "setting", "on_front", "ok", "replicates", "complete", "front_probability"]
     columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
-    named = trials.assign(method=trials["method"].map(study.method_title))
+    # Studies read as one may each hold the same reference.
+    again = trials["role"].eq("reference") & trials.duplicated(["method", x.name, y.name])
+    named = trials[~again].assign(method=trials["method"].map(study.method_title))
     data = charts.compact(named, [*columns, "method"])
     keep = data["on_front"] | (data["role"] != "searched")
     base = alt.Chart(charts.thin(data, keep))
     colour = charts.method_colour(study, trials["method"].unique())
-    at_x, at_y = charts.axis(alt.X, x.name, x), charts.axis(alt.Y, y.name, y)
+    at_x, at_y = charts.axis(alt.X, x.name, x, data[x.name]), charts.axis(alt.Y, y.name, y, data[y.name])
     faded = alt.condition("datum.on_front || datum.role == 'reference'", alt.value(0.95), alt.value(0.35))
-    whisker = base.transform_filter("datum.on_front || datum.role != 'searched'").mark_rule(opacity=0.45)
+    whisker = base.transform_filter("datum.on_front || datum.role != 'searched'").mark_rule(
+        opacity=0.45, clip=True
+    )
     points = base.mark_point(size=64).encode(
         x=at_x,
         y=at_y,

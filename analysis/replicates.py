@@ -5,10 +5,7 @@ trained on several splits, its splits count as independent and its training seed
 where there is one split, training seeds are all that repeats.
 """
 
-import numpy as np
 import pandas as pd
-
-from analysis.statistics import FEWEST, half_width
 
 SPLIT, SEED = "split_seed", "seed"
 
@@ -19,20 +16,6 @@ def unit_means(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     unit = rows[SPLIT].where(several, rows[SEED])
     values = rows[metrics].astype(float).assign(trial=rows["trial"], unit=unit)
     return values.groupby(["trial", "unit"], sort=False, dropna=False).mean().reset_index()
-
-
-def intervals(units: pd.DataFrame, metric: str, within: tuple[float, float]) -> pd.DataFrame:
-    """Mean of a metric over the units of each trial: columns mean, error, n, low, high; indexed by trial.
-
-    low, high: 95 % t interval, cut at the ends of the metric's range; null below three units
-    """
-    groups = units.groupby("trial", sort=False)[metric]
-    found = pd.DataFrame({"mean": groups.mean(), "sd": groups.std(ddof=1), "n": groups.count()})
-    half = half_width(found["sd"], found["n"]).where(found["n"] >= FEWEST)
-    found["error"] = found["sd"] / np.sqrt(found["n"])
-    found["low"] = (found["mean"] - half).clip(*within)
-    found["high"] = (found["mean"] + half).clip(*within)
-    return found
 
 
 def values(rows: pd.DataFrame, metric: str) -> "pd.Series[float]":

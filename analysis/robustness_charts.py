@@ -17,8 +17,8 @@ from analysis.tables import Metric, Study
 MAX_PANELS = 6
 READINGS = {
     "verdicts": "Dot: range of the means over thresholds; bar: bounds of the true range, each wrong in "
-    "at most 5 % of cases. A bar left of the dashed margin means robust, right of it sensitive, across it "
-    "undecided.",
+    "at most 5 % of cases. A bar left of the dashed margin speaks for robust, right of it for sensitive; the "
+    "verdict also holds after the correction over data sets, or else it is undecided.",
     "map": "Each cell is the mean over replicates at one threshold and noise level; choose another metric "
     "below. If colours change from row to row, noise matters; from column to column, the threshold does.",
     "curves": "Above: mean and 95 % t interval at each noise level. Middle: share of steps at which the gate "
@@ -106,13 +106,15 @@ def figures(
 
 
 def cell_table(found: Sequence[Grid], metrics: Sequence[Metric]) -> pd.DataFrame:
-    """Long form, a row per grid, noise level, threshold and metric: mean, t interval, activity, AUROC."""
+    """One row per grid, noise level, threshold and metric: mean, t interval, activity, AUROC."""
     parts = []
     for i, grid in enumerate(found):
         of = grid.rows.groupby(["snr", "at"])
         activity, auroc = of["activity"].mean(), of["pseudo_label_auroc"].mean()
         for metric in metrics:
-            cells = mean_intervals(grid.rows, ["snr", "at"], metric.name)
+            units = grid.rows.assign(**{metric.name: grid.rows[metric.name].astype(float)})
+            units = units.groupby(["snr", "at", "unit"], as_index=False)[metric.name].mean()
+            cells = mean_intervals(units, ["snr", "at"], metric.name, within=(metric.low, metric.high))
             cells = cells.assign(activity=activity, auroc=auroc).reset_index()
             cells.insert(0, "grid", i)
             named = ("dataset", "method", "gate", "given")
@@ -120,7 +122,7 @@ def cell_table(found: Sequence[Grid], metrics: Sequence[Metric]) -> pd.DataFrame
             parts.append(cells)
     table = pd.concat(parts, ignore_index=True)
     table["snr"] = table["snr"].map(lambda v: "none added" if np.isinf(v) else f"{v:g} dB")
-    return table.drop(columns="sd")
+    return table.drop(columns=["sd", "error"])
 
 
 def range_chart(study: Study, judged: pd.DataFrame) -> ChartType:

@@ -52,23 +52,21 @@ def mean_interval(
 
 
 def mean_intervals(
-    table: pd.DataFrame, by: list[str], value: str, confidence: float = CONFIDENCE
+    table: pd.DataFrame, by: list[str], value: str, *, within: tuple[float, float] = ANY
 ) -> pd.DataFrame:
-    """`mean_interval` of a column within each group: columns mean, low, high, sd, n; indexed by group."""
+    """`mean_interval` of a column within each group: columns mean, sd, n, error, low, high; indexed by group.
+
+    error: standard error of the mean
+    """
     values = table[value].astype(float)
     groups = values.groupby([table[name] for name in by], dropna=False, sort=False)
     found = pd.DataFrame({"mean": groups.mean(), "sd": groups.std(ddof=1), "n": groups.count()})
-    half = half_width(found["sd"], found["n"], confidence).where(found["n"] >= FEWEST)
-    return found.assign(low=found["mean"] - half, high=found["mean"] + half)
-
-
-def nested_interval(values: Values, groups: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """Mean of values nested in groups: t interval over the means of the groups, n = groups.
-
-    Training seeds of one split share its subjects, so they are not independent evidence about other subjects.
-    """
-    table = pd.DataFrame({"group": groups, "value": np.asarray(values, dtype=float)}).dropna()
-    return mean_interval(table.groupby("group")["value"].mean().to_numpy(), confidence)
+    half = half_width(found["sd"], found["n"]).where(found["n"] >= FEWEST)
+    return found.assign(
+        error=found["sd"] / np.sqrt(found["n"]),
+        low=(found["mean"] - half).clip(*within),
+        high=(found["mean"] + half).clip(*within),
+    )
 
 
 def variance_components(values: Values, groups: np.ndarray) -> tuple[float, float]:
@@ -85,29 +83,6 @@ def variance_components(values: Values, groups: np.ndarray) -> tuple[float, floa
         return np.nan, float(np.sqrt(within))
     between = means.var(ddof=1) - within * float((1 / n).mean())
     return float(np.sqrt(max(between, 0.0))) if degrees else np.nan, float(np.sqrt(within))
-
-
-def interquartile_mean(values: Values, confidence: float = CONFIDENCE) -> Interval:
-    """Mean of the middle half (Agarwal et al. 2021), with Tukey and McLaughlin's t interval from 4 values on.
-
-    A quarter of the values, rounded down, is left out at each end.
-    """
-    x = known(values)
-    if len(x) < 4:
-        estimate = float(stats.trim_mean(x, 0.25)) if len(x) else np.nan
-        return UNKNOWN._replace(estimate=estimate, n=len(x))
-    low, high = stats.mstats.trimmed_mean_ci(x, limits=(0.25, 0.25), alpha=1 - confidence)
-    return Interval(float(stats.trim_mean(x, 0.25)), float(low), float(high), len(x))
-
-
-def paired_difference(a: Values, b: Values, confidence: float = CONFIDENCE) -> Interval:
-    """Mean of a - b with its t interval; a[i] and b[i] share a seed, pairs with a nan are left out."""
-    return mean_interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), confidence)
-
-
-def paired_p(a: Values, b: Values) -> float:
-    """Two-sided p of the paired t test that a and b have one mean; nan below two pairs."""
-    return mean_p(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
 
 
 def mean_p(differences: Values) -> float:

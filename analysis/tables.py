@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from analysis import replicates, schema, version1
 from analysis.errors import UserError, nearest
 from analysis.schema import Hyperparameter, Method, Metric, Schema
+from analysis.statistics import mean_intervals
 from analysis.words import inline
 
 REQUIRED = ("trial", "seed", "dataset", "method", "status")
@@ -171,7 +172,7 @@ def per_trial(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
     units = replicates.unit_means(study.ok, list(metrics))
     table["units"] = units.groupby("trial").size().reindex(table.index, fill_value=0)
     for name, metric in limits.items():
-        interval = replicates.intervals(units, name, within=(metric.low, metric.high))
+        interval = mean_intervals(units, ["trial"], name, within=(metric.low, metric.high))
         table[name] = interval["mean"]
         for end in ("low", "high", "error"):
             table[f"{name}_{end}"] = interval[end]

@@ -28,18 +28,18 @@ METHODS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "emargin": ("eMargin", "method", MARGIN),
     "infonce": ("InfoNCE", "method", ("temperature", "neighbours")),
     "emargin-semi": ("eMargin, semi-supervised", "method", (*MARGIN, *LABELS)),
-    "emargin-adjacent": ("eMargin, adjacent steps", "method", MARGIN[:6]),
+    "emargin-adjacent": ("eMargin, adjacent", "method", MARGIN[:6]),
     "emargin-released": (
-        "eMargin as released",
+        "eMargin, as released",
         "method",
         ("threshold", "margin", "temperature", "neighbours"),
     ),
-    "infonce-released": ("InfoNCE as released", "method", ("temperature", "neighbours")),
-    "supervised": ("supervised encoder", "upper bound", ()),
-    "pca": ("PCA of spectra", "reference", ()),
-    "raw": ("raw spectra", "reference", ()),
-    "log-raw": ("log spectra", "reference", ()),
-    "random": ("untrained encoder", "reference", ()),
+    "infonce-released": ("InfoNCE, as released", "method", ("temperature", "neighbours")),
+    "supervised": ("Supervised", "upper bound", ()),
+    "pca": ("PCA", "reference", ()),
+    "raw": ("Raw spectra", "reference", ()),
+    "log-raw": ("Log spectra", "reference", ()),
+    "random": ("Random encoder", "reference", ()),
 }
 BASELINES = ("infonce", "infonce-released")  # the role of their rows, in files that lack this column
 WITHOUT_ENCODER = ("pca", "raw", "log-raw")
@@ -47,13 +47,13 @@ WITHOUT_ENCODER = ("pca", "raw", "log-raw")
 HYPERPARAMETERS: dict[str, tuple[str, str, float | None, float | None, Any, str]] = {
     "gate": ("Gate", "category", None, None, "intended", "fixed"),
     "threshold": ("Threshold", "linear", -1, 1, 0.4, "scientific"),
-    "dissimilar_share": ("Share of dissimilar steps", "linear", 0, 1, None, "scientific"),
+    "dissimilar_share": ("Dissimilar share", "linear", 0, 1, None, "scientific"),
     "margin": ("Margin", "log", 0, float("inf"), 5.0, "scientific"),
     "temperature": ("Temperature", "log", 0, float("inf"), 0.1, "scientific"),
     "neighbours": ("Neighbours", "linear", 1, 2, 2, "fixed"),
     "similar_sign": ("Sign of the similar part", "linear", -1, 1, -1, "fixed"),
     "gamma": ("Gamma", "log", 0, float("inf"), 0.05, "fixed"),
-    "label_share": ("Labelled share", "linear", 0, 1, 0.1, "fixed"),
+    "label_share": ("Label share", "linear", 0, 1, 0.1, "fixed"),
     "supervised_term": ("Supervised term", "category", None, None, "contrastive", "fixed"),
     "supervised_weight": ("Supervised weight", "log", 0, float("inf"), 1.0, "scientific"),
     "head": ("Head", "category", None, None, "none", "fixed"),
@@ -61,6 +61,7 @@ HYPERPARAMETERS: dict[str, tuple[str, str, float | None, float | None, Any, str]
     "spectrum_scale": ("Spectrum scale", "category", None, None, "magnitude", "fixed"),
     "iterations": ("Iterations", "linear", 1, float("inf"), None, "fixed"),
     "batch_size": ("Batch size", "linear", 1, float("inf"), 8, "fixed"),
+    "snr_db": ("SNR (dB)", "linear", -100, 100, None, "fixed"),
 }
 CONTROLS = {"gate": ["all-similar", "all-dissimilar", "random", "oracle"]}
 IDENTITY = (
@@ -70,7 +71,7 @@ IDENTITY = (
 SETTINGS = {
     "dataset": "Dataset", "split": "Split", "method": "Method", "encoder": "Encoder",
     "encoder_variant": "Encoder variant", "gate_given_as": "Gate given as",
-    "sequence_length": "Sequence length", "evaluation_frames": "Evaluation frames", "snr_db": "SNR",
+    "sequence_length": "Sequence length", "evaluation_frames": "Evaluation frames",
     "noise_kind": "Noise kind",
 }  # fmt: skip
 OUTCOMES = ("status", "error", "diverged_step", "final_loss", "null_reasons")

@@ -1,4 +1,4 @@
-"""What `study` writes, `analysis` reads: every column has a kind, methods and hyper-parameters their words."""
+"""What `study` writes, `analysis` reads: each column has a kind, methods and hyper-parameters their words."""
 
 from pathlib import Path
 

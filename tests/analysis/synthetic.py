@@ -73,13 +73,13 @@ Methods = dict[str, tuple[str, str]]
 HYPERPARAMETERS: Hyperparameters = {
     "gate": ("Gate", "category", None, None, "intended", "fixed", MARGIN),
     "threshold": ("Threshold", "linear", -1, 1, 0.4, "scientific", MARGIN),
-    "dissimilar_share": ("Share of dissimilar steps", "linear", 0, 1, None, "scientific", MARGIN),
+    "dissimilar_share": ("Dissimilar share", "linear", 0, 1, None, "scientific", MARGIN),
     "margin": ("Margin", "log", 0, INF, 5.0, "scientific", MARGIN),
     "temperature": ("Temperature", "log", 0, INF, 0.1, "scientific", [*MARGIN, "infonce"]),
     "neighbours": ("Neighbours", "linear", 1, 2, 2, "fixed", MARGIN),
     "similar_sign": ("Sign of the similar part", "linear", -1, 1, -1, "fixed", MARGIN),
     "gamma": ("Gamma", "log", 0, INF, 0.05, "fixed", MARGIN),
-    "label_share": ("Labelled share", "linear", 0, 1, 0.1, "fixed", ["emargin-semi"]),
+    "label_share": ("Label share", "linear", 0, 1, 0.1, "fixed", ["emargin-semi"]),
     "supervised_term": ("Supervised term", "category", None, None, "contrastive", "fixed", ["emargin-semi"]),
     "supervised_weight": ("Supervised weight", "log", 0, INF, 1.0, "scientific", ["emargin-semi"]),
     "head": ("Head", "category", None, None, "none", "fixed", ["*"]),
@@ -87,6 +87,7 @@ HYPERPARAMETERS: Hyperparameters = {
     "spectrum_scale": ("Spectrum scale", "category", None, None, "magnitude", "fixed", ["*"]),
     "iterations": ("Iterations", "linear", 1, INF, 600, "fixed", ["*"]),
     "batch_size": ("Batch size", "linear", 1, INF, 8, "fixed", ["*"]),
+    "snr_db": ("SNR (dB)", "linear", -100, 100, None, "fixed", ["*"]),
     "learning_rate": ("Learning rate", "log", 0, INF, 1e-3, "nuisance", ["*"]),
     "weight_decay": ("Weight decay", "log", 0, INF, 0.0, "nuisance", ["*"]),
 }
@@ -107,7 +108,7 @@ IDENTITY += ("started_at", "device", "mlflow_run_id")
 SETTINGS = {
     "dataset": "Dataset", "split": "Split", "method": "Method", "encoder": "Encoder",
     "encoder_variant": "Encoder variant", "gate_given_as": "Gate given as",
-    "sequence_length": "Sequence length", "evaluation_frames": "Evaluation frames", "snr_db": "SNR",
+    "sequence_length": "Sequence length", "evaluation_frames": "Evaluation frames",
     "noise_kind": "Noise kind",
 }  # fmt: skip
 OUTCOMES = ("status", "error", "diverged_step", "final_loss")

@@ -1,5 +1,6 @@
 """Split seeds are what repeats independently; training seeds within them are repeats."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis import compare, geometry, health, pareto, replicates, robustness, semi
+from analysis import compare, geometry, health, pareto, replicates, robustness, robustness_charts, semi
 from analysis.grids import grids
-from analysis.statistics import mean_interval, nested_interval
+from analysis.statistics import mean_interval
 from analysis.summary import lead
 from analysis.tables import Study, per_trial
 from tests.analysis import synthetic
@@ -41,7 +42,7 @@ def test_a_trial_is_one_setting_with_its_splits_as_units(study: Study) -> None:
     row = table.loc["emargin-0000"]
     assert (row["replicates"], row["ok"], row["units"]) == (SPLITS * SEEDS, SPLITS * SEEDS, SPLITS)
     own = study.rows[study.rows["trial"] == "emargin-0000"]
-    nested = nested_interval(own["silhouette"], own["split_seed"].to_numpy())
+    nested = mean_interval(own.groupby("split_seed")["silhouette"].mean())
     assert row["silhouette_low"] == pytest.approx(nested.low)
     assert row["silhouette_high"] == pytest.approx(nested.high)
     pooled = mean_interval(own["silhouette"])
@@ -76,6 +77,8 @@ def test_grids_verdicts_gaps_and_labels_use_splits(tmp_path: Path) -> None:
     gridded = analysis.load(synthetic.write(tmp_path / "grid", rows))
     (grid,) = grids(gridded)
     assert grid.curves("silhouette")[0].shape == (7, SPLITS)
+    cells = robustness_charts.cell_table([grid], [gridded.metric("silhouette")])
+    assert (cells["n"] == SPLITS).all()
     judged = robustness.verdicts([grid], gridded.metric("silhouette"), 0.1).iloc[0]
     assert judged["unit"] == "split" and judged["units"] == SPLITS
     gap = geometry.gaps(gridded, geometry.measured(gridded))
@@ -89,9 +92,13 @@ def test_grids_verdicts_gaps_and_labels_use_splits(tmp_path: Path) -> None:
 def test_the_report_says_what_repeats(study: Study, tmp_path: Path) -> None:
     assert f"up to {SPLITS} splits of the subjects with {SEEDS} seeds each" in lead(study)
     assert any(f"At most {SPLITS} splits per trial" in text for text in health.cautions(study))
+    spread = next(text for text in health.cautions(study) if text.startswith("Silhouette varies by"))
+    between, within = (float(number) for number in re.findall(r"by (0\.\d+)", spread))
+    assert between > 0.05 > within > 0
     rows = synthetic.rows(trials=2, baseline_trials=1, seeds=2, diverged=0, failed=0)
     single = analysis.load(synthetic.write(tmp_path / "b", rows))
     assert "each trained with up to 2 seeds" in lead(single)
+    assert health.spreads(single) == []
 
 
 def test_no_interval_below_three_units_and_none_beyond_the_range(tmp_path: Path) -> None:

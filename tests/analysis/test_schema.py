@@ -115,7 +115,7 @@ def test_version_1_takes_what_was_given_from_the_study(
     table = per_trial(study, ["silhouette"])
     assert ("threshold" in varying(study, table)) == (given != "dissimilar_share")
     text = settings_text(study, table)[table["trial"] == "emargin-0000"].iloc[0]
-    assert ("share of dissimilar steps" in text) == (given != "threshold")
+    assert ("dissimilar share" in text) == (given != "threshold")
     assert [grid.given for grid in grids.grids(study)] == ([given] if given else [])
 
 

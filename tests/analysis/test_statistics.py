@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import statistics as s
+from analysis.replicates import units
 
 DRAWS = 4000  # standard error of a 5 % rate: 0.34 points
 
@@ -54,31 +55,21 @@ def test_grouped_and_single_intervals_agree() -> None:
     assert (one.low, one.high) == pytest.approx((exact.low, exact.high))
 
 
-def test_no_interval_without_two_values() -> None:
+def test_no_interval_below_three_values() -> None:
+    assert np.isnan(s.mean_interval([0.3, 0.4]).low) and not np.isnan(s.mean_interval([0.3, 0.4, 0.5]).low)
     assert np.isnan(s.mean_interval([0.3]).low) and s.mean_interval([0.3]).estimate == 0.3
     assert np.isnan(s.mean_interval([]).estimate) and np.isnan(s.mean_interval([np.nan]).estimate)
-    assert np.isnan(s.paired_p([1.0], [0.5])) and np.isnan(s.equivalence_p([0.1], 1.0))
-
-
-@pytest.mark.parametrize("n", [5, 10, 20])
-def test_interquartile_mean_covers(n: int) -> None:
-    g = rng(n)
-    hits = [covered(s.interquartile_mean(g.standard_t(5, size=n)), 0) for _ in range(1000)]
-    assert 0.92 <= np.mean(hits) <= 0.98, np.mean(hits)
-
-
-def test_interquartile_mean_ignores_an_outlier() -> None:
-    assert s.interquartile_mean([1, 2, 3, 4, 1000]).estimate == 3
+    assert np.isnan(s.mean_p([0.5])) and np.isnan(s.equivalence_p([0.1], 1.0))
 
 
 def test_nested_interval_covers_where_pooling_does_not() -> None:
     """Five splits of five seeds: pooling 25 seeds as if independent covers far below 95 %."""
     g = rng()
-    groups = np.repeat(np.arange(5), 5)
+    index = pd.MultiIndex.from_product([range(5), range(5)], names=["split_seed", "seed"])
     nested, pooled = [], []
     for _ in range(1500):
         values = np.repeat(g.normal(size=5), 5) + 0.5 * g.normal(size=25)
-        nested.append(covered(s.nested_interval(values, groups), 0))
+        nested.append(covered(s.mean_interval(units(pd.Series(values, index)).to_numpy()), 0))
         pooled.append(covered(s.mean_interval(values), 0))
     assert 0.93 <= np.mean(nested) <= 0.97
     assert np.mean(pooled) < 0.75
@@ -98,13 +89,13 @@ def test_paired_test_errs_at_its_level(n: int) -> None:
     g = rng(n)
     shared = g.normal(scale=3, size=(DRAWS, n))  # the seed's own effect, which pairing removes
     a, b = shared + g.normal(size=(DRAWS, n)), shared + g.normal(size=(DRAWS, n))
-    rate = np.mean([s.paired_p(x, y) < 0.05 for x, y in zip(a, b, strict=True)])
+    rate = np.mean([s.mean_p(x - y) < 0.05 for x, y in zip(a, b, strict=True)])
     assert 0.04 <= rate <= 0.06, rate
 
 
-def test_paired_p_is_scipys() -> None:
+def test_paired_test_is_scipys() -> None:
     a, b = rng(1).normal(size=6), rng(2).normal(size=6)
-    assert s.paired_p(a, b) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    assert s.mean_p(a - b) == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
