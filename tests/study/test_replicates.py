@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import tables
-from study import plan, run_study
+from study import plan, split_seeds
 from study.search.storage import make_storage
 from study.trial import goal_values
 from tests.study.conftest import here, small, small_settings
@@ -106,9 +106,9 @@ def test_one_subject_left_out_gives_a_split_for_every_subject(monkeypatch):
         asked.append(config)
         return subjects(train=["a", "a", "b"], validation=["c"], test=["d", "d"])
 
-    monkeypatch.setattr(run_study, "load", load)
+    monkeypatch.setattr(split_seeds, "load", load)
     settings = small_settings(split="leave-one-subject-out", methods=("emargin",), references=("raw",))
-    splits = run_study._all_split_seeds(settings)
+    splits = split_seeds.by_default(settings)
     assert splits == (0, 1, 2, 3) and asked[0].dataset == settings.dataset
     resolved = plan.resolved(settings, splits)
     assert resolved.split_seeds == splits
@@ -118,8 +118,8 @@ def test_one_subject_left_out_gives_a_split_for_every_subject(monkeypatch):
 
 
 def test_splits_that_are_named_are_not_looked_up(monkeypatch):
-    monkeypatch.setattr(run_study, "load", lambda _: pytest.fail("no data are needed"))
+    monkeypatch.setattr(split_seeds, "load", lambda _: pytest.fail("no data are needed"))
     named = small_settings(split="leave-one-subject-out", split_seeds=(2, 3))
-    assert plan.resolved(named, run_study._all_split_seeds(named)).split_seeds == (2, 3)
+    assert plan.resolved(named, split_seeds.by_default(named)).split_seeds == (2, 3)
     plain = small_settings()
-    assert plan.resolved(plain, run_study._all_split_seeds(plain)).split_seeds == (0,)
+    assert plan.resolved(plain, split_seeds.by_default(plain)).split_seeds == (0,)
