@@ -10,7 +10,7 @@ ten_thousand_trials         seconds per trial in the last tenth of a study of tr
                             time (with more, Tune keeps starting workers that it has no use for once they are
                             up: docs/log.md); baseline: in the first tenth (wanted: a ratio of at most 1.25)
 ten_thousand_trials_mb      growth of the driver's memory per 100 of these trials (wanted: under 1)
-resume_ten_thousand_s       going on with that study: all read, two trials run, the table written (under 30)
+resume_ten_thousand_s       resuming that study: all read, two trials run, the table written (under 30)
 tpe_ask_ms_<n>              two-objective TPE: one setting with n trials behind it; baseline: random
 """
 
@@ -50,12 +50,12 @@ def trivial_trial(spec: TrialSpec, folder: Path, *, device: str, seconds: float)
     """In place of `study.trial.run_trial`: wait, then leave the records of a training with all metrics."""
     import json
 
-    for number, seed in enumerate(spec.seeds):
+    for number, one in enumerate(spec.replicates):
         time.sleep(seconds)
-        row = settings_row(spec.config(seed)) | {"status": "ok", "data_hash": "none", "device": device}
-        row |= {name: spec.config(seed).to_dict()["temperature"] for name in METRICS}
+        row = settings_row(spec.config(one)) | {"status": "ok", "data_hash": "none", "device": device}
+        row |= dict.fromkeys(METRICS, row["temperature"])
         losses = [1 / (step + 1) for step in range(600)]
-        write_whole(folder / f"{seed}.json", json.dumps(record(spec, Outcome(row, losses))).encode())
+        write_whole(folder / f"{one}.json", json.dumps(record(spec, one, Outcome(row, losses))).encode())
         yield Progress(number + 1, 0, None)
 
 

@@ -27,10 +27,10 @@ N_PARAMS, CURVE = 40, [(6 * (i + 1), 3.0 / (i + 1)) for i in range(100)]
 def record(seed: int) -> dict[str, Any]:
     """What `study.trial.record` keeps of one training, as large as in a real study."""
     row: dict[str, Any] = {f"setting_{i}": f"value {i}" for i in range(N_PARAMS - 4)}
-    row |= {"method": "emargin", "status": "ok", "seed": seed, "trial": "emargin-0000"}
+    row |= {"method": "emargin", "status": "ok", "seed": seed, "split_seed": 0, "trial": "emargin-0000"}
     row |= {name: 0.1 + seed for name in METRICS}
     row |= {"started_at": "2026-01-01T00:00:00+00:00", "train_seconds": 60.0}
-    return {"trial": "emargin-0000", "role": "searched", "seed": seed, "row": row, "curve": CURVE}
+    return {"trial": "emargin-0000", "role": "searched", "replicate": f"0-{seed}", "row": row, "curve": CURVE}
 
 
 def ours(folder: Path) -> mlflow_runs.StudyRuns:
@@ -54,7 +54,7 @@ def theirs(folder: Path) -> _MLflowLoggerUtil:
 
 def key_by_key(logger: _MLflowLoggerUtil, item: dict[str, Any]) -> None:
     row = item["row"]
-    run = logger.start_run(run_name=f"seed {item['seed']}").info.run_id
+    run = logger.start_run(run_name=item["replicate"]).info.run_id
     logger.log_params({k: v for k, v in row.items() if k not in METRICS}, run_id=run)
     logger.log_metrics(0, {name: row[name] for name in METRICS}, run_id=run)
     logger.end_run(run_id=run, status="FINISHED")

@@ -7,7 +7,7 @@ from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.pretrain import Outcome, pretrain
 from emargin_train.train import train
-from study import plan
+from study import plan, results, split_seeds
 from study.settings import StudySettings
 
 N_STEPS = 6
@@ -15,6 +15,7 @@ N_STEPS = 6
 
 def describe(settings: StudySettings) -> str:
     """One line per arm, then resources and time. Trains a few steps and evaluates once to know the time."""
+    settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
     study_plan = plan.arms(settings)
     for arm in study_plan:
         arm.check(settings)

@@ -20,11 +20,9 @@ from emargin_train.config import all_hyperparameters
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
-from emargin_train.data.settings import DataConfig, DatasetSettings
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
-from emargin_train.settings import declared
-from study import identity, plan, records, results
+from study import identity, plan, records, results, split_seeds
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster.callback import StudyCallback
 from study.cluster.gpu_share import measured_share
@@ -118,7 +116,7 @@ def _checked(
     """The settings in full, their plan, and the address of the cluster. Raises UserError."""
     if extend is not None:
         settings = results.extended(settings, extend)
-    settings = plan.resolved(results.as_stored(settings), _all_split_seeds(settings))
+    settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
     study_plan = plan.arms(settings)
     if extend is not None and not any(arm.searches for arm in study_plan):
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
@@ -130,15 +128,6 @@ def _checked(
     if address is None:
         connection.check_resources(settings)
     return settings, study_plan, address
-
-
-def _all_split_seeds(settings: StudySettings) -> tuple[int, ...]:
-    """The splits of a study that names none: split 0, or one for every subject that is left out once."""
-    if settings.split != "leave-one-subject-out" or settings.split_seeds:
-        return (0,)
-    data = DataConfig(**{name: getattr(settings, name) for name in declared(DatasetSettings)})
-    subjects = {name for side in load(data).sides().values() for name in side.subject.tolist()}
-    return tuple(range(len(subjects)))
 
 
 def _run(

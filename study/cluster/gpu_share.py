@@ -14,7 +14,7 @@ import torch
 from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.errors import UserError
-from emargin_train.train_many import train_many
+from emargin_train.train_many import can_stack, train_many
 
 MOST = 16  # trials on a GPU at most; each also has a process on a CPU
 STEPS = 20  # warm-up, and then as many that count
@@ -73,8 +73,11 @@ def _probe(config: TrainConfig, seeds: tuple[int, ...]) -> int:
 def measured_share(config: TrainConfig, seeds: tuple[int, ...]) -> float:
     """1/n for the n trials that should share a GPU; on a GPU of the cluster, once one is there.
 
-    Raises UserError where it has none that torch can use.
+    A method that cannot be stacked has a GPU to itself. Raises UserError where the cluster has no GPU that
+    torch can use.
     """
+    if not can_stack(config):
+        return 1.0
     probe = ray.remote(num_cpus=1, num_gpus=1, max_retries=2)(_probe)
     try:
         return 1 / ray.get(probe.remote(config, seeds))

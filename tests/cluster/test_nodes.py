@@ -63,7 +63,7 @@ def trainings(node) -> list[str]:
 
 def check_whole(out: Path, n_emargin: int) -> None:
     keys = {path.stem for path in (out / "two" / "records").glob("*.json")}
-    assert keys == {"raw-0", *(f"emargin-{trial:04d}-0" for trial in range(n_emargin))}
+    assert keys == {"raw-0-0", *(f"emargin-{trial:04d}-0-0" for trial in range(n_emargin))}
     rows = [json.loads(path.read_text())["row"] for path in (out / "two" / "records").glob("*.json")]
     assert Counter(row["status"] for row in rows) == {"ok": n_emargin + 1}
     client = mlflow.MlflowClient(f"sqlite:///{out}/mlflow.db")

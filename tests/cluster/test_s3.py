@@ -28,7 +28,7 @@ def test_a_study_keeps_its_checkpoints_on_s3_and_waits_while_it_refuses(tmp_path
     told, _ = driver.communicate(timeout=400)
     assert driver.returncode == 0 and "6 ok, 0 diverged, 0 failed" in told, told
     Books.of(tmp_path).check(f"S3 refusing for {REFUSES_S} s", stable(tmp_path))
-    assert len(list((tmp_path / NAME / "checkpoints").glob("*.pt"))) == 10
+    assert len(list((tmp_path / NAME / "checkpoints").glob("*.pt"))) == 11
     assert not (tmp_path / NAME / "ray").exists()
     left = [key for key in s3.keys() if "/checkpoint" in key]
     assert left == [], "a finished study removes what it put there"

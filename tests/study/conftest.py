@@ -27,7 +27,7 @@ def small() -> tuple[str, ...]:
 
 
 def command(
-    *words: str, module: str = "study.run", timeout: float = 240, **env: str
+    *words: str, module: str = "study.run", timeout: float = 600, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of ours in a fresh interpreter, which takes seconds to start: see `here`."""
     return subprocess.run(

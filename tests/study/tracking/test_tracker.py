@@ -68,14 +68,6 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
     assert finished == {"emargin-0000-0-1", "emargin-0000-0-2"}
 
 
-def test_a_study_has_one_driver(folder):
-    tracker = tracked(folder)
-    with pytest.raises(UserError, match="in use by another process"):
-        Tracker(local(folder.parent), folder, dataset="sleepeeg-sim")
-    tracker.finish("FINISHED", patience_s=60)
-    tracked(folder).finish("FINISHED", patience_s=60)
-
-
 def test_when_the_delivering_process_is_killed_another_delivers_the_rest(folder):
     tracker = tracked(folder)
     (writer,) = (p for p in psutil.Process().children() if "study.tracking.exporter" in p.cmdline())

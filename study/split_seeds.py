@@ -1,0 +1,18 @@
+"""The splits of a study that names none."""
+
+from emargin_train.data import load
+from emargin_train.data.settings import DataConfig, DatasetSettings
+from emargin_train.settings import declared
+from study.settings import StudySettings
+
+
+def by_default(settings: StudySettings) -> tuple[int, ...]:
+    """Split 0; with --split leave-one-subject-out one split for every subject, who is left out once.
+
+    The data are loaded for that, so that the subjects are known.
+    """
+    if settings.split != "leave-one-subject-out" or settings.split_seeds:
+        return (0,)
+    data = DataConfig(**{name: getattr(settings, name) for name in declared(DatasetSettings)})
+    subjects = {name for side in load(data).sides().values() for name in side.subject.tolist()}
+    return tuple(range(len(subjects)))
