@@ -37,7 +37,7 @@ def stored_settings(folder: Path) -> StudySettings:
             f"python -m analysis.report {folder}, or start it again with --config {path} and another --name"
         )
     stored = StudySettings.from_dict(flat)
-    return dataclasses.replace(stored, out=str(folder.parent), name=folder.name)
+    return dataclasses.replace(stored.of_study(), out=str(folder.parent), name=folder.name)
 
 
 def as_stored(settings: StudySettings) -> StudySettings:
@@ -58,6 +58,8 @@ def check_free(settings: StudySettings) -> None:
     if not folder.exists():
         return
     if not (folder / "study.toml").is_file():
+        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock"}:
+            return  # a study that was killed as it made its folder
         raise UserError(
             f"--name is '{settings.name}', but {folder} exists and is not a study: choose another name"
         )
@@ -78,25 +80,34 @@ def extended(settings: StudySettings, more: int) -> StudySettings:
     return dataclasses.replace(settings, trials=stored.trials + more)
 
 
-def create(settings: StudySettings) -> Path:
-    """Make the study's folder with its settings, where it is not there already."""
+def store(settings: StudySettings) -> None:
+    """Write the settings, and make the folders that are not there; the caller owns the study's folder."""
     folder = settings.folder
     try:
         for name in ("records", "checkpoints", "embeddings", "log"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "study.toml", settings.to_toml().encode())
+        write_whole(folder / "study.toml", settings.of_study().to_toml().encode())
     except OSError as error:
         raise UserError(
             f"--out is {settings.out}, but it cannot be written ({error.strerror}): give another folder"
         ) from None
-    return folder
+
+
+def make_folder(settings: StudySettings) -> None:
+    """Make the folder of a new study. Raises UserError where it cannot be made."""
+    try:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--out is {settings.out}, but it cannot be written ({error.strerror}): give another folder"
+        ) from None
 
 
 def flat_settings(settings: StudySettings) -> dict[str, str]:
     """The settings as text by name, the space of each method included, for MLflow's parameters."""
     flat = {
         k: v
-        for k, v in dataclasses.asdict(settings).items()
+        for k, v in dataclasses.asdict(settings.of_study()).items()
         if k not in ("hyperparameters", "space") and v is not None
     }
     texts = {k: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for k, v in flat.items()}

@@ -24,14 +24,15 @@ from emargin_train.data.settings import DataConfig, DatasetSettings
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
 from emargin_train.settings import declared
-from study import plan, records, results
+from study import identity, plan, records, results
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster.callback import StudyCallback
 from study.cluster.gpu_share import measured_share
 from study.library_log import library_messages_in
+from study.ownership import owned
 from study.progress import Progress
+from study.search import claim
 from study.search.plan_search import PlanSearch
-from study.search.storage import make_storage
 from study.secrets import without_password
 from study.settings import StudySettings
 from study.stopper import Stopper
@@ -80,7 +81,41 @@ def run_study(
     extend: number of trials that are added for each searched method to a study that is there
     retry_failed: whether trials that failed are run again
     """
-    out = Path(settings.out)
+    out, is_there = Path(settings.out), (settings.folder / "study.toml").is_file()
+    with contextlib.ExitStack() as stack:
+        if is_there:
+            stack.enter_context(owned(settings.folder))
+        settings, study_plan, address = _checked(settings, extend)
+        uri = tracking_uri.resolve(settings.tracking_uri, out)
+        if not is_there:  # a study that is resumed can wait for its server
+            tracking_uri.check_answers(uri)
+        checkpoints.check(settings)
+        print(f"data: {settings.dataset}", file=sys.stderr)
+        splits = load(plan.first_config(settings, study_plan).data)
+        for line in splits.described:
+            print(f"  {line}", file=sys.stderr)
+        claim.check_free(settings, study_plan)
+
+        folder = settings.folder
+        if not is_there:
+            results.make_folder(settings)
+            stack.enter_context(owned(folder))
+            results.check_free(settings)  # another process of the same name may have been quicker
+        results.store(settings)
+        study_id = identity.open_study(folder)
+        stack.enter_context(library_messages_in(folder / "log" / "libraries.log"))
+        tracker = stack.enter_context(
+            contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name))
+        )
+        if retry_failed:
+            tracker.forget(records.forget_failed(folder))
+        return _run(settings, study_plan, study_id, address, tracker, splits)
+
+
+def _checked(
+    settings: StudySettings, extend: int | None
+) -> tuple[StudySettings, tuple[plan.Arm, ...], str | None]:
+    """The settings in full, their plan, and the address of the cluster. Raises UserError."""
     if extend is not None:
         settings = results.extended(settings, extend)
     settings = plan.resolved(results.as_stored(settings), _all_split_seeds(settings))
@@ -94,24 +129,7 @@ def run_study(
     address = connection.find_cluster(settings.address)
     if address is None:
         connection.check_resources(settings)
-    uri = tracking_uri.resolve(settings.tracking_uri, out)
-    if not settings.folder.exists():  # a study that is resumed can wait for its server
-        tracking_uri.check_answers(uri)
-    checkpoints.check(settings)
-    print(f"data: {settings.dataset}", file=sys.stderr)
-    splits = load(plan.first_config(settings, study_plan).data)
-    for line in splits.described:
-        print(f"  {line}", file=sys.stderr)
-    if settings.optuna_storage is not None:
-        make_storage(settings.folder, settings.optuna_storage)
-
-    folder = results.create(settings)
-    with library_messages_in(folder / "log" / "libraries.log"):
-        tracker = Tracker(uri, folder, dataset=find(settings.dataset).name)
-        with contextlib.closing(tracker):
-            if retry_failed:
-                tracker.forget(records.forget_failed(folder))
-            return _run(settings, study_plan, folder, address, tracker, splits)
+    return settings, study_plan, address
 
 
 def _all_split_seeds(settings: StudySettings) -> tuple[int, ...]:
@@ -126,12 +144,12 @@ def _all_split_seeds(settings: StudySettings) -> tuple[int, ...]:
 def _run(
     settings: StudySettings,
     study_plan: tuple[plan.Arm, ...],
-    folder: Path,
+    study_id: str,
     address: str | None,
     tracker: Tracker,
     splits: Splits,
 ) -> StudyOutcome:
-    jobs = plan.jobs(settings, study_plan)
+    folder, jobs = settings.folder, plan.jobs(settings, study_plan)
     here = address is None
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
     with connection.joined(address) as resources:
@@ -168,7 +186,7 @@ def _run(
         for key, rows in done.items():
             front.add(key, rows)
         pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
-        kept = make_storage(folder, settings.optuna_storage)
+        kept = claim.claimed_storage(settings, study_plan, study_id)
         search = PlanSearch(settings, study_plan, kept, done, stopper)
         with progress:
             tune_loop.run_trials(

@@ -254,6 +254,10 @@ class StudySettings(DatasetSettings):
     def time_budget_s(self) -> float | None:
         return None if self.time_budget is None else duration_s(self.time_budget)
 
+    def of_study(self) -> Self:
+        """Without the options that belong to one command alone."""
+        return dataclasses.replace(self, time_budget=None, max_failures=None)
+
     def differences(self, other: "StudySettings") -> dict[str, tuple[str, str]]:
         """Both values of each setting that differs, as text by its flag; empty for the same study.
 

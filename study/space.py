@@ -6,6 +6,7 @@ a        one value, fixed
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,12 +98,19 @@ def contains(domain: Domain, value: object) -> bool:
         case Choice(values):
             return value in values
         case Range(low, high):
-            if not isinstance(value, int | float):
+            if not isinstance(value, int | float) or isinstance(value, bool) or domain.whole and value % 1:
                 return False
             slack = 1e-9 * max(abs(low), abs(high))
             return low - slack <= value <= high + slack
+        case float(fixed):
+            return isinstance(value, int | float) and math.isclose(value, fixed, rel_tol=1e-9)
         case fixed:
             return value == fixed
+
+
+def within(space: Mapping[str, Domain], values: Mapping[str, object]) -> bool:
+    """Whether each value belongs to a hyper-parameter of the space and lies in its domain."""
+    return all(name in space and contains(space[name], value) for name, value in values.items())
 
 
 def distributions(space: dict[str, Domain]) -> dict[str, Any]:

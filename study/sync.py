@@ -12,8 +12,10 @@ from pathlib import Path
 
 from emargin_train.data.catalogue import find
 from emargin_train.errors import UserError, exit_on_user_error
-from study import plan, records, results
+from study import identity, plan, records, results
+from study.ownership import owned
 from study.secrets import without_password
+from study.settings import StudySettings
 from study.summary import Summary
 from study.tracking.tracker import Tracker
 from study.tracking.uri import check_answers, resolve
@@ -27,6 +29,12 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
     Raises UserError where the folder holds no study or the server does not answer.
     """
     settings = results.stored_settings(folder)
+    with owned(folder):
+        identity.open_study(folder)
+        return _sync(folder, settings, tracking_uri)
+
+
+def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tuple[int, int]:
     uri = resolve(tracking_uri or settings.tracking_uri, folder.parent)
     check_answers(uri)
     try:

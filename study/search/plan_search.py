@@ -21,7 +21,7 @@ from study.retry import StorageAway, patiently
 from study.search.samplers import make_sampler
 from study.search.storage import AWAY, PATIENCE_S
 from study.settings import StudySettings
-from study.space import Value, distributions, suggest
+from study.space import Value, contains, distributions, suggest, within
 from study.stopper import Stopper
 from study.trial import directions, goal_values
 
@@ -59,6 +59,7 @@ class PlanSearch:
         self._storage = storage
         self._asked: dict[str, Asked] = {}
         self._silent = False  # whether the storage is gone, so that nothing more is written to it
+        self._arms = {arm.method: arm for arm in plan}
         self._listed = {arm.method: arm.listed() for arm in plan if not arm.searches}
         self._studies = {
             arm.method: optuna.create_study(
@@ -84,17 +85,38 @@ class PlanSearch:
         self._queue = deque(job for job in queue if job.key not in done)
 
     def _read(self, method: str) -> None:
-        """Read what the storage knows: trials by key, and one that a killed driver left without a key."""
+        """Read what the storage knows: trials by key, and one that a killed driver left without a key.
+
+        A trial whose values lie outside this study's own space is not this study's: it is passed over.
+        """
         self._nameless.pop(method, None)
         for frozen in self._studies[method].get_trials(deepcopy=False):
+            if not self._is_own(frozen, self._arms[method]):
+                continue
             if "trial" in frozen.user_attrs:
                 self._begun[frozen.user_attrs["trial"]] = frozen
             elif frozen.state == TrialState.RUNNING:
                 self._nameless[method] = frozen
 
+    @staticmethod
+    def _is_own(frozen: FrozenTrial, arm: Arm) -> bool:
+        """Whether a stored trial can be one of this study: in its space, and whole where it has ended."""
+        kinds = distributions(arm.space)
+        if not within(arm.space, frozen.params) or not frozen.params.keys() <= kinds.keys():
+            return False
+        if frozen.state.is_finished():
+            return frozen.params.keys() == kinds.keys()
+        return all(kinds[name] == kind for name, kind in frozen.distributions.items())
+
     def _tell_of_earlier(self, job: Job, rows: list[dict[str, Any]]) -> None:
-        """Give Optuna a result that it lacks: the driver died before it could, or the storage is new."""
+        """Give Optuna a result that it lacks: the driver died before it could, or the storage is new.
+
+        The records are the truth: a stored trial with other values than theirs is passed over.
+        """
         frozen = self._begun.get(job.key)
+        if frozen is not None and not _agree(rows[0], frozen.params):
+            del self._begun[job.key]
+            frozen = None
         known = rows[0] if frozen is None else frozen.params
         values = suggest(optuna.trial.FixedTrial(known), job.arm.space)
         self._values[job.trial] = values
@@ -122,6 +144,7 @@ class PlanSearch:
         except (StorageAway, OSError) as error:
             self._gone(error)
             return None
+        assert within(job.arm.space, asked.values), (job.key, asked.values)
         self._asked[job_id] = asked
         return spec(self._settings, job, asked.values)
 
@@ -217,3 +240,8 @@ class PlanSearch:
         """Stop asking. The records stay the truth: on resuming, the search gets the results it missed."""
         self._silent = True
         self._stopper.close(f"the search's storage cannot be written ({error})")
+
+
+def _agree(row: dict[str, Any], values: dict[str, Any]) -> bool:
+    """Whether a record has these values, where it has any."""
+    return all(row.get(name) is None or contains(value, row[name]) for name, value in values.items())

@@ -60,14 +60,10 @@ class StudyRuns:
         artifacts = (out / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
         self._experiment_id = self._experiment(dataset, artifacts)
         mine = f"tags.study_id = '{sync_state.study_id}'"
-        trials = f"{mine} and tags.kind = 'trial'"
         found = self._client.search_runs([self._experiment_id], f"{mine} and tags.kind = 'study'")
         self._study_run = found[0].info.run_id if found else self._begin_study()
-        # begun by a driver that was killed, or by a request of which the answer was lost
-        self._begun = self._keys(f"{trials} and attributes.status = 'RUNNING'") if found else {}
-        if self._study_run != sync_state.study_run:
-            there = self._keys(trials) if found else {}
-            sync_state.begin(self._study_run, {k: run for k, run in there.items() if k not in self._begun})
+        ended, self._begun = self._found(mine) if found else ({}, {})
+        sync_state.agree_with(self._study_run, ended)
 
     def _experiment(self, name: str, artifacts: str | None) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -87,16 +83,27 @@ class StudyRuns:
     def _tags(self, kind: str) -> dict[str, str]:
         return {"study": self._study, "study_id": self._sync_state.study_id, "kind": kind}
 
-    def _keys(self, query: str) -> dict[str, str]:
-        """Run id by key, page by page."""
-        runs: dict[str, str] = {}
+    def _found(self, mine: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Run id by key of what MLflow has of the study: runs that ended, and runs that were only begun.
+
+        The latter are of a driver that was killed, or of a request whose answer was lost. MLflow is asked
+        each time, since the sync state is a file that may have lost lines.
+        """
+        ended: dict[str, str] = {}
+        begun: dict[str, str] = {}
         token = None
+        void = set(self._sync_state.void.values())
         while True:
-            page = self._client.search_runs([self._experiment_id], query, max_results=1000, page_token=token)
-            runs |= {run.data.tags["key"]: run.info.run_id for run in page}
+            page = self._client.search_runs(
+                [self._experiment_id], f"{mine} and tags.kind = 'trial'", max_results=1000, page_token=token
+            )
+            for run in page:
+                if run.info.run_id not in void:
+                    of = begun if run.info.status == "RUNNING" else ended
+                    of[run.data.tags["key"]] = run.info.run_id
             token = page.token
             if not token:
-                return runs
+                return ended, {key: run for key, run in begun.items() if key not in ended}
 
     def start(self, params: dict[str, str]) -> None:
         """Mark the study's run as RUNNING, and write the parameters that it lacks: earlier ones stay."""

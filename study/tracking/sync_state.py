@@ -1,15 +1,19 @@
 """The sync state says what MLflow has of a study: runs/NAME/mlflow.jsonl, a line for each exported run.
 
-The first line names the study by an id of its own, so that studies of the same name on one server stay apart.
+The first line names the study by its id (`study.identity`), so that studies of the same name on one server
+stay apart.
 """
 
 import json
-import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from emargin_train.files import write_whole
+from study import identity
+from study.own_files import put_aside
 
 NAME = "mlflow.jsonl"
+NOTHING: Mapping[str, str] = {}
 
 
 class SyncState:
@@ -23,33 +27,48 @@ class SyncState:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
-        self.study_id, self.study_run = uuid.uuid4().hex, ""
+        self.study_id, self.study_run = identity.of(folder), ""
         self.runs: dict[str, str] = {}
         self.void: dict[str, str] = {}
-        if self._path.exists():
+        if not self._path.exists():
+            return self.begin("", {})
+        try:
             self._read()
-        else:
+        except (ValueError, TypeError, LookupError, AttributeError, IsADirectoryError):
+            put_aside(self._path, "is damaged", "the study's runs are found again by their keys")
             self.begin("", {})
 
     def _read(self) -> None:
         head, *lines, last = self._path.read_text().split("\n")
-        self.study_id, self.study_run = json.loads(head)["study_id"], json.loads(head)["study_run"]
+        said = json.loads(head)
+        if said["study_id"] != self.study_id:  # another study's file
+            return self.begin("", {})
+        self.study_run = str(said["study_run"])
         for line in lines:
             entry = json.loads(line)
-            if "void" in entry:
-                self.void[entry["key"]] = entry["void"]
-                self.runs.pop(entry["key"], None)
-            else:
-                self.runs[entry["key"]] = entry["run"]
-                self.void.pop(entry["key"], None)
+            key, is_void = str(entry["key"]), "void" in entry
+            of, other = (self.void, self.runs) if is_void else (self.runs, self.void)
+            of[key] = str(entry["void" if is_void else "run"])
+            other.pop(key, None)
         if last:  # cut short when the power went: that run is found again by its key
             self._path.write_text("\n".join([head, *lines, ""]))
 
-    def begin(self, study_run: str, runs: dict[str, str]) -> None:
-        """Start anew for another server: its run of the study, and what it has of the study's records."""
-        self.study_run, self.runs, self.void = study_run, dict(runs), {}
+    def agree_with(self, study_run: str, runs: dict[str, str]) -> None:
+        """Take over what the server has: its run of the study, and the runs of the study's records.
+
+        What is void stays so, unless the server is another one.
+        """
+        if study_run != self.study_run:
+            self.begin(study_run, runs)
+        elif runs != self.runs:
+            self.begin(study_run, runs, self.void)
+
+    def begin(self, study_run: str, runs: dict[str, str], void: Mapping[str, str] = NOTHING) -> None:
+        """Start anew with the study's run, and with the runs of its records."""
+        self.study_run, self.runs, self.void = study_run, dict(runs), dict(void)
         head = {"study_id": self.study_id, "study_run": study_run}
         entries = [head, *({"key": key, "run": run} for key, run in runs.items())]
+        entries += [{"key": key, "void": run} for key, run in self.void.items()]
         write_whole(self._path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
 
     def add(self, key: str, run: str) -> None:

@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from emargin_train.errors import UserError
 from study.records import keys
 from study.secrets import without_password
@@ -31,15 +29,8 @@ class Tracker:
     """Runs the exporter of a study, from `start` to `finish`; the caller must `close` it in any case."""
 
     def __init__(self, uri: str, folder: Path, *, dataset: str) -> None:
-        """Raises UserError where another process works on this study."""
+        """The caller owns the study (`study.ownership`)."""
         self.uri, self._folder, self._dataset = uri, folder, dataset
-        self._lock = FileLock(folder / ".mlflow.lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(
-                f"{folder} is in use by another process: wait until it ends, or stop it"
-            ) from None
         self._params: dict[str, str] = {}
         self._begin()
 
@@ -135,7 +126,7 @@ class Tracker:
         return left
 
     def close(self) -> None:
-        """End the exporter, and leave the study to others. What is not exported yet keeps waiting."""
+        """End the exporter. What is not exported yet keeps waiting."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
@@ -144,4 +135,3 @@ class Tracker:
             assert pipe is not None
             with contextlib.suppress(OSError, ValueError):
                 pipe.close()
-        self._lock.release()

@@ -1,0 +1,106 @@
+"""A study and its search belong together by an id: two studies of one name never share trials."""
+
+import time
+
+import optuna
+from optuna.storages import BaseStorage
+
+from emargin_train.errors import UserError
+from study import identity
+from study.own_files import put_aside
+from study.plan import Arm
+from study.search.storage import make_storage
+from study.secrets import without_password
+from study.settings import StudySettings
+from study.trial import directions
+
+ID, FOLDER = "study_id", "folder"  # attributes of an Optuna study
+PATIENCE_S = 5.0  # another driver of the same name may be between making its search and marking it
+
+
+class Foreign(Exception):
+    """The storage holds a search of this name that belongs to another study."""
+
+
+def study_name(settings: StudySettings, arm: Arm) -> str:
+    """What Optuna calls the search of an arm."""
+    return f"{settings.name}/{arm.method}"
+
+
+def check_free(settings: StudySettings, plan: tuple[Arm, ...]) -> None:
+    """Raises UserError where the search's database cannot be used, or knows another study by this name.
+
+    Nothing is written.
+    """
+    if settings.optuna_storage is None:
+        return
+    storage = make_storage(settings.folder, settings.optuna_storage)
+    own = identity.stored(settings.folder)
+    known = set(optuna.get_all_study_names(storage))
+    for arm in plan:
+        if arm.searches and study_name(settings, arm) in known:
+            try:
+                _check(optuna.load_study(study_name=study_name(settings, arm), storage=storage), own)
+            except Foreign as error:
+                raise _refusal(settings, error) from None
+
+
+def claimed_storage(settings: StudySettings, plan: tuple[Arm, ...], study_id: str) -> BaseStorage:
+    """The storage of the search, in which every searched arm has an Optuna study with this study's id.
+
+    A journal in the study's own folder that belongs to another study is put aside. Raises UserError for a
+    database that knows another study by this name.
+    """
+    storage = make_storage(settings.folder, settings.optuna_storage)
+    try:
+        _claim(storage, settings, plan, study_id)
+    except Foreign as error:
+        if settings.optuna_storage is not None:
+            raise _refusal(settings, error) from None
+        journal = settings.folder / identity.SEARCH
+        put_aside(journal, f"holds {error}", "the search is told anew from the records")
+        storage = make_storage(settings.folder)
+        _claim(storage, settings, plan, study_id)
+    return storage
+
+
+def _claim(storage: BaseStorage, settings: StudySettings, plan: tuple[Arm, ...], study_id: str) -> None:
+    for arm in plan:
+        if not arm.searches:
+            continue
+        name, goals = study_name(settings, arm), directions(settings.goals)
+        try:
+            study = optuna.create_study(study_name=name, storage=storage, directions=goals)
+        except optuna.exceptions.DuplicatedStudyError:
+            study = optuna.load_study(study_name=name, storage=storage)
+            deadline = time.monotonic() + (PATIENCE_S if settings.optuna_storage else 0)
+            while ID not in study.user_attrs and time.monotonic() < deadline:
+                time.sleep(0.2)
+            _check(study, study_id, adopts=settings.optuna_storage is None)
+        if ID not in study.user_attrs:
+            study.set_user_attr(ID, study_id)
+        if study.user_attrs.get(FOLDER) != str(settings.folder.resolve()):
+            study.set_user_attr(FOLDER, str(settings.folder.resolve()))
+
+
+def _check(study: optuna.Study, study_id: str | None, *, adopts: bool = False) -> None:
+    """Raises Foreign where an Optuna study belongs to another study.
+
+    adopts: whether one without an id is this study's, though it has trials
+    """
+    said = study.user_attrs.get(ID)
+    if said is not None and said == study_id:
+        return
+    n = len(study.get_trials(deepcopy=False))
+    if said is None and (adopts or n == 0):
+        return
+    whose = study.user_attrs.get(FOLDER, "unknown origin")
+    raise Foreign(f"the search '{study.study_name}' of another study ({n} trials, {whose})")
+
+
+def _refusal(settings: StudySettings, error: Foreign) -> UserError:
+    shown = without_password(settings.optuna_storage or "")
+    return UserError(
+        f"--optuna-storage {shown} holds {error}: choose another --name, or remove that search with "
+        f"optuna delete-study --study-name NAME --storage URL"
+    )
