@@ -4,11 +4,15 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emargin_train.errors import UserError, exit_on_user_error
 from study import signals
 from study.command_line import build_parser, flags_of, resumed_settings, settings_of
 from study.settings import StudySettings
+
+if TYPE_CHECKING:
+    from study.run_study import StudyOutcome
 
 
 def main() -> None:
@@ -28,10 +32,12 @@ def main() -> None:
 
 def run(settings: StudySettings, args: argparse.Namespace, received: signals.Received) -> None:
     """Run the study, print how it ended, and exit with its code."""
+    from study.closing import StudyEnded
     from study.run_study import run_study
     from study.stopper import is_full
 
     folder = settings.folder
+    resume = f"python -m study.run --resume {folder}"
     started = time.monotonic()
     try:
         outcome = run_study(settings, extend=args.extend, retry_failed=args.retry == "failed")
@@ -39,18 +45,34 @@ def run(settings: StudySettings, args: argparse.Namespace, received: signals.Rec
         if not is_full(error):
             raise
         raise UserError(
-            f"{folder} cannot be written ({error.strerror}): "
-            f"free some space, then resume with python -m study.run --resume {folder}"
+            f"{folder} cannot be written ({error.strerror}): free some space, then resume with {resume}"
         ) from None
+    except StudyEnded as error:
+        print(f"error: {error}", file=sys.stderr)
+        signals.end(1)
     except KeyboardInterrupt:
-        print("interrupted before the first trial", file=sys.stderr)
+        then = f"; to resume: {resume}" if (folder / "study.toml").exists() else ""
+        print(f"interrupted before the study began{then}", file=sys.stderr)
         sys.exit(received.exit_code)
-    print(outcome.summary(time.monotonic() - started))
+    try:
+        show(settings, args, outcome, time.monotonic() - started)
+    except KeyboardInterrupt:  # the books are closed: only the report is missing
+        print(f"interrupted; report:  python -m analysis.report {folder}", file=sys.stderr)
+    code = received.exit_code if outcome.interrupted else outcome.exit_code
+    if outcome.is_abandoned:  # the cluster died: a thread and processes of it are left
+        signals.end(code)
+    sys.exit(code)
+
+
+def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutcome", seconds: float) -> None:
+    """Print how the study ended, and write its report."""
+    folder = settings.folder
+    print(outcome.summary(seconds))
     if args.preset and args.preset.startswith("paper-"):
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))
-    if outcome.interrupted:  # whoever stops a study does not wait for a report
+    if outcome.interrupted or outcome.is_abandoned:  # whoever stops a study does not wait for a report
         print(f"report:  python -m analysis.report {folder}")
     elif outcome.counts["ok"]:
         from analysis.report import build
@@ -66,7 +88,6 @@ def run(settings: StudySettings, args: argparse.Namespace, received: signals.Rec
         )
     if outcome.stopped:
         print(f"{outcome.stopped}; to resume: python -m study.run --resume {folder}")
-    sys.exit(received.exit_code if outcome.interrupted else outcome.exit_code)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import contextlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
-from study import identity, plan, records, results, split_seeds
+from emargin_train.settings import declared
+from study import identity, plan, records, results
+from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster.callback import StudyCallback
 from study.cluster.gpu_share import measured_share
@@ -48,6 +51,7 @@ class StudyOutcome:
     interrupted: whether the user stopped it
     browse: the command that opens MLflow on it
     undelivered: number of runs that MLflow does not have yet, since its server is away
+    is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
 
     counts: dict[str, int]
@@ -57,6 +61,7 @@ class StudyOutcome:
     interrupted: bool
     browse: str
     undelivered: int
+    is_abandoned: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -130,6 +135,15 @@ def _checked(
     return settings, study_plan, address
 
 
+def _all_split_seeds(settings: StudySettings) -> tuple[int, ...]:
+    """The splits of a study that names none: split 0, or one for every subject that is left out once."""
+    if settings.split != "leave-one-subject-out" or settings.split_seeds:
+        return (0,)
+    data = DataConfig(**{name: getattr(settings, name) for name in declared(DatasetSettings)})
+    subjects = {name for side in load(data).sides().values() for name in side.subject.tolist()}
+    return tuple(range(len(subjects)))
+
+
 def _run(
     settings: StudySettings,
     study_plan: tuple[plan.Arm, ...],
@@ -140,67 +154,86 @@ def _run(
 ) -> StudyOutcome:
     folder, jobs = settings.folder, plan.jobs(settings, study_plan)
     here = address is None
+    stopper = Stopper(settings.time_budget_s, settings.max_failures)
+    progress = Progress(settings.goals, len(jobs))
+    done, front = _earlier(settings, jobs, progress)
+    params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
+    tracker.describe(params)
+    books = Books(settings, study_plan, tracker, stopper, progress.summary)
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
-    with connection.joined(address) as resources:
-        first = plan.first_config(settings, study_plan)
-        described, measured = {}, set()
-        for split_seed in settings.split_seeds or ():
-            own = load(replace(first.data, split_seed=split_seed))
-            chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
-            chosen.save(folder / "evaluation_frames" / f"{split_seed}.npz")
-            described[split_seed] = own.described
-            measured.add(len(np.unique(own.validation.y[chosen.balanced])))
-        results.write_manifest(
-            folder,
-            asked=sum(len(job.replicates) for job in jobs),
-            data_hash=splits.data_hash,
-            described=described,
-            clusters={find(settings.dataset).name: max(measured)},
-            classes=splits.class_names,
-            resources=resources,
-        )
-        tracker.start(results.flat_settings(settings) | {"data_hash": splits.data_hash})
-        gpus = settings.gpus
-        if gpus is None:
-            gpus = measured_share(first, settings.seeds)
-            print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
-        stopper = Stopper(settings.time_budget_s, settings.max_failures)
-        progress = Progress(settings.goals, len(jobs))
-        needed = ("method", "role", "status", *all_hyperparameters(), *settings.goals)
-        done = records.finished(records.read(folder), jobs, needed)
-        for key, rows in done.items():
-            progress.add(rows[0]["method"], key, rows, earlier=True)
-        # Thousands of embeddings would fill the disk. Replicates that run apart are judged at the end.
-        front = results.Front(settings.goals)
-        for key, rows in done.items():
-            front.add(key, rows)
-        pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
-        kept = claim.claimed_storage(settings, study_plan, study_id)
-        search = PlanSearch(settings, study_plan, kept, done, stopper)
-        with progress:
-            tune_loop.run_trials(
-                settings,
-                search,
-                StudyCallback(folder, search, tracker, progress, stopper, front if pruning else None),
-                stopper,
-                gpus=gpus,
-                n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=here),
-            )
+    with closed_in_the_end(books), connection.joined(address) as resources:
         # before Ray ends, so that a fault of Ray's end finds a study that is whole
-        kept_records = records.load(folder)
-        finished = records.finished(kept_records, plan.trials(study_plan))
-        complete = progress.done == len(jobs)
-        if complete:
-            results.prune_embeddings(
-                folder, results.kept_trials(finished, settings.keep_embeddings, settings.goals)
-            )
-        tracker.note(progress.done, progress.summary.metrics())
-        undelivered = tracker.finish("FINISHED" if complete else "KILLED", patience_s=30 if complete else 5)
-        results.export(folder, kept_records, settings.goals)
-    uri = tracker.uri
+        with contextlib.closing(books):
+            _write_manifest(settings, study_plan, splits, resources)
+            tracker.start(params)
+            gpus = settings.gpus
+            if gpus is None:
+                gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
+                print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
+            # Thousands of embeddings would fill the disk. Replicates that run apart are judged at the end.
+            pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
+            kept = claim.claimed_storage(settings, study_plan, study_id)
+            search = PlanSearch(settings, study_plan, kept, done, stopper)
+            with progress:
+                tune_loop.run_trials(
+                    settings,
+                    search,
+                    StudyCallback(folder, search, tracker, progress, stopper, front if pruning else None),
+                    stopper,
+                    gpus=gpus,
+                    n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=here),
+                    head=connection.HeadWatch(started_here=here),
+                )
+    uri, complete = tracker.uri, books.is_complete
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
-        progress.counts, finished, len(jobs), stopped, interrupted, without_password(browse), undelivered
+        progress.counts,
+        books.finished,
+        len(jobs),
+        stopped,
+        interrupted,
+        without_password(browse),
+        books.undelivered,
+        stopper.abandoned,
+    )
+
+
+def _earlier(
+    settings: StudySettings, jobs: list[plan.Job], progress: Progress
+) -> tuple[records.Rows, results.Front]:
+    """Rows of jobs that earlier runs of this study finished, and their front; the display shows them."""
+    needed = ("method", "role", "status", *all_hyperparameters(), *settings.goals)
+    done = records.finished(records.read(settings.folder), jobs, needed)
+    front = results.Front(settings.goals)
+    for key, rows in done.items():
+        progress.add(rows[0]["method"], key, rows, earlier=True)
+        front.add(key, rows)
+    return done, front
+
+
+def _write_manifest(
+    settings: StudySettings,
+    study_plan: tuple[plan.Arm, ...],
+    splits: Splits,
+    resources: dict[str, Any],
+) -> None:
+    """Write manifest.json, and which frames of each split are measured."""
+    first = plan.first_config(settings, study_plan)
+    described, measured = {}, set()
+    for split_seed in settings.split_seeds or ():
+        own = load(replace(first.data, split_seed=split_seed))
+        chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
+        chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
+        described[split_seed] = own.described
+        measured.add(len(np.unique(own.validation.y[chosen.balanced])))
+    results.write_manifest(
+        settings.folder,
+        asked=sum(len(job.replicates) for job in plan.jobs(settings, study_plan)),
+        data_hash=splits.data_hash,
+        described=described,
+        clusters={find(settings.dataset).name: max(measured)},
+        classes=splits.class_names,
+        resources=resources,
     )

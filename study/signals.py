@@ -10,9 +10,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
+
+from study import own_folders
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -62,7 +64,18 @@ def end_at_once(folder: Path) -> None:
     resume = f"; to resume: python -m study.run --resume {folder}" if folder.exists() else ""
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(f"{show_cursor}ended at once{resume}", file=sys.stderr, flush=True)
-    for process in psutil.Process().children(recursive=True):
+    end(130)
+
+
+def end(code: int) -> NoReturn:
+    """End this process, all that it started and the folders that they leave, whatever a thread still does."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    family = psutil.Process().children(recursive=True)
+    for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    os._exit(130)
+    psutil.wait_procs(family, timeout=1)
+    own_folders.remove_all()
+    os._exit(code)

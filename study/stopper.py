@@ -15,11 +15,12 @@ class Stopper:
 
     deadline: seconds since the epoch, the clock that workers on other machines share; None = no deadline
     interrupted: whether the user stops the study, so that trials that run are left as well
+    abandoned: whether the cluster is waited for no more; what it still reports is not recorded
     """
 
     def __init__(self, time_budget_s: float | None = None, max_failures: int | None = None) -> None:
         self.deadline = None if time_budget_s is None else time.time() + time_budget_s
-        self.interrupted = False
+        self.interrupted = self.abandoned = False
         self._max_failures = max_failures
         self._failures = 0
         self._reason: str | None = None

@@ -93,6 +93,8 @@ class StudyCallback(Callback):
 
     def _close(self, job: Job, ended: Callable[[Path | None], list[dict[str, Any]]]) -> None:
         """Record a job, with the files of its last checkpoint; where those cannot be read, the study ends."""
+        if self._stopper.abandoned:
+            return
         try:
             with self._work(job) as work:
                 self._end(job, ended(work), work)

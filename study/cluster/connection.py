@@ -6,17 +6,24 @@ import math
 import os
 import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 
 from emargin_train.errors import UserError
+from study import interrupts, own_folders
 from study.cluster import ray_private
+from study.secrets import without_password
 from study.settings import StudySettings
 
 PROBE_SECONDS = 5
+LEAVE_S = 8.0  # ray.shutdown, which waits for its processes
+MAX_PARENT = 107 - 65 - len("/emargin-ray-12345678-12345678")
 HEALTH_SECONDS = 60  # starting Python and Ray to ask takes long on a busy machine
 
 
@@ -98,13 +105,72 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
     if ray.is_initialized():
         yield ray.cluster_resources()
         return
-    ray_private.init(address or "local")
-    try:
-        yield ray.cluster_resources()
-    finally:
+    with contextlib.ExitStack() as stack:
+        folder = (
+            None
+            if address
+            else str(stack.enter_context(own_folders.temporary("ray", parent=_short_parent())))
+        )
+        stack.callback(own_folders.remove_all)  # of workers that were killed here
+        stack.callback(_leave)
+        try:
+            ray_private.init(address or "local", folder)
+            resources = ray.cluster_resources()
+        except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+            reason = without_password(" ".join(str(error).split())[:300])
+            what = f"join the Ray cluster at {address}" if address else "start Ray here"
+            raise UserError(
+                f"this study could not {what} ({type(error).__name__}: {reason}): "
+                "free memory, disk or processes, or give another --address"
+            ) from error
+        yield resources
+
+
+def _leave() -> None:
+    """Disconnect, and end the cluster that was started here; a cluster that has died already is left."""
+
+    def shut_down() -> None:
         # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
         gc.collect()
         ray.shutdown()
+
+    interrupts.finish(shut_down, patience_s=LEAVE_S, at_most_s=LEAVE_S)
+
+
+def _short_parent() -> str:
+    """Where Ray's folder may be: a socket's path has at most 107 bytes, of which Ray adds some 65.
+
+    Raises UserError where no such folder can be written.
+    """
+    asked = [os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    for parent in filter(None, asked):
+        is_short = len(os.fsencode(os.path.abspath(parent))) <= MAX_PARENT
+        if is_short and os.path.isdir(parent) and os.access(parent, os.W_OK):
+            own_folders.note_parent(Path(parent))
+            return os.path.abspath(parent)
+    raise UserError(
+        f"TMPDIR is '{tempfile.gettempdir()}', but Ray needs a folder that can be written, with a path of at "
+        f"most {MAX_PARENT} bytes: set RAY_TMPDIR to one"
+    )
+
+
+class HeadWatch:
+    """Knows whether the head of the cluster has gone: a driver that waits for it would wait for ever.
+
+    started_here: such a head never comes back; that of a cluster elsewhere may be restarted
+    """
+
+    def __init__(self, *, started_here: bool) -> None:
+        self._host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        self._port = int(port)
+        self._patience_s = 3.0 if started_here else 20.0
+        self._answered = time.monotonic()
+
+    def is_lost(self) -> bool:
+        """Whether it has not answered for some seconds; to be asked every second or so."""
+        with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1):
+            self._answered = time.monotonic()
+        return time.monotonic() - self._answered > self._patience_s
 
 
 def check_resources(settings: StudySettings) -> None:

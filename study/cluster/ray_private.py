@@ -53,15 +53,23 @@ def health_check(address: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
 
 
-def init(address: str) -> None:
+def init(address: str, folder: str | None = None) -> None:
     """Connect to a cluster, or start one here where the address is "local"; signal handlers stay as they are.
+
+    folder: where a cluster that is started here keeps its files
 
     `ray.init` sets a handler of SIGTERM that ends the process, which is for the command line to decide.
     """
     handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
     try:
-        ray.init(address, log_to_driver=False, configure_logging=False, include_dashboard=dashboard)
+        ray.init(
+            address,
+            log_to_driver=False,
+            configure_logging=False,
+            include_dashboard=dashboard,
+            _temp_dir=folder,
+        )
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)

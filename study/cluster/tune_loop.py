@@ -2,15 +2,15 @@
 
 import gc
 import itertools
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 from ray import tune
 from ray.tune import Callback
 
+from study import interrupts, own_folders
 from study.cluster import checkpoints, engine_actor
+from study.cluster.connection import HeadWatch
 from study.cluster.engine import Sharing
 from study.cluster.searcher import TuneSearcher
 from study.cluster.worker import trainable
@@ -20,6 +20,7 @@ from study.stopper import Stopper
 from study.trial import run_trial
 
 CHECKPOINT_EVERY_S = 20.0
+LEAVE_S = 10.0  # Tune's own clean-up after an interrupt takes up to 5 s
 # One of Tune's experiments has PART_JOBS jobs, or PART_WAVES for each one that runs at once, if that is more.
 PART_JOBS, PART_WAVES = 500, 25
 
@@ -32,6 +33,7 @@ def run_trials(
     *,
     gpus: float,
     n_at_once: int,
+    head: HeadWatch,
 ) -> None:
     """Run jobs until every one is finished or has failed, or until the stopper lets no more begin.
 
@@ -39,6 +41,7 @@ def run_trials(
     several of its experiments, one after another.
 
     gpus: GPUs that one trial takes
+    head: of the cluster, without which no job ever ends
     """
     place = checkpoints.place(settings)  # removed at the end
     fit_one_gpu = int(1 / gpus + 1e-6) if gpus else 1
@@ -54,6 +57,7 @@ def run_trials(
         "checkpoint_every_s": CHECKPOINT_EVERY_S,
         "deadline": stopper.deadline,
         "patience_s": place.patience_s,
+        "run_name": own_folders.RUN,
     }
     part = max(PART_JOBS, PART_WAVES * n_at_once)
     resources = {"cpu": settings.cpus_per_trial, "gpu": gpus}
@@ -88,11 +92,12 @@ def run_trials(
             gc.collect()  # an experiment refers to itself in circles
 
     try:
-        _run_interruptibly(run_parts, stopper)
+        _run_interruptibly(run_parts, stopper, head)
     finally:
-        if shared is not None:
-            engine_actor.end_all(shared)
+        if shared is not None and not stopper.abandoned:
+            interrupts.finish(lambda: engine_actor.end_all(shared), patience_s=LEAVE_S, at_most_s=LEAVE_S)
         place.clear()
+        own_folders.remove_all(kinds=("trial",))  # of workers that were killed in the middle
 
 
 class StopWhenInterrupted(tune.Stopper):
@@ -112,25 +117,16 @@ class StopWhenInterrupted(tune.Stopper):
         return {}
 
 
-def _run_interruptibly(do: Callable[[], None], stopper: Stopper) -> None:
+def _run_interruptibly(do: Callable[[], None], stopper: Stopper, head: HeadWatch) -> None:
     """Call `do` in a thread of its own. A KeyboardInterrupt here interrupts the stopper, then `do` ends.
+
+    Where it does not end, or the head of the cluster is gone, the thread is abandoned: nothing that it still
+    does is recorded.
 
     Tune sets handlers of SIGINT and SIGUSR1 where it runs in the main thread, and a KeyboardInterrupt in the
     middle of its work, or of writing a record, could leave either half done.
     """
-    ended: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            do()
-        except BaseException as error:
-            ended.set_exception(error)
-        else:
-            ended.set_result(None)
-
-    threading.Thread(target=run, name="tune", daemon=True).start()
-    try:
-        ended.result()
-    except KeyboardInterrupt:
-        stopper.interrupt()
-        ended.result()
+    has_ended = interrupts.finish(do, interrupted=stopper.interrupt, is_lost=head.is_lost, patience_s=LEAVE_S)
+    if not has_ended:
+        stopper.abandoned = True
+        stopper.close("the head of the Ray cluster does not answer any more")

@@ -1,14 +1,13 @@
 """What one of Ray's workers does for a job: run the trial in a folder of its own, and report checkpoints."""
 
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
 
 from emargin_train.cost import use_tf32
+from study import own_folders
 from study.cluster import checkpoints, engine_actor
 from study.plan import TrialSpec
 
@@ -28,8 +27,9 @@ def trainable(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     use_tf32(config["tf32"])
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
-    with tempfile.TemporaryDirectory(prefix="emargin-trial-") as name:
-        work = Path(name)
+    with own_folders.temporary("trial", run=config["run_name"]) as own:
+        work = own / "work"
+        work.mkdir()
         if saved is not None:
             saved.to_directory(work)
         how = config["sharing"]

@@ -109,7 +109,7 @@ class PlanSearch:
         return all(kinds[name] == kind for name, kind in frozen.distributions.items())
 
     def _tell_of_earlier(self, job: Job, rows: list[dict[str, Any]]) -> None:
-        """Tell Optuna of a job that has records: its driver died too early, or the storage is new.
+        """Give Optuna a result that it lacks: the driver died before it could, or the storage is new.
 
         The records are the truth: a stored trial with other values than theirs is passed over.
         """

@@ -46,7 +46,7 @@ class Exporter:
         self._summary: tuple[int, int, dict[str, float]] | None = None
         self._outcome: str | None = None
         self._hurry = threading.Event()
-        self._finished = self._stopped = False
+        self._finished = self._stopped = self._is_closed = False
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message from the driver.
@@ -104,6 +104,9 @@ class Exporter:
         """Export for a second at most, then send the summary; close the study's run where it has ended."""
         runs = self._runs or self.open()
         outcome, begun = self._outcome, time.monotonic()
+        if outcome == "KILLED" and not self._is_closed:  # first, since there may be no time for the rest
+            runs.finish(outcome)
+            self._is_closed = True
         while self._waiting and not self._stopped and time.monotonic() - begun < ROUND_S:
             key = self._waiting[0]
             record = json.loads((self._folder / "records" / f"{key}.json").read_text())

@@ -8,6 +8,7 @@ time; it sends the study's summary once a second at most. What still waits when 
 import contextlib
 import json
 import logging
+import math
 import queue
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from study.secrets import without_password
 from study.tracking.sync_state import SyncState
 
 TELL_EVERY_S = 10.0
+START_S = 12.0  # loading MLflow on a busy machine
+CLOSE_S = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +35,7 @@ class Tracker:
         """The caller owns the study (`study.ownership`)."""
         self.uri, self._folder, self._dataset = uri, folder, dataset
         self._params: dict[str, str] = {}
+        self._is_started = False
         self._begin()
 
     def _begin(self) -> None:
@@ -57,9 +61,13 @@ class Tracker:
             heard.put(json.loads(line))
         heard.put(None)
 
+    def describe(self, params: dict[str, str]) -> None:
+        """Say what the study was asked for, so that `finish` may come before `start`."""
+        self._params = params
+
     def start(self, params: dict[str, str]) -> None:
         """Begin with what is not exported yet. Raises UserError for a SQLite file that cannot be used."""
-        self._params = params
+        self._params, self._is_started = params, True
         self._ask()
         if self.uri.startswith("sqlite:"):
             answer = self._heard.get()
@@ -78,7 +86,7 @@ class Tracker:
     def _tell(self, **message: Any) -> None:
         """Send a message. Where the exporter has died, it is dropped, and `finish` starts another."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError, ValueError):  # a broken pipe, or one that is closed
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 
@@ -96,29 +104,42 @@ class Tracker:
         """Set the study's summary; the exporter sends the latest, once a second at most."""
         self._tell(note=values, n_done=n_done, time_ms=int(time.time() * 1000))
 
-    def finish(self, outcome: str, *, patience_s: float) -> int:
+    def finish(self, outcome: str, *, patience_s: float, at_most_s: float = math.inf) -> int:
         """Export what is left, and close the study's run; returns how many runs are not up to date.
+
+        A study that ends before `start` and that MLflow does not know yet has nothing to close there.
 
         outcome: FINISHED or KILLED
         patience_s: it gives up once nothing could be exported for so long; the study's own run then counts
+        at_most_s: how long it takes in any case
         """
+        if not self._is_started:
+            if not SyncState(self._folder).study_run:
+                self.close()
+                return 0
+            self._ask()
+            patience_s = at_most_s = max(patience_s, START_S)
         if self._process.poll() is not None:
             log.warning("the process that writes to MLflow died (exit code %d)", self._process.returncode)
             self._begin()
             self._ask()
         self._tell(finish=outcome)
-        left = self._wait(patience_s)
+        left = self._wait(patience_s, at_most_s)
         self.close()
         if left == 0:
             return 0
         delivered = SyncState(self._folder).runs
         return sum(key not in delivered for key in keys(self._folder)) + 1
 
-    def _wait(self, patience_s: float) -> int | None:
+    def _wait(self, patience_s: float, at_most_s: float) -> int | None:
         """Number of runs left when all are exported, or when patience ends; None without any answer."""
         left, told = None, time.monotonic()
+        deadline = told + at_most_s
         with contextlib.suppress(queue.Empty):
-            while left != 0 and (heard := self._heard.get(timeout=patience_s)) is not None:
+            while left != 0:
+                heard = self._heard.get(timeout=min(patience_s, max(0.0, deadline - time.monotonic())))
+                if heard is None:
+                    break
                 left = heard.get("left", left)
                 if left and time.monotonic() - told > TELL_EVERY_S:
                     print(f"mlflow: {left} runs are still to be exported", file=sys.stderr)
@@ -127,7 +148,12 @@ class Tracker:
 
     def close(self) -> None:
         """End the exporter. What is not exported yet keeps waiting."""
-        if self._process.poll() is None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.close()  # it completes the run that it is writing, and ends
+        try:
+            self._process.wait(timeout=CLOSE_S if self._is_started else 0)
+        except subprocess.TimeoutExpired:
             self._process.kill()
         self._process.wait()
         self._listener.join()

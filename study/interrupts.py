@@ -1,0 +1,51 @@
+"""Work that a KeyboardInterrupt must not break in the middle runs in a thread of its own."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+
+LOOK_EVERY_S = 1.0
+
+
+def finish(
+    do: Callable[[], None],
+    *,
+    interrupted: Callable[[], None] = lambda: None,
+    is_lost: Callable[[], bool] = lambda: False,
+    patience_s: float,
+    at_most_s: float = float("inf"),
+) -> bool:
+    """Call `do` and wait for it; returns whether it has ended. Raises what it raises.
+
+    interrupted: called at a KeyboardInterrupt; a second one is raised
+    is_lost: asked every second whether `do` waits for something that is gone
+    patience_s: how long `do` has after either
+    at_most_s: how long it has in any case
+    """
+    ended: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            do()
+        except BaseException as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    threading.Thread(target=run, name=getattr(do, "__name__", "work"), daemon=True).start()
+    deadline, n_interrupts, is_given_up = time.monotonic() + at_most_s, 0, False
+    while not ended.done() and time.monotonic() < deadline:
+        try:
+            wait([ended], timeout=min(LOOK_EVERY_S, max(0.0, deadline - time.monotonic())))
+            if not is_given_up and is_lost():
+                is_given_up, deadline = True, min(deadline, time.monotonic() + patience_s)
+        except KeyboardInterrupt:
+            n_interrupts += 1
+            if n_interrupts > 1:
+                raise
+            interrupted()
+            deadline = min(deadline, time.monotonic() + patience_s)
+    if ended.done():
+        ended.result()
+    return ended.done()

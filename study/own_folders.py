@@ -1,0 +1,67 @@
+"""Folders of ours among the machine's temporary files: none outlives its study for long.
+
+Each is named emargin-<kind>-<run>-<random>, and its process holds a lock in it. A lock ends with its process,
+however that ends, so whoever comes next removes what a killed process left behind.
+"""
+
+import contextlib
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+RUN = uuid.uuid4().hex[:8]  # names the folders of this process and of the workers of its study
+KINDS = ("trial", "ray")
+YOUNG_S = 60.0  # a folder this young may not have its lock yet
+
+
+@contextlib.contextmanager
+def temporary(kind: str, *, run: str = RUN, parent: str | None = None) -> Iterator[Path]:
+    """A new folder, removed in the end; folders that dead processes left beside it are removed first."""
+    base = Path(parent or tempfile.gettempdir())
+    sweep(base)
+    folder = Path(tempfile.mkdtemp(prefix=f"emargin-{kind}-{run}-", dir=base))
+    with FileLock(folder / ".lock"):
+        try:
+            yield folder
+        finally:
+            remove(folder)
+
+
+def sweep(base: Path) -> None:
+    """Remove the folders of dead processes."""
+    for kind in KINDS:
+        for folder in base.glob(f"emargin-{kind}-*-*"):
+            with contextlib.suppress(OSError, Timeout):
+                if time.time() - folder.stat().st_mtime > YOUNG_S:
+                    with FileLock(folder / ".lock", timeout=0):
+                        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_all(run: str = RUN, kinds: Sequence[str] = KINDS) -> None:
+    """Remove what a run of a study left on this machine, once its processes are gone."""
+    for base in {Path(tempfile.gettempdir()), *_RAY_PARENTS}:
+        for kind in kinds:
+            for folder in base.glob(f"emargin-{kind}-{run}-*"):
+                remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder into which a process that is just ending may still write."""
+    for _ in range(10):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.2)
+
+
+_RAY_PARENTS: set[Path] = set()
+
+
+def note_parent(base: Path) -> None:
+    """Name a place of this process's folders that is not the usual one."""
+    _RAY_PARENTS.add(base)
