@@ -45,6 +45,14 @@ def taken(tmp_path):
     process.join()
 
 
+def test_a_study_has_one_driver_and_then_another(tmp_path):
+    folder = begun(tmp_path)
+    with owned(folder), pytest.raises(UserError, match="in use by another process"), owned(folder):
+        pytest.fail("two drivers have it")
+    with owned(folder):
+        pass
+
+
 def content(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
