@@ -3,14 +3,19 @@
 import gc
 import json
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emargin_train.files import write_whole
+from study.own_files import put_aside
+from study.space import within
 
 if TYPE_CHECKING:
     from study.plan import Job
 
+STATUSES = ("ok", "diverged", "failed")
+REMADE = "that training runs again"
 Rows = dict[str, list[dict[str, Any]]]  # by trial, or by key of a job
 
 
@@ -48,9 +53,60 @@ def keys(folder: Path) -> list[str]:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """All records, one after another, in any order."""
+    """All records, one after another, in any order. A damaged file is put aside: its training runs again."""
     for path in (folder / "records").glob("*.json"):
-        yield json.loads(path.read_bytes())
+        record, why = parsed(path)
+        if record is None:
+            put_aside(path, why, REMADE)
+        else:
+            yield record
+
+
+def parsed(path: Path) -> tuple[dict[str, Any] | None, str]:
+    """The record in a file, or None and why it cannot be one; a record counts only under its own key."""
+    try:
+        record: Any = json.loads(path.read_bytes())
+        row, curve = record["row"], record["curve"]
+        own = key(record)
+        _position(record)
+        datetime.fromisoformat(row["started_at"])
+        whole = (
+            row["status"] in STATUSES
+            and row["trial"] == record["trial"]
+            and isinstance(record["reasons"], dict)
+            and all(len(point) == 2 for point in curve)
+        )
+    except FileNotFoundError:
+        return None, "is gone"
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        return None, f"is damaged ({type(error).__name__})"
+    if not whole:
+        return None, "is damaged (values that no record has)"
+    if own != path.stem:
+        return None, f"is a stray copy of the record {own}"
+    return record, ""
+
+
+def check(folder: Path, jobs: "Iterable[Job]") -> list[str]:
+    """Put aside what is not a record of this study's plan; returns the names that such files had."""
+    arms = {job.trial: job.arm for job in jobs}
+    gone = []
+    for path in sorted((folder / "records").glob("*.json")):
+        record, why = parsed(path)
+        if record is not None:
+            arm = arms.get(record["trial"])
+            if arm is None or record["replicate"] not in map(str, arm.replicates):
+                why = "is of no trial of this study"
+            elif not within(arm.space, _given(record["row"], arm.varied)):
+                why = "has a setting outside this study's space"
+        if why:
+            put_aside(path, why, REMADE)
+            gone.append(path.stem)
+    return gone
+
+
+def _given(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names if row.get(name) is not None}
 
 
 def finished(

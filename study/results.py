@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import version
@@ -18,19 +19,47 @@ from analysis import fronts
 from emargin_train.cost import git_revision
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
+from study.own_files import put_aside
 from study.records import Rows, key
 from study.schema import SCHEMA_VERSION, of_extra, schema
 from study.settings import StudySettings, parse_toml
 from study.tracking import sync_state
 from study.trial import directions, goal_values
 
+COPY = ".study.toml"  # of study.toml, for the day that it is damaged
+
 
 def stored_settings(folder: Path) -> StudySettings:
-    """The settings of an existing study. Raises UserError where the folder holds none."""
+    """The settings of an existing study. Raises UserError where the folder holds none.
+
+    Where study.toml is damaged, the copy beside it counts, and a warning says so.
+    """
     path = folder / "study.toml"
-    if not path.is_file():
+    if not is_study(folder):
         raise UserError(f"{folder} holds no study (no study.toml): give the folder of one, as runs/NAME")
-    flat = parse_toml(path.read_text())
+    try:
+        return _read_settings(path)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        try:
+            stored = _read_settings(folder / COPY)
+        except (OSError, ValueError, TypeError, AttributeError):
+            raise UserError(
+                f"{path} cannot be used ({reason}), and neither can its copy {COPY}: correct the file; "
+                f"what is recorded can still be read with python -m analysis.report {folder}"
+            ) from None
+        print(f"warning: {path} cannot be used ({reason}): its copy {COPY} is", file=sys.stderr)
+        return stored
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder holds a study's settings."""
+    return (folder / "study.toml").is_file() or (folder / COPY).is_file()
+
+
+def _read_settings(path: Path) -> StudySettings:
+    folder = path.parent
+    flat = parse_toml(path.read_text(encoding="utf-8"))
     if "objectives" in flat:
         raise UserError(
             f"{folder} was written by version 1, which this version cannot resume: read it with "
@@ -45,7 +74,7 @@ def as_stored(settings: StudySettings) -> StudySettings:
 
     Its default ranges stand, whatever this version searches by default.
     """
-    if not settings.space and (settings.folder / "study.toml").is_file():
+    if not settings.space and is_study(settings.folder):
         stored = stored_settings(settings.folder)
         if stored.hyperparameters == settings.hyperparameters and stored.encoder == settings.encoder:
             return dataclasses.replace(settings, space=stored.space)
@@ -57,7 +86,7 @@ def check_free(settings: StudySettings) -> None:
     folder = settings.folder
     if not folder.exists():
         return
-    if not (folder / "study.toml").is_file():
+    if not is_study(folder):
         if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock"}:
             return  # a study that was killed as it made its folder
         raise UserError(
@@ -86,11 +115,24 @@ def store(settings: StudySettings) -> None:
     try:
         for name in ("records", "checkpoints", "embeddings", "log"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "study.toml", settings.of_study().to_toml().encode())
+        content = settings.of_study().to_toml().encode()
+        path = folder / "study.toml"
+        if path.exists() and not _is_readable(path):
+            put_aside(path, "is damaged", "it is written anew from its copy")
+        write_whole(path, content)
+        write_whole(folder / COPY, content)
     except OSError as error:
         raise UserError(
             f"--out is {settings.out}, but it cannot be written ({error.strerror}): give another folder"
         ) from None
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        _read_settings(path)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def make_folder(settings: StudySettings) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emargin_train.errors import UserError, exit_on_user_error
-from study import signals
+from study import display, signals
 from study.command_line import build_parser, flags_of, resumed_settings, settings_of
 from study.settings import StudySettings
 
@@ -91,4 +91,6 @@ def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutco
 
 
 if __name__ == "__main__":
-    exit_on_user_error(main)
+    display.open_streams()
+    with display.survives():
+        exit_on_user_error(main)

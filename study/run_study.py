@@ -23,7 +23,7 @@ from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
-from study import identity, plan, records, results
+from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster.callback import StudyCallback
@@ -83,13 +83,14 @@ def run_study(
     extend: number of trials that are added for each searched method to a study that is there
     retry_failed: whether trials that failed are run again
     """
-    out, is_there = Path(settings.out), (settings.folder / "study.toml").is_file()
+    out, is_there = Path(settings.out), results.is_study(settings.folder)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(display.survives())
         if is_there:
             stack.enter_context(owned(settings.folder))
         settings, study_plan, address = _checked(settings, extend)
         uri = tracking_uri.resolve(settings.tracking_uri, out)
-        if not is_there:  # a study that is resumed can wait for its server
+        if not is_there or uri.startswith("sqlite:"):  # a study that is resumed can wait for its server
             tracking_uri.check_answers(uri)
         checkpoints.check(settings)
         print(f"data: {settings.dataset}", file=sys.stderr)
@@ -109,6 +110,7 @@ def run_study(
         tracker = stack.enter_context(
             contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name))
         )
+        tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
         return _run(settings, study_plan, study_id, address, tracker, splits)
@@ -168,7 +170,15 @@ def _run(
                 tune_loop.run_trials(
                     settings,
                     search,
-                    StudyCallback(folder, search, tracker, progress, stopper, front if pruning else None),
+                    StudyCallback(
+                        folder,
+                        search,
+                        tracker,
+                        progress,
+                        stopper,
+                        front if pruning else None,
+                        settings.max_retries,
+                    ),
                     stopper,
                     gpus=gpus,
                     n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=here),

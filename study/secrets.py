@@ -1,26 +1,109 @@
-"""Passwords of databases: taken from the environment, never stored, logged or shown.
+"""Passwords, tokens and keys: taken from the environment, never stored, logged or shown.
 
-A URL is kept without its password. The whole URL stays in the environment of the driver, under the name in
-VARIABLES, where the user put it, or to which the value of a flag with a password was moved.
+A URL is kept without its secrets. The whole URL stays in the environment of the driver, under the name in
+VARIABLES, where the user put it or where a flag that held a secret is moved to. Texts, such as the messages
+of libraries, lose every secret that the environment holds, and those of the URLs in them.
 """
 
 import os
-import re
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
 
 VARIABLES = {"optuna_storage": "OPTUNA_STORAGE", "tracking_uri": "MLFLOW_TRACKING_URI"}
-IN_AUTHORITY = re.compile(r"(?<=://)([^\s/?#@:]*):[^\s/?#@]*@")
-IN_QUERY = re.compile(r"(?<=[?&])(?:password|passwd|pwd|sslpassword)=[^\s&]*&?", re.IGNORECASE)
+# A query's key is secret where its name holds one of these, as access_key, api_token or X-Amz-Signature do.
+SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "sig", "cred", "bearer", "session")
+PUBLIC_KEYS = ("sslkey", "ssl_key", "target_session_attrs", "authmechanism", "passfile")
+ENVIRONMENT_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY")
+SHORTEST = 4  # a shorter secret is taken out of URLs, but not searched for in texts
+HIDDEN = "***"
 
 
 def without_password(text: str) -> str:
     """A URL, or a text that holds some, as it may be shown: `postgresql://user@host/name`."""
-    text = IN_AUTHORITY.sub(lambda match: f"{match[1]}@" if match[1] else "", text)
-    shortened = IN_QUERY.sub("", text)
-    return text if shortened == text else re.sub(r"[?&](?=\s|$)", "", shortened)
+    if "://" in text and not any(c in text for c in " \n\t'\"<>"):
+        return _public(text)
+    for secret in _known():
+        text = text.replace(secret, HIDDEN)
+    words = text.split(" ")
+    return " ".join(_public_word(word) if "://" in word else word for word in words)
+
+
+def _public_word(word: str) -> str:
+    """A word of a text, which may stand in brackets or quotes, with its URL made public."""
+    start = word.index("://")
+    while start > 0 and (word[start - 1].isalnum() or word[start - 1] in "+.-"):
+        start -= 1
+    end = len(word)
+    while end > start and word[end - 1] in ",.;:!?)]}>'\"\n":
+        end -= 1
+    return word[:start] + _public(word[start:end]) + word[end:]
+
+
+def _public(url: str) -> str:
+    """A URL without the password and the secret keys of its query.
+
+    A password may hold / ? # and even @, as SQLAlchemy reads it: it ends at the last @ of the URL that comes
+    before a query, so that too much is taken out rather than too little.
+    """
+    scheme, _, rest = url.partition("://")
+    user, _, host = _at(rest)
+    if host is not None:
+        is_database = not scheme.startswith(("http", "s3", "gs"))
+        name = user.partition(":")[0] if is_database else ""  # a web server's user may be a token
+        rest = f"{name}@{host}" if name else host
+    base, mark, query = rest.partition("?")
+    if not mark:
+        return f"{scheme}://{rest}"
+    query, hash_mark, fragment = query.partition("#")
+    kept = [part for part in query.split("&") if not _is_secret(unquote_plus(part.partition("=")[0]))]
+    return f"{scheme}://{base}{'?' if kept else ''}{'&'.join(kept)}{hash_mark}{fragment}"
+
+
+def _at(rest: str) -> tuple[str, str, str | None]:
+    """User information, @ and what follows; None for a URL without user information."""
+    plain = rest.split("/", 1)[0].split("?", 1)[0].split("#", 1)[0]
+    user_end = next((i for i, c in enumerate(rest) if c in ":/?#@"), len(rest))
+    port = plain[user_end + 1 :]
+    is_port = port.isdigit() and "@" not in plain
+    if rest[user_end : user_end + 1] == ":" and "@" in rest and not is_port:  # a password, whatever it holds
+        user, at, host = rest.rpartition("@")
+        if "?" in user and "@" in plain and not plain.endswith("@"):  # the last @ belongs to the query
+            user, at, _ = plain.rpartition("@")
+            host = rest[len(user) + 1 :]
+        return user, at, host
+    if "@" in plain:
+        user, at, _ = plain.rpartition("@")
+        return user, at, rest[len(user) + 1 :]
+    return "", "", None
+
+
+def _is_secret(key: str) -> bool:
+    key = key.lower()
+    return key not in PUBLIC_KEYS and any(word in key for word in SECRET_WORDS)
+
+
+def _known() -> list[str]:
+    """Every secret that the environment holds, also as URLs write it; the longest first."""
+    found: set[str] = set()
+    for name, value in os.environ.items():
+        if any(word in name.upper() for word in ENVIRONMENT_WORDS):
+            found.add(value)
+        elif "://" in value:
+            found |= _secrets_of(value)
+    return sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)
+
+
+def _secrets_of(url: str) -> set[str]:
+    """The password and the secret query values of a URL, as written and decoded."""
+    rest = url.partition("://")[2]
+    user, _, host = _at(rest)
+    found = {user.partition(":")[2]} if host is not None else set()
+    found |= {value for key, value in parse_qsl(urlsplit(url.replace(user, "", 1)).query) if _is_secret(key)}
+    found |= {unquote(one) for one in found}
+    return found | {quote(one, safe="") for one in found} | {quote_plus(one) for one in found}
 
 
 def put_away(name: str, url: str) -> str:
-    """Keep a given URL's password in this process's environment; returns the URL without it."""
+    """Keep a given URL's secrets in this process's environment; returns the URL without them."""
     shown = without_password(url)
     if shown != url:
         os.environ[VARIABLES[name]] = url
@@ -28,6 +111,6 @@ def put_away(name: str, url: str) -> str:
 
 
 def whole(name: str, shown: str) -> str:
-    """The URL with the password that the environment holds for it, if any."""
+    """The URL with the secrets that the environment holds for it, if any."""
     url = os.environ.get(VARIABLES[name], "")
     return url if without_password(url) == shown else shown

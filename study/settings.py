@@ -23,6 +23,7 @@ SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
 SEARCHED = tuple(name for name, method in METHODS.items() if method.role == "method")
 REFERENCES = tuple(name for name, method in METHODS.items() if method.role != "method")
 DIRECTED = tuple(name for name, metric in METRICS.items() if metric.best in ("max", "min"))
+MAX_NAME_BYTES = 150  # a file name has 255, an Optuna study in a database 512
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Names of version 1, in study.toml and as flags.
 FORMER_NAMES = {"objectives": "methods", "dimensions": "hyperparameters", "split_seed": "split_seeds"}
@@ -233,6 +234,17 @@ class StudySettings(DatasetSettings):
         if not self.name or any(c in self.name for c in "/\\\0") or self.name.startswith("."):
             raise UserError(
                 f"--name is '{self.name}', but it names a folder: leave out slashes and a leading dot"
+            )
+        for flag, text in (("--name", self.name), ("--out", self.out)):
+            if not text.isprintable():  # what is not UTF-8 is not printable either
+                raise UserError(
+                    f"{flag} is {ascii(text)}, but files, MLflow and databases take text in UTF-8 alone: "
+                    "leave out its control characters and bytes"
+                )
+        if len(self.name.encode()) > MAX_NAME_BYTES:
+            raise UserError(
+                f"--name has {len(self.name.encode())} bytes, but it names folders and searches: "
+                f"give at most {MAX_NAME_BYTES}"
             )
 
     @property

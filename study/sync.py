@@ -6,12 +6,11 @@ python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another; a
 
 import argparse
 import contextlib
-import json
 import sys
 from pathlib import Path
 
 from emargin_train.data.catalogue import find
-from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.errors import exit_on_user_error
 from study import identity, plan, records, results
 from study.ownership import owned
 from study.secrets import without_password
@@ -37,20 +36,19 @@ def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
 def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tuple[int, int]:
     uri = resolve(tracking_uri or settings.tracking_uri, folder.parent)
     check_answers(uri)
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except FileNotFoundError:
-        raise UserError(f"{folder} has not begun (no manifest.json): start its study first") from None
     summary = Summary(settings.goals)
-    jobs = plan.jobs(settings, plan.arms(settings))
+    arms = plan.arms(settings)
+    jobs = plan.jobs(settings, arms)
+    records.check(folder, plan.trials(arms))
     kept = records.load(folder)
+    data_hash = next((row["data_hash"] for row in (one["row"] for one in kept) if row["data_hash"]), "")
     for rows in records.finished(kept, jobs).values():
         summary.add(rows)
     n_records = len(kept)
     with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
-        tracker.start(results.flat_settings(settings) | {"data_hash": manifest["data_hash"]})
+        tracker.start(results.flat_settings(settings) | {"data_hash": data_hash})
         tracker.note(summary.done, summary.metrics())
-        outcome = "FINISHED" if n_records >= manifest["asked"] else "KILLED"
+        outcome = "FINISHED" if n_records >= sum(len(job.replicates) for job in jobs) else "KILLED"
         missing = tracker.finish(outcome, patience_s=PATIENCE_S)
     results.export(folder, kept, settings.goals)
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from study.search.plan_search import PlanSearch
 from study.stopper import Stopper, is_full
 from study.tracking.tracker import Tracker
 from study.trial import failed, record, trial_records
+from study.trial_folder import missing, remove_damaged
 
 
 class StudyCallback(Callback):
@@ -37,8 +39,14 @@ class StudyCallback(Callback):
         progress: Progress,
         stopper: Stopper,
         front: Front | None,
+        max_retries: int = 2,
     ) -> None:
-        """front: only embeddings of trials on it stay; None = embeddings of all trials stay"""
+        """Keep these up to date.
+
+        front: only embeddings of trials on it stay; None = embeddings of all trials stay
+        max_retries: how often a job runs again whose files were damaged
+        """
+        self._max_retries, self._damages = max_retries, Counter[str]()
         self._folder, self._search, self._tracker = folder, search, tracker
         self._progress, self._stopper, self._front = progress, stopper, front
         self._newest: dict[str, Checkpoint] = {}  # of running jobs, by Tune's id
@@ -69,7 +77,7 @@ class StudyCallback(Callback):
         if trial.last_result.get("n_done") != len(spec.replicates):  # too late to begin, or interrupted
             self._search.end(trial.trial_id, None)
         else:
-            self._close(trial, lambda work: trial_records(spec, work) if work else [])
+            self._close(trial, lambda work: trial_records(spec, work) if work else [], is_done=True)
         self._remove(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
@@ -91,15 +99,37 @@ class StudyCallback(Callback):
             self._close(trial, all_replicates)
         self._remove(trial)
 
-    def _close(self, job: Job, ended: Callable[[Path | None], list[dict[str, Any]]]) -> None:
-        """Record a job, with the files of its last checkpoint; where those cannot be read, the study ends."""
+    def _close(
+        self, job: Job, ended: Callable[[Path | None], list[dict[str, Any]]], *, is_done: bool = False
+    ) -> None:
+        """Record a job, with the files of its last checkpoint; where those cannot be read, the study ends.
+
+        is_done: whether every replicate has ended; where files of one are damaged or gone, it runs again
+        """
         if self._stopper.abandoned:
             return
         try:
             with self._work(job) as work:
+                spec: TrialSpec = job.config["spec"]
+                lost = missing(spec, work)
+                if is_done and lost:
+                    self._again(job, lost)
+                    return
+                if work is not None:
+                    remove_damaged(spec, work)
                 self._end(job, ended(work), work)
         except StorageAway as error:
             self._stopper.close(f"checkpoints cannot be read from --storage ({error})")
+            self._search.end(job.trial_id, None)
+
+    def _again(self, job: Job, lost: list[str]) -> None:
+        """Run a job again whose results were damaged, up to `--max-retries` times; then the study ends."""
+        spec: TrialSpec = job.config["spec"]
+        self._damages[spec.key] += 1
+        if self._damages[spec.key] <= self._max_retries:
+            self._search.again(job.trial_id)
+        else:
+            self._stopper.close(f"the files of {spec.key} ({', '.join(lost)}) were damaged again and again")
             self._search.end(job.trial_id, None)
 
     @contextlib.contextmanager

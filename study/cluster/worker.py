@@ -1,6 +1,8 @@
 """What one of Ray's workers does for a job: run the trial in a folder of its own, and report checkpoints."""
 
+import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,9 @@ from emargin_train.cost import use_tf32
 from study import own_folders
 from study.cluster import checkpoints, engine_actor
 from study.plan import TrialSpec
+from study.trial_folder import remove_damaged
+
+log = logging.getLogger(__name__)
 
 
 def trainable(config: dict[str, Any]) -> None:
@@ -31,7 +36,7 @@ def trainable(config: dict[str, Any]) -> None:
         work = own / "work"
         work.mkdir()
         if saved is not None:
-            saved.to_directory(work)
+            _take_over(spec, saved, work)
         how = config["sharing"]
         shared = {"stacked": True, "train": engine_actor.client(how)} if how else {}
         last = time.monotonic()
@@ -40,3 +45,16 @@ def trainable(config: dict[str, Any]) -> None:
             if ended or time.monotonic() - last > config["checkpoint_every_s"]:
                 checkpoints.report({"n_done": progress.n_done}, work, patience_s=config["patience_s"])
                 last = time.monotonic()
+
+
+def _take_over(spec: TrialSpec, saved: tune.Checkpoint, work: Path) -> None:
+    """Fetch what a lost worker left. What is missing or damaged there is trained anew.
+
+    Raises OSError for a store that does not answer, so that the trial is tried again.
+    """
+    try:
+        saved.to_directory(work)
+    except FileNotFoundError as error:
+        log.warning("the checkpoint of %s is gone (%s): it starts anew", spec.key, error)
+    if damaged := remove_damaged(spec, work):
+        log.warning("files of %s were damaged: replicates %s start anew", spec.key, ", ".join(damaged))

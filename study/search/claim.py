@@ -9,7 +9,7 @@ from emargin_train.errors import UserError
 from study import identity
 from study.own_files import put_aside
 from study.plan import Arm
-from study.search.storage import make_storage
+from study.search.storage import RETOLD, make_storage
 from study.secrets import without_password
 from study.settings import StudySettings
 from study.trial import directions
@@ -58,7 +58,7 @@ def claimed_storage(settings: StudySettings, plan: tuple[Arm, ...], study_id: st
         if settings.optuna_storage is not None:
             raise _refusal(settings, error) from None
         journal = settings.folder / identity.SEARCH
-        put_aside(journal, f"holds {error}", "the search is told anew from the records")
+        put_aside(journal, f"holds {error}", RETOLD)
         storage = make_storage(settings.folder)
         _claim(storage, settings, plan, study_id)
     return storage

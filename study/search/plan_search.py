@@ -58,6 +58,7 @@ class PlanSearch:
         self._settings, self._stopper = settings, stopper or Stopper()
         self._storage = storage
         self._asked: dict[str, Asked] = {}
+        self._repeated: deque[Asked] = deque()
         self._silent = False  # whether the storage is gone, so that nothing more is written to it
         self._arms = {arm.method: arm for arm in plan}
         self._listed = {arm.method: arm.listed() for arm in plan if not arm.searches}
@@ -129,7 +130,7 @@ class PlanSearch:
     @property
     def has_more(self) -> bool:
         """Whether any job may still begin."""
-        return bool(self._queue) and not self._stopper.reached
+        return bool(self._queue or self._repeated) and not self._stopper.reached
 
     def next(self, job_id: str) -> TrialSpec | None:
         """The next job with its setting, or None where no more may begin.
@@ -138,6 +139,9 @@ class PlanSearch:
         """
         if not self.has_more:
             return None
+        if self._repeated:
+            asked = self._asked[job_id] = self._repeated.popleft()
+            return spec(self._settings, asked.job, asked.values)
         job = self._queue.popleft()
         try:
             asked = self._surely(job, lambda: self._ask(job))
@@ -186,6 +190,10 @@ class PlanSearch:
             if name not in frozen.params:
                 value = kind.to_internal_repr(drawn[name])
                 self._storage.set_trial_param(frozen._trial_id, name, value, kind)
+
+    def again(self, job_id: str) -> None:
+        """A job has ended without results, by no fault of its setting: it is handed out once more."""
+        self._repeated.append(self._asked.pop(job_id))
 
     def end(self, job_id: str, rows: list[dict[str, Any]] | None) -> None:
         """A job has ended and its rows are recorded; None where it was abandoned and is to run again."""

@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from emargin_train.errors import UserError
 from study import secrets
+from study.own_files import put_aside
 
+RETOLD = "the search is told anew from the records"
 PATIENCE_S = 120.0  # a database that restarts or fails over is back by then
 AWAY = (SQLAlchemyError, StorageInternalError)
 
@@ -24,12 +26,16 @@ def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
     """
     if url is None:
         journal = folder / "optuna.log"
-        _cut_to_whole_lines(journal)
         try:
+            _cut_to_whole_lines(journal)
             return JournalStorage(JournalFileBackend(str(journal)))
-        except ValueError:  # the file is damaged: the search reads its trials from the records instead
-            journal.replace(journal.with_name("optuna.log.broken"))
-            return JournalStorage(JournalFileBackend(str(journal)))
+        except OSError as error:
+            if not journal.is_dir():
+                raise  # a full disk, for one
+            put_aside(journal, f"is a folder ({error.strerror})", RETOLD)
+        except Exception as error:  # the boundary: Optuna replays whatever lines a damaged file has
+            put_aside(journal, f"is damaged ({type(error).__name__})", RETOLD)
+        return JournalStorage(JournalFileBackend(str(journal)))
     optuna.logging.disable_default_handler()
     shown = secrets.without_password(url)
     try:

@@ -24,7 +24,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from study.records import keys
+from study.records import keys, parsed
 from study.secrets import without_password
 from study.tracking.mlflow_runs import StudyRuns
 from study.tracking.sync_state import SyncState
@@ -109,8 +109,11 @@ class Exporter:
             self._is_closed = True
         while self._waiting and not self._stopped and time.monotonic() - begun < ROUND_S:
             key = self._waiting[0]
-            record = json.loads((self._folder / "records" / f"{key}.json").read_text())
-            runs.deliver(record, self._artifacts(key))
+            record, why = parsed(self._folder / "records" / f"{key}.json")
+            if record is None:  # the driver puts it aside, and its training runs again
+                log.warning("the record %s %s", key, why)
+            else:
+                runs.deliver(record, self._artifacts(key))
             self._waiting.popleft()
             if outcome:
                 say_left(len(self._waiting) + 1)

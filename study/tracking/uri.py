@@ -11,6 +11,7 @@ import sqlalchemy
 from emargin_train.errors import UserError
 from study import secrets
 from study.secrets import without_password
+from study.tracking import sqlite_file
 
 PROBE_SECONDS = 5
 
@@ -64,7 +65,9 @@ def knock(uri: str) -> None:
     """One quick question to the server or database."""
     if uri.startswith("http"):
         requests.get(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).raise_for_status()
-    elif not uri.startswith("sqlite:"):
+    elif uri.startswith("sqlite:///"):
+        sqlite_file.check(Path(uri.removeprefix("sqlite:///")))
+    else:
         engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": PROBE_SECONDS})
         with contextlib.closing(engine.connect()):
             pass

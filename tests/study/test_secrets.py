@@ -13,7 +13,7 @@ SHOWN = {
     "postgresql://me@host/db?password=planted": "postgresql://me@host/db",
     "postgresql://me@host/db?password=planted&sslmode=require": "postgresql://me@host/db?sslmode=require",
     "postgresql://me@host/db?sslmode=require&password=planted": "postgresql://me@host/db?sslmode=require",
-    "http://me:planted@mlflow.example:5000": "http://me@mlflow.example:5000",
+    "http://me:planted@mlflow.example:5000": "http://mlflow.example:5000",
     "no route to postgresql://me:planted@host/db, sorry": "no route to postgresql://me@host/db, sorry",
 }
 

@@ -1,0 +1,55 @@
+"""The SQLite file of all studies is checked first, since a damaged one would keep MLflow busy for minutes."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from filelock import FileLock
+
+from emargin_train.errors import UserError
+
+MAGIC = b"SQLite format 3\0"
+HEADER_BYTES = 100
+REMEDY = "move it away, and python -m study.sync FOLDER writes each study's runs into a new one"
+
+
+def check(file: Path) -> None:
+    """Raises UserError for what is not MLflow's database: a folder, another program's file, one cut short."""
+    if not file.exists():
+        return
+    lock = Path(f"{file}.lock")  # held by whoever makes the database now
+    with FileLock(lock) if lock.exists() else contextlib.nullcontext():
+        lock = Path(f"{file}.lock")  # held by whoever makes the database now
+    with FileLock(lock) if lock.exists() else contextlib.nullcontext():
+        why = _fault(file)
+    if why is not None:
+        raise UserError(f"the MLflow database {file} {why}: {REMEDY}")
+
+
+def _fault(file: Path) -> str | None:
+    if not file.is_file():
+        return "is a folder, not a file"
+    try:
+        with file.open("rb") as content:
+            header = content.read(HEADER_BYTES)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not header:
+        return None  # just made: MLflow fills it
+    if not header.startswith(MAGIC) or len(header) < HEADER_BYTES:
+        return "is not an SQLite database, or is damaged"
+    page = int.from_bytes(header[16:18], "big")
+    size = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+    if size > file.stat().st_size:
+        return f"is cut short ({file.stat().st_size} of {size} bytes)"
+    try:
+        with sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=30) as connection:
+            tables = {
+                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            }
+        connection.close()
+    except sqlite3.Error as error:
+        return f"cannot be read ({error})"
+    if tables and not {"experiments", "runs"} <= tables:
+        return "belongs to another program"
+    return None
