@@ -38,9 +38,18 @@ def build_parser() -> argparse.ArgumentParser:
     look.add_argument("--subjects", type=int, metavar="N", help="the first N subjects only")
     look.add_argument("--sequence-length", type=int, metavar="T", help="frames in a sequence")
     look.add_argument(
-        "--split", default="subject", metavar="KIND", help="subject (default), time, or released"
+        "--split",
+        default="subject",
+        metavar="KIND",
+        help="subject (default), leave-one-subject-out, time, or released",
     )
-    look.add_argument("--split-seed", type=int, default=0, metavar="N", help="chooses who is on which side")
+    look.add_argument(
+        "--split-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="decides who is in which split; with leave-one-subject-out, the number of that subject",
+    )
     look.add_argument("--threshold", type=float, default=0.4, metavar="T", help="cosine, default 0.4")
     look.add_argument(
         "--plot", type=Path, metavar="FILE", help="picture, .png or .svg (default: <name>.png in the cache)"
@@ -55,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_describe(args: argparse.Namespace) -> None:
-    """Print as it becomes known, so that a refused split still shows what there is."""
+    """Print as it becomes known. Data that no study could split are described too, with what would help."""
     config = DataConfig(
         dataset=args.name,
         data_dir=args.data_dir,
@@ -69,12 +78,18 @@ def run_describe(args: argparse.Namespace) -> None:
     dataset = catalogue.find(args.name)
     found = describe.contents(dataset, config)
     show(describe.describe_contents(dataset, found))
+    kept = describe.kept(dataset, config, found)
     try:
         splits = load(config)
-    except UserError:
-        show(describe.describe_classes(found, None))
-        raise
-    show(describe.describe_classes(found, splits))
+    except UserError as error:
+        show(describe.describe_classes(found, kept, None))
+        helps = describe.remedies(dataset, config, found)
+        show([f"  a study        would refuse this: {' '.join(str(error).split())}"])
+        show(
+            [f"  what helps     {', or '.join(helps) or 'none of the flags that were tried: more subjects'}"]
+        )
+        return
+    show(describe.describe_classes(found, kept, splits))
     show(describe.describe_splits(splits))
     show(describe.describe_adjacency(describe.adjacency(splits, args.threshold), args.threshold))
     show([describe.describe_cache()])

@@ -12,34 +12,16 @@ from emargin_train.data import cache
 from emargin_train.data.dataset import Dataset
 from emargin_train.data.frames import spectra
 from emargin_train.data.noise import add_noise, generator
+from emargin_train.data.plan import plan, sides, wanted_length
 from emargin_train.data.recording import Part, Recording
-from emargin_train.data.sequences import (
-    Block,
-    Layout,
-    Sequences,
-    Stretch,
-    checked,
-    cut,
-    fitting_length,
-    joined,
-    lost,
-    read_all,
-    remarks,
-    scan,
-)
+from emargin_train.data.sequences import Sequences, checked, joined, lost, read_all, remarks, scan
 from emargin_train.data.settings import DataConfig
-from emargin_train.data.split import choose_sides, time_blocks
 
 NOISY_SIDES = {
     "all": ("train", "validation", "test"),
     "train": ("train",),
     "eval": ("validation", "test"),
 }
-
-
-def wanted_length(dataset: Dataset, config: DataConfig) -> int:
-    """T as asked for, before it is known to fit."""
-    return config.sequence_length or dataset.sequence_length
 
 
 def settings(dataset: Dataset, config: DataConfig) -> list[Any]:
@@ -55,19 +37,11 @@ def settings(dataset: Dataset, config: DataConfig) -> list[Any]:
     return [*framing, config.subjects, wanted_length(dataset, config), noise, split]
 
 
-def sides(sequences: Sequences, n_classes: int, dataset: Dataset, config: DataConfig) -> np.ndarray:
-    """(N,) str side of each sequence, from labels and settings alone."""
-    train_share = dataset.released_share if config.split == "released" else None
-    return choose_sides(sequences, n_classes, config.split_seed, train_share)
-
-
 def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig) -> None:
     """Write the set of frames into the empty folder `target`. Memory: one part, whatever their number."""
-    layout, stretches = scan(dataset, _recordings(dataset, parts, config, noise=False))
-    wanted = wanted_length(dataset, config)
-    blocks = _blocks(layout, stretches, wanted, config)
-    length = fitting_length(blocks, wanted)
-    sequences = cut(stretches, blocks, length)
+    layout, stretches, doubts = scan(dataset, _recordings(dataset, parts, config, noise=False))
+    planned = plan(dataset, config, layout, stretches)
+    blocks, length, sequences = planned.blocks, planned.length, planned.sequences
     side = sides(sequences, len(layout.class_names), dataset, config)
 
     def signals() -> Iterator[np.ndarray]:
@@ -107,7 +81,7 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig)
             "mean": mean.ravel().tolist(),
             "deviation": deviation.ravel().tolist(),
             "n_dropped": {reason: n for reason, n in dropped.items() if n or reason == "remainder"},
-            "remarks": remarks(layout.class_names, stretches, blocks, wanted),
+            "remarks": [*remarks(layout, stretches, blocks, planned.wanted, length), *doubts],
         }
         return to_columns(sequences, typical), info
 
@@ -139,13 +113,6 @@ def with_noise(recording: Recording, config: DataConfig) -> Recording:
         labelled=recording.labels >= 0,
     )
     return replace(recording, signal=signal, clean=recording.signal)
-
-
-def _blocks(layout: Layout, stretches: list[Stretch], length: int, config: DataConfig) -> list[Block]:
-    if config.split == "time":
-        gap = -(-layout.frame // layout.hop)  # so many frames on, no sample is shared
-        return time_blocks(stretches, length, gap, config.split_seed)
-    return [Block(i, 0, len(stretch.y), stretch.side) for i, stretch in enumerate(stretches)]
 
 
 def moments(signals: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from emargin_train.data import cache, catalogue
-from emargin_train.data.build import build, column, from_columns, settings, sides
+from emargin_train.data.build import build, column, from_columns, settings
 from emargin_train.data.frames import Frames, Splits
+from emargin_train.data.plan import sides
 from emargin_train.data.settings import DataConfig
 from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.data.split import describe
@@ -28,7 +29,8 @@ def load(config: DataConfig) -> Splits:
     sequences = from_columns(stored.index)
     class_names = tuple(stored.info["class_names"])
     side = sides(sequences, len(class_names), dataset, config)
-    described = describe(side, sequences, class_names)
+    one_left_out = config.split == "leave-one-subject-out"
+    described = describe(side, sequences, class_names, one_left_out=one_left_out)
     frames = Frames(
         stored.store,
         np.arange(len(side)),

@@ -23,6 +23,31 @@ class Stretch:
     record: str
     start: int  # index of the first frame within the record
     side: str
+    samples: "Samples | None" = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How many samples of each class there are: in all, and before the start and the end of each frame.
+
+    total: (classes,); until_start, until_end: (frames, classes)
+    """
+
+    total: np.ndarray
+    until_start: np.ndarray
+    until_end: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, layout: "Layout") -> "Samples":
+        first = np.arange(count_frames(len(labels), layout.frame, layout.hop)) * layout.hop
+        n_classes = len(layout.class_names)
+        until_start = np.empty((len(first), n_classes), np.int32)
+        until_end = np.empty_like(until_start)
+        for code in range(n_classes):
+            until = np.concatenate([[0], np.cumsum(labels == code)])
+            until_start[:, code], until_end[:, code] = until[first], until[first + layout.frame]
+        total = np.bincount(labels[labels >= 0], minlength=n_classes)
+        return cls(total, until_start, until_end)
 
 
 @dataclass(frozen=True)
@@ -90,7 +115,7 @@ def read_all(parts: Iterable[Part], subjects: int | None = None) -> Iterator[tup
 
 
 def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> Iterator[tuple[str, Recording]]:
-    """The recordings in the units of the first one; refuses other channels, rates and classes."""
+    """The recordings in the units of the first one; other channels, rates and classes are refused."""
     first: Recording | None = None
     for side, recording in recordings:
         first = first or replace(
@@ -107,12 +132,13 @@ def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> It
             raise UserError(
                 f"record {recording.record} has the channels {', '.join(own.channels)}, but record "
                 f"{first.record} {', '.join(common.channels)}: a dataset needs the same ones in the same "
-                "order; name channels instead of giving positions, or say by names in [[signal]] what they are"
+                "order; give channels by name, or say by names in [[signal]] what they are"
             )
         if abs(own.rate_hz / common.rate_hz - 1) > 1e-6:
             raise UserError(
                 f"record {recording.record} has {own.rate_hz:g} samples per second, but record "
-                f"{first.record} {common.rate_hz:g}: a dataset needs one rate; give rate_hz, to which all are resampled"
+                f"{first.record} {common.rate_hz:g}: a dataset needs one rate; "
+                "give rate_hz, to which all are resampled"
             )
         yield side, converted(recording, first.units, f"record {first.record}")
 
@@ -164,15 +190,18 @@ def piece(recording: Recording, first: int, end: int) -> Recording:
     )
 
 
-def scan(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> tuple[Layout, list[Stretch]]:
-    """Read everything once and keep labels only."""
+def scan(
+    dataset: Dataset, recordings: Iterable[tuple[str, Recording]]
+) -> tuple[Layout, list[Stretch], list[str]]:
+    """Read everything once and keep labels only; and what readers doubted, with how many records it was."""
     layout: Layout | None = None
     stretches = []
+    doubted: dict[str, list[str]] = {}
     for side, recording in recordings:
         layout = layout or Layout.of(dataset, recording)
-        y = majority(recording.labels, layout.frame, layout.hop, len(layout.class_names))
-        start = recording.start // layout.hop
-        stretches.append(Stretch(y, recording.subject, recording.record, start, side))
+        for doubt in recording.source.doubts:
+            doubted.setdefault(doubt, []).append(recording.record)
+        stretches.append(stretch_of(layout, side, recording))
     if layout is None:
         raise UserError(f"dataset '{dataset.name}' holds no recording: give a folder that holds some")
     if not any((stretch.y >= 0).any() for stretch in stretches):
@@ -181,7 +210,23 @@ def scan(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> tuple
             f"dataset '{dataset.name}' has no labelled frame ({n} frames, classes "
             f"{', '.join(layout.class_names)}): check that annotations and class names belong to these files"
         )
-    return layout, stretches
+    lines = [f"{told(dict.fromkeys(records))}: {doubt}" for doubt, records in doubted.items()]
+    return layout, stretches, lines
+
+
+def stretch_of(layout: Layout, side: str, recording: Recording) -> Stretch:
+    """The recording without its signal."""
+    y = majority(recording.labels, layout.frame, layout.hop, len(layout.class_names))
+    start = recording.start // layout.hop
+    samples = Samples.of(recording.labels, layout)
+    return Stretch(y, recording.subject, recording.record, start, side, samples)
+
+
+def told(records: Iterable[str], most: int = 3) -> str:
+    """Records by name, unless there are many."""
+    names = list(records)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"record{'s' if len(names) > 1 else ''} {', '.join(names[:most])}{more}"
 
 
 def fitting_length(blocks: list[Block], wanted: int) -> int:
@@ -240,22 +285,67 @@ def shorter(stretches: list[Stretch], blocks: list[Block], length: int) -> int:
     return length
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Seconds of each class (classes,): as read, in sequences, and of frames in sequences by their label."""
+
+    read: np.ndarray
+    kept: np.ndarray
+    framed: np.ndarray
+
+
+def kept_seconds(layout: Layout, stretches: list[Stretch], blocks: list[Block], length: int) -> Kept:
+    """What cutting into frames and into sequences of `length` leaves of each class."""
+    n_classes = len(layout.class_names)
+    read, kept, framed = np.zeros((3, n_classes))
+    for stretch in stretches:
+        if stretch.samples is not None:
+            read = read + stretch.samples.total
+    for block in blocks:
+        own, whole = stretches[block.stretch], len(block) // length * length
+        if whole and own.samples is not None:
+            last = block.first + whole - 1
+            kept = kept + own.samples.until_end[last] - own.samples.until_start[block.first]
+            y = own.y[block.first : last + 1]
+            framed = framed + np.bincount(y[y >= 0], minlength=n_classes) * layout.hop
+    return Kept(read / layout.rate_hz, kept / layout.rate_hz, framed / layout.rate_hz)
+
+
 def remarks(
-    class_names: tuple[str, ...], stretches: list[Stretch], blocks: list[Block], wanted: int
+    layout: Layout, stretches: list[Stretch], blocks: list[Block], wanted: int, length: int
 ) -> list[str]:
     """What a user should know of the cutting, one line each; empty where little is lost."""
-    length = fitting_length(blocks, wanted)
     lines = []
     if length < wanted:
-        lines.append(
-            f"sequences have {length} frames instead of {wanted}, the longest that a stretch of every side "
-            f"holds: give --sequence-length {length} or less to choose"
+        longest = fitting_length(blocks, wanted)
+        why = (
+            "the longest that a stretch of every split holds"
+            if length == longest
+            else ("the longest that leave every split two classes")
         )
+        lines.append(
+            f"sequences have {length} frames instead of {wanted}, {why}: "
+            f"give --sequence-length {length} or less to choose"
+        )
+    seconds = kept_seconds(layout, stretches, blocks, length)
     n_lost, classes = lost(stretches, blocks, length)
     share = n_lost / sum(map(len, blocks))
+    for code, name in enumerate(layout.class_names):
+        read, kept, framed = (float(v[code]) for v in (seconds.read, seconds.kept, seconds.framed))
+        if read and 0 < kept < 0.9 * read:
+            lines.append(
+                f"class {name} loses {1 - kept / read:.0%} of its {read:,.0f} s at the ends of stretches: "
+                f"--sequence-length {shorter(stretches, blocks, length)} keeps more"
+            )
+        whole = seconds.framed.sum() / max(seconds.kept.sum(), 1e-9)
+        if kept and framed < 0.9 * whole * kept:
+            lines.append(
+                f"class {name} has {kept:,.0f} s in sequences, but frames of only {framed:,.0f} s: in others "
+                "another label has more samples; shorter frames keep more"
+            )
     if classes or share > 0.1:
-        where = " on some side" if any(block.side for block in blocks) else ""
-        names = ", ".join(class_names[c] for c in sorted(classes))
+        where = " in some split" if any(block.side for block in blocks) else ""
+        names = ", ".join(layout.class_names[c] for c in sorted(classes))
         names = f", with them all of {names}{where}," if classes else ""
         lines.append(
             f"{n_lost} frames ({share:.0%}){names} lie in remainders shorter than a sequence of {length} "

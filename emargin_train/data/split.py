@@ -6,18 +6,27 @@ import math
 import numpy as np
 
 from emargin_train.data.sequences import Block, Sequences, Stretch
+from emargin_train.data.split_search import best_assignment
 from emargin_train.errors import UserError
 
 SIDES = ("train", "validation", "test")
-ENOUGH = 20  # frames of a class that a side should have
-DRAWS = 20_000  # at most, and fewer where there are very many subjects
+TIME_DRAWS = 200  # orders of blocks that are tried
+FEW_SUBJECTS = 5  # below, there is no test split
 
 
-def choose_sides(sequences: Sequences, n_classes: int, seed: int, train_share: float | None) -> np.ndarray:
-    """(N,) str side of each sequence: as given where it is, else by subject or, with `train_share`, in order.
+def choose_sides(
+    sequences: Sequences,
+    n_classes: int,
+    seed: int,
+    train_share: float | None = None,
+    *,
+    leave_one_out: bool = False,
+) -> np.ndarray:
+    """(N,) str split of each sequence: as given, else by subject or, with `train_share`, in order.
 
-    Data that bring training and test sides only keep both: validation is drawn from training subjects.
-    train_share: of the sequences in their order, the rest is for validation (the paper's code: 0.8 or 0.5).
+    Data that bring training and test splits only keep both: validation is drawn from training subjects.
+    train_share: of the sequences in their order, the rest is for validation (the paper's code: 0.8 or 0.5)
+    leave_one_out: the subject number `seed`, in sorted order, is the test split
     """
     given = set(np.unique(sequences.side).tolist())
     if given == {""} and train_share is not None:
@@ -25,12 +34,17 @@ def choose_sides(sequences: Sequences, n_classes: int, seed: int, train_share: f
         held_out = math.floor(n * (1 - train_share) + 1e-9)
         return np.where(np.arange(n) < n - held_out, "train", "validation")
     if given == {""}:
-        return by_subject(sequences, n_classes, seed)
+        return (leaving_one_out if leave_one_out else by_subject)(sequences, n_classes, seed)
     side = sequences.side.astype("U10")
     if "validation" not in given:
         train = np.flatnonzero(side == "train")
         side[train] = assign(sequences.subject[train], sequences.y[train], n_classes, (0.75, 0.25), seed)
     return side
+
+
+def n_splits(n_subjects: int) -> int:
+    """Under five subjects, there are training and validation only."""
+    return 3 if n_subjects >= FEW_SUBJECTS else 2
 
 
 def by_subject(sequences: Sequences, n_classes: int, seed: int) -> np.ndarray:
@@ -41,61 +55,88 @@ def by_subject(sequences: Sequences, n_classes: int, seed: int) -> np.ndarray:
             f"the data have {n_subjects} subject with sequences of {sequences.y.shape[1]} frames, but a "
             "split by subject needs 2: give more subjects, a smaller --sequence-length, or --split time"
         )
-    shares = (0.6, 0.2, 0.2) if n_subjects >= 5 else (0.75, 0.25)
+    shares = (0.6, 0.2, 0.2) if n_splits(n_subjects) == 3 else (0.75, 0.25)
     return assign(sequences.subject, sequences.y, n_classes, shares, seed)
+
+
+def leaving_one_out(sequences: Sequences, n_classes: int, seed: int) -> np.ndarray:
+    """Subject number `seed` is the test split; a quarter of the others, drawn by the seed, validation."""
+    names = np.unique(sequences.subject)
+    if len(names) < 3:
+        raise UserError(
+            f"the data have {shown(names.tolist())} with sequences of {sequences.y.shape[1]} frames, but "
+            "leave-one-subject-out needs 3: give more subjects, a smaller --sequence-length, or --split time"
+        )
+    if seed >= len(names):
+        raise UserError(
+            f"split_seed is {seed}, but with leave-one-subject-out it is the number of the subject that is "
+            f"left out, and there are {len(names)}: give 0 to {len(names) - 1}"
+        )
+    side = np.full(len(sequences.subject), "test", "U10")
+    rest = np.flatnonzero(sequences.subject != names[seed])
+    side[rest] = assign(sequences.subject[rest], sequences.y[rest], n_classes, (0.75, 0.25), seed)
+    return side
 
 
 def assign(
     subject: np.ndarray, y: np.ndarray, n_classes: int, shares: tuple[float, ...], seed: int
 ) -> np.ndarray:
-    """Subjects to sides at random, so that as many classes as possible are on all sides.
+    """Subjects to splits at random, so that every split has two classes and as many as possible are in all.
 
-    Among many random assignments, the first of those that have most classes on all sides, and then most
-    classes with `ENOUGH` frames there. All assignments are tried where that is possible.
-    subject: (N,) str; y: (N, T) labels; shares: of the subjects, the first side's is what the others leave.
+    subject: (N,) str; y: (N, T) labels; shares: of the subjects, the first split's is what the others leave.
     Returns (N,) str.
     """
     names, number = np.unique(subject, return_inverse=True)
     if len(names) < len(shares):
-        raise UserError(f"{shown(names.tolist())} cannot be on {len(shares)} sides: give more subjects")
+        raise UserError(f"{shown(names.tolist())} cannot be in {len(shares)} splits: give more subjects")
     counts = np.zeros((len(names), n_classes + 1), np.int64)
     np.add.at(counts, (np.repeat(number, y.shape[1]), y.ravel()), 1)  # -1 lands in the last column
-    counts = counts[:, :n_classes].astype(np.float32)
-
     sizes = [max(1, round(share * len(names))) for share in shares[1:]]
-    drawn = draw(len(names), sizes, np.random.default_rng(seed))  # (draws, subjects)
-    on = np.stack([(drawn == side).astype(np.float32) @ counts for side in range(len(shares))])
-    least = on.min(0)  # (draws, classes): frames of a class on the side that has fewest
-    score = (least > 0).sum(1) * (n_classes + 1) + (least >= ENOUGH).sum(1)
-    best = drawn[score.argmax()]
-    return np.array(SIDES)[best][number]
+    sizes = [len(names) - sum(sizes), *sizes]
+    return np.array(SIDES)[best_assignment(counts[:, :n_classes], sizes, seed)][number]
 
 
-def draw(n: int, sizes: list[int], rng: np.random.Generator) -> np.ndarray:
-    """(draws, n) side numbers, `sizes[s - 1]` of them s: all different ones in random order, or many."""
-    base = np.repeat(np.arange(len(sizes) + 1, dtype=np.int8), [n - sum(sizes), *sizes])
-    ways = math.factorial(n) // math.prod(math.factorial(c) for c in np.bincount(base).tolist())
-    if ways > DRAWS:
-        draws = min(DRAWS, max(100, 4_000_000 // n))
-        return rng.permuted(np.tile(base, (draws, 1)), axis=1)
-    every = []
-    for second in itertools.combinations(range(n), sizes[0]):
-        rest = [i for i in range(n) if i not in second]
-        for third in itertools.combinations(rest, sum(sizes[1:])):
-            row = np.zeros(n, np.int8)
-            row[list(second)], row[list(third)] = 1, 2
-            every.append(row)
-    return rng.permutation(np.array(every))
+def blocks_in_time(stretches: list[Stretch], n_classes: int, length: int, gap: int, seed: int) -> list[Block]:
+    """`time_blocks` in an order that gives every split two classes, and most classes to all splits.
+
+    Of `TIME_DRAWS` orders drawn by `seed`, the first best one; no more are drawn once all classes are in all
+    splits.
+    """
+    rng = np.random.default_rng(seed)
+    before = [
+        np.concatenate(
+            [np.zeros((1, n_classes), int), np.cumsum(s.y[:, None] == np.arange(n_classes), axis=0)]
+        )
+        for s in stretches
+    ]
+    every = int(np.logical_or.reduce([b[-1] > 0 for b in before]).sum())
+    best: tuple[int, int] = (-1, -1)
+    chosen: list[Block] = []
+    for _ in range(TIME_DRAWS):
+        blocks = time_blocks(stretches, length, gap, rng)
+        has = {side: np.zeros(n_classes, bool) for side in SIDES}
+        for block in blocks:
+            own, whole = before[block.stretch], len(block) // length * length
+            if whole:
+                has[block.side] |= own[block.first + whole] > own[block.first]
+        score = (
+            min(2, *(int(h.sum()) for h in has.values())),
+            int(np.logical_and.reduce(list(has.values())).sum()),
+        )
+        if score > best:
+            best, chosen = score, blocks
+        if best[1] == every or len(blocks) > 20_000:
+            break
+    return chosen
 
 
-def time_blocks(stretches: list[Stretch], length: int, gap: int, seed: int) -> list[Block]:
+def time_blocks(stretches: list[Stretch], length: int, gap: int, rng: np.random.Generator) -> list[Block]:
     """Blocks of about 60/20/20 % within every stretch, `gap` frames left out between any two.
 
     A stretch is cut into as many pieces as hold 3 + 1 + 1 sequences of `length` frames and three gaps, what
-    remains being added to training in the last piece; in each piece the three sides come in an order drawn
-    by `seed`. A stretch too short for that is one piece, cut 60/20/20 %.
+    remains being added to training in the last piece; in each piece the three splits come in an order drawn
+    by `rng`. A stretch too short for that is one piece, cut 60/20/20 %.
     """
-    rng = np.random.default_rng(seed)
     piece = 5 * length + 3 * gap
     blocks = []
     for number, stretch in enumerate(stretches):
@@ -112,8 +153,13 @@ def time_blocks(stretches: list[Stretch], length: int, gap: int, seed: int) -> l
     return blocks
 
 
-def describe(side: np.ndarray, sequences: Sequences, class_names: tuple[str, ...]) -> list[str]:
-    """One line per side: subjects, sequences, frames by class. Refuses a side with fewer than two classes."""
+def describe(
+    side: np.ndarray, sequences: Sequences, class_names: tuple[str, ...], *, one_left_out: bool = False
+) -> list[str]:
+    """One line per split: subjects, sequences, frames by class. One with less than two classes is refused.
+
+    one_left_out: the test split is one subject, who may have one class
+    """
     lines = []
     for name in SIDES:
         chosen = side == name
@@ -123,10 +169,10 @@ def describe(side: np.ndarray, sequences: Sequences, class_names: tuple[str, ...
         y = sequences.y[chosen]
         counts = {c: int((y == i).sum()) for i, c in enumerate(class_names)}
         present = [c for c, n in counts.items() if n]
-        if len(present) < 2:
+        if len(present) < (1 if one_left_out and name == "test" else 2):
             count = f"{len(present)} {'class' if len(present) == 1 else 'classes'}"
             raise UserError(
-                f"the {name} side has {count} ({', '.join(present) or 'none'}; {len(y)} "
+                f"the {name} split has {count} ({', '.join(present) or 'none'}; {len(y)} "
                 "sequences), but needs two: give another --split-seed, more subjects, a smaller "
                 "--sequence-length, or --split time"
             )
@@ -143,4 +189,4 @@ def shown(subjects: list[str]) -> str:
     """All subjects by name, unless there are very many."""
     names = ", ".join(subjects[:60])
     more = f", and {len(subjects) - 60} more" if len(subjects) > 60 else ""
-    return f"{len(subjects)} {'subjects' if len(subjects) > 1 else 'subject'} {names}{more}"
+    return f"{len(subjects)} {'subject' if len(subjects) == 1 else 'subjects'} {names}{more}"

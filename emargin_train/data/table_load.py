@@ -171,8 +171,8 @@ def stamped_source(
     derived = timeline.derived_rate(time_s, gap_s)
     if derived and stated is None and min(abs(derived / usual - 1) for usual in USUAL_HZ) > 0.01:
         doubts.append(
-            f"its time stamps give {derived:g} samples per second, which no usual device has: give rate_hz in "
-            "[[signal]], or check time_unit and even"
+            f"its time stamps give {derived:g} samples per second, which no usual device has: give rate_hz "
+            "in [[signal]], or check time_unit and even"
         )
     if derived and stated and abs(derived / stated - 1) > RATE_OFF:
         doubts.append(

@@ -117,14 +117,15 @@ def test_the_whole_command(fake, tmp_path, capsys):
         assert said in out
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line[:4].strip()}
     assert [rows[c][1] for c in "abc"] == ["120.0"] * 3 and rows["unlabelled"][1] == "0.0"
-    frames = sum(int(rows[c][4]) for c in (*"abc",)) + int(rows["unlabelled"][3])
+    frames = sum(int(rows[c][5]) for c in (*"abc",)) + int(rows["unlabelled"][3])
     assert frames == sum(f.y.size for f in load(DataConfig(dataset="fake")).sides().values())
 
 
 def test_a_split_that_is_refused_still_shows_what_there_is(monkeypatch, capsys):
     fakes.register(monkeypatch, [fakes.noisy_recording("alone", 60, 0)])
     code, out, err = command(capsys, "describe", "fake")
-    assert code == 2 and "1 of 1 subjects" in out and "--split time" in err
+    assert code == 0 and "1 of 1 subjects" in out and not err
+    assert "would refuse this: the data have 1 subject" in out and "what helps     --split time" in out
 
 
 def test_a_picture_goes_into_the_cache_unless_told(fake, tmp_path, monkeypatch, capsys):

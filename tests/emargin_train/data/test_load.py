@@ -109,7 +109,7 @@ def test_a_class_lost_on_one_side_of_time_is_told(monkeypatch):
     made.append(recording(np.random.default_rng(2).standard_normal(100), np.full(100, 2), "s2"))
     register(monkeypatch, made, sequence_length=10)
     line = load(DataConfig(dataset="fake", split="time")).described[-1]
-    assert "all of c on some side" in line and "--sequence-length" in line
+    assert "all of c in some split" in line and "--sequence-length" in line
 
 
 def test_released_split_is_one_stream_that_meets_golden(shared, monkeypatch):
@@ -212,7 +212,7 @@ def test_no_labelled_frame(monkeypatch):
 def test_one_class_on_a_side(monkeypatch):
     made = [recording(np.ones(100), np.zeros(100), f"s{i}") for i in range(5)]
     message = refusal(monkeypatch, made)
-    assert "train side has 1 class (a; " in message and "needs two" in message
+    assert "train split has 1 class (a; " in message and "needs two" in message
 
 
 def test_one_subject(monkeypatch):

@@ -111,7 +111,7 @@ def test_released_split_keeps_the_order(n, share, held_out):
 )
 def test_time_blocks_lie_apart_and_lose_little(lengths, length, gap, seed):
     stretches = [Stretch(np.zeros(n, np.int16), "s", f"r{i}", 0, "") for i, n in enumerate(lengths)]
-    blocks = time_blocks(stretches, length, gap, seed)
+    blocks = time_blocks(stretches, length, gap, np.random.default_rng(seed))
     for number, n in enumerate(lengths):
         own = sorted((b for b in blocks if b.stretch == number and len(b)), key=lambda b: b.first)
         assert all(0 <= b.first and b.end <= n for b in own)
@@ -125,14 +125,14 @@ def test_time_blocks_lie_apart_and_lose_little(lengths, length, gap, seed):
 
 def test_one_training_subject_cannot_give_a_validation_side():
     y = np.tile([0, 1], (4, 3)).astype(np.int16)
-    with pytest.raises(UserError, match="1 subject s cannot be on 2 sides"):
+    with pytest.raises(UserError, match="1 subject s cannot be in 2 splits"):
         choose_sides(sequences_of(["s"] * 2 + ["t"] * 2, y, ["train"] * 2 + ["test"] * 2), CLASSES, 0, None)
 
 
 def test_a_side_with_one_class_is_refused_with_its_name():
     y = np.zeros((5, 4), np.int16)
     y[:4, 0] = 1
-    with pytest.raises(UserError, match=r"the test side has 1 class \(a; 1 sequences\).*--split-seed"):
+    with pytest.raises(UserError, match=r"the test split has 1 class \(a; 1 sequences\).*--split-seed"):
         describe(
             np.array(["train"] * 2 + ["validation"] * 2 + ["test"]),
             sequences_of(list("abcde"), y),
