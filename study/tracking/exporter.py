@@ -110,7 +110,7 @@ class Exporter:
         while self._waiting and not self._stopped and time.monotonic() - begun < ROUND_S:
             key = self._waiting[0]
             record = json.loads((self._folder / "records" / f"{key}.json").read_text())
-            runs.deliver(record, self._artifacts(key))
+            runs.export(record, self._artifacts(key))
             self._waiting.popleft()
             if outcome:
                 say_left(len(self._waiting) + 1)
