@@ -1,4 +1,4 @@
-"""Every end of a study closes its books: the table is written, and MLflow says FINISHED or KILLED.
+"""Every end of a study completes its stores: the table is written, and MLflow says FINISHED or KILLED.
 
 That holds for a study that is done, one that is stopped, and one whose cluster or driver met a fault.
 """
@@ -70,7 +70,9 @@ class Books:
         if self.is_complete:
             self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S)
         else:
-            self.not_exported = self.tracker.finish("KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S)
+            self.not_exported = self.tracker.finish(
+                "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S
+            )
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def claimed_storage(settings: StudySettings, plan: tuple[Arm, ...], study_id: st
         if settings.optuna_storage is not None:
             raise _refusal(settings, error) from None
         journal = settings.folder / identity.SEARCH
-        put_aside(journal, f"holds {error}", "the search is told anew from the records")
+        put_aside(journal, f"holds {error}", "the search gets its results again from the records")
         storage = make_storage(settings.folder)
         _claim(storage, settings, plan, study_id)
     return storage
