@@ -1,4 +1,4 @@
-"""Every end of a study closes its books: the table is written, and MLflow says FINISHED or KILLED.
+"""Every end of a study completes its stores: the table is written, and MLflow says FINISHED or KILLED.
 
 That holds for a study that is done, one that is stopped, and one whose cluster or driver met a fault.
 """
@@ -29,7 +29,7 @@ class Books:
     """The table and the MLflow runs of a study, closed once.
 
     finished: rows of finished trials, once closed
-    undelivered: number of runs that MLflow does not have, once closed
+    not_exported: number of runs that MLflow does not have, once closed
     """
 
     settings: StudySettings
@@ -38,7 +38,7 @@ class Books:
     stopper: Stopper
     summary: Summary
     finished: records.Rows = field(default_factory=dict)
-    undelivered: int = 0
+    not_exported: int = 0
     is_closed: bool = False
 
     @property
@@ -68,9 +68,11 @@ class Books:
     def _finish_tracker(self) -> None:
         self.tracker.note(self.summary.done, self.summary.metrics())
         if self.is_complete:
-            self.undelivered = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S)
+            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S)
         else:
-            self.undelivered = self.tracker.finish("KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S)
+            self.not_exported = self.tracker.finish(
+                "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S
+            )
 
 
 @contextlib.contextmanager

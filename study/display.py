@@ -42,7 +42,7 @@ class Forgiving:
 def survives() -> Iterator[None]:
     """Standard output and standard error are forgiving meanwhile."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (one if one is None else Forgiving(one) for one in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (one if one is None else Forgiving(one) for one in before)
     try:
         yield
     finally:

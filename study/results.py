@@ -253,7 +253,7 @@ def export(folder: Path, kept: Iterable[dict[str, Any]], goals: tuple[str, ...])
     A record's values that this version has no column for, as those of a method that is not installed any
     more, get a column of their own: nothing is dropped.
     """
-    table_schema, runs = schema(goals), sync_state.delivered(folder)
+    table_schema, runs = schema(goals), sync_state.exported(folder)
     rows = []
     for record in kept:
         row = dict(record["row"]) | {"study": folder.name, "mlflow_run_id": runs.get(key(record))}

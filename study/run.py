@@ -80,9 +80,9 @@ def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutco
         print(f"report:  {build(folder)}")
     print(f"results: {folder / 'results.parquet'}")
     print(f"browse:  {outcome.browse}")
-    if outcome.undelivered:
+    if outcome.not_exported:
         print(
-            f"warning: MLflow did not answer, and {outcome.undelivered} runs have not reached it; "
+            f"warning: MLflow did not answer, and {outcome.not_exported} runs have not reached it; "
             f"nothing is lost: once it is back, python -m study.sync {folder}",
             file=sys.stderr,
         )

@@ -49,7 +49,7 @@ class StudyOutcome:
     stopped: why not every trial is done, in words; None where all are done
     interrupted: whether the user stopped it
     browse: the command that opens MLflow on it
-    undelivered: number of runs that MLflow does not have yet, since its server is away
+    not_exported: number of runs that MLflow does not have yet, since its server is away
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
 
@@ -59,7 +59,7 @@ class StudyOutcome:
     stopped: str | None
     interrupted: bool
     browse: str
-    undelivered: int
+    not_exported: int
     is_abandoned: bool = False
 
     @property
@@ -195,7 +195,7 @@ def _run(
         stopped,
         interrupted,
         without_password(browse),
-        books.undelivered,
+        books.not_exported,
         stopper.abandoned,
     )
 

@@ -113,7 +113,7 @@ class Exporter:
             if record is None:  # the driver puts it aside, and its training runs again
                 log.warning("the record %s %s", key, why)
             else:
-                runs.deliver(record, self._artifacts(key))
+                runs.export(record, self._artifacts(key))
             self._waiting.popleft()
             if outcome:
                 say_left(len(self._waiting) + 1)

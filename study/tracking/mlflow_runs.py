@@ -115,7 +115,7 @@ class StudyRuns:
         """Whether no run holds the record of this key, or only an incomplete one."""
         return key not in self._sync_state.runs or key in self._begun
 
-    def deliver(self, record: dict[str, Any], artifacts: list[Path]) -> None:
+    def export(self, record: dict[str, Any], artifacts: list[Path]) -> None:
         """Write one replicate (`study.trial.record`) in one batch: parameters, loss curve, metrics, files."""
         row, key = record["row"], records.key(record)
         if not self.lacks(key):

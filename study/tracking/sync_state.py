@@ -17,11 +17,11 @@ NOTHING: Mapping[str, str] = {}
 
 
 class SyncState:
-    """Keys "<trial>-<replicate>" of the records that were delivered, and the runs that they are in MLflow.
+    """Keys "<trial>-<replicate>" of the records that were exported, and the runs that they are in MLflow.
 
     study_id: in the tags of all runs of the study
     study_run: of the study itself, on the server that the other lines are about
-    runs: run of each delivered record
+    runs: the run of each exported record
     void: runs of records that were forgotten since, to be deleted
     """
 
@@ -88,6 +88,6 @@ class SyncState:
             file.write(json.dumps(entry) + "\n")
 
 
-def delivered(folder: Path) -> dict[str, str]:
+def exported(folder: Path) -> dict[str, str]:
     """Run id by key, as the study's folder knows them."""
     return SyncState(folder).runs if (folder / NAME).exists() else {}

@@ -128,8 +128,8 @@ class Tracker:
         self.close()
         if left == 0:
             return 0
-        delivered = SyncState(self._folder).runs
-        return sum(key not in delivered for key in keys(self._folder)) + 1
+        exported = SyncState(self._folder).runs
+        return sum(key not in exported for key in keys(self._folder)) + 1
 
     def _wait(self, patience_s: float, at_most_s: float) -> int | None:
         """Number of runs left when all are exported, or when patience ends; None without any answer."""

@@ -191,5 +191,5 @@ def test_runs_can_be_written_to_postgresql_without_a_server(tmp_path, database, 
     for _ in range(2):
         runs = StudyRuns(database.uri("direct"), SyncState(tmp_path), out=tmp_path, dataset="tiny", study="a")
         runs.start({"trials": "1"})
-        runs.deliver(record(silhouette=0.5), [])
+        runs.export(record(silhouette=0.5), [])
     assert len(runs_at(database.uri("direct"))) == 2

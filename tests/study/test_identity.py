@@ -98,16 +98,16 @@ def test_a_journal_of_another_study_is_put_aside(tmp_path, capsys):
 
 @pytest.mark.parametrize("how", ["deleted", "cut", "of another study", "a bad byte", "a list"])
 def test_without_its_sync_state_a_study_makes_no_second_run(folder, how):
-    def delivered():
+    def exported():
         runs = StudyRuns(
             local(folder.parent), SyncState(folder), out=folder.parent, dataset="tiny", study="small"
         )
         runs.start({})
         for seed in range(2):
-            runs.deliver(record(seed=seed), [])
+            runs.export(record(seed=seed), [])
         return trial_runs(folder).keys(), len(runs._client.search_runs([runs._experiment_id]))
 
-    before = delivered()
+    before = exported()
     file = folder / NAME
     if how == "deleted":
         file.unlink()
@@ -120,7 +120,7 @@ def test_without_its_sync_state_a_study_makes_no_second_run(folder, how):
     else:
         said = json.loads(file.read_text().splitlines()[0])
         file.write_text(json.dumps(said | {"study_id": "a" * 32}) + "\n")
-    assert delivered() == before and before[1] == 3
+    assert exported() == before and before[1] == 3
 
 
 SPACE = {"threshold": "0.6:0.9", "margin": "1,2,3"}

@@ -43,7 +43,7 @@ def test_one_grammar_for_all_hyperparameters():
         ("margin", "-1", "from 0"),
         ("margin", "much", "give a number"),
         ("margin", "1:2:3", "give A:B"),
-        ("neighbours", "1.5", "give a whole number"),
+        ("neighbours", "1.5", "give 1 or 2"),
         ("neighbours", "1:2", "give one value, or a list"),
         ("gate", "intended:oracle", "give one value, or a list"),
         ("dissimilar_share", "0:2", "from 0 to 1"),

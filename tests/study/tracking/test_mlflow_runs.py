@@ -12,7 +12,7 @@ from mlflow.entities import Metric
 
 from emargin_train.evaluation.metrics import METRICS
 from study.tracking.mlflow_runs import StudyRuns, batches, client
-from study.tracking.sync_state import SyncState, delivered
+from study.tracking.sync_state import SyncState, exported
 from study.tracking.uri import local
 from tests.study.tracking.views import all_runs, opened, record, trial_runs
 
@@ -21,10 +21,10 @@ def test_a_trial_is_one_finished_child_run(folder):
     artifact = folder / "checkpoints" / "emargin-0000-0-0.pt"
     artifact.write_bytes(b"weights")
     runs = opened(folder)
-    runs.deliver(record(silhouette=0.5, davies_bouldin=None), [artifact])
+    runs.export(record(silhouette=0.5, davies_bouldin=None), [artifact])
     (run,) = trial_runs(folder).values()
     there = mlflow.MlflowClient(local(folder.parent))
-    assert run.info.status == "FINISHED" and delivered(folder) == {"emargin-0000-0-0": run.info.run_id}
+    assert run.info.status == "FINISHED" and exported(folder) == {"emargin-0000-0-0": run.info.run_id}
     assert run.data.tags["study"] == "small" and run.data.tags["trial"] == "emargin-0000"
     assert run.data.params["threshold"] == "0.4"
     assert run.data.metrics["silhouette"] == 0.5 and "davies_bouldin" not in run.data.metrics
@@ -39,52 +39,52 @@ def test_a_trial_is_one_finished_child_run(folder):
 
 
 def test_writing_again_adds_nothing(folder):
-    opened(folder).deliver(record(), [])
+    opened(folder).export(record(), [])
     before = trial_runs(folder)
-    opened(folder).deliver(record(), [])
+    opened(folder).export(record(), [])
     assert trial_runs(folder).keys() == before.keys() and len(all_runs(folder)) == 2
 
 
 @pytest.mark.parametrize("lost", ["nothing", "the sync state's line", "half of the sync state's line"])
 def test_a_run_half_written_by_a_killed_driver_is_completed(folder, lost):
-    opened(folder).deliver(record(silhouette=0.5), [])
+    opened(folder).export(record(silhouette=0.5), [])
     (run,) = trial_runs(folder).values()
     mlflow.MlflowClient(local(folder.parent)).update_run(run.info.run_id, status="RUNNING")
     sync_state = folder / "mlflow.jsonl"
     if lost != "nothing":
         head, line, _ = sync_state.read_text().split("\n")
         sync_state.write_text(head + "\n" + (line[:20] if lost.startswith("half") else ""))
-    opened(folder).deliver(record(silhouette=0.5), [])
+    opened(folder).export(record(silhouette=0.5), [])
     (again,) = trial_runs(folder).values()
     assert again.info.run_id == run.info.run_id and again.info.status == "FINISHED"
-    assert delivered(folder) == {"emargin-0000-0-0": run.info.run_id}
+    assert exported(folder) == {"emargin-0000-0-0": run.info.run_id}
     there = mlflow.MlflowClient(local(folder.parent))
     assert len(there.get_metric_history(run.info.run_id, "loss")) == 2
 
 
 def test_a_record_that_is_run_again_replaces_its_run(folder):
-    opened(folder).deliver(record(status="failed"), [])
+    opened(folder).export(record(status="failed"), [])
     sync_state = SyncState(folder)
     sync_state.forget("emargin-0000-0-0")
-    assert delivered(folder) == {}
-    opened(folder).deliver(record(status="ok"), [])
+    assert exported(folder) == {}
+    opened(folder).export(record(status="ok"), [])
     (run,) = trial_runs(folder).values()
-    assert run.info.status == "FINISHED" and delivered(folder) == {"emargin-0000-0-0": run.info.run_id}
+    assert run.info.status == "FINISHED" and exported(folder) == {"emargin-0000-0-0": run.info.run_id}
 
 
 def test_two_studies_of_the_same_name_stay_apart(folder, tmp_path):
     other = tmp_path / "elsewhere" / "small"
     other.mkdir(parents=True)
-    opened(folder).deliver(record(), [])
+    opened(folder).export(record(), [])
     runs = StudyRuns(local(tmp_path), SyncState(other), out=tmp_path, dataset="sleepeeg-sim", study="small")
     runs.start({})
-    runs.deliver(record(), [])
+    runs.export(record(), [])
     assert len({run.data.tags["study_id"] for run in all_runs(folder)}) == 2 and len(all_runs(folder)) == 4
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_bad_trial_is_a_failed_run(folder, status):
-    opened(folder).deliver(record(status=status, final_loss=None), [])
+    opened(folder).export(record(status=status, final_loss=None), [])
     (run,) = trial_runs(folder).values()
     assert run.info.status == "FAILED" and run.data.tags["status"] == status
 

@@ -21,7 +21,7 @@ from tests.study.tracking.views import all_runs, opened, record, tracked, trial_
 AWAY = "http://127.0.0.1:9"
 
 
-def test_the_tracker_delivers_in_the_background(folder):
+def test_the_tracker_exports_in_the_background(folder):
     tracker = tracked(folder)
     for seed in range(3):
         records.save(folder, record(seed=seed))
@@ -68,7 +68,7 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
     assert finished == {"emargin-0000-0-1", "emargin-0000-0-2"}
 
 
-def test_when_the_delivering_process_is_killed_another_delivers_the_rest(folder):
+def test_when_the_exporter_is_killed_another_exports_the_rest(folder):
     tracker = tracked(folder)
     (writer,) = (p for p in psutil.Process().children() if "study.tracking.exporter" in p.cmdline())
     writer.kill()
@@ -81,7 +81,7 @@ def test_when_the_delivering_process_is_killed_another_delivers_the_rest(folder)
     assert trial_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
 
 
-def test_the_delivering_process_does_not_outlive_its_driver(folder):
+def test_the_exporter_does_not_outlive_its_driver(folder):
     program = (
         "import pathlib, sys, time; from study.tracking.tracker import Tracker;"
         "from study.tracking.uri import local;"
