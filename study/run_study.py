@@ -23,8 +23,7 @@ from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
-from emargin_train.settings import declared
-from study import display, identity, plan, records, results
+from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster.callback import StudyCallback
@@ -135,15 +134,6 @@ def _checked(
     if address is None:
         connection.check_resources(settings)
     return settings, study_plan, address
-
-
-def _all_split_seeds(settings: StudySettings) -> tuple[int, ...]:
-    """The splits of a study that names none: split 0, or one for every subject that is left out once."""
-    if settings.split != "leave-one-subject-out" or settings.split_seeds:
-        return (0,)
-    data = DataConfig(**{name: getattr(settings, name) for name in declared(DatasetSettings)})
-    subjects = {name for side in load(data).sides().values() for name in side.subject.tolist()}
-    return tuple(range(len(subjects)))
 
 
 def _run(
