@@ -82,7 +82,8 @@ def study(copy: Copy) -> Path:
     """A finished study of the new method, in which everything new takes part, resumed with one trial more."""
     flags = (
         "--dataset", str(copy.dataset), "--name", "drill", "--method", "vicreg,infonce",
-        "--encoder", "recurrent", "--trials", "1", "--baseline-trials", "1", "--seeds", "0", "--iterations", "3",
+        "--encoder", "recurrent", "--trials", "1", "--baseline-trials", "1", "--seeds", "0",
+        "--iterations", "3",
         "--evaluation-frames", "200", "--loss-scale", "2",
         "--vicreg.variance-weight", "1:30", "--recurrent.width", "8,16", "--references", "raw",
         "--address", "local", "--goals", "silhouette,probe_balanced_accuracy",
