@@ -101,11 +101,13 @@ def write(encoder: TrainedEncoder, found: Iterator[Recording], out: Path) -> Ite
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m emargin_train.encode",
-        description="Encode recordings with an encoder that a training or a study found. Channels, units and "
-        "rate are made those of the training, or the recording is refused.",
+        description="Encode recordings with an encoder that a study has trained. Channels, units and rate "
+        "are converted to those of the training; a recording that cannot be converted is refused.",
     )
     parser.add_argument(
-        "encoder", type=Path, help="The checkpoint of the encoder, runs/NAME/checkpoints/TRIAL.pt."
+        "encoder",
+        type=Path,
+        help="The checkpoint of the encoder, such as runs/NAME/checkpoints/TRIAL-0-0.pt.",
     )
     parser.add_argument(
         "source", help="The recordings: the name of a dataset, or a .toml file that describes your own."

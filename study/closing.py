@@ -1,4 +1,4 @@
-"""Every end of a study closes its books: the table is written, and MLflow says FINISHED or KILLED.
+"""Every end of a study completes its stores: the table is written, and MLflow says FINISHED or KILLED.
 
 That holds for a study that is done, one that is stopped, and one whose cluster or driver met a fault.
 """

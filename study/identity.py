@@ -1,4 +1,4 @@
-"""Who a study is: an id, never a name.
+"""The identity of a study: an id, never its name.
 
 identity.json in the study's folder holds the id, and the path at which it was written. The search carries
 the id as an attribute of its Optuna studies, MLflow as a tag of every run. A folder that was moved keeps its
@@ -45,8 +45,8 @@ def stored(folder: Path) -> str | None:
 def open_study(folder: Path) -> str:
     """The id of the study that is opened, whose folder this process owns.
 
-    A damaged file is put aside. A copy becomes a study of its own: its search is told anew from its records,
-    and MLflow gets runs of its own.
+    A damaged file is put aside. A copy becomes a study of its own: its search gets all results again from
+    its records, and MLflow gets new runs.
     """
     file = folder / NAME
     known = _known(folder)

@@ -1,4 +1,4 @@
-"""A study's own files are read with suspicion: what is damaged is put aside under a name that is printed."""
+"""A study checks its own files: a damaged one is put aside under a name that is printed."""
 
 import sys
 from pathlib import Path
