@@ -46,20 +46,25 @@ class Embedded:
     """
 
     trial: str
-    seed: int
     h: np.ndarray
     about: pd.DataFrame
 
 
 def available(study: Study) -> dict[str, Path]:
-    """The file of the first seed of each trial whose embeddings were kept, by trial."""
-    found: dict[str, Path] = {}
-    for path in sorted((study.folder / "embeddings").glob("*.arrow")):
-        found.setdefault(path.stem.rsplit("-", 1)[0], path)
+    """The file of the first replicate of each trial whose embeddings were kept, by trial.
+
+    It is named <trial>-<split seed>-<seed>.arrow; in version 1, <trial>-<seed>.arrow.
+    """
+    folder, found = study.folder / "embeddings", dict[str, Path]()
+    rows = study.rows[["trial", "split_seed", "seed"]].sort_values(["trial", "split_seed", "seed"])
+    for trial, split_seed, seed in rows.itertuples(index=False):
+        for name in (f"{trial}-{split_seed}-{seed}.arrow", f"{trial}-{seed}.arrow"):
+            if trial not in found and (folder / name).is_file():
+                found[trial] = folder / name
     return found
 
 
-def read(path: Path) -> Embedded:
+def read(path: Path, trial: str) -> Embedded:
     """Read one file of `embeddings/`. Raises UserError where it is not what a study writes."""
     try:
         table = feather.read_table(path)
@@ -70,8 +75,7 @@ def read(path: Path) -> Embedded:
         raise UserError(
             f"{path} is not a table of embeddings ({error}): remove it, or run the study again"
         ) from None
-    trial, seed = path.stem.rsplit("-", 1)
-    return Embedded(trial, int(seed), h, about)
+    return Embedded(trial, h, about)
 
 
 def thinned(embedded: Embedded, frames: int = FRAMES) -> Embedded:
@@ -80,9 +84,7 @@ def thinned(embedded: Embedded, frames: int = FRAMES) -> Embedded:
     if n <= frames:
         return embedded
     at = np.sort(np.random.default_rng(SEED).choice(n, frames, replace=False))
-    return Embedded(
-        embedded.trial, embedded.seed, embedded.h[at], embedded.about.iloc[at].reset_index(drop=True)
-    )
+    return Embedded(embedded.trial, embedded.h[at], embedded.about.iloc[at].reset_index(drop=True))
 
 
 def project(h: np.ndarray, *, projection: str = "tsne", perplexity: float = PERPLEXITY) -> np.ndarray:
@@ -134,7 +136,7 @@ def panels(study: Study, trials: Sequence[str], *, projection: str = "tsne") -> 
     there = available(study)
     parts = []
     for name in trials:
-        embedded = thinned(read(there[name]))
+        embedded = thinned(read(there[name], name))
         if len(embedded.h) < 10 or np.ptp(embedded.h) == 0:
             continue
         uv = project(embedded.h, projection=projection)

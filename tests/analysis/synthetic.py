@@ -408,7 +408,7 @@ def write(
 def write_embeddings(
     folder: Path, trial: str, seed: int, *, n: int = 300, rank: int = 3, n_classes: int = 5
 ) -> Path:
-    """embeddings/<trial>-<seed>.arrow: frames of a random walk through `rank` dimensions of 320."""
+    """embeddings/<trial>-0-<seed>.arrow: frames of a random walk through `rank` dimensions of 320."""
     rng = np.random.default_rng(seed)
     basis = rng.normal(size=(rank, 320))
     h = (np.cumsum(rng.normal(size=(n, rank)), axis=0) @ basis).astype(np.float32)
@@ -424,7 +424,7 @@ def write_embeddings(
             "frame": pa.array(np.arange(n), pa.int64()),
         }
     )
-    path = folder / "embeddings" / f"{trial}-{seed}.arrow"
+    path = folder / "embeddings" / f"{trial}-0-{seed}.arrow"
     path.parent.mkdir(parents=True, exist_ok=True)
     feather.write_feather(table, path, compression="uncompressed")
     return path

@@ -259,7 +259,7 @@ def test_embeddings_are_drawn_side_by_side(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(found.figures[0].table, again.figures[0].table)  # seeds are fixed
     with pytest.raises(UserError, match="were not kept"):
         embeddings.section(study, ["emargin-0009"])
-    (study.folder / "embeddings" / "emargin-0000-0.arrow").write_bytes(b"not arrow")
+    (study.folder / "embeddings" / "emargin-0000-0-0.arrow").write_bytes(b"not arrow")
     with pytest.raises(UserError, match="not a table of embeddings"):
         embeddings.section(study)
 
