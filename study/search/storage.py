@@ -14,7 +14,7 @@ from emargin_train.errors import UserError
 from study import secrets
 from study.own_files import put_aside
 
-RETOLD = "the search is told anew from the records"
+RETOLD = "the search gets its results again from the records"
 PATIENCE_S = 120.0  # a database that restarts or fails over is back by then
 AWAY = (SQLAlchemyError, StorageInternalError)
 

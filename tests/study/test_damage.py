@@ -175,7 +175,7 @@ def test_a_damaged_journal_is_put_aside(tmp_path, capsys, content):
     journal.mkdir() if content is None else journal.write_bytes(content)
     storage = make_storage(tmp_path)
     optuna.create_study(storage=storage, study_name="x").ask()
-    assert (tmp_path / "optuna.log.damaged").exists() and "told anew" in capsys.readouterr().err
+    assert (tmp_path / "optuna.log.damaged").exists() and "gets its results again" in capsys.readouterr().err
 
 
 def as_folder(file):
