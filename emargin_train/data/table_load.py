@@ -13,7 +13,7 @@ from emargin_train.data.table_spec import SignalSpec, TableSpec
 from emargin_train.data.timeline import Stretch
 from emargin_train.errors import UserError
 
-RATE_OFF = 0.05  # share by which stamps may differ from the rate in the description
+RATE_OFF = 0.05  # share by which stamps may be denser than the rate in the description
 MERGED = 0.1  # share of samples with the time stamp of another one above which a file is refused
 MERGED_TOLD = 0.01  # and above which that is told
 # Samples per second that devices have; a derived rate that is near none of them is doubtful.
@@ -174,7 +174,7 @@ def stamped_source(
             f"its time stamps give {derived:g} samples per second, which no usual device has: give rate_hz "
             "in [[signal]], or check time_unit and even"
         )
-    if derived and stated and abs(derived / stated - 1) > RATE_OFF:
+    if derived and stated and derived / stated - 1 > RATE_OFF:
         doubts.append(
             f"its time stamps give {derived:g} samples per second, but rate_hz in [[signal]] {stated:g}: "
             "check both, and time_unit"
