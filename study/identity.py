@@ -17,6 +17,7 @@ from study.own_files import put_aside
 
 NAME = "identity.json"
 SYNC_STATE = "mlflow.jsonl"  # its first line names the study too
+MANIFEST = "manifest.json"
 SEARCH = "optuna.log"
 
 
@@ -70,15 +71,15 @@ def _write(folder: Path, study_id: str) -> Identity:
 
 
 def _known(folder: Path) -> Identity | None:
-    """What identity.json says, else what the sync state says."""
-    return _parsed(folder / NAME) or _parsed(folder / SYNC_STATE)
+    """What identity.json says, else what the other files say that hold the id."""
+    return _parsed(folder / NAME) or _parsed(folder / SYNC_STATE) or _parsed(folder / MANIFEST)
 
 
 def _parsed(file: Path) -> Identity | None:
-    """The identity on the first line of a file; None where there is none."""
+    """The identity in a JSON file, or on the first line of several; None where there is none."""
     try:
-        with file.open("rb") as lines:
-            said: Any = json.loads(lines.readline())
+        content = file.read_bytes()
+        said: Any = json.loads(content.partition(b"\n")[0] if file.suffix == ".jsonl" else content)
         study_id, path = said["study_id"], said.get("path", "")
         if len(study_id) == 32 and int(study_id, 16) and isinstance(path, str):
             return Identity(study_id, path)

@@ -160,6 +160,7 @@ def flat_settings(settings: StudySettings) -> dict[str, str]:
 def write_manifest(
     folder: Path,
     *,
+    study_id: str,
     asked: int,
     data_hash: str,
     described: dict[int, tuple[str, ...]],
@@ -169,6 +170,7 @@ def write_manifest(
 ) -> None:
     """manifest.json: what made the results, and on what.
 
+    study_id: as in identity.json, which may be damaged one day
     asked: rows that the finished study will have
     described: who is in which split, one line each, by split seed
     clusters: that KMeans looks for, by data set
@@ -187,6 +189,7 @@ def write_manifest(
     )
     manifest = {
         "schema_version": SCHEMA_VERSION,
+        "study_id": study_id,
         "written_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "asked": asked,
         "git_revision": git_revision(),

@@ -1,13 +1,14 @@
 """Run a study: `python -m study.run`; its flags are in `study.command_line`."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emargin_train.errors import UserError, exit_on_user_error
-from study import display, signals
+from study import display, secrets, signals
 from study.command_line import build_parser, flags_of, resumed_settings, settings_of
 from study.settings import StudySettings
 
@@ -28,6 +29,14 @@ def main() -> None:
         return
     with signals.handled(settings.folder) as received:
         run(settings, args, received)
+
+
+def hide_secrets() -> None:
+    """Start this program again without the secrets that its command line has: lists of processes show it."""
+    shown = [secrets.shown_argument(word) for word in sys.argv[1:]]
+    if shown != sys.argv[1:]:
+        flags_of(build_parser().parse_args())  # which moves them to the environment
+        os.execv(sys.executable, [sys.executable, "-m", "study.run", *shown])
 
 
 def run(settings: StudySettings, args: argparse.Namespace, received: signals.Received) -> None:
@@ -92,5 +101,6 @@ def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutco
 
 if __name__ == "__main__":
     display.open_streams()
+    hide_secrets()
     with display.survives():
         exit_on_user_error(main)

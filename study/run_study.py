@@ -156,7 +156,7 @@ def _run(
     with closed_in_the_end(books), connection.joined(address) as resources:
         # before Ray ends, so that a fault of Ray's end finds a study that is whole
         with contextlib.closing(books):
-            _write_manifest(settings, study_plan, splits, resources)
+            _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)
             gpus = settings.gpus
             if gpus is None:
@@ -216,6 +216,7 @@ def _earlier(
 def _write_manifest(
     settings: StudySettings,
     study_plan: tuple[plan.Arm, ...],
+    study_id: str,
     splits: Splits,
     resources: dict[str, Any],
 ) -> None:
@@ -230,6 +231,7 @@ def _write_manifest(
         measured.add(len(np.unique(own.validation.y[chosen.balanced])))
     results.write_manifest(
         settings.folder,
+        study_id=study_id,
         asked=sum(len(job.replicates) for job in plan.jobs(settings, study_plan)),
         data_hash=splits.data_hash,
         described=described,

@@ -102,6 +102,12 @@ def _secrets_of(url: str) -> set[str]:
     return found | {quote(one, safe="") for one in found} | {quote_plus(one) for one in found}
 
 
+def shown_argument(word: str) -> str:
+    """A word of a command line without the secrets of the URL in it, as --tracking-uri=URL or URL."""
+    flag, mark, url = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{flag}{mark}{_public(url)}" if "://" in url else word
+
+
 def put_away(name: str, url: str) -> str:
     """Keep a given URL's secrets in this process's environment; returns the URL without them."""
     shown = without_password(url)

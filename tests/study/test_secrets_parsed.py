@@ -75,3 +75,16 @@ def test_no_encoded_password_is_ever_shown_and_the_whole_url_is_found_again(pass
 )  # fmt: skip
 def test_what_holds_no_secret_stays(text):
     assert secrets.without_password(text) == text
+
+
+@pytest.mark.parametrize(
+    "word, shown",
+    [
+        ("--tracking-uri=http://me:planted@host:5000", "--tracking-uri=http://host:5000"),
+        ("postgresql://me:pl/an?ted@host/db", "postgresql://me@host/db"),
+        ("--dataset=a@b", "--dataset=a@b"),
+        ("--margin=-1:0.5", "--margin=-1:0.5"),
+    ],
+)
+def test_lists_of_processes_show_no_secret(word, shown):
+    assert secrets.shown_argument(word) == shown
