@@ -25,7 +25,7 @@ INTENDED = {
     "config_hash", "git_revision", "started_at", "device", "data_seconds", "train_seconds", "eval_seconds",
     "peak_memory_mb", "data_hash",
 }  # fmt: skip
-# The evaluation was rewritten on tensors since then: sums have another order, the logistic probe takes another
+# The evaluation was rewritten on tensors since then: sums have another order, the logistic probe another
 # path to the same optimum, and the MLP refits on all training subjects.
 TOLERANCE = {"mlp_balanced_accuracy": 0.05, "test_mlp_balanced_accuracy": 0.05}
 OF_PROBES, OF_OTHERS = 0.005, 1e-5
