@@ -1,11 +1,22 @@
 """Look at a data set, or download it."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from emargin_train.data import cache, catalogue, describe, download, load, picture
+from emargin_train.data import (
+    cache,
+    catalogue,
+    check,
+    check_page,
+    describe,
+    download,
+    load,
+    picture,
+)
+from emargin_train.data.dataset import Dataset
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
 
@@ -54,6 +65,14 @@ def build_parser() -> argparse.ArgumentParser:
     look.add_argument(
         "--plot", type=Path, metavar="FILE", help="picture, .png or .svg (default: <name>.png in the cache)"
     )
+    look.add_argument(
+        "--check",
+        action="store_true",
+        help="read the whole set and print what is doubtful in each recording; exit code 1 if anything is",
+    )
+    look.add_argument(
+        "--page", type=Path, metavar="FILE", help="with --check: the report as a page, FILE.html"
+    )
     get = commands.add_parser("download", help="fetch a data set from its public home")
     get.add_argument("name", help=f"{', '.join(download.HOMES)} or ucr:<name>")
     get.add_argument("--subjects", type=int, metavar="N", help="the first N subjects only")
@@ -76,6 +95,11 @@ def run_describe(args: argparse.Namespace) -> None:
     if not -1 <= args.threshold <= 1:
         raise UserError(f"--threshold is {args.threshold}, but it is a cosine: give a value from -1 to 1")
     dataset = catalogue.find(args.name)
+    if args.check:
+        run_check(dataset, config, args.page)
+        return
+    if args.page is not None:
+        raise UserError(f"--page is '{args.page}', but only --check writes a report: give --check too")
     found = describe.contents(dataset, config)
     show(describe.describe_contents(dataset, found))
     kept = describe.kept(dataset, config, found)
@@ -96,6 +120,25 @@ def run_describe(args: argparse.Namespace) -> None:
     path = args.plot or cache.folder() / "pictures" / f"{dataset.name.replace(':', '-')}.png"
     shown = picture.draw(dataset, config, splits, args.threshold, path)
     show([f"  picture        {path} ({shown})"])
+
+
+def run_check(dataset: Dataset, config: DataConfig, page: Path | None) -> None:
+    """Print each record and its doubts; exit code 1 if there are any."""
+    records = check.check(dataset, config)
+    if not records:
+        raise UserError(f"dataset '{dataset.name}' holds no recording: give a folder that holds some")
+    show([f"{dataset.title}  [{dataset.name}]"])
+    for record in records:
+        show([record.line(), *(f"    doubt: {doubt}" for doubt in record.all_doubts())])
+    of_classes = list(check.of_classes(records[0].class_names))
+    show(f"  doubt: {doubt}" for doubt in of_classes)
+    n = len(of_classes) + sum(len(record.all_doubts()) for record in records)
+    show([f"  {len(records)} records, {n} doubts"])
+    if page is not None:
+        check_page.write_page(dataset.title, records, page)
+        show([f"  page           {page}"])
+    if n:
+        raise SystemExit(1)
 
 
 def show(lines: Iterable[str]) -> None:
@@ -119,5 +162,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         run_download(args)
 
 
+def main_until_closed() -> None:
+    """`main`, which ends quietly when whoever reads its output (as `| head`) has seen enough."""
+    try:
+        main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+
+
 if __name__ == "__main__":
-    exit_on_user_error(lambda: main(sys.argv[1:]))
+    exit_on_user_error(main_until_closed)

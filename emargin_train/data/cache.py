@@ -46,7 +46,13 @@ class Stored:
 
 def folder() -> Path:
     """Where the cache is: EMARGIN_CACHE, else ~/.cache/emargin-study."""
-    return Path(os.environ.get("EMARGIN_CACHE") or Path.home() / ".cache" / "emargin-study")
+    given = os.environ.get("EMARGIN_CACHE")
+    if given:
+        return Path(given)
+    try:
+        return Path.home() / ".cache" / "emargin-study"
+    except RuntimeError:
+        raise UserError("no home folder is known for the cache: set EMARGIN_CACHE to a folder") from None
 
 
 def key(*what: Any) -> str:

@@ -376,13 +376,12 @@ def test_rows_of_a_shared_label_file_with_times_in_samples(tmp_path):
 def test_a_split_by_one_subject_left_out(tmp_path):
     rng = np.random.default_rng(0)
     for who in ("d", "a", "c", "b"):
-        csv(
-            tmp_path / f"{who}.csv",
-            "x,label",
-            [(f"{v:.3f}", k // 50 % 2) for k, v in enumerate(rng.normal(0, 1, 600))],
-        )
-    (tmp_path / "my.toml").write_text(UNITS.replace(".edf", ".csv").replace('["C3"]', '["x"]\nrate_hz = 10').replace(
-        'from = "annotations"', 'from = "column"\ncolumn = "label"'))  # fmt: skip
+        rows = [(f"{v:.3f}", k // 50 % 2) for k, v in enumerate(rng.normal(0, 1, 600))]
+        csv(tmp_path / f"{who}.csv", "x,label", rows)
+    (tmp_path / "my.toml").write_text(
+        '[signal]\nfiles = "{subject}.csv"\nchannels = ["x"]\nrate_hz = 10\n'
+        '[labels]\nfrom = "column"\ncolumn = "label"\n' + FRAMES
+    )
     for seed, who in enumerate("abcd"):
         config = DataConfig(dataset=str(tmp_path / "my.toml"), split="leave-one-subject-out", split_seed=seed)
         splits = load(config)
