@@ -40,6 +40,7 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "samples": 1.0}
 STAMP = pa.timestamp("ns")
 ZONED = pa.timestamp("ns", "UTC")
 MAX_WORDS = 10_000
+NANS = ("nan", "NaN", "-nan", "-NaN", "+nan", "+NaN")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN)", re.ASCII)
 
 
@@ -213,7 +214,7 @@ def _parsed(column: pa.ChunkedArray, clock: Clock, path: Path) -> np.ndarray:
 def _words(column: pa.ChunkedArray, path: Path) -> Words:
     """As written: no word passes through a number. Only an empty cell is missing.
 
-    In a column of numbers, NaN and the other words of MISSING are missing too, in every format.
+    In a column of numbers, NaN is missing too, in every format.
     """
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)
@@ -227,7 +228,7 @@ def _words(column: pa.ChunkedArray, path: Path) -> Words:
     short = pa.types.is_float32(whole.dictionary.type)
     texts = [word_of(np.float32(v) if short and v is not None else v, path) for v in values]
     if are_numbers(texts):
-        texts = ["" if text in text_tables.MISSING else text for text in texts]
+        texts = ["" if text in NANS else text for text in texts]
     words = tuple(dict.fromkeys(text for text in texts if text))
     place = {word: i for i, word in enumerate(words)}
     code = np.array([*(place.get(text, -1) for text in texts), -1], np.int32)
@@ -237,7 +238,7 @@ def _words(column: pa.ChunkedArray, path: Path) -> Words:
 def are_numbers(texts: Sequence[str]) -> bool:
     """Whether a column holds numbers written as text, so that NaN in it is no word: 1.0, 2.0, NaN."""
     numbers = [text for text in texts if NUMBER.fullmatch(text)]
-    return bool(numbers) and all(text in text_tables.MISSING or text in numbers for text in texts)
+    return bool(numbers) and all(text == "" or text in numbers for text in texts)
 
 
 def word_of(value: object, path: Path | None = None) -> str:

@@ -1,6 +1,6 @@
 """Damaged files of every kind: a reader ends in recordings or in a UserError, soon, and in little memory.
 
-Over 3,000 files, each a good one with bytes overwritten, inserted, cut out or repeated, or with a number in
+5,000 files, each a good one with bytes overwritten, inserted, cut out or repeated, or with a number in
 it replaced by an extreme one; the same ones at every run.
 """
 
@@ -307,6 +307,91 @@ def test_ts_files(archived, changes):
     folder, files = archived
     name = "Mine/Mine_TRAIN.ts"
     once(folder, files, name, mutate(files[name], changes), "ucr:Mine")
+
+
+@fuzz(200)
+@given(edits)
+def test_tsv_files(tmp_path_factory, changes):
+    folder = tmp_path_factory.mktemp("tsv")
+    text = "".join(f"{k % 2 + 1}\t" + "\t".join(map(str, range(k, k + 12))) + "\n" for k in range(6))
+    (folder / "Mine").mkdir()
+    (folder / "Mine" / "Mine_TEST.tsv").write_text(text)
+    (folder / "Mine" / "Mine_TRAIN.tsv").write_bytes(mutate(text.encode(), changes))
+    survives("ucr:Mine", folder)
+
+
+NOTED = (
+    '[signal]\nfiles = "{r}.bdf"\nchannels = ["EEG"]\n[labels]\nfrom = "annotations"\n'
+    "[frames]\nlength_s = 1\nsequence_length = 3\n"
+)
+
+
+@pytest.fixture(scope="module")
+def bdf(tmp_path_factory):
+    import edfio
+
+    folder = tmp_path_factory.mktemp("bdf")
+    signal = edfio.BdfSignal(np.sin(np.arange(900)) * 50, 30, label="EEG", physical_range=(-90, 90))
+    notes = [edfio.EdfAnnotation(3, 4, "W"), edfio.EdfAnnotation(9, 5, "N2")]
+    edfio.Bdf([signal], annotations=notes, data_record_duration=1).write(folder / "a.bdf")
+    return folder, {"my.toml": NOTED.encode(), "a.bdf": (folder / "a.bdf").read_bytes()}
+
+
+@fuzz(350)
+@given(edits, st.sampled_from([None, 256 * 3]))
+def test_bdfs(bdf, changes, head):
+    folder, files = bdf
+    once(folder, files, "a.bdf", mutate(files["a.bdf"], changes, head=head), str(folder / "my.toml"))
+
+
+@pytest.fixture(scope="module")
+def mats(tmp_path_factory):
+    import h5py
+    import scipy.io
+
+    folder = tmp_path_factory.mktemp("mat")
+    toml = '[signal]\nfiles = "{r}.mat"\nvariable = "val"\nchannels = [1, 2]\nrate_hz = 20\n'
+    toml += '[labels]\nfrom = "column"\ncolumn = "stage"\n[frames]\nlength_s = 1\nsequence_length = 3\n'
+    val, stage = np.random.default_rng(0).normal(0, 1, (2, 200)), np.arange(200) // 50
+    out = {}
+    for name, compressed in (("plain", False), ("packed", True)):
+        file = io.BytesIO()
+        scipy.io.savemat(file, {"val": val, "stage": stage}, do_compression=compressed)
+        out[name] = file.getvalue()
+    with h5py.File(folder / "h", "w", userblock_size=512) as hdf:
+        hdf["val"], hdf["stage"] = val.T, stage[:, None]
+    return folder, {"my.toml": toml.encode()}, out | {"hdf": (folder / "h").read_bytes()}
+
+
+@fuzz(700)
+@given(edits, st.sampled_from(["plain", "packed", "hdf"]))
+def test_mats(mats, changes, kind):
+    folder, files, contents = mats
+    (folder / "a.mat").write_bytes(mutate(contents[kind], changes))
+    once(folder, files, "", b"", str(folder / "my.toml"))
+
+
+@fuzz(300)
+@given(edits)
+def test_shared_label_files(tmp_path_factory, changes):
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "acc_exp01.txt").write_text("0.1 0.2\n" * 90)
+    (folder / "labels.txt").write_bytes(mutate(b"1 5 1 20\n1 4 21 40\n1 5 41 70\n2 1 1 5\n", changes))
+    (folder / "my.toml").write_text(
+        '[signal]\nfiles = "acc_exp{e}.txt"\ndelimiter = "whitespace"\nheader = false\nchannels = [1]\n'
+        'rate_hz = 10\n[labels]\nfrom = "intervals"\nfile = "labels.txt"\ndelimiter = "whitespace"\n'
+        'header = false\ncolumn = 2\nstart = 3\nend = 4\ntime_unit = "samples"\nwhere = { 1 = "{e}" }\n'
+        "ignore_leading_zeros = true\n[frames]\nlength_s = 1\nsequence_length = 3\n"
+    )
+    survives(str(folder / "my.toml"), folder)
+
+
+@fuzz(200)
+@given(edits)
+def test_csvs_in_other_encodings(table, changes):
+    folder, files = table
+    content = files["s1_1.csv"].decode().encode("utf-16")
+    once(folder, files, "s1_1.csv", mutate(content, changes), str(folder / "my.toml"))
 
 
 @fuzz(150)

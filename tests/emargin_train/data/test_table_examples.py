@@ -12,7 +12,9 @@ from emargin_train.data.table_spec import parse_spec
 from tests.emargin_train.data.made import command
 
 SECONDS = {  # PROVENANCE.md
-    "dreams-sleep": {"W": 1200, "N1": 1040, "N2": 4980, "N3": 1780, "REM": 0},
+    "dreams-sleep": {"W": 1260, "N1": 1100, "N2": 6080, "N3": 2360, "REM": 0},
+    "vfdb": {"N": 14596, "VT": 3432, "VF": 2265, "AFIB": 2077, "J": 1763},
+    "ucddb": {"W": 105600, "N3": 60330, "N2": 14790, "N1": 3780, "REM": 1890},
     "mitdb": {"N": 27689, "AFIB": 7956, "AFL": 785, "J": 279},
     "geotec": {"WALKING": 28.6, "TURNING": 14.1, "SITTING_DOWN": 9.2, "STANDING_UP": 7.8, "SEATED": 7.7},
     "selfback": {
