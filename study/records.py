@@ -72,7 +72,7 @@ def parsed(path: Path) -> tuple[dict[str, Any] | None, str]:
         datetime.fromisoformat(row["started_at"])
         whole = (
             row["status"] in STATUSES
-            and row["trial"] == record["trial"]
+            and row.get("trial", record["trial"]) == record["trial"]
             and isinstance(record["reasons"], dict)
             and all(len(point) == 2 for point in curve)
         )

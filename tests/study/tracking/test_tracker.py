@@ -159,7 +159,7 @@ def test_what_does_not_answer_is_told_within_seconds(tmp_path):
     started = time.monotonic()
     with pytest.raises(UserError, match="no MLflow server answers"):
         check_answers(AWAY)
-    with pytest.raises(UserError, match="no tracking server or database"):
+    with pytest.raises(UserError, match="neither a tracking server nor a database"):
         resolve("file:///tmp/mlruns", tmp_path)
     assert time.monotonic() - started < 10
 
