@@ -68,6 +68,7 @@ class MethodTransformer(BaseCollectionTransformer):
             magnitude_scale=float(np.median(above)) if len(above) else 1.0,
             n_dropped={},
             described=(),
+            n_channels=X.shape[1],
         )
         *_, state = train(self._config(), splits)
         self.method_, self.losses_ = state.method, state.losses
@@ -109,7 +110,8 @@ class MethodTransformer(BaseCollectionTransformer):
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
         """A short training on which no method diverges: aeon's checks have a few very short series."""
         short = {"iterations": 2, "batch_size": 4, "temperature": 1.0, "margin": 0.5, "neighbours": 1}
-        return {name: value for name, value in short.items() if name in table(cls.method)}
+        small = {_parameter(column): value for column, value in METHODS[cls.method].small.items()}
+        return small | {name: value for name, value in short.items() if name in table(cls.method)}
 
 
 def _as_frames(x: np.ndarray, y: np.ndarray) -> Frames:

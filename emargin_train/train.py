@@ -1,6 +1,7 @@
 """One training: batches, steps, and a State every so often."""
 
 import contextlib
+import dataclasses
 import math
 import platform
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ class State:
         setup = self.method.setup
         return {
             "config": self.config.to_dict(),
-            "shape": [setup.shape.n_frames, setup.shape.n_features, setup.shape.n_classes],
+            "shape": list(dataclasses.astuple(setup.shape)),
             "magnitude_scale": setup.magnitude_scale,
             "data_hash": self.data_hash,
             "signal": self.signal.to_dict() if self.signal else None,
@@ -155,7 +156,7 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
     _, n_frames, n_features = splits.train.shape
-    shape = Shape(n_frames, n_features, len(splits.class_names))
+    shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
     method = config.method_class(config.setup(shape, splits.magnitude_scale))
     method.prepare(splits.train)
     method.to(device)

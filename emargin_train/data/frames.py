@@ -79,6 +79,7 @@ class Splits:
     n_dropped: frames in remainders shorter than a sequence, by reason
     described: the split subject by subject and what a user should know, one line each
     signal: what the recordings were; None where frames were made without recordings
+    n_channels: channels whose bins the features of a frame are
     """
 
     train: Frames
@@ -90,6 +91,7 @@ class Splits:
     n_dropped: dict[str, int]
     described: tuple[str, ...]
     signal: SignalSpec | None = None
+    n_channels: int = 1
 
     def __str__(self) -> str:
         return "\n".join(self.described)

@@ -49,6 +49,7 @@ def load(config: DataConfig) -> Splits:
         n_dropped=stored.info["n_dropped"],
         described=(*described, *_noise(config), *stored.info["remarks"]),
         signal=_signal(stored.info, stored.store.shape[1]),
+        n_channels=len(stored.info["channels"]),
     )
 
 

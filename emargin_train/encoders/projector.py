@@ -64,6 +64,11 @@ class Projector(Encoder):
             self.blocks.append(nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.shape[:2].numel() == 1:
+            raise UserError(
+                "a step of the projector sees a single frame, but its normalisation needs several: give a "
+                "larger batch size or longer sequences"
+            )
         if self.sees_sequence:
             return self.blocks(x.transpose(1, 2)).transpose(1, 2)
         h = x.flatten(0, 1)  # frames one by one: the same as a convolution, without its transposes

@@ -62,16 +62,18 @@ def cost_loss(
 
 
 def enqueue(queue: Tensor, place: int, keys: Tensor) -> int:
-    """Put a batch of keys over the oldest columns of the queue, in place; the next place.
+    """Put a batch of keys over the oldest columns of the queue, in place, round its end; the next place.
 
-    queue: (D, K); place: its oldest column; keys: (N, D)
+    queue: (D, K); place: its oldest column; keys: (N, D), N at most K. The official code needs K to be a
+    multiple of N; where it is one, this is the same.
     """
     n, size = len(keys), queue.shape[1]
-    if size % n:
+    if n > size:
         raise UserError(
-            f"a queue of {size} keys does not hold whole batches of {n}: give a queue size that {n} divides"
+            f"a queue of {size} keys does not hold a batch of {n}: give a queue size of {n} or more"
         )
-    queue[:, place : place + n] = keys.detach().T
+    columns = (place + torch.arange(n, device=queue.device)) % size
+    queue[:, columns] = keys.detach().T
     return (place + n) % size
 
 

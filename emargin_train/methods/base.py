@@ -53,11 +53,15 @@ class TrainingSettings(declaration.Settings):
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of the data: T frames in a sequence, F features in a frame, C classes."""
+    """The shape of the data: T frames in a sequence, F features in a frame, C classes.
+
+    n_channels: channels whose bins a frame's features are, side by side
+    """
 
     n_frames: int
     n_features: int
     n_classes: int
+    n_channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Method(nn.Module, ABC):
     fixed_scale: the only spectrum scale that it can see; None = as the settings say
     needs_labels: it cannot be trained on recordings without labels
     is_random: its seed changes what it gives, so that a study measures it for every seed
+    small: settings by column for a few short sequences of few bins, where the defaults need longer ones
     tables: what `prepare` computes for each training sequence, (N, ...) by name
     to_input: magnitudes to what the encoder sees
     """
@@ -125,6 +130,7 @@ class Method(nn.Module, ABC):
     fixed_scale: ClassVar[str | None] = None
     needs_labels: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
+    small: ClassVar[dict[str, Any]] = {}
     _like: Tensor
 
     def __init__(self, setup: Setup) -> None:
@@ -187,6 +193,11 @@ class Method(nn.Module, ABC):
     def like(self) -> Tensor:
         """A number on the device and of the type of the weights."""
         return self._like
+
+    @property
+    def sees_sequence(self) -> bool:
+        """Whether an embedding depends on other frames of its sequence too."""
+        return any(isinstance(layer, Encoder) and layer.sees_sequence for layer in self.modules())
 
     @property
     def draws_from_torch(self) -> bool:

@@ -8,22 +8,12 @@ from torch import Tensor
 from emargin_train.losses.contrast import infonce
 from emargin_train.methods.base import Batch
 from emargin_train.methods.one_view import HeadSettings, OneView, Outputs, SideBySide
+from emargin_train.methods.temperature import TemperatureSettings
 from emargin_train.settings import hyperparameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class InfoNCESettings(HeadSettings):
-    temperature: float = hyperparameter(
-        0.1,
-        "The temperature divides every cosine; a small one makes the nearest negatives count most.",
-        metavar="TAU",
-        low=0,
-        above=True,
-        search=(0.05, 1),
-        log=True,
-        role="scientific",
-        why="it divides cosines",
-    )
+class InfoNCESettings(TemperatureSettings, HeadSettings):
     neighbours: int = hyperparameter(
         2,
         "A frame's positives are both adjacent frames (2), or the next one (1).",

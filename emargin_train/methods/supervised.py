@@ -18,7 +18,7 @@ class Supervised(Labelled):
     title = "Supervised"
     description = "trains the encoder with the cross-entropy of a linear classifier, on all labels"
     role = "upper bound"
-    order = 1
+    order = 2
 
     @staticmethod
     def has_classifier(settings: Any) -> bool:

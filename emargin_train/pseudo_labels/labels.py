@@ -3,6 +3,7 @@
 import numpy as np
 
 from emargin_train.data.frames import Frames
+from emargin_train.errors import UserError
 
 CHUNK_SEQUENCES = 256
 
@@ -53,7 +54,14 @@ def resolve_threshold(
     For a given share q of n steps, the threshold is the cosine with round(q n) steps below it; for q = 1 it
     is the next number above the largest cosine. Ties can make the share that results, which is the one
     returned, smaller than the share asked for.
+
+    Raises UserError for sequences of one frame.
     """
+    if train.shape[1] < 2:
+        raise UserError(
+            "a threshold divides the steps from a frame to the next, but sequences have 1 frame: give a "
+            "sequence length of 2 or more"
+        )
     cosine = np.sort(adjacent_cosines(train), axis=None)
     if dissimilar_share is not None:
         k = round(dissimilar_share * len(cosine))

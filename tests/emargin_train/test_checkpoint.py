@@ -27,7 +27,7 @@ def test_round_trip(state: State, tmp_path: Path) -> None:
     assert TrainConfig.from_dict(saved["config"]) == state.config
     assert saved["data_hash"] == "synthetic" and saved["versions"]["torch"] == str(torch.__version__)
     assert (saved["step"], saved["losses"], saved["loss"]) == (2, state.losses, state.loss)
-    assert (saved["shape"], saved["magnitude_scale"]) == ([20, 15, 3], SPLITS.magnitude_scale)
+    assert (saved["shape"], saved["magnitude_scale"]) == ([20, 15, 3, 1], SPLITS.magnitude_scale)
     mine = state.method.state_dict()
     assert list(saved["method"]) == list(mine) and any(name.startswith("classifier") for name in mine)
     assert all(torch.equal(value, mine[name]) for name, value in saved["method"].items())

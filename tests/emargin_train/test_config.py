@@ -20,6 +20,7 @@ from emargin_train.methods import METHODS
 from emargin_train.methods.base import TrainingSettings
 from emargin_train.methods.emargin import EMargin, EMarginSettings
 from emargin_train.methods.infonce import InfoNCESettings
+from emargin_train.methods.temperature import TemperatureSettings
 from emargin_train.settings import hyperparameter
 
 EVERY = [(method, encoder) for method in METHODS for encoder in ENCODERS]
@@ -42,7 +43,7 @@ def test_a_flat_dictionary_and_back(method: str, encoder: str) -> None:
 @pytest.mark.parametrize("method, encoder", EVERY)
 def test_hyper_parameters_are_those_of_method_encoder_training_and_data(method: str, encoder: str) -> None:
     kind, columns = METHODS[method], set(table(method, encoder))
-    assert ("temperature" in columns) == issubclass(kind.Settings, InfoNCESettings)
+    assert ("temperature" in columns) == issubclass(kind.Settings, TemperatureSettings)
     assert ("iterations" in columns) == (kind.Training is not None)
     assert ("dilated.depth" in columns) == (kind.uses_encoder and encoder == "dilated")
     assert ("kernel_size" in columns) == (kind.uses_encoder and encoder == "projector")

@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: cost.season(torch.zeros(2, 7, 3), torch.zeros(5, 3, 2).cfloat(), torch.zeros(5, 2).cfloat()),
         "8 or 9 frames",
     ),
-    "queue": (lambda: cost.enqueue(torch.zeros(4, 10), 0, torch.zeros(3, 4)), "queue of 10"),
+    "queue": (lambda: cost.enqueue(torch.zeros(4, 2), 0, torch.zeros(3, 4)), "queue of 2"),
     "scaling": (lambda: softclt.scaled(torch.zeros(3, 3), scaling="rows"), "rows"),
     "one frame": (lambda: tnc_views.draw_pairs(8, 1, generator()), "sequence length"),
     "nothing distant": (lambda: tnc_views.draw_pairs(1, 20, generator(), scale=5.0), "scale of at most 2"),

@@ -1,0 +1,75 @@
+"""Methods that train the study's encoder with views, heads and critics of their own.
+
+Auxiliary networks are trained with the encoder and are in the checkpoint; embeddings are taken before them.
+The encoder starts from the weights that every other method has for the same seed. Such methods draw in
+every step or change after it, so that they are not stacked: several of them are trained one after another.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from emargin_train.data.frames import Frames
+from emargin_train.encoders.base import seeded
+from emargin_train.methods.base import Method, Setup
+
+CHUNK = 256  # sequences at a time, so that statistics need little memory
+
+
+class Pretext(Method):
+    """Embeds by the chosen encoder, whatever else its loss trains."""
+
+    order = 1
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        with seeded(setup.seed):
+            self.encoder = setup.new_encoder()
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
+
+class Standardise(nn.Module):
+    """Each feature less its mean over the training frames, over its standard deviation.
+
+    A constant feature is only centred. The statistics are computed from the data whenever a training starts,
+    so they are not in the state.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features), persistent=False)
+        self.register_buffer("deviation", torch.ones(n_features), persistent=False)
+
+    def fit(self, method: Method, train: Frames) -> None:
+        """Take the statistics of training frames (N, T, F) on the spectrum scale that the encoder sees."""
+        n_frames = train.shape[0] * train.shape[1]
+        parts = [slice(start, start + CHUNK) for start in range(0, len(train), CHUNK)]
+
+        def frames(part: slice) -> Tensor:
+            return method.to_input(torch.from_numpy(train.x(part))).double().flatten(0, 1)
+
+        mean = sum((frames(part).sum(0) for part in parts), torch.zeros(())) / n_frames
+        variance = sum(((frames(part) - mean).square().sum(0) for part in parts), torch.zeros(())) / n_frames
+        tiny = 1e-12 * mean.square()
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(variance > tiny, variance.sqrt(), 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., F) on the encoder's scale -> standardised."""
+        return (x - self.mean) / self.deviation
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """(..., F) standardised -> on the encoder's scale."""
+        return x * self.deviation + self.mean
+
+
+def beside(x: Tensor, generator: torch.Generator) -> torch.Generator:
+    """The generator itself where it is on the device of x, else one there that it seeds."""
+    if x.device.type == generator.device.type:
+        return generator
+    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    return torch.Generator(x.device).manual_seed(seed)

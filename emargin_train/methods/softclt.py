@@ -1,0 +1,110 @@
+"""SoftCLT (Lee, Park, Lee, ICLR 2024, arXiv:2312.16424): TS2Vec with soft targets.
+
+Sequences count as positives by how near their spectra are, frames by how near they are in time.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emargin_train.data.frames import Frames
+from emargin_train.errors import UserError
+from emargin_train.losses import softclt
+from emargin_train.methods.base import Batch, Setup
+from emargin_train.methods.ts2vec import TS2Vec, TS2VecSettings
+from emargin_train.settings import hyperparameter
+
+MOST_SEQUENCES = 16_000  # their distances are 1 GB, and scaling them takes several copies
+DISTANCES = {
+    "cosine": softclt.cosine_distances,
+    "dtw": softclt.dtw_distances,
+    "euclidean": softclt.euclidean_distances,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
+    tau_instance: float = hyperparameter(
+        5.0,
+        "The sharpness of the soft targets between sequences; 0 takes TS2Vec's hard targets.",
+        metavar="TAU",
+        low=0,
+        search=(1, 50),
+        log=True,
+        role="scientific",
+        why="it multiplies distances",
+    )
+    tau_temporal: float = hyperparameter(
+        1.0,
+        "The sharpness of the soft targets between frames; 0 takes TS2Vec's hard targets.",
+        metavar="TAU",
+        low=0,
+        search=(0.1, 5),
+        log=True,
+        role="scientific",
+        why="it multiplies distances in frames",
+    )
+    highest: float = hyperparameter(
+        0.5,
+        "The soft target of two different sequences is at most this number.",
+        metavar="A",
+        low=0,
+        high=1,
+        why="it is a share of a positive",
+    )
+    distance: str = hyperparameter(
+        "cosine",
+        "The distance between two sequences of spectra; dtw takes time with the square of their length.",
+        metavar="KIND",
+        choices=tuple(DISTANCES),
+    )
+    scaling: str = hyperparameter(
+        "matrix",
+        "Distances are scaled to 0 to 1 over all pairs (matrix), or by column as in the published code.",
+        metavar="KIND",
+        choices=("matrix", "columns"),
+    )
+
+
+class SoftCLT(TS2Vec):
+    name = "softclt"
+    title = "SoftCLT"
+    description = "is TS2Vec with soft targets: near sequences and near frames count as positives in part"
+    Settings = SoftCLTSettings
+    settings: SoftCLTSettings
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.distances: Tensor | None = None
+
+    def prepare(self, train: Frames) -> None:
+        """Distances between all training sequences, (N, N) in [0, 1]."""
+        super().prepare(train)
+        if self.settings.tau_instance == 0:
+            return
+        if len(train) > MOST_SEQUENCES:
+            raise UserError(
+                f"SoftCLT compares every two of {len(train)} training sequences, but more than "
+                f"{MOST_SEQUENCES} need too much memory: give softclt.tau_instance 0 for hard targets "
+                "between sequences, or a longer sequence length"
+            )
+        x = self.to_input(torch.from_numpy(train.x()))
+        distances = DISTANCES[self.settings.distance](x)
+        self.distances = softclt.scaled(distances, scaling=self.settings.scaling)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        s = self.settings
+        z1, z2 = self.views(batch.x, generator)
+        instance = None
+        if self.distances is not None:
+            d = self.distances[batch.index][:, batch.index].to(z1)
+            instance = softclt.instance_weights(d, tau=s.tau_instance, alpha=s.highest)
+        return softclt.soft_contrast(
+            z1,
+            z2,
+            instance_weights=instance,
+            temporal_weights=softclt.sigmoid(s.tau_temporal, z1) if s.tau_temporal > 0 else None,
+            weight=s.alpha,
+            temporal_unit=s.temporal_unit,
+        )
