@@ -1,5 +1,6 @@
 """WFDB records through wfdb, after checking that the header fits its signal files."""
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -192,19 +193,26 @@ def notes(path: Path, annotator: str) -> list[Note]:
 
     The file's own resolution of time counts, where it states one; else the record's.
     """
+    file = path.with_suffix(f".{annotator}")
+    with reading(file, "WFDB annotations"):
+        state = file.stat()
+        return list(_notes(path, annotator, (state.st_mtime_ns, state.st_size)))
+
+
+@functools.lru_cache(maxsize=2)
+def _notes(path: Path, annotator: str, state: tuple[int, int]) -> tuple[Note, ...]:
+    """Remembered while the file is in that state: wfdb takes seconds for the beats of a day."""
     import wfdb
 
     file = path.with_suffix(f".{annotator}")
     with reading(file, "WFDB annotations"):
-        file.stat()
         found = wfdb.rdann(str(path.with_suffix("")), annotator)
         rate_hz = float(found.fs or open_header(path, signals=False).fs)
         if not 0 < rate_hz < 1e9:
             raise UserError(f"{file} states a resolution of {rate_hz:g} Hz: it is damaged")
         rows = zip(found.sample, found.symbol, found.aux_note, strict=True)
-        return sorted(
-            (Note(int(s) / rate_hz, str(c), written(t)) for s, c, t in rows), key=lambda note: note.start_s
-        )
+        notes = (Note(int(s) / rate_hz, str(c), written(t)) for s, c, t in rows)
+        return tuple(sorted(notes, key=lambda note: note.start_s))
 
 
 def written(text: str) -> str:
