@@ -71,14 +71,22 @@ def _variable(path: Path, name: str) -> np.ndarray:
 
 def _of_version_5(path: Path, name: str) -> np.ndarray:
     import scipy.io
+    from scipy.io.matlab import MatReadError
 
+    try:
+        return _loaded(scipy.io, path, name)
+    except MatReadError as error:  # not one of the errors that `reading` knows
+        raise ValueError(str(error)) from None
+
+
+def _loaded(io: Any, path: Path, name: str) -> np.ndarray:
     bounded(path, path.stat().st_size // 2)
-    shapes = {own: shape for own, shape, _ in scipy.io.whosmat(str(path))}
+    shapes = {own: shape for own, shape, _ in io.whosmat(str(path))}
     first, *fields = name.split(".")
     if first not in shapes:
         raise UserError(f"{path} has no variable '{first}': {nearest(first, shapes)}")
     bounded(path, int(np.prod(shapes[first], dtype=object)))
-    value: Any = scipy.io.loadmat(str(path), variable_names=[first], simplify_cells=True)[first]
+    value: Any = io.loadmat(str(path), variable_names=[first], simplify_cells=True)[first]
     for field in fields:
         if not isinstance(value, dict) or field not in value:
             known = value if isinstance(value, dict) else []
