@@ -34,7 +34,7 @@ class _Temperature(TemperatureSettings):
 class CoSTSettings(_Temperature, prefix="cost"):
     alpha: float = hyperparameter(
         5e-4,
-        "The weight of the contrasts of the season's amplitudes and phases.",
+        "The contrasts of the season's amplitudes and phases have this weight.",
         metavar="A",
         low=0,
         search=(1e-4, 0.1),

@@ -32,7 +32,7 @@ class InfoTSSettings(Settings, prefix="infots"):
     )
     beta: float = hyperparameter(
         1.0,
-        "The weight of the local contrast of neighbouring segments.",
+        "The local contrast of neighbouring segments has this weight.",
         metavar="W",
         low=0,
         search=(0.1, 2),

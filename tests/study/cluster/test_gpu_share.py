@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emargin_train.errors import UserError
-from emargin_train.methods.infonce import InfoNCE
 from study import plan
 from study.cluster import gpu_share
 from study.cluster.gpu_share import MOST, PROCESS_MB, ROOM, Measured, measure, trials_per_gpu
@@ -57,8 +56,8 @@ def test_a_step_is_measured() -> None:
 
 
 def test_a_method_that_cannot_be_stacked_has_a_gpu_to_itself(monkeypatch) -> None:
-    monkeypatch.setattr(InfoNCE, "after_step", lambda self, step: None)
-    assert config().method == "infonce" and gpu_share.measured_share(config(), (0,)) == 1.0
+    monkeypatch.setattr(config().method_class, "after_step", lambda self, step: None)
+    assert gpu_share.measured_share(config(), (0,)) == 1.0
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from study.tracking.uri import local
 def record(trial="emargin-0000", seed=0, status="ok", **row):
     """Of the replicate of split 0 and this seed."""
     plain = {
+        "trial": trial,
         "method": "emargin",
         "status": status,
         "seed": seed,
