@@ -39,45 +39,62 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="describe | download")
-    look = commands.add_parser(
-        "describe", help="print what is understood of a data set, and draw a recording"
-    )
-    look.add_argument("name", help="a dataset's name, ucr:<name>, or a .toml file")
+    look = commands.add_parser("describe", help="Print how a dataset is read, and draw one recording.")
+    look.add_argument("name", help="The name of a dataset, ucr:<name>, or a .toml file.")
     look.add_argument(
-        "--data-dir", metavar="DIR", help="folder of the recordings (default: download, or simulate)"
+        "--data-dir",
+        metavar="DIR",
+        help="The folder that holds the recordings (default: they are downloaded or simulated).",
     )
-    look.add_argument("--subjects", type=int, metavar="N", help="the first N subjects only")
-    look.add_argument("--sequence-length", type=int, metavar="T", help="frames in a sequence")
+    look.add_argument("--subjects", type=int, metavar="N", help="Only the first N subjects are used.")
+    look.add_argument("--sequence-length", type=int, metavar="T", help="A sequence has T frames.")
     look.add_argument(
         "--split",
         default="subject",
         metavar="KIND",
-        help="subject (default), leave-one-subject-out, time, or released",
+        help="How recordings are divided: by subject (default), leave-one-subject-out, time, or released.",
     )
     look.add_argument(
         "--split-seed",
         type=int,
         default=0,
         metavar="N",
-        help="decides who is in which split; with leave-one-subject-out, the number of that subject",
+        help="The seed that decides which subjects belong to training, validation and test; with "
+        "leave-one-subject-out, the number of the subject that is left out.",
     )
-    look.add_argument("--threshold", type=float, default=0.4, metavar="T", help="cosine, default 0.4")
     look.add_argument(
-        "--plot", type=Path, metavar="FILE", help="picture, .png or .svg (default: <name>.png in the cache)"
+        "--threshold",
+        type=float,
+        default=0.4,
+        metavar="T",
+        help="Steps with a cosine below this count as dissimilar (default 0.4).",
+    )
+    look.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="A picture is written to this .png or .svg file (default: <name>.png in the cache).",
     )
     look.add_argument(
         "--check",
         action="store_true",
-        help="read the whole set and print what is doubtful in each recording; exit code 1 if anything is",
+        help="The whole set is read, and every doubt about a recording is printed; the exit code is 1 where "
+        "there is one.",
     )
     look.add_argument(
-        "--page", type=Path, metavar="FILE", help="with --check: the report as a page, FILE.html"
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="With --check, the report is also written as a page, FILE.html.",
     )
-    get = commands.add_parser("download", help="fetch a data set from its public home")
-    get.add_argument("name", help=f"{', '.join(download.HOMES)} or ucr:<name>")
-    get.add_argument("--subjects", type=int, metavar="N", help="the first N subjects only")
+    get = commands.add_parser("download", help="Download a dataset from its public home.")
+    get.add_argument("name", help=f"The dataset: {', '.join(download.HOMES)} or ucr:<name>.")
+    get.add_argument("--subjects", type=int, metavar="N", help="Only the first N subjects are downloaded.")
     get.add_argument(
-        "--to", type=Path, metavar="DIR", help="folder (default: in the cache, where it is found)"
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="The folder for the files (default: in the cache, where studies find them).",
     )
     return parser
 

@@ -195,7 +195,7 @@ def _parsed(column: pa.ChunkedArray, clock: Clock, path: Path) -> np.ndarray:
         remedy = (
             f"its time_format is '{clock.format}', where fractions of a second are %f"
             if clock.format
-            else "that is no date of ISO 8601: say how times are written by time_format, like "
+            else "that is not an ISO 8601 date: say how times are written by time_format, like "
             '"%d/%m/%Y %H:%M:%S.%f", or what they count by time_unit, like "s"'
         )
         raise UserError(

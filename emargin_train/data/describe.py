@@ -120,7 +120,7 @@ class Adjacency:
                 f"means something: {told}, and to the one {strongest + 1} steps on in "
                 f"{self.distances[strongest][0]:.1%}, where shuffled frames give 50%"
             )
-        return f"WARNING: seems to mean nothing, as of shuffled frames: {told}, where chance is 50%"
+        return f"WARNING: seems to carry no information, as in shuffled frames: {told}, where chance is 50%"
 
 
 def contents(dataset: Dataset, config: DataConfig) -> Contents:

@@ -90,7 +90,7 @@ def folder(name: str, config: DataConfig) -> Path:
     given = Path(config.data_dir)
     if not given.is_dir():
         raise UserError(
-            f"data folder '{given}' does not exist or is no folder: give the folder of {home(name).title}"
+            f"data folder '{given}' does not exist or is not a folder: give the folder of {home(name).title}"
         )
     return given
 

@@ -65,7 +65,7 @@ def sizes(wanted: Sequence[Wanted], web: "Session") -> list[int | None]:
 def fetch_all(wanted: Sequence[Wanted], web: "Session", progress: Callable[[int], None]) -> list[str]:
     """Fetch all, a few at a time; their sha256. At the first failure the others end too.
 
-    progress: told the bytes that came since it was last told
+    progress: called with the bytes received since its last call
     """
     return _each(lambda one: fetch(one, web, progress), wanted)
 

@@ -18,7 +18,7 @@ from emargin_train.data.split import describe
 def load(config: DataConfig) -> Splits:
     """Frames of the dataset by side; computed once, then mapped from the cache.
 
-    Raises UserError for what a user can mend: folders, files, too few subjects or classes.
+    Raises UserError for what a user can correct: folders, files, too few subjects or classes.
     """
     dataset = catalogue.find(config.dataset)
     parts = dataset.parts(config)

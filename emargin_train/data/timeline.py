@@ -224,7 +224,7 @@ def low_passed(stretch: Stretch, rate_hz: float) -> tuple[np.ndarray, np.ndarray
     """The stretch without what `rate_hz` cannot hold, on `FINER` times as many samples; and their times.
 
     The filter runs along the samples, as a device takes them; their stamps say where each of them lies. Where
-    samples are missing, the filter begins anew, so that nothing is smeared over a hole.
+    samples are missing, the filter starts again, so that nothing is smeared over a hole.
     """
     from scipy.signal import firwin, resample_poly
 

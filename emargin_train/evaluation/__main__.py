@@ -35,7 +35,7 @@ def _row(name: str, metric: Metric) -> str:
 
 
 def updated(document: str) -> str:
-    """The document with its table made anew; raises UserError where it has no place for one."""
+    """The document with its table made again; raises UserError where it has no place for one."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
