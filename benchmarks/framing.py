@@ -77,7 +77,7 @@ def opened() -> dict[str, float]:
     start = time.perf_counter()
     splits = load(DataConfig(dataset=DATASET.name))
     found = {"seconds": time.perf_counter() - start, "memory_mb": resident_mb() - before}
-    assert sum(frames.y.size for frames in splits.sides().values()) == 400_000
+    assert sum(frames.y.size for frames in splits.by_name().values()) == 400_000
     assert len(list(cache.folder().glob("frames/*/SUMS"))) == sets, (
         "built, not opened: was the source edited?"
     )

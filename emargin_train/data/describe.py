@@ -182,7 +182,7 @@ def adjacency(splits: Splits, threshold: float, *, seed: int = 0) -> Adjacency:
     from emargin_train.pseudo_labels import adjacent_cosines
 
     rng = np.random.default_rng(seed)
-    every = list(splits.sides().values())
+    every = list(splits.by_name().values())
     shares = [PAIRS * len(frames) // sum(map(len, every)) + 1 for frames in every]
     cosine = np.concatenate([adjacent_cosines(frames).ravel() for frames in every])
     wins = np.concatenate([closer_steps(f, n, rng) for f, n in zip(every, shares, strict=True)])
@@ -317,7 +317,7 @@ def describe_classes(found: Contents, kept: Kept | None, splits: Splits | None) 
     yield f"  {'class':<{width}} {heads}"
     counts = [""] * len(names)
     if splits is not None:
-        y = np.concatenate([frames.y.ravel() for frames in splits.sides().values()])
+        y = np.concatenate([frames.y.ravel() for frames in splits.by_name().values()])
         counts = [f"{int((y == code).sum()):,}" for code in (*range(len(names) - 1), -1)]
     for name, s, people, inside, n in zip(names, seconds, subjects, within, counts, strict=True):
         share = s / found.seconds if found.seconds else 0.0
@@ -326,7 +326,7 @@ def describe_classes(found: Contents, kept: Kept | None, splits: Splits | None) 
 
 def describe_splits(splits: Splits) -> Iterator[str]:
     """Lines on sequences and splits."""
-    n, t = sum(map(len, splits.sides().values())), splits.train.shape[1]
+    n, t = sum(map(len, splits.by_name().values())), splits.train.shape[1]
     dropped = [f"{count:,} ({reason})" for reason, count in splits.n_dropped.items() if count]
     left = ", ".join(dropped) or "none"
     yield f"  sequences      {n:,} of {t} frames; frames in none: {left}"

@@ -71,9 +71,9 @@ class Frames:
 
 @dataclass(frozen=True)
 class Splits:
-    """Frames by side; no subject is on two sides (`split = subject`).
+    """Frames by split; no subject is in two of them (`split = subject`).
 
-    test: None where there are too few subjects for a third side
+    test: None where there are too few subjects for a third split
     magnitude_scale: a typical training magnitude (the median over training sequences of each one's median
         magnitude above 0); `framing = log` is log1p(x / magnitude_scale)
     n_dropped: frames in remainders shorter than a sequence, by reason
@@ -96,10 +96,10 @@ class Splits:
     def __str__(self) -> str:
         return "\n".join(self.described)
 
-    def sides(self) -> dict[str, Frames]:
-        """Side name to frames, without an absent test side."""
-        sides = {"train": self.train, "validation": self.validation}
-        return sides if self.test is None else {**sides, "test": self.test}
+    def by_name(self) -> dict[str, Frames]:
+        """Name of the split to its frames, without an absent test split."""
+        found = {"train": self.train, "validation": self.validation}
+        return found if self.test is None else {**found, "test": self.test}
 
 
 def count_frames(samples: int, frame: int, hop: int) -> int:

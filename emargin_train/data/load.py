@@ -1,4 +1,4 @@
-"""The line from a dataset's name to split frames: recordings -> sequences -> spectra -> cache -> sides."""
+"""The line from a dataset's name to split frames: recordings -> sequences -> spectra -> cache -> splits."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from emargin_train.data.split import describe
 
 
 def load(config: DataConfig) -> Splits:
-    """Frames of the dataset by side; computed once, then mapped from the cache.
+    """Frames of the dataset by split; computed once, then mapped from the cache.
 
     Raises UserError for what a user can correct: folders, files, too few subjects or classes.
     """
@@ -71,5 +71,5 @@ def _scale(typical: np.ndarray) -> float:
 def _noise(config: DataConfig) -> list[str]:
     if config.snr_db is None:
         return []
-    where = {"all": "all sides", "train": "the training side", "eval": "the validation and test sides"}
+    where = {"all": "all splits", "train": "the training split", "eval": "the validation and test splits"}
     return [f"noise: {config.noise_kind} at {config.snr_db:g} dB on {where[config.noise_on]}"]

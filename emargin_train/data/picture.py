@@ -71,7 +71,7 @@ def choose(splits: Splits) -> tuple[Frames, int]:
     """Sequences in a row where most classes and changes are seen, and how many frames to draw."""
     best: tuple[Any, ...] = (-1, -1, -1)
     chosen: tuple[Frames, int] | None = None
-    for frames in splits.sides().values():
+    for frames in splits.by_name().values():
         t = frames.shape[1]
         most = max(1, MAX_FRAMES // t)
         for first in range(len(frames)):

@@ -52,7 +52,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive frames, from `first` to before `end`, of stretch number `stretch`, for one side."""
+    """Consecutive frames, from `first` to before `end`, of stretch number `stretch`, for one split."""
 
     stretch: int
     first: int
@@ -91,7 +91,7 @@ class Sequences:
 
     stretch, first: (N,) int64, recording in reading order, and first frame within it
     y: (N, T) int16
-    subject, record, side: (N,) str; side "" is still to be chosen
+    subject, record, side: (N,) str; side is the name of the split, "" where it is still to be chosen
     start: (N,) int64, first frame within the record
     """
 
@@ -146,7 +146,7 @@ def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> It
 def joined(
     dataset: Dataset, recordings: Iterable[tuple[str, Recording]], length: int
 ) -> Iterator[tuple[str, Recording]]:
-    """One stream per side, as the paper's code joins them: in pieces of whole sequences, then the remainder.
+    """One stream per split, as the paper's code joins them: in pieces of whole sequences, then the remainder.
 
     Frames thus lie across the joints (and `split = released` alone does this).
     """
@@ -230,14 +230,14 @@ def told(records: Iterable[str], most: int = 3) -> str:
 
 
 def fitting_length(blocks: list[Block], wanted: int) -> int:
-    """`wanted`, or where some side has no block that long, the longest that fits on every side."""
+    """`wanted`, or where some split has no block that long, the longest that fits in every split."""
     longest: dict[str, int] = {}
     for block in blocks:
         longest[block.side] = max(longest.get(block.side, 0), len(block))
     length = min([wanted, *longest.values()])
     if length < SHORTEST:
         raise UserError(
-            f"the longest stretch of frames that every side has is {length}, but a sequence needs "
+            f"the longest stretch of frames that every split has is {length}, but a sequence needs "
             f"{SHORTEST}: give longer recordings or another --split"
         )
     return length
@@ -264,7 +264,7 @@ def cut(stretches: list[Stretch], blocks: list[Block], length: int) -> Sequences
 
 
 def lost(stretches: list[Stretch], blocks: list[Block], length: int) -> tuple[int, set[int]]:
-    """Frames of blocks that fit in no sequence of `length`, and classes that on some side only they hold."""
+    """Frames of blocks that fit in no sequence of `length`, and classes that only they hold in some split."""
     n_lost, kept, left_out = 0, set(), set()
     for block in blocks:
         whole = block.first + len(block) // length * length

@@ -1,7 +1,7 @@
 """`ucr:<name>`: sets of the UCR/UEA time series classification archive, as `.ts` (read with aeon) or `.tsv`.
 
 A series is a subject and a recording of its own, with its label on every frame; the archive's TRAIN and
-TEST are the training and test side (validation is drawn from TRAIN). The unit of time is one series, the
+TEST are the training and test split (validation is drawn from TRAIN). The unit of time is one series, the
 shortest where they differ: a frame is an eighth of it (rounded down, 8 samples at least), the hop half a
 frame, so that a series makes 15 frames. Longer series make further sequences.
 """

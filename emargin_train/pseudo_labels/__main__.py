@@ -90,7 +90,7 @@ def thresholds_of(text: str) -> np.ndarray:
 
 
 def frames_at(config: DataConfig) -> list[Frames]:
-    return list(load(config).sides().values())
+    return list(load(config).by_name().values())
 
 
 def expected_mean(clean: list[Frames], bins: Bins, snr_db: float) -> float:

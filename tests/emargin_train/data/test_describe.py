@@ -118,7 +118,7 @@ def test_the_whole_command(fake, tmp_path, capsys):
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line[:4].strip()}
     assert [rows[c][1] for c in "abc"] == ["120.0"] * 3 and rows["unlabelled"][1] == "0.0"
     frames = sum(int(rows[c][5]) for c in (*"abc",)) + int(rows["unlabelled"][3])
-    assert frames == sum(f.y.size for f in load(DataConfig(dataset="fake")).sides().values())
+    assert frames == sum(f.y.size for f in load(DataConfig(dataset="fake")).by_name().values())
 
 
 def test_a_split_that_is_refused_still_shows_what_there_is(monkeypatch, capsys):

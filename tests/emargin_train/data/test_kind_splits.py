@@ -60,7 +60,7 @@ def small_set(seconds=(40, 360, 50, 300, 45, 60, 200, 100)):
 def test_a_small_set_is_split_though_sequences_have_to_shrink(monkeypatch):
     register(monkeypatch, small_set(), sequence_length=200)
     splits = load(DataConfig(dataset="fake"))
-    assert all(len(np.unique(f.y[f.y >= 0])) == 2 for f in splits.sides().values())
+    assert all(len(np.unique(f.y[f.y >= 0])) == 2 for f in splits.by_name().values())
     assert any(
         "instead of 200, the longest that leave every split two classes" in s for s in splits.described
     )
@@ -76,7 +76,7 @@ def test_a_split_in_time_is_searched_too(monkeypatch):
     register(monkeypatch, made, sequence_length=10)
     for seed in range(8):
         splits = load(DataConfig(dataset="fake", split="time", split_seed=seed))
-        assert all(len(np.unique(f.y)) == 2 for f in splits.sides().values())
+        assert all(len(np.unique(f.y)) == 2 for f in splits.by_name().values())
 
 
 def test_a_set_with_one_class_is_described_with_what_a_study_would_say(monkeypatch, capsys):

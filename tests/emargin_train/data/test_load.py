@@ -46,7 +46,7 @@ def test_nothing_crosses_recordings_gaps_or_sides(monkeypatch, stretches, length
             return
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
     used: dict[str, list[tuple[int, int]]] = {}
-    for side, frames in splits.sides().items():
+    for side, frames in splits.by_name().items():
         x = frames.x()
         level = x[:, :, 0] / window.sum()
         # A frame over a joint of two levels would have a mixed one.
@@ -60,7 +60,7 @@ def test_nothing_crosses_recordings_gaps_or_sides(monkeypatch, stretches, length
             assert 0 <= first and end <= source.signal.shape[1]
             used.setdefault(side, []).append((1000 * own + first, 1000 * own + end))
     if split == "subject":
-        for a, b in itertools.combinations(splits.sides().values(), 2):
+        for a, b in itertools.combinations(splits.by_name().values(), 2):
             assert not set(a.subject) & set(b.subject)
     else:
         for a, b in itertools.combinations(used.values(), 2):
@@ -74,7 +74,7 @@ def test_every_frame_is_kept_or_counted(monkeypatch):
     register(monkeypatch, made, sequence_length=5)
     splits = load(DataConfig(dataset="fake"))
     frames = sum(max(0, (n - FRAME) // HOP + 1) for n in lengths)
-    kept = sum(side.y.size for side in splits.sides().values())
+    kept = sum(side.y.size for side in splits.by_name().values())
     assert kept + splits.n_dropped["remainder"] == frames
 
 
@@ -133,10 +133,10 @@ def test_released_stream_is_the_spectrum_of_all_recordings_joined(monkeypatch, l
     splits = load(DataConfig(dataset="fake", split="released"))
     stream = np.concatenate([r.signal for r in made], axis=1)
     expected = spectra(stream, FRAME, HOP)
-    x = np.concatenate([side.x() for side in splits.sides().values()]).reshape(-1, 12)
+    x = np.concatenate([side.x() for side in splits.by_name().values()]).reshape(-1, 12)
     np.testing.assert_allclose(x, expected[: len(expected) // 7 * 7], rtol=1e-5, atol=1e-5)
     assert splits.n_dropped["remainder"] == len(expected) % 7
-    starts = np.concatenate([side.start for side in splits.sides().values()])
+    starts = np.concatenate([side.start for side in splits.by_name().values()])
     assert starts.tolist() == [7 * i for i in range(len(expected) // 7)]
 
 
@@ -154,7 +154,7 @@ def test_normalisation_knows_the_training_side_alone(monkeypatch):
         chosen = [r for r in made if r.subject in splits.train.subject]
         used = np.concatenate([r.signal[:, : len(r.labels) // 20 * 20] for r in chosen], axis=1)
         mean, deviation = used.mean(1, dtype=np.float64), used.std(1, dtype=np.float64)
-        for side in splits.sides().values():
+        for side in splits.by_name().values():
             for n in range(len(side)):
                 source = next(r for r in made if r.subject == side.subject[n])
                 first = side.start[n] * HOP

@@ -114,11 +114,11 @@ def test_noise_falls_on_the_sides_asked_for(monkeypatch):
     for on, splits in noisy.items():
         assert splits.data_hash == clean.data_hash
         assert any("white at 0 dB" in line for line in splits.described)
-        for side, frames in splits.sides().items():
+        for side, frames in splits.by_name().items():
             touched = on == "all" or (on == "train") == (side == "train")
-            assert np.array_equal(frames.x(), clean.sides()[side].x()) == (not touched)
+            assert np.array_equal(frames.x(), clean.by_name()[side].x()) == (not touched)
             if touched:  # one realisation, whichever sides have it
-                np.testing.assert_array_equal(frames.x(), noisy["all"].sides()[side].x())
+                np.testing.assert_array_equal(frames.x(), noisy["all"].by_name()[side].x())
 
 
 def test_noise_comes_before_recordings_are_joined(monkeypatch):

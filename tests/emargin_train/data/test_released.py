@@ -71,7 +71,7 @@ def test_without_it_recordings_stay_apart(tmp_path):
     labels = np.arange(8).repeat(1500).reshape(1, -1).repeat(6, axis=0) % 4
     save_ecg(tmp_path, np.random.default_rng(0).normal(0, 1, (6, 2, 12_000)), labels)
     splits = load(DataConfig(dataset="ecg", data_dir=str(tmp_path), sequence_length=5))
-    assert {len(set(f.subject)) for f in splits.sides().values()} == {4, 1}
+    assert {len(set(f.subject)) for f in splits.by_name().values()} == {4, 1}
 
 
 def test_the_epilepsy_pack(shared):

@@ -168,6 +168,6 @@ def test_a_study_s_worth_of_frames(name):
     rate_hz, _, _, length, features, classes = PAPER[name]
     assert splits.train.shape[1:] == (length, features)
     assert len(splits.train) >= 32  # four batches of eight
-    for frames in splits.sides().values():
+    for frames in splits.by_name().values():
         counts = np.bincount(frames.y.ravel(), minlength=classes)
         assert counts.min() >= 20 and counts.max() < 0.75 * counts.sum()

@@ -22,7 +22,7 @@ def test_acsf1_is_as_the_archive_splits_it():
     splits = load(DataConfig(dataset="ucr:ACSF1"))
     assert splits.class_names == tuple("0123456789")
     assert splits.test is not None
-    counts = {side: len(frames) for side, frames in splits.sides().items()}
+    counts = {side: len(frames) for side, frames in splits.by_name().items()}
     assert counts == {"train": 75, "validation": 25, "test": 100}
     assert all(s.startswith("train-") for s in {*splits.train.subject, *splits.validation.subject})
     values, labels = load_classification("ACSF1", split="test")

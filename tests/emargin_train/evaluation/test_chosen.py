@@ -95,7 +95,7 @@ def test_summary_names_classes_without_training_frames():
 
 def test_without_any_label_frames_are_drawn_from_all(tmp_path):
     sides = splits()
-    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in sides.sides().items()}
+    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in sides.by_name().items()}
     data = dataclasses.replace(sides, **none)
     masks = choose(data, cap=50)
     assert not masks.labelled and [int(m.sum()) for m in masks.arrays().values()] == [150, 50, 50, 25, 50, 50]

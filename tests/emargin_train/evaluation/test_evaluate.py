@@ -92,7 +92,7 @@ def test_a_power_of_two_changes_nothing_but_the_papers_probe(good, sides):
 
 def test_names_of_classes_do_not_matter(good, sides):
     order = np.array([2, 0, 1, -1])  # the last for unlabelled
-    renamed = {name: dataclasses.replace(side, y=order[side.y]) for name, side in sides.sides().items()}
+    renamed = {name: dataclasses.replace(side, y=order[side.y]) for name, side in sides.by_name().items()}
     masks = choose(sides)
     other = evaluate(spectra, dataclasses.replace(sides, **renamed), masks)
     for name in ("silhouette", "nmi", "ari", "silhouette_of_labels", "effective_rank", "alignment"):
@@ -253,7 +253,7 @@ def test_unknown_metrics_and_single_clusters_are_refused(sides):
 
 
 def unlabelled(sides: Splits) -> Splits:
-    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in sides.sides().items()}
+    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in sides.by_name().items()}
     return dataclasses.replace(sides, **none)
 
 
