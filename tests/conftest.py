@@ -1,6 +1,7 @@
 """What all tests share: where the real recordings are, and one thread per process."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,10 @@ def shared() -> Path:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests never read or fill the user's cache of frames."""
     os.environ["EMARGIN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tests may change PyTorch's number of threads, which decides the last digits of the tests after them."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

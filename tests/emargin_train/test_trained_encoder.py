@@ -82,7 +82,8 @@ def test_every_frame_is_encoded_where_the_last_sequence_is_not_whole(
     short = replace(whole, signal=whole.signal[:, :-100], labels=whole.labels[:-100])  # 5 frames less
     found, cut = encoder.encode(whole).h, encoder.encode(short).h
     assert len(cut) == len(found) - 5
-    np.testing.assert_array_equal(cut[:220], found[:220])  # whole sequences of 20 see what they saw
+    # Whole sequences of 20 see what they saw; a batch of another size sums in another order.
+    np.testing.assert_allclose(cut[:220], found[:220], rtol=0, atol=1e-5)
     assert np.isfinite(cut).all()
 
 

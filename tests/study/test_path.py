@@ -13,13 +13,15 @@ from study.command_line import build_parser, settings_of
 from tests.study.conftest import small
 
 ROOT = Path(__file__).resolve().parents[2]
+OWN = ("emargin_train", "study", "analysis", "tests")
 VALUE, MARGIN, MOST = 0.43217, 1.61803, 8
 
 
 def own_file(frame: FrameType) -> str | None:
-    """The path of our own file that a call is in."""
+    """The path of our own file that a call is in; installed packages may lie in the checkout too."""
     path = Path(frame.f_code.co_filename)
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else None
+    file = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+    return file if file.split("/")[0] in OWN else None
 
 
 def files_of(frame: FrameType | None) -> list[str]:

@@ -96,7 +96,7 @@ def test_analysis_counts_splits_as_independent(finished):
 
 
 def subjects(**of):
-    return SimpleNamespace(sides=lambda: {k: SimpleNamespace(subject=np.array(v)) for k, v in of.items()})
+    return SimpleNamespace(by_name=lambda: {k: SimpleNamespace(subject=np.array(v)) for k, v in of.items()})
 
 
 def test_one_subject_left_out_gives_a_split_for_every_subject(monkeypatch):
