@@ -32,7 +32,7 @@ def measured(study: Study) -> pd.DataFrame:
     """Trial means of every metric used here that was measured, with `world` and `setting`; distinct trials.
 
     A relation is sought within one data set and noise level: noise moves rank, score and accuracy alike, so
-    that pooled over noise levels a correlation can turn round (Simpson's paradox).
+    that pooled over noise levels a correlation can reverse (Simpson's paradox).
     """
     wanted = dict.fromkeys((*SCORES, *SHAPE, *BALANCE, *CLUSTERING, *PROBES))
     there = [name for name in wanted if name in study.metrics and study.rows[name].notna().any()]

@@ -91,7 +91,7 @@ def rank_correlations(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
     """Spearman's rho of the metric with the threshold and with SNR, and their interaction.
 
     Each correlation holds the other constant: with the threshold within each noise level, with SNR within
-    each threshold, then averaged. Pooled, the larger effect would hide or turn round the smaller one. The
+    each threshold, then averaged. Pooled, the larger effect would hide or reverse the smaller one. The
     interaction is rho with the threshold at the highest SNR minus that at the lowest. Settings that train
     identically count once. Each replicate gives one value of each; intervals are Student's over replicates.
     """

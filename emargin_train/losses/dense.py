@@ -85,7 +85,7 @@ def _number(value: float | Tensor, like: Tensor) -> Tensor:
 
 
 def _leave_out(u: Tensor, n_frames: int) -> None:
-    """-inf for the pairs that are no far negatives: a frame itself, and those adjacent in its sequence."""
+    """-inf for the pairs that are not far negatives: a frame itself, and those adjacent in its sequence."""
     u.diagonal(0, -2, -1).fill_(-torch.inf)
     last = torch.arange(1, u.shape[-1], device=u.device) % n_frames == 0  # the next frame starts a sequence
     for side in (-1, 1):

@@ -16,7 +16,7 @@ class Strip:
     kind: of the rows and of the first `own` columns, the foremost of which are the rows themselves; the
     columns after those are of the other kind
     left_out, left_out_of_other: indices into the flattened strip, and into the flattened part of it with
-    columns of the other kind, of the pairs that are no far negatives
+    columns of the other kind, of the pairs that are not far negatives
     """
 
     kind: int
@@ -69,7 +69,7 @@ class Layout:
         return found
 
     def left_out(self, rows: slice, cols: slice) -> Tensor:
-        """Indices into the flattened block of these rows and columns of pairs that are no far negatives."""
+        """Indices into the flattened block of these rows and columns of pairs that are not far negatives."""
         near = self.near[rows]
         row = torch.arange(len(near), device=near.device)[:, None]
         flat = row * (cols.stop - cols.start) + near - cols.start
