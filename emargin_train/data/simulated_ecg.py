@@ -58,7 +58,7 @@ def waves() -> np.ndarray:
     ends = found[..., [0, -1]]
     wanted = np.zeros_like(ends)
     wanted[:, :, 0] = ends[:, :, 0].mean((0, 2))[:, None]  # QRS: the R peak; P and T: nothing
-    near = np.exp(-np.arange(PHASES) / 4)  # mends the ends alone
+    near = np.exp(-np.arange(PHASES) / 4)  # changes only the ends
     return found + (wanted - ends)[..., :1] * near + (wanted - ends)[..., 1:] * near[::-1]
 
 

@@ -1,4 +1,4 @@
-"""Downloads from a local server with the homes' layout: whole, resumed, checked; what is told of faults."""
+"""Downloads from a local server with the homes' layout: whole, resumed, checked; what is said of faults."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Trials that share a GPU (Ray is only told of one): one stack, the rows of trials alone, whatever dies."""
+"""Trials that share a GPU (Ray is only given one): one stack, the rows of trials alone, whatever dies."""
 
 from collections import Counter
 from functools import partial
