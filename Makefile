@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# Two processes run tests, each a whole file: in the tests of studies, most of the time is Ray starting and ending.
+# Two processes run the tests, one file each at a time: most of the time of studies' tests is Ray starting and ending.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: study findings server test test-fast test-cluster test-faults check bench bench-long bench-gpu clean
