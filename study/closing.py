@@ -1,6 +1,7 @@
-"""Every end of a study completes its stores: the table is written, and MLflow says FINISHED or KILLED.
+"""However a study ends, its table is written, and its run in MLflow is marked FINISHED or KILLED.
 
-That holds for a study that is done, one that is stopped, and one whose cluster or driver met a fault.
+It may end because it is done, because it was stopped, or because its cluster or driver had a fault. The table
+and the MLflow runs together are the study's books.
 """
 
 import contextlib
@@ -15,18 +16,18 @@ from study.stopper import Stopper
 from study.summary import Summary
 from study.tracking.tracker import Tracker
 
-AT_MOST_S = 300.0  # of a study that is done, on a slow MLflow; it says so meanwhile
+AT_MOST_S = 300.0  # how long a finished study waits for a slow MLflow; it prints that it waits
 DONE_PATIENCE_S, STOPPED_PATIENCE_S = 30.0, 5.0
-HURRY_S = 8.0  # whoever sent a signal kills the process after some 30 s
+HURRY_S = 8.0  # a scheduler that sent a signal kills the process after some 30 s
 
 
 class StudyEnded(RuntimeError):
-    """A fault ended the study. Its books are closed, and it can be resumed; the cause is the fault."""
+    """A fault ended the study. Its books are closed, and it can be resumed. `__cause__` is the fault."""
 
 
 @dataclass
 class Books:
-    """The table and the MLflow runs of a study, closed once.
+    """The table and the MLflow runs of a study. They are closed (completed) once.
 
     finished: rows of finished trials, once closed
     not_exported: number of runs that MLflow does not have, once closed
@@ -47,7 +48,7 @@ class Books:
         return self.summary.done == len(plan.jobs(self.settings, self.study_plan))
 
     def close(self) -> None:
-        """Close them, unless they are closed. A KeyboardInterrupt does not break it; a second one does."""
+        """Close the books, unless they are closed. Only a second KeyboardInterrupt breaks this off."""
         if not self.is_closed:
             interrupts.finish(self._close, patience_s=AT_MOST_S, interrupted=self.stopper.interrupt)
 
@@ -55,7 +56,7 @@ class Books:
         folder, settings = self.settings.folder, self.settings
         kept = records.load(folder)
         self.finished = records.finished(kept, plan.trials(self.study_plan))
-        with contextlib.ExitStack() as stack:  # each is done, whatever becomes of the ones before
+        with contextlib.ExitStack() as stack:  # each call is made even if one before it raises
             stack.callback(setattr, self, "is_closed", True)
             stack.callback(results.export, folder, kept, settings.goals)  # with the runs that MLflow has
             stack.callback(self._finish_tracker)
@@ -63,7 +64,7 @@ class Books:
                 which = results.kept_trials(self.finished, settings.keep_embeddings, settings.goals)
                 results.prune_embeddings(folder, which)
             else:
-                results.export(folder, kept, settings.goals)  # at once: nobody knows how much time is left
+                results.export(folder, kept, settings.goals)  # at once, since the process may soon be killed
 
     def _finish_tracker(self) -> None:
         self.tracker.note(self.summary.done, self.summary.metrics())

@@ -14,7 +14,9 @@ N_STEPS = 6
 
 
 def describe(settings: StudySettings) -> str:
-    """One line per arm, then resources and time. Trains a few steps and evaluates once to know the time."""
+    """One line for each arm, then resources and time. To measure the time, it trains a few steps and
+    evaluates once.
+    """
     settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
     study_plan = plan.arms(settings)
     for arm in study_plan:

@@ -1,10 +1,11 @@
-"""Complete settings by name; flags given beside a preset win.
+"""Presets: complete settings of a study by name. Flags override them.
 
 smoke             2 eMargin trials, 1 seed, 20 steps on simulated sleep EEG: half a minute on two cores
-first             12 eMargin trials x 2 seeds beside InfoNCE on 4 simulated nights, 30 steps: `make study`
-paper-sleepeeg    the paper's settings with the loss as its code computes it, 5 seeds, beside its figures
-paper-harth       likewise
-paper-ecg         likewise
+first             12 eMargin trials x 2 seeds, and InfoNCE, on 4 simulated nights, 30 steps: `make study`
+paper-sleepeeg    the paper's settings, with the loss as the paper's code computes it, and 5 seeds; the
+                  results are printed beside the paper's figures
+paper-harth       the same for HARTH
+paper-ecg         the same for ECG
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ PAPER_THRESHOLD = 0.4
 
 
 def _paper(dataset: str) -> dict[str, Any]:
-    """The settings that arXiv:2507.14828 gives for a dataset; its split and probe are columns beside ours."""
+    """The settings that arXiv:2507.14828 gives for a dataset, on our split. Its probe is a metric too."""
     known = find(dataset)
     return {
         "dataset": dataset,

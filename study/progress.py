@@ -1,4 +1,4 @@
-"""One calm display: how many trials are done, what is best so far, how long it will take."""
+"""The display of a running study: how many trials are done, what is best so far, how long it will take."""
 
 import time
 from typing import Any
@@ -56,7 +56,7 @@ class Progress:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _pace(self) -> float:
-        """Trials of this run for each second."""
+        """Trials that this run finishes in a second."""
         return (self.done - self._earlier) / max(time.monotonic() - self._started, 1e-9)
 
     def _left(self) -> str:

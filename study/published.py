@@ -1,4 +1,4 @@
-"""The paper's own figures (arXiv:2507.14828), to print beside what a study measured."""
+"""The paper's figures (arXiv:2507.14828), which are printed beside those of a study."""
 
 import io
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from study.settings import StudySettings
 
 @dataclass(frozen=True)
 class Published:
-    """One figure. value: as printed in the paper, a number or a bound in words; metric: our column for it."""
+    """One figure. metric: our column for it; value: as printed in the paper, a number or a bound in words"""
 
     metric: str
     value: str

@@ -32,10 +32,10 @@ def main() -> None:
 
 
 def hide_secrets() -> None:
-    """Start this program again without the secrets that its command line has: lists of processes show it."""
+    """Start this program again without secrets on its command line, which lists of processes would show."""
     shown = [secrets.shown_argument(word) for word in sys.argv[1:]]
     if shown != sys.argv[1:]:
-        flags_of(build_parser().parse_args())  # which moves them to the environment
+        flags_of(build_parser().parse_args())  # this moves the secrets to the environment
         os.execv(sys.executable, [sys.executable, "-m", "study.run", *shown])
 
 
@@ -65,10 +65,10 @@ def run(settings: StudySettings, args: argparse.Namespace, received: signals.Rec
         sys.exit(received.exit_code)
     try:
         show(settings, args, outcome, time.monotonic() - started)
-    except KeyboardInterrupt:  # the books are closed: only the report is missing
+    except KeyboardInterrupt:  # table and MLflow are complete: only the report is missing
         print(f"interrupted; report:  python -m analysis.report {folder}", file=sys.stderr)
     code = received.exit_code if outcome.interrupted else outcome.exit_code
-    if outcome.is_abandoned:  # the cluster died: a thread and processes of it are left
+    if outcome.is_abandoned:  # the cluster died, but a thread and some of its processes still run
         signals.end(code)
     sys.exit(code)
 
@@ -81,7 +81,7 @@ def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutco
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))
-    if outcome.interrupted or outcome.is_abandoned:  # whoever stops a study does not wait for a report
+    if outcome.interrupted or outcome.is_abandoned:  # the user wants to stop, not to wait for a report
         print(f"report:  python -m analysis.report {folder}")
     elif outcome.counts["ok"]:
         from analysis.report import build
@@ -92,7 +92,7 @@ def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutco
     if outcome.not_exported:
         print(
             f"warning: MLflow did not answer, and {outcome.not_exported} runs have not reached it; "
-            f"nothing is lost: once it is back, python -m study.sync {folder}",
+            f"nothing is lost: once it answers again, run python -m study.sync {folder}",
             file=sys.stderr,
         )
     if outcome.stopped:

@@ -1,12 +1,12 @@
-"""From settings to a finished study: plan, data, cluster, search, records, table.
+"""Run a study from its settings to its table: plan, data, cluster, search, records.
 
     from study.run_study import run_study
     from study.settings import StudySettings
 
     outcome = run_study(StudySettings(dataset="sleepeeg-sim", name="first", trials=8))
 
-The calling process is never ended, and its signal handlers stay as they are. A KeyboardInterrupt stops the
-study in order: `outcome.interrupted` says so, and the same call resumes it.
+This never ends the calling process, and leaves its signal handlers as they are. A KeyboardInterrupt stops the
+study properly: `outcome.interrupted` is then true, and the same call resumes the study.
 """
 
 import contextlib
@@ -45,11 +45,11 @@ class StudyOutcome:
     """How a study ended.
 
     counts: trials by status; with --seeds-as-trials, every replicate counts
-    done: rows by finished trial
+    done: the rows of each finished trial
     stopped: why not every trial is done, in words; None where all are done
-    interrupted: whether the user stopped it
-    browse: the command that opens MLflow on it
-    not_exported: number of runs that MLflow does not have yet, since its server is away
+    interrupted: whether the user stopped the study
+    browse: the command that opens the study in MLflow
+    not_exported: number of runs that MLflow does not have yet, since its server does not answer
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
 
@@ -76,11 +76,11 @@ class StudyOutcome:
 def run_study(
     settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False
 ) -> StudyOutcome:
-    """Run a study, or resume the one whose folder is there with the same settings.
+    """Run a study, or resume it where its folder exists and has the same settings.
 
-    Everything that a user can get wrong is checked before the folder is made: raises UserError.
+    Everything that a user can get wrong is checked before the folder is made, and raises UserError.
 
-    extend: number of trials that are added for each searched method to a study that is there
+    extend: number of trials that are added to an existing study, for each searched method
     retry_failed: whether trials that failed are run again
     """
     out, is_there = Path(settings.out), results.is_study(settings.folder)
@@ -90,7 +90,7 @@ def run_study(
             stack.enter_context(owned(settings.folder))
         settings, study_plan, address = _checked(settings, extend)
         uri = tracking_uri.resolve(settings.tracking_uri, out)
-        if not is_there or uri.startswith("sqlite:"):  # a study that is resumed can wait for its server
+        if not is_there or uri.startswith("sqlite:"):  # a resumed study runs without its server
             tracking_uri.check_answers(uri)
         checkpoints.check(settings)
         print(f"data: {settings.dataset}", file=sys.stderr)
@@ -103,7 +103,7 @@ def run_study(
         if not is_there:
             results.make_folder(settings)
             stack.enter_context(owned(folder))
-            results.check_free(settings)  # another process of the same name may have been quicker
+            results.check_free(settings)  # another process may have made a study of this name meanwhile
         results.store(settings)
         study_id = identity.open_study(folder)
         stack.enter_context(library_messages_in(folder / "log" / "libraries.log"))
@@ -119,7 +119,7 @@ def run_study(
 def _checked(
     settings: StudySettings, extend: int | None
 ) -> tuple[StudySettings, tuple[plan.Arm, ...], str | None]:
-    """The settings in full, their plan, and the address of the cluster. Raises UserError."""
+    """The settings with defaults filled in, their plan, and the address of the cluster. Raises UserError."""
     if extend is not None:
         settings = results.extended(settings, extend)
     settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
@@ -154,15 +154,16 @@ def _run(
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
     print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
     with closed_in_the_end(books), connection.joined(address) as resources:
-        # before Ray ends, so that a fault of Ray's end finds a study that is whole
+        # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)
             gpus = settings.gpus
             if gpus is None:
                 gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
-                print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
-            # Thousands of embeddings would fill the disk. Replicates that run apart are judged at the end.
+                print(f"gpus: each trial takes {gpus:g} of a GPU, as measured", file=sys.stderr)
+            # Thousands of embeddings would fill the disk, so most are removed as trials end. Only where
+            # replicates run as separate jobs must this wait until the end of the study.
             pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
@@ -203,7 +204,7 @@ def _run(
 def _earlier(
     settings: StudySettings, jobs: list[plan.Job], progress: Progress
 ) -> tuple[records.Rows, results.Front]:
-    """Rows of jobs that earlier runs of this study finished, and their front; the display shows them."""
+    """The rows of jobs that earlier runs of this study finished, and their front; the display counts them."""
     needed = ("method", "role", "status", *all_hyperparameters(), *settings.goals)
     done = records.finished(records.read(settings.folder), jobs, needed)
     front = results.Front(settings.goals)
