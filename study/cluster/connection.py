@@ -1,4 +1,4 @@
-"""The Ray cluster that a study runs on: find one, join or start it, and know what it has."""
+"""The Ray cluster on which a study runs: find one and join it, or start one, and know its resources."""
 
 import contextlib
 import gc
@@ -22,16 +22,17 @@ from study.secrets import without_password
 from study.settings import StudySettings
 
 PROBE_SECONDS = 5
-LEAVE_S = 8.0  # ray.shutdown, which waits for its processes
+LEAVE_S = 8.0  # for ray.shutdown, which waits for Ray's processes
 MAX_PARENT = 107 - 65 - len("/emargin-ray-12345678-12345678")
-HEALTH_SECONDS = 60  # starting Python and Ray to ask takes long on a busy machine
+HEALTH_SECONDS = 60  # the health check starts Python and Ray, which takes long on a busy machine
 
 
 def find_cluster(address: str | None) -> str | None:
     """The address of a running cluster to join, or None to start one here.
 
-    By default the one that this process is connected to, that RAY_ADDRESS names, or that this machine belongs
-    to. Raises UserError within seconds where a named cluster does not answer (Ray itself tries for minutes).
+    By default it is the cluster that this process is connected to, that RAY_ADDRESS names, or that this
+    machine belongs to, in this order. Raises UserError within seconds where a named cluster does not answer
+    (Ray itself would try for minutes).
     """
     if ray.is_initialized():
         return _connected(address)
@@ -60,7 +61,7 @@ def find_cluster(address: str | None) -> str | None:
 
 
 def _connected(address: str | None) -> str:
-    """The cluster that this process, as a notebook may, has joined before. Raises UserError for another."""
+    """The cluster that this process, such as a notebook, has joined before. Raises UserError for another."""
     mine = ray.get_runtime_context().gcs_address
     if address not in (None, "auto", mine):
         raise UserError(
@@ -71,7 +72,7 @@ def _connected(address: str | None) -> str:
 
 
 def _refusal(address: str) -> str | None:
-    """Why no Ray head answers at host:port, and what to do; None where one passes Ray's own health check."""
+    """Why no Ray head answers at host:port, and what to do; None where one passes Ray's health check."""
     nobody = (
         "no Ray cluster answers there: check 'ray status' on its head node, or leave the flag out to start "
         "one here"
@@ -100,7 +101,7 @@ def _refusal(address: str) -> str | None:
 def joined(address: str | None) -> Iterator[dict[str, Any]]:
     """Connect to the cluster, or start one here; yields its resources.
 
-    A connection that this process had before is used, and kept.
+    If this process is already connected, that connection is used, and kept afterwards.
     """
     if ray.is_initialized():
         yield ray.cluster_resources()
@@ -111,7 +112,7 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
             if address
             else str(stack.enter_context(own_folders.temporary("ray", parent=_short_parent())))
         )
-        stack.callback(own_folders.remove_all)  # of workers that were killed here
+        stack.callback(own_folders.remove_all)  # workers that were killed here leave folders
         stack.callback(_leave)
         try:
             ray_private.init(address or "local", folder)
@@ -127,10 +128,10 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _leave() -> None:
-    """Disconnect, and end the cluster that was started here; a cluster that has died already is left."""
+    """Disconnect, and end the cluster if it was started here. We do not wait for a cluster that has died."""
 
     def shut_down() -> None:
-        # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
+        # If one of Ray's objects is collected as garbage after the shutdown, Ray ends this process.
         gc.collect()
         ray.shutdown()
 
@@ -138,7 +139,7 @@ def _leave() -> None:
 
 
 def _short_parent() -> str:
-    """Where Ray's folder may be: a socket's path has at most 107 bytes, of which Ray adds some 65.
+    """A parent for Ray's folder. Its path is short: a socket's path has at most 107 bytes, Ray adds some 65.
 
     Raises UserError where no such folder can be written.
     """
@@ -150,14 +151,15 @@ def _short_parent() -> str:
             return os.path.abspath(parent)
     raise UserError(
         f"TMPDIR is '{tempfile.gettempdir()}', but Ray needs a folder that can be written, with a path of at "
-        f"most {MAX_PARENT} bytes: set RAY_TMPDIR to one"
+        f"most {MAX_PARENT} bytes: set RAY_TMPDIR to such a folder"
     )
 
 
 class HeadWatch:
-    """Knows whether the head of the cluster has gone: a driver that waits for it would wait for ever.
+    """Notices that the head of the cluster has gone. Without this, a driver would wait for it for ever.
 
-    started_here: such a head never comes back; that of a cluster elsewhere may be restarted
+    started_here: whether this process started the cluster; such a head never comes back, whereas the head of
+        another cluster may be restarted
     """
 
     def __init__(self, *, started_here: bool) -> None:
@@ -167,14 +169,14 @@ class HeadWatch:
         self._answered = time.monotonic()
 
     def is_lost(self) -> bool:
-        """Whether it has not answered for some seconds; to be asked every second or so."""
+        """Whether the head has not answered for some seconds; call this about every second."""
         with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1):
             self._answered = time.monotonic()
         return time.monotonic() - self._answered > self._patience_s
 
 
 def check_resources(settings: StudySettings) -> None:
-    """Raises UserError where a trial asks for more than this machine has; a cluster elsewhere may grow."""
+    """Raises UserError where a trial needs more than this machine has. (Another cluster may grow.)"""
     has = {"cpus": os.cpu_count() or 1, "gpus": torch.cuda.device_count()}
     gpus = 1 if settings.gpus is None else settings.gpus
     for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", gpus)):
@@ -188,7 +190,7 @@ def check_resources(settings: StudySettings) -> None:
 def concurrency(
     settings: StudySettings, resources: dict[str, Any], *, gpus: float, started_here: bool
 ) -> int:
-    """How many trials run at once; on a cluster twice what fits now, so that an autoscaler sees demand.
+    """How many trials run at once; on a cluster twice as many as fit now, so that an autoscaler adds nodes.
 
     gpus: GPUs that one trial takes
     """
