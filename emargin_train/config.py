@@ -16,12 +16,12 @@ from emargin_train.methods.base import Method, Setup, Shape, TrainingSettings
 from emargin_train.settings import Setting, Settings, declared, hyperparameters
 
 FORMER = {"objective": "method", "framing": "spectrum_scale"}  # names of version 1
-# How a training is run, beside what the method, its encoder and the data declare.
+# Settings of a training that neither the method, its encoder nor the data declare.
 RUN = {
     "seed": Setting(column="seed", kind=int, low=0, high=2**31 - 1, why="it seeds generators"),
     "report_every": Setting(column="report_every", kind=int, low=1, why="it counts steps"),
 }
-# The replicates of a trial share all but these.
+# The replicates of a trial share all settings but these.
 OUTSIDE_A_TRIAL = ("seed", "split_seed", "report_every", "data_dir")
 
 
@@ -29,8 +29,8 @@ OUTSIDE_A_TRIAL = ("seed", "split_seed", "report_every", "data_dir")
 class TrainConfig:
     """Everything that determines one training.
 
-    settings, encoder_settings: the method's and the encoder's own; the defaults where they are left out
-    training: how it is trained; None for a method of zero steps
+    settings, encoder_settings: those of the method and of the encoder; defaults where they are left out
+    training: learning rate, batch size and the like; None for a method of zero steps
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -67,7 +67,7 @@ class TrainConfig:
         return 0 if self.training is None else self.training.iterations
 
     def setup(self, shape: Shape, magnitude_scale: float) -> Setup:
-        """All that the method is made from, for data of this shape."""
+        """Everything that the method's constructor needs, for data of this shape."""
         assert self.settings is not None and self.encoder_settings is not None
         return Setup(
             settings=self.settings,
@@ -81,12 +81,12 @@ class TrainConfig:
         )
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Values by column, of all hyper-parameters that this training reads."""
+        """The values of all hyper-parameters that this training reads, by column."""
         flat = self.to_dict()
         return {column: flat[column] for column in table(self.method, self.encoder)}
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat dictionary by the column names of results.parquet."""
+        """One flat dictionary with the column names of results.parquet as keys."""
         flat = self.data.flat() | {"method": self.method, "encoder": self.encoder}
         if self.method_class.fixed_scale is not None:
             del flat["spectrum_scale"]
@@ -128,7 +128,7 @@ class TrainConfig:
     def digest(self) -> str:
         """12 hex digits, equal for the replicates of one trial.
 
-        It covers what differs from the defaults, so that a new setting changes no digest.
+        It covers only what differs from the defaults, so that a new setting changes no digest.
         """
         defaults = type(self)(method=self.method, encoder=self.encoder).to_dict()
         flat = {
@@ -143,7 +143,7 @@ class TrainConfig:
 
 
 def table(method: str, encoder: str = TrainConfig.encoder) -> dict[str, Setting]:
-    """The hyper-parameters that a method reads, by column: of itself, its encoder, training and data."""
+    """The hyper-parameters that a method reads, by column: of itself, its encoder, its training, its data."""
     of = find_method(method)
     found = hyperparameters(of.Settings)
     if of.uses_encoder:
@@ -157,7 +157,7 @@ def table(method: str, encoder: str = TrainConfig.encoder) -> dict[str, Setting]
 
 
 def all_hyperparameters() -> dict[str, Setting]:
-    """Every hyper-parameter of any method and encoder, by column; of several declarations, the first."""
+    """Every hyper-parameter of any method and encoder, by column; the first declaration of each counts."""
     found: dict[str, Setting] = {}
     for method in METHODS:
         for encoder in ENCODERS:
@@ -172,9 +172,9 @@ def readers(column: str) -> list[str]:
 
 
 def read_by(column: str) -> str:
-    """What a help line says of methods: whose default is another one, and who reads the hyper-parameter.
+    """What a help line says about methods: which have another default, and which read the hyper-parameter.
 
-    Readers are not named where every trained method is one.
+    The latter are not listed where every trained method reads it.
     """
     parts = [f"(default {default} for {name})" for name, default in other_defaults(column).items()]
     names = readers(column)
@@ -183,7 +183,7 @@ def read_by(column: str) -> str:
 
 
 def other_defaults(column: str) -> dict[str, Any]:
-    """The defaults of the methods that have another default than the flag of a hyper-parameter, by method."""
+    """The defaults of methods that differ from the default of the hyper-parameter's flag, by method."""
     usual = all_hyperparameters()[column].default
     tables = {name: table(name, encoder) for encoder in ENCODERS for name in readers(column)}
     own = {name: of[column].default for name, of in tables.items() if column in of}
@@ -191,7 +191,7 @@ def other_defaults(column: str) -> dict[str, Any]:
 
 
 def not_read(name: str, method: str, known: set[str]) -> str:
-    """Why a setting is refused, in one line."""
+    """The reason why a setting is refused, in one line."""
     owner = next((other for other in ENCODERS if name in declared(ENCODERS[other].Settings)), None)
     if owner is not None and find_method(method).uses_encoder:
         return f"{name} is given, but it belongs to the encoder {owner}: give --encoder {owner} too"

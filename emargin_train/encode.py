@@ -34,8 +34,8 @@ ENDINGS = (".parquet", ".arrow")
 def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | Tensor:
     """Embeddings of the chosen frames, in row-major order of `chosen`: (n, D) float32.
 
-    An array if the method is on a CPU, else a tensor that stays where the method is. The method is put into
-    evaluation mode for this, and sees batches of whole sequences.
+    They are an array if the method is on a CPU, and otherwise a tensor on the device of the method. The
+    method is put into evaluation mode, and sees batches of whole sequences.
 
     chosen: (N, T) bool
     """
@@ -56,7 +56,7 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
 
 
 def recordings(source: str, data_dir: str | None) -> Iterator[Recording]:
-    """The recordings of a dataset, one after another: its name, or a .toml file that describes some."""
+    """The recordings of a dataset, one after another. source: its name, or a .toml file that describes it"""
     config = DataConfig(dataset=source, data_dir=data_dir)
     return (recording for _, recording in read_all(find(source).parts(config)))
 
@@ -76,9 +76,9 @@ def table(encoded: Encoded) -> pa.Table:
 
 
 def write(encoder: TrainedEncoder, found: Iterator[Recording], out: Path) -> Iterator[Encoded]:
-    """Encode recordings into a file, one at a time; yields each once it is written.
+    """Encode recordings into a file, one at a time; yields each recording's embeddings once they are written.
 
-    The file appears under its name when it is whole. Memory: one recording.
+    The file gets its name only when it is whole. Only one recording is in memory at a time.
     """
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     writer: Any = None
@@ -93,7 +93,7 @@ def write(encoder: TrainedEncoder, found: Iterator[Recording], out: Path) -> Ite
             writer.write_table(rows)
             yield encoded
         if writer is None:
-            raise UserError("there is no recording to encode: give a dataset that has some")
+            raise UserError("the dataset has no recordings to encode: give another dataset")
         writer.close()
         part.replace(out)
 
@@ -117,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="FILE",
-        help="The file that is written: one row for each frame, as Parquet (.parquet) or Arrow (.arrow).",
+        help="Write the embeddings to this .parquet or .arrow file, one row for each frame.",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="The folder that holds the recordings.")
     return parser
@@ -129,7 +129,7 @@ def main() -> None:
 
     args = build_parser().parse_args()
     if args.out.suffix not in ENDINGS:
-        raise UserError(f"--out is {args.out}, but its ending decides the format: give .parquet or .arrow")
+        raise UserError(f"--out is {args.out}, but its ending must name the format: give .parquet or .arrow")
     if not args.out.absolute().parent.is_dir():
         raise UserError(f"--out is {args.out}, but there is no folder {args.out.parent}: make it first")
     encoder = load_encoder(args.encoder)

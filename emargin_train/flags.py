@@ -1,4 +1,4 @@
-"""Command-line flags, their help and their reading, derived from the declared settings."""
+"""Command-line flags: how they are made from the declared settings, and how their values are read."""
 
 import argparse
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ MOST_NAMED = 12  # choices that a help line lists
 def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] | None = None) -> None:
     """One flag for each setting; a flag that is left out leaves the default.
 
-    notes: what follows the help line, by column; without one it is the default and the domain
+    notes: texts that follow the help line, by column; otherwise the default and the domain follow it
     """
     for one in settings:
         note = (notes or {}).get(one.column, default_note(one))

@@ -1,4 +1,4 @@
-"""An encoder that a training found, ready to encode recordings.
+"""A trained encoder, ready to encode recordings.
 
 encoder = load_encoder("runs/first/checkpoints/emargin-0003-0-0.pt")
 found = encoder.encode(recording)        # found.h (n, D), found.start_s (n,)
@@ -18,15 +18,15 @@ from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.errors import UserError
 from emargin_train.methods.base import Method, Shape
 
-SEQUENCES = 64  # in one batch
+SEQUENCES = 64  # sequences in one batch
 
 
 @dataclass(frozen=True)
 class Encoded:
     """The embeddings of a recording's frames, in order of time.
 
-    h: (n, D) float32; start_s: (n,) float64, where each frame begins, in seconds from the start of the record
-    label: class that most of a frame has, None = unlabelled
+    h: (n, D) float32; start_s: (n,) float64, the start of each frame in seconds from the start of the record
+    label: the class of most of a frame's samples, None = unlabelled
     """
 
     h: np.ndarray
@@ -38,10 +38,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class TrainedEncoder:
-    """A trained method, with what turns a recording into the frames that it was trained on.
+    """A trained method, with everything that turns a recording into frames like those of its training.
 
-    signal: the channels, units, rate and frames of the training; class_names: of its labels
-    about: where it comes from (git revision, versions, data hash, steps)
+    signal: the channels, units, rate and frames of the training; class_names: the names of its classes
+    about: its origin (git revision, versions, data hash, steps)
     """
 
     config: TrainConfig
@@ -53,8 +53,8 @@ class TrainedEncoder:
     def encode(self, recording: Recording) -> Encoded:
         """Embeddings of all frames of a recording.
 
-        Raises UserError where its channels, units or rate do not fit and cannot be converted, and where it is
-        shorter than a frame.
+        Raises UserError where the recording's channels, units or rate do not fit and cannot be converted, and
+        where it is shorter than a frame.
         """
         own = self.signal.conformed(recording)
         x = self._spectra(own)
@@ -77,8 +77,9 @@ class TrainedEncoder:
     def embed(self, x: np.ndarray) -> np.ndarray:
         """Magnitude spectra of consecutive frames (n, F) -> embeddings (n, D) float32.
 
-        The frames are cut into sequences as long as in training. What remains at the end is encoded in the
-        last whole sequence that holds it, so that no frame has less context than in training.
+        The frames are cut into sequences as long as in training. The frames that remain at the end are
+        encoded as part of a sequence that overlaps the one before, so that no frame has less context than in
+        training.
         """
         self.method.eval()
         t = min(self.signal.sequence_length, len(x))
@@ -97,15 +98,15 @@ class TrainedEncoder:
 def load_encoder(path: Path | str) -> TrainedEncoder:
     """The encoder in a checkpoint, in evaluation mode on the CPU; nothing in the file is executed.
 
-    path: a checkpoint of `emargin_train.train`, as `runs/NAME/checkpoints/TRIAL.pt`
-    Raises UserError for a file that is damaged, or whose training did not see recordings.
+    path: a checkpoint of `emargin_train.train`, such as `runs/NAME/checkpoints/TRIAL.pt`
+    Raises UserError for a file that is damaged, or whose training was not given recordings.
     """
     saved = checkpoint.load(Path(path))
     config = TrainConfig.from_dict(saved["config"])
     if saved["signal"] is None:
         raise UserError(
-            f"checkpoint {path} does not say what its signals were, since its training was given frames: "
-            "load its weights with torch instead"
+            f"checkpoint {path} does not say what its signals were, since its training was given frames "
+            "instead of recordings: load its weights with torch instead"
         )
     method = config.method_class(config.setup(Shape(*saved["shape"]), saved["magnitude_scale"]))
     method.load_state_dict(saved["method"])

@@ -1,4 +1,4 @@
-"""CoST's views: scaled, shifted, jittered."""
+"""CoST's views: sequences that are scaled, shifted and jittered."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,10 @@ from torch import Tensor
 def augment(
     x: Tensor, generator: torch.Generator, *, sigma: float | Tensor = 0.5, probability: float = 0.5
 ) -> Tensor:
-    """One view: x times 1 + sigma e_f, plus sigma e_f, plus sigma e_tf, each step with a
-    probability of its own for every sequence.
+    """One view: x times 1 + sigma e_f, plus sigma e_f, plus sigma e_tf, with new normal draws e in each step.
 
-    x: (B, T, F), standardised; sigma: a tensor (F,) of each feature where x is not
-    probability: of each step for each sequence
+    x: (B, T, F), standardised; where it is not, sigma is a tensor (F,), one value for each feature
+    probability: of each of the three steps, drawn for each sequence
     """
     n, n_frames, n_features = x.shape
 
