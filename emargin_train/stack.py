@@ -80,7 +80,7 @@ class _Data:
 
 
 def _tables(methods: Sequence[OneView], device: str) -> dict[str, Tensor]:
-    """The tables of all members, one after another. A method that lacks a table gets zeros and ignores them."""
+    """The tables of all members, one after another. A method that lacks a table gets zeros, unused."""
     like = {name: rows for method in methods for name, rows in method.tables.items()}
     return {
         name: _joined(

@@ -111,7 +111,8 @@ def predict(frames: Frames, bins: Bins, snr_db: float) -> np.ndarray:
 def stationary_cosine(power_a: np.ndarray, power_b: np.ndarray) -> np.ndarray:
     """Expected cosine of two frames whose signals are Gaussian noise, from powers E|X|^2: (..., F) -> (...).
 
-    It is pi / 4 times the Bhattacharyya coefficient of the two spectra, and so pi / 4 for any two equal spectra.
+    It is pi / 4 times the Bhattacharyya coefficient of the two spectra, and so pi / 4 for any two equal
+    spectra.
     """
     overlap = np.sqrt(power_a * power_b).sum(-1) / np.sqrt(power_a.sum(-1) * power_b.sum(-1))
     return np.pi / 4 * overlap

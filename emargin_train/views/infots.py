@@ -91,7 +91,7 @@ def scaling(x: Tensor, generator: torch.Generator, *, sigma: float = 0.5) -> Ten
 def time_warp(
     x: Tensor, generator: torch.Generator, *, n_changes: int = 100, max_ratio: float = 10.0
 ) -> Tensor:
-    """Let time run at random speeds with `n_changes` changes; no two speeds have a ratio above `max_ratio`."""
+    """Let time run at random speeds with `n_changes` changes; no two have a ratio above `max_ratio`."""
     n, n_frames, _ = x.shape
     speed = torch.rand(n, n_changes + 1, generator=generator, device=x.device, dtype=x.dtype)
     low, high = speed.amin(1, keepdim=True), speed.amax(1, keepdim=True)

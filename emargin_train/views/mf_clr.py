@@ -40,8 +40,8 @@ CELLS[5, 3] = 3
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     """The warped copy of x (B, T, F). Every sequence and feature has a separate alignment.
 
-    As in the official code, a spacing of a random partition of [0, 0.05 mean(x)] is added to each old value; for
-    the first value of a new frame its sign is random.
+    As in the official code, a spacing of a random partition of [0, 0.05 mean(x)] is added to each old value;
+    for the first value of a new frame its sign is random.
     """
     n, n_frames, n_features = x.shape
     series = x.transpose(0, 1).flatten(1)  # (T, S)

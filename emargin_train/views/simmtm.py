@@ -14,8 +14,8 @@ def masked_copies(
 ) -> tuple[Tensor, Tensor]:
     """(x and its masked copies, originals first; True where entries are kept): both ((copies + 1) B, T, F).
 
-    Masked entries are 0. As published, a single chain runs along time within a feature, then through the other
-    features, then through the other series.
+    Masked entries are 0. As published, a single chain runs along time within a feature, then through the
+    other features, then through the other series.
 
     x: (B, T, F); ratio: r, the share that is masked, 0 < r < 1
     length: l, the mean length of a run of masked frames, 1 or more
@@ -31,10 +31,10 @@ def masked_copies(
 def keep_chain(uniform: Tensor, *, ratio: float = 0.5, length: float = 3.0) -> Tensor:
     """True where an entry is kept: (L,) from L + 1 uniform draws.
 
-    The chain starts masked with probability r. It leaves "masked" with probability 1/l, and "kept" with
-    (1/l) r / (1 - r), but at most 1. A draw below both probabilities switches any state; a draw between
-    them always leads to the same state; a draw above both changes nothing. So a state follows from the last draw
-    between them, and is switched once for each later draw below both.
+    The chain starts masked with probability r. It leaves "masked" with probability 1/l, and "kept" with (1/l)
+    r / (1 - r), but at most 1. A draw below both probabilities switches any state; a draw between them always
+    leads to the same state; a draw above both changes nothing. So a state follows from the last draw between
+    them, and is switched once for each later draw below both.
     """
     leave_masked = 1 / length
     leave_kept = min(leave_masked * ratio / (1 - ratio), 1.0)
