@@ -48,7 +48,7 @@ def add_clustering(table: Table, prefix: str, cloud: Cloud) -> None:
 
 
 def add_calibration(table: Table, cloud: Cloud, seed: int) -> None:
-    """Add what the Silhouette would be for unit vectors, and without clusters. Call `add_clustering` before."""
+    """Add the Silhouettes of unit vectors and of Gaussian data. Call this after `add_clustering`."""
     table.add(("silhouette_normalised",), lambda: (cloud.silhouette_of_z,))
     table.add(
         ("silhouette_null",),

@@ -1,7 +1,7 @@
 """CoST (Woo et al., ICLR 2022, arXiv:2202.01575): contrasts of the trend and of the season's spectrum.
 
-On the study's encoder: trend, season and projection heads stand on its embeddings, and a momentum copy of
-encoder, trend and projection gives the keys. Embeddings are taken before the heads.
+This version uses the study's encoder. Trend, season and projection heads follow it, and a momentum copy of
+encoder, trend and projection gives the keys. The embeddings are those before the heads.
 """
 
 import copy
@@ -44,7 +44,7 @@ class CoSTSettings(_Temperature, prefix="cost"):
     )
     sigma: float = hyperparameter(
         0.5,
-        "Views are scaled, shifted and jittered by noise of this size, in each feature's deviations.",
+        "Views are scaled, shifted and jittered by noise of this size, in units of each feature's deviation.",
         metavar="S",
         low=0,
         search=(0.1, 1),
@@ -53,7 +53,7 @@ class CoSTSettings(_Temperature, prefix="cost"):
     )
     momentum: float = hyperparameter(
         0.999,
-        "The momentum copy keeps this share of its weights in a step.",
+        "In each step, the momentum copy keeps this share of its weights.",
         metavar="M",
         low=0,
         high=1,
@@ -106,7 +106,7 @@ class CoST(Pretext):
         with seeded(setup.seed):
             self.trend = nn.ModuleList(nn.Conv1d(d, half, k) for k in kernels)
             self.head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, half))
-            reach = d**-0.5  # as nn.Linear draws its weights
+            reach = d**-0.5  # nn.Linear draws its weights in the same range
             self.season_weight = nn.Parameter(torch.empty(n_frequencies, d, half, 2).uniform_(-reach, reach))
             self.season_bias = nn.Parameter(torch.empty(n_frequencies, half, 2).uniform_(-reach, reach))
             self.register_buffer("queue", unit(torch.randn(s.queue_size, half)).T.contiguous())
@@ -158,9 +158,9 @@ class CoST(Pretext):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """The keys of the step replace the oldest ones, and the copy moves.
+        """The keys of the step replace the oldest ones, and the momentum copy is updated.
 
-        The official code moves the copy within the next step, before its keys: the same.
+        The official code updates the copy in the next step, before that step's keys, which is the same.
         """
         assert self.keys is not None
         self.place.fill_(cost.enqueue(self.queue, int(self.place), self.keys))

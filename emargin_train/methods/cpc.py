@@ -1,7 +1,7 @@
 """CPC (van den Oord, Li, Vinyals 2018, arXiv:1807.03748): a causal context predicts the frames that follow.
 
-Every frame with a follower is a query, and all frames of the batch are candidates. The embedding is that of
-the encoder, not the context, which sees the frames before.
+Every frame that is not the last of its sequence is a query, and all frames of the batch are candidates. The
+embedding is the encoder's output, not the context, which depends on earlier frames.
 """
 
 from dataclasses import dataclass

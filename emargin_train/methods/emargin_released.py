@@ -1,4 +1,4 @@
-"""What the released eMargin code computes, faults included: for reproduction only (docs/methods.md)."""
+"""The released eMargin code with its faults, for reproduction only (docs/methods.md)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from emargin_train.settings import redefined
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedTraining(TrainingSettings):
-    """The release does not pass its weight decay to the optimiser, so PyTorch's default was used."""
+    """The release does not pass its weight decay to the optimiser, so it uses PyTorch's default."""
 
     weight_decay: float = redefined(TrainingSettings, "weight_decay", 0.01)
 

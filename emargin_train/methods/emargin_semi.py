@@ -43,7 +43,7 @@ class SemiSettings(EMarginSettings):
 
 
 class EMarginSemi(Labelled, EMargin):
-    """Beside its batch, a step sees half as many sequences whose labels are known."""
+    """In addition to its batch, a step sees half as many sequences whose labels are known."""
 
     name = "emargin-semi"
     title = "eMargin, semi-supervised"

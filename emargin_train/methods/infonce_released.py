@@ -1,4 +1,4 @@
-"""The release's own contrastive baselines, which are not InfoNCE: for reproduction only (docs/methods.md)."""
+"""The release's contrastive baselines, which are not InfoNCE: for reproduction only (docs/methods.md)."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 """InfoTS (Luo et al., AAAI 2023, arXiv:2303.11911) without meta-learning: an augmented and a raw view.
 
-The weights of the seven augmentations are equal but for the noise of each draw; the official code learns
-them with a classifier in steps of its own, which are left out here. The local term takes all sequences of
-the batch.
+The weights of the seven augmentations are equal, except for the noise of each draw. The official code learns
+them with a classifier in separate steps, which are left out here. The local term uses all sequences of the
+batch.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from emargin_train.views.infots import augment
 class InfoTSSettings(Settings, prefix="infots"):
     augmented: float = hyperparameter(
         0.7,
-        "One view is augmented with this probability; else both views differ by dropout alone.",
+        "One view is augmented with this probability; otherwise both views differ only by dropout.",
         metavar="P",
         low=0,
         high=1,
@@ -52,7 +52,7 @@ class InfoTSSettings(Settings, prefix="infots"):
     )
     local_term: str = hyperparameter(
         "all",
-        "The local contrast takes all sequences of a batch, or the first as in the published code.",
+        "The local contrast uses all sequences of a batch, or only the first, as in the published code.",
         metavar="KIND",
         choices=("all", "first"),
     )

@@ -1,13 +1,12 @@
-"""MF-CLR (Duan et al., ICML 2024): groups of features, each coarser one a guide to the finer.
+"""MF-CLR (Duan et al., ICML 2024): features are divided into groups, and each group guides the one before.
 
-Groups are equal parts of each channel's frequency bins, lowest first. Bins are not sampling rates: the
-method's premise, series of mixed rates, is absent from these data. There is an encoder of the study's kind
-for each block:
+Groups are equal parts of each channel's frequency bins, lowest first. The method was made for series with
+mixed sampling rates, which these data are not. Each block has an encoder of the study's kind:
 
     u_0 = group 0;  z1 = E_l(u_l), z2 = E_l(view of u_l), guide f = group l + 1;  u_{l+1} = sg[z1; P_l(f)]
 
-A frame's embedding is [z of the last block; P of the last group]. Projectors P get no gradient and stay as
-drawn, as in the official code. All blocks take their step at once.
+A frame's embedding is [z of the last block; P of the last group]. As in the official code, projectors P get
+no gradient and keep their initial weights. All blocks take their steps together.
 """
 
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from emargin_train.views.mf_clr import augment
 class MFCLRSettings(Settings, prefix="mf_clr"):
     alpha: float = hyperparameter(
         1.0,
-        "The weight of the instance contrast; the temporal contrast has the rest.",
+        "The instance contrast has this weight, and the temporal contrast has the rest.",
         metavar="A",
         low=0,
         high=1,
@@ -37,7 +36,7 @@ class MFCLRSettings(Settings, prefix="mf_clr"):
     )
     beta: float = hyperparameter(
         1e-5,
-        "The weight of the guide, which sets distances between sequences; the contrast has the rest.",
+        "The guide, which sets distances between sequences, has this weight, and the contrast has the rest.",
         metavar="B",
         low=0,
         high=1,
@@ -48,14 +47,14 @@ class MFCLRSettings(Settings, prefix="mf_clr"):
     )
     groups: int = hyperparameter(
         3,
-        "The bins of each channel are cut into this many groups; there is one block fewer.",
+        "The bins of each channel are divided into this many groups, and there is one block fewer.",
         metavar="N",
         low=2,
         why="a block needs a guide",
     )
     guide_dim: int = hyperparameter(
         32,
-        "A guide is projected to this many dimensions, at random, before it joins an embedding.",
+        "A guide is projected at random to this many dimensions before it is joined to an embedding.",
         metavar="N",
         low=2,
         why="it counts dimensions",

@@ -1,4 +1,4 @@
-"""Reference: the encoder as it starts, without any training."""
+"""Reference: the encoder with its initial weights, without any training."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from emargin_train.methods.reference import Reference
 
 
 class Random(Reference):
-    """The projector is a random piecewise linear map: untrained BatchNorm layers pass everything through."""
+    """The projector is a random piecewise linear map, since untrained BatchNorm layers change nothing."""
 
     name = "random"
     title = "Random encoder"

@@ -1,4 +1,4 @@
-"""Encoders that are not trained: what any training has to beat."""
+"""The base of references: encoders that are not trained, which any training has to beat."""
 
 import torch
 from torch import Tensor

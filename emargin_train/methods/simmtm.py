@@ -1,8 +1,8 @@
 """SimMTM (Dong et al., NeurIPS 2023, arXiv:2302.00861): masked copies find their series and rebuild it.
 
-Features are standardised for masking and as the target, so that a masked entry is its feature's mean and
-datasets have comparable errors; the encoder sees its usual scale. Its BatchNorm statistics come from masked
-and whole frames alike.
+For masking and as the target, features are standardised, so that a masked entry is its feature's mean and
+errors are comparable between datasets. The encoder sees its usual scale. Its BatchNorm statistics come from
+masked and whole frames together.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class _Temperature(TemperatureSettings):
 class SimMTMSettings(_Temperature, prefix="simmtm"):
     masked: float = hyperparameter(
         0.5,
-        "A copy has this share of its entries masked.",
+        "In a copy, this share of the entries is masked.",
         metavar="R",
         low=0,
         above=True,
@@ -63,7 +63,7 @@ class SimMTMSettings(_Temperature, prefix="simmtm"):
     )
     instances: str = hyperparameter(
         "series",
-        "The contrast is of whole sequences (series), or of every single frame (frames).",
+        "The contrast compares whole sequences (series), or single frames (frames).",
         metavar="KIND",
         choices=("series", "frames"),
     )
@@ -103,7 +103,7 @@ class SimMTM(Pretext):
             heads = self.head(h)
         else:
             heads = self.head(h.mean(1))
-        # Weights of a sum are 1 in all, so a linear decoder may come before it, where that is narrower.
+        # The weights of the sum add up to 1, so a linear decoder may come before it, if that is narrower.
         first = self.decoder.out_features <= self.decoder.in_features
         contrast, rebuilt = contrast_and_rebuild(
             heads, self.decoder(h) if first else h, n_series=len(target), temperature=s.temperature

@@ -1,6 +1,7 @@
 """SoftCLT (Lee, Park, Lee, ICLR 2024, arXiv:2312.16424): TS2Vec with soft targets.
 
-Sequences count as positives by how near their spectra are, frames by how near they are in time.
+The nearer the spectra of two sequences are, the more they count as positives; the same holds for frames near
+in time.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from emargin_train.methods.base import Batch, Setup
 from emargin_train.methods.ts2vec import TS2Vec, TS2VecSettings
 from emargin_train.settings import hyperparameter
 
-MOST_SEQUENCES = 16_000  # their distances are 1 GB, and scaling them takes several copies
+MOST_SEQUENCES = 16_000  # the distances of so many take 1 GB, and scaling them needs several copies
 DISTANCES = {
     "cosine": softclt.cosine_distances,
     "dtw": softclt.dtw_distances,
@@ -27,7 +28,7 @@ DISTANCES = {
 class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
     tau_instance: float = hyperparameter(
         5.0,
-        "The sharpness of the soft targets between sequences; 0 takes TS2Vec's hard targets.",
+        "The soft targets between sequences have this sharpness; 0 gives TS2Vec's hard targets.",
         metavar="TAU",
         low=0,
         search=(1, 50),
@@ -37,7 +38,7 @@ class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
     )
     tau_temporal: float = hyperparameter(
         1.0,
-        "The sharpness of the soft targets between frames; 0 takes TS2Vec's hard targets.",
+        "The soft targets between frames have this sharpness; 0 gives TS2Vec's hard targets.",
         metavar="TAU",
         low=0,
         search=(0.1, 5),
@@ -55,7 +56,7 @@ class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
     )
     distance: str = hyperparameter(
         "cosine",
-        "The distance between two sequences of spectra; dtw takes time with the square of their length.",
+        "Sequences of spectra are compared by this distance; dtw takes time quadratic in their length.",
         metavar="KIND",
         choices=tuple(DISTANCES),
     )
@@ -79,13 +80,13 @@ class SoftCLT(TS2Vec):
         self.distances: Tensor | None = None
 
     def prepare(self, train: Frames) -> None:
-        """Distances between all training sequences, (N, N) in [0, 1]."""
+        """Compute the distances between all training sequences, (N, N) in [0, 1]."""
         super().prepare(train)
         if self.settings.tau_instance == 0:
             return
         if len(train) > MOST_SEQUENCES:
             raise UserError(
-                f"SoftCLT compares every two of {len(train)} training sequences, but more than "
+                f"SoftCLT compares every pair of {len(train)} training sequences, but more than "
                 f"{MOST_SEQUENCES} need too much memory: give softclt.tau_instance 0 for hard targets "
                 "between sequences, or a longer sequence length"
             )

@@ -1,7 +1,7 @@
-"""TimeDRL (Chang et al., ICDE 2024, arXiv:2312.04142): two dropout passes of a sequence, side by side.
+"""TimeDRL (Chang et al., ICDE 2024, arXiv:2312.04142): two passes of a sequence that differ by dropout.
 
-Tokens are single frames. Each sequence is normalised over its own time, in training and in evaluation, so
-that an embedding depends on its sequence. A sequence's embedding is the mean over its frames, since a [CLS]
+Tokens are single frames. Each sequence is normalised over its time, in training and in evaluation, so an
+embedding depends on its sequence. The embedding of a sequence is the mean over its frames, since a [CLS]
 token could learn nothing from an encoder of single frames.
 """
 
@@ -23,7 +23,7 @@ from emargin_train.settings import Settings, hyperparameter
 class TimeDRLSettings(Settings, prefix="timedrl"):
     weight: float = hyperparameter(
         0.1,
-        "The weight of the contrast of sequences; the rebuilding of frames has weight 1.",
+        "The contrast of sequences has this weight, and the reconstruction of frames has weight 1.",
         metavar="W",
         low=0,
         search=(0.1, 1),
@@ -43,7 +43,7 @@ class TimeDRLSettings(Settings, prefix="timedrl"):
     )
     target: str = hyperparameter(
         "normalised",
-        "Frames are rebuilt as the encoder sees them (normalised), or as in the published code (raw).",
+        "The target is frames as the encoder sees them (normalised), or as in the published code (raw).",
         metavar="KIND",
         choices=("normalised", "raw"),
     )

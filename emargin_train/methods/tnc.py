@@ -1,7 +1,7 @@
-"""TNC (Tonekaboni et al., ICLR 2021, arXiv:2106.00750): a critic tells near frames from distant ones.
+"""TNC (Tonekaboni et al., ICLR 2021, arXiv:2106.00750): a critic distinguishes near frames from distant ones.
 
-Every frame of a batch is an anchor, and a window is one frame. A neighbourhood has one size for all
-sequences: the published test of stationarity, which has no power on so few frames, is left out.
+Every frame of a batch is an anchor, and a window is one frame. Neighbourhoods have the same size in all
+sequences: the published test of stationarity is left out, since it has no power on so few frames.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from emargin_train.views.tnc import draw_pairs
 class TNCSettings(Settings, prefix="tnc"):
     scale: float = hyperparameter(
         5.0,
-        "Neighbours lie this many frames away (a standard deviation), distant frames five times as many.",
+        "Neighbours are this many frames away (a standard deviation); distant frames are five times as far.",
         metavar="FRAMES",
         low=0.5,
         search=(1, 40),
@@ -31,7 +31,7 @@ class TNCSettings(Settings, prefix="tnc"):
     )
     weight: float = hyperparameter(
         0.05,
-        "The share of distant pairs that the loss takes to be alike.",
+        "The loss assumes that this share of the distant pairs is alike.",
         metavar="W",
         low=0,
         high=1,
@@ -48,7 +48,7 @@ class TNCSettings(Settings, prefix="tnc"):
     )
     dropout: float = hyperparameter(
         0.5,
-        "A step drops this share of the critic's hidden units, the same for all pairs.",
+        "In each step, this share of the critic's hidden units is dropped, the same units for all pairs.",
         metavar="Q",
         low=0,
         high=0.99,

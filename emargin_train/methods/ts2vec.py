@@ -1,7 +1,7 @@
-"""TS2Vec (Yue et al., AAAI 2022, arXiv:2106.10466): the overlap of two crops, at all dyadic scales.
+"""TS2Vec (Yue et al., AAAI 2022, arXiv:2106.10466): a contrast of two crops' overlap, at all dyadic scales.
 
-On the study's encoder, which sees one frame at a time by default, the views of a frame differ by dropout,
-and by the batch that BatchNorm sees.
+The study's encoder sees one frame at a time by default. With it, the two views of a frame differ only by
+dropout, and by the other frames in the batch that BatchNorm sees.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from emargin_train.views.ts2vec import draw_crops, timestamp_mask
 class TS2VecSettings(Settings, prefix="ts2vec"):
     alpha: float = hyperparameter(
         0.5,
-        "The weight of the instance contrast; the temporal contrast has the rest.",
+        "The instance contrast has this weight, and the temporal contrast has the rest.",
         metavar="A",
         low=0,
         high=1,
@@ -40,7 +40,7 @@ class TS2VecSettings(Settings, prefix="ts2vec"):
     )
     masked: float = hyperparameter(
         0.0,
-        "Training sets this share of a crop's frames to 0, which an encoder of single frames cannot guess.",
+        "Training sets this share of a crop's frames to 0; an encoder of single frames cannot restore them.",
         metavar="Q",
         low=0,
         high=0.99,
