@@ -1,4 +1,4 @@
-"""The Pareto chart: every trial with its intervals, each method's front, references by name."""
+"""The Pareto chart shows every trial with its intervals, each method's front, and the names of references."""
 
 import altair as alt
 import pandas as pd
@@ -12,7 +12,7 @@ MAX_PANELS = 6
 
 
 def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure:
-    """Every trial with its intervals, each method's front joined; a panel for each world."""
+    """Every trial with its intervals, and each method's front as a line; a panel for each world."""
     panels: dict[str, ChartType] = {}
     for world, part in list(table.groupby("world", sort=False))[:MAX_PANELS]:
         panels[str(world)] = front_chart(study, part, x, y)
@@ -33,10 +33,10 @@ def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Fig
     return Figure(
         name="pareto",
         title=f"{x.title} against {y.title}",
-        reading="Each point is a trial, the mean of its replicates; whiskers are 95 % t intervals, cut at "
-        "the ends of the metric and of the chart, and left out below three replicates. Steps join the trials "
-        "of a method that none of its others beats in both metrics. "
-        f"Best is {_corner(x, y)}; "
+        reading="Each point is a trial, the mean of its replicates. Whiskers are 95 % t intervals; they are "
+        "cut at the ends of the metric and of the chart, and left out for fewer than three replicates. A "
+        "stepped line joins the front of a method: trials that no other trial of it beats in both metrics. "
+        f"The best corner is {_corner(x, y)}; "
         "diamonds are references that were not searched.",
         charts=panels,
         table=shown[columns],
@@ -49,10 +49,10 @@ def _corner(x: Metric, y: Metric) -> str:
 
 
 def front_chart(study: Study, trials: pd.DataFrame, x: Metric, y: Metric) -> ChartType:
-    """One world: points with t intervals, fronts as steps, references named; hover shows the settings."""
+    """One world: points with t intervals, fronts as steps, names of references; hover shows the settings."""
     columns = ["trial", "role", "setting", "on_front", "ok", "replicates", "complete", "front_probability"]
     columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
-    # Studies read as one may each hold the same reference.
+    # Several studies that are read as one may have the same reference.
     again = trials["role"].eq("reference") & trials.duplicated(["method", x.name, y.name])
     named = trials[~again].assign(method=trials["method"].map(study.method_title))
     data = charts.compact(named, [*columns, "method"])
@@ -105,7 +105,7 @@ def front_chart(study: Study, trials: pd.DataFrame, x: Metric, y: Metric) -> Cha
 
 
 def _crowded(references: pd.DataFrame, x: str, y: str) -> list[str]:
-    """Trials whose name would run into the next reference's on its right: they are named on their left."""
+    """References whose name would overlap with the next one to the right: their names are put on the left."""
     spread = references[[x, y]].max() - references[[x, y]].min()
     found = []
     for _, row in references.iterrows():

@@ -1,4 +1,4 @@
-"""The report's first screen: what was studied, on which data, how it ended, what was found."""
+"""The first screen of the report: what was studied, on which data, how it ended, and what was found."""
 
 import html
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ SIMULATED = "-sim"  # how the names of simulated data sets end
 
 
 def data_title(study: Study, dataset: str) -> str:
-    """A data set as the manifest calls it, else by its name; a simulated one is called simulated."""
+    """The title of a data set in the manifest, or its name; a simulated one is called simulated."""
     title = str(study.manifest.get("dataset_titles", {}).get(dataset, dataset))
     return f"{title} (simulated)" if dataset.endswith(SIMULATED) else title
 
 
 def headline(study: Study) -> str:
-    """One line: which methods beside which baselines, on which data."""
+    """One line: which methods were compared with which baselines, on which data."""
     methods = study.rows.drop_duplicates("method")
     names = {k: [study.method_title(o) for o in part["method"]] for k, part in methods.groupby("role")}
     searched = listed(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
     beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
     data = listed([data_title(study, name) for name in study.rows["dataset"].unique()])
-    return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
+    return f"{searched}{f' compared with {beside}' if beside else ''}, on {data}"
 
 
 def counts(study: Study) -> dict[str, int]:
-    """Rows by how they ended; `asked` and `missing` only where the manifest says how many were asked for."""
+    """The number of rows by how they ended; `asked` and `missing` only if the manifest has a plan."""
     status = study.rows["status"].value_counts()
     found = {name: int(status.get(name, 0)) for name in ("ok", "diverged", "failed")}
     asked = study.manifest.get("asked")
@@ -66,7 +66,7 @@ def header_html(study: Study, sections: Sequence[Section]) -> str:
 _BAD = ("diverged", "failed", "missing")
 _FACTS = {
     "trials": "trials (settings)",
-    "asked": "trainings asked for",
+    "asked": "trainings planned",
     "ok": "ended well",
     "diverged": "diverged",
     "failed": "failed",
@@ -110,7 +110,7 @@ def repeated(study: Study) -> str:
 def best_trials(study: Study) -> pd.DataFrame:
     """The best complete trial of each method for each goal, and the compromise between the goals.
 
-    These are of each data set at its least noise; `what` says what the trial is best at.
+    For each data set, only its least noise is considered; `what` says in what the trial is best.
     """
     x, y = goals(study)
     table = trade_off(study, x, y)
@@ -118,7 +118,7 @@ def best_trials(study: Study) -> pd.DataFrame:
     trained = table[
         table["complete"] & (table["role"] != "reference") & table["world"].isin(main_worlds(table))
     ]
-    titles: dict[str, list[str]] = {}  # trial to what it is best at, in the order of the table
+    titles: dict[str, list[str]] = {}  # in what each trial is best, in the order of the table
     for _, arm in trained.groupby(["world", "method"], sort=False):
         for metric, other in ((x, y), (y, x)):
             trial = arm.loc[best_of(arm, metric, other), "trial"]
@@ -135,10 +135,10 @@ def best_trials(study: Study) -> pd.DataFrame:
 
 
 def best_html(study: Study) -> str:
-    """Those trials as a table, intervals beside the means."""
+    """The best trials as a table, with means and intervals."""
     best = best_trials(study)
     if best.empty:
-        return '<p class="note">No trial ended well with every seed, so there is no best one to name.</p>'
+        return '<p class="note">No trial ended well with every replicate, so there is no best trial.</p>'
     x, y = goals(study)
     tested = [m for m in (x, y) if f"test_{m.name}" in best and best[f"test_{m.name}"].notna().any()]
     several = best["world"].nunique() > 1
@@ -156,7 +156,7 @@ def best_html(study: Study) -> str:
         tds += "".join(f'<td class="n">{_number(row[f"test_{m.name}"])}</td>' for m in tested)
         body.append(f"<tr>{tds}</tr>")
     luck = "The best of many trials is partly luck, and these intervals do not account for the choice"
-    luck += "; the test columns are other people, not used in the search." if tested else "."
+    luck += "; the test columns show other people, who were not used in the search." if tested else "."
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials"><table class="best">
 <thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
 <p class="note">{luck}</p>"""

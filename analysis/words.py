@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def plural(n: int, word: str) -> str:
-    """The word as n things are called: "trial" or "trials"."""
+    """The word in singular or plural, for n things: "trial" or "trials"."""
     return word if n == 1 else f"{word}s"
 
 
@@ -29,10 +29,10 @@ def estimate(row: Any, name: str, digits: int = 3) -> str:
 
 
 def inline(title: str) -> str:
-    """A title as it stands within a sentence: "Threshold" becomes "threshold", "SNR" and "kNN" stay."""
+    """A title as it is written within a sentence: "Threshold" becomes "threshold", "SNR" and "kNN" stay."""
     return title[:1].lower() + title[1:] if title[1:2].islower() or len(title) == 1 else title
 
 
 def capitalised(text: str) -> str:
-    """With its first letter as a capital; the others stay as they are."""
+    """The text with a capital as its first letter; the others stay as they are."""
     return text[:1].upper() + text[1:]

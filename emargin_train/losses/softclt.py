@@ -124,8 +124,8 @@ def dtw_distances(x: Tensor) -> Tensor:
 def scaled(distances: Tensor, *, scaling: str = "matrix") -> Tensor:
     """Distances scaled to [0, 1] by the smallest and largest distance between different sequences.
 
-    The diagonal counts as the smallest distance of the matrix, so it becomes 0. If all distances are equal, or
-    N = 1, all become 0.
+    The diagonal counts as the smallest distance of the matrix, so it becomes 0. If all distances are equal,
+    or N = 1, all become 0.
 
     distances: (N, N)
     scaling: `matrix` scales over all pairs, as in the paper, and is symmetric; `columns` scales each column
