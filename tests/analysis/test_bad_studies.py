@@ -1,4 +1,4 @@
-"""Studies of which little can be said: the report says so, with no empty chart and no markup of theirs."""
+"""Studies that show little: the report says so, draws no empty chart and escapes the study's texts."""
 
 import json
 import re

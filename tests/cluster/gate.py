@@ -1,4 +1,4 @@
-"""A door before a server: open, it passes everything on; shut, it refuses, as a service that is down does."""
+"""A proxy before a server: while open it forwards everything; while closed it refuses, as a dead server does."""
 
 import contextlib
 import socket

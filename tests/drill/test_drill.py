@@ -1,7 +1,7 @@
 """The drill: a method, an encoder, a hyper-parameter, a metric and a dataset are added, each in one place.
 
-The packages are copied, the additions are made there as a contributor would make them, and everything runs
-for real: one training, a study on Ray with a search, MLflow, Parquet and the report, and the study resumed.
+The additions are made in a copy of the packages, as a contributor would make them. Then everything runs for
+real: one training, a study on Ray with a search, MLflow, Parquet and the report, and a resumed study.
 """
 
 import json

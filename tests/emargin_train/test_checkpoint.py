@@ -1,4 +1,4 @@
-"""Checkpoints appear whole or not at all, and what is damaged is refused."""
+"""Checkpoints are written whole or not at all, and damaged ones are refused."""
 
 from pathlib import Path
 

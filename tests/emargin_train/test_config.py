@@ -1,4 +1,4 @@
-"""A training as a value: to a flat dictionary and back, what it refuses, and its digest."""
+"""The settings of a training: to a flat dictionary and back, which settings are refused, and the digest."""
 
 import dataclasses
 from dataclasses import dataclass

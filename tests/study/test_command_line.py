@@ -1,4 +1,4 @@
-"""The flags of `python -m study.run`: one for each declared setting, and a manual that reads in sentences."""
+"""The flags of `python -m study.run`: one for each declared setting, with help in whole sentences."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""A study is known by an id: two of one name share nothing, whatever their stores hold."""
+"""A study is identified by an id: two studies of the same name share nothing, whatever is in their stores."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`python -m study.run` as its user meets it: a finished study, its plan, its manual."""
+"""`python -m study.run` as a user sees it: a finished study, its plan, its help text."""
 
 import json
 import shutil

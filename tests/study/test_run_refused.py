@@ -1,6 +1,6 @@
-"""`python -m study.run` and `emargin_train.pretrain` refusing bad input: one line, exit code 2.
+"""`python -m study.run` and `emargin_train.pretrain` refuse bad input with one line and exit code 2.
 
-They run in this process, since each start of a program takes seconds; one refusal is seen in a program's own.
+They run in this process, since each start of a program takes seconds; only one test starts a new program.
 """
 
 import http.server

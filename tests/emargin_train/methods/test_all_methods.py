@@ -1,4 +1,4 @@
-"""What every method must satisfy with every encoder: a new file in their folders is tested here at once."""
+"""Checks that every method must pass with every encoder. A new file in their folders is tested at once."""
 
 import dataclasses
 from collections.abc import Iterator

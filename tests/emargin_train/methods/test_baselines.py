@@ -1,4 +1,4 @@
-"""What each baseline does beside its loss: heads that learn, copies that follow, groups, normalisation."""
+"""What each baseline does besides its loss: heads that learn, momentum copies, groups, normalisation."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every method on data at the edge of what there is: finite, or refused in one line that names the remedy."""
+"""Every method on extreme data: the result is finite, or the data are refused in one line with the remedy."""
 
 import dataclasses
 from typing import Any
