@@ -1,4 +1,4 @@
-"""A proxy before a server: while open it forwards everything; while closed it refuses, as a dead server does."""
+"""A proxy before a server: while open it forwards everything; while closed it refuses, like a dead server."""
 
 import contextlib
 import socket
