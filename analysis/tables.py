@@ -135,6 +135,9 @@ def load(folder: str | Path) -> Study:
             f"`python -m study.run --resume {folder}`"
         )
     rows = table.to_pandas()
+    for column in table.schema:
+        if pa.types.is_boolean(column.type):  # a category for every chart and test, never the numbers 0 and 1
+            rows[column.name] = rows[column.name].map(schema.in_words, na_action="ignore").astype(object)
     absent = tuple(name for name in ASKED if name not in rows)
     rows = rows.assign(**{name: None for name in absent})
     rows["trial"] = rows["trial"].astype(str)

@@ -15,7 +15,8 @@ from emargin_train.settings import Setting
 
 SCHEMA_VERSION = "2"
 TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TEXT}
+TRUTH = pa.bool_()
+KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TRUTH}
 
 IDENTITY: dict[str, pa.DataType] = {
     "study": TEXT, "trial": TEXT, "role": TEXT, "config_hash": TEXT, "seed": INT, "split_seed": INT,
