@@ -25,8 +25,8 @@ ASKED = (
     "role", "split", "split_seed", "gate", "threshold", "dissimilar_share", "gate_given_as", "snr_db",
     "noise_kind", "label_share", "supervised_weight", "pseudo_label_auroc",
 )  # fmt: skip
-# Columns of the kind "setting" that say where and how often a setting was tried, not what it is.
-AROUND = ("dataset", "method", "gate_given_as", "seed", "split_seed")
+# Columns of the kind "setting" that say where and how often a setting was tried, or that follow from it.
+AROUND = ("dataset", "method", "encoder_context", "gate_given_as", "seed", "split_seed")
 GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
 
 

@@ -24,6 +24,7 @@ IDENTITY: dict[str, pa.DataType] = {
 }  # fmt: skip
 SETTINGS: dict[str, pa.DataType] = {
     "dataset": TEXT, "split": TEXT, "method": TEXT, "encoder": TEXT, "encoder_variant": TEXT,
+    "encoder_context": TEXT,  # frame, or sequence: an embedding depends on other frames of its sequence too
     "gate_given_as": TEXT, "sequence_length": INT, "evaluation_frames": INT, "noise_kind": TEXT,
 }  # fmt: skip
 OUTCOME: dict[str, pa.DataType] = {

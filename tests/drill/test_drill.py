@@ -122,6 +122,7 @@ def test_parquet_has_the_columns_and_says_what_they_are(study: Path) -> None:
     assert len(rows) == 2 and all(row["status"] == "ok" for row in rows)
     assert all(1 <= row["vicreg.variance_weight"] <= 30 for row in rows)
     assert {row["recurrent.width"] for row in rows} <= {8, 16}
+    assert {row["encoder_context"] for row in rows} == {"sequence"}  # the recurrent encoder
     assert {row["vicreg.centred"] for row in rows} <= {True, False}
     about = table.schema.field("vicreg.variance_weight").metadata
     assert about[b"title"] == b"Variance weight" and about[b"scale"] == b"log"
@@ -148,7 +149,13 @@ def test_mlflow_has_the_hyperparameters(study: Path) -> None:
 @pytest.mark.slow
 def test_report_names_them(study: Path) -> None:
     page = (study / "report" / "index.html").read_text()
-    for text in ("VICReg", "variance weight", "vicreg.variance_weight", "vicreg.centred"):
+    for text in (
+        "VICReg",
+        "variance weight",
+        "vicreg.variance_weight",
+        "vicreg.centred",
+        "sees a frame with its sequence",
+    ):
         assert text.lower() in page.lower(), text
 
 

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 
 DESIGN_COLUMNS = """
 study trial config_hash seed split_seed data_hash git_revision started_at device mlflow_run_id
-dataset split method encoder encoder_variant gate_given_as sequence_length evaluation_frames noise_kind
+dataset split method encoder encoder_variant encoder_context
+gate_given_as sequence_length evaluation_frames noise_kind
 gate threshold dissimilar_share margin temperature neighbours similar_sign gamma head
 kernel_size spectrum_scale iterations batch_size learning_rate weight_decay snr_db
 label_share supervised_term supervised_weight
