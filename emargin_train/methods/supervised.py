@@ -1,5 +1,6 @@
-"""Supervised training of the same encoder: what an encoder could reach with every label."""
+"""Supervised training of the same encoder: what an encoder could reach with the labels."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -7,8 +8,15 @@ from torch import Tensor
 from emargin_train.data.frames import Frames
 from emargin_train.losses.supervised import cross_entropy
 from emargin_train.methods.base import Batch
-from emargin_train.methods.labelled import Labelled, with_labels
+from emargin_train.methods.labelled import Labelled, LabelSettings
 from emargin_train.methods.one_view import Outputs
+from emargin_train.settings import redefined
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedSettings(LabelSettings):
+    label_share: float = redefined(LabelSettings, "label_share", 1.0, above=True)
+    label_control: str = redefined(LabelSettings, "label_control", "none", choices=("none", "shuffled"))
 
 
 class Supervised(Labelled):
@@ -19,6 +27,7 @@ class Supervised(Labelled):
     description = "trains the encoder with the cross-entropy of a linear classifier, on all labels"
     role = "upper bound"
     order = 2
+    Settings = SupervisedSettings
 
     @staticmethod
     def has_classifier(settings: Any) -> bool:
@@ -26,8 +35,8 @@ class Supervised(Labelled):
 
     def prepare(self, train: Frames) -> None:
         super().prepare(train)
-        self.labelled = with_labels(train, 1.0, self.setup.seed)
-        self.n_plain, self.n_labelled = 0, min(self.training_settings.batch_size, len(self.labelled))
+        self.n_plain = 0
+        self.see(train, self.training_settings.batch_size)
 
     @staticmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:
