@@ -161,7 +161,7 @@ def test_overlapping_splits_make_a_difference_less_sure():
 
 
 def test_pooled_estimate_of_a_worked_example():
-    """By hand: equal errors, so equal weights; the estimates 0, 2 and 4 spread more than their errors of 1."""
+    """By hand: equal errors give equal weights; 0, 2 and 4 spread more than their errors of 1."""
     found = random_effects(np.array([0.0, 2.0, 4.0]), np.ones(3), margin=10)
     assert found.estimate == pytest.approx(2)
     assert found.between**2 == pytest.approx(3)  # Q = 8, df = 2, sum w - sum w^2 / sum w = 2
