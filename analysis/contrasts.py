@@ -78,10 +78,6 @@ class Plan:
     margins: Mapping[str, float]
     level: float = LEVEL
 
-    @property
-    def questions(self) -> list[str]:
-        return list(dict.fromkeys(contrast.question for contrast in self.contrasts))
-
 
 def read(path: Path) -> Plan:
     """The plan in a TOML file. Raises UserError for what is missing, unknown, or named twice."""
@@ -242,12 +238,10 @@ def splits_needed(difference: float, sd: float, margin: float, level: float) -> 
     return min((n for n in (shown, inside) if n is not None), default=None)
 
 
-def text(found: pd.DataFrame, plan: Plan, question: str | None = None) -> str:
+def text(found: pd.DataFrame, plan: Plan) -> str:
     """The table as Markdown: each contrast with its hypothesis, over all data sets and for each of them."""
     parts = []
     for contrast in plan.contrasts:
-        if question not in (None, contrast.question):
-            continue
         own = found[found["contrast"] == contrast.name]
         shown = own.assign(difference=bounds(own, "difference", "low", "high", sign="+"))
         names = [

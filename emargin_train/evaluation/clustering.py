@@ -131,8 +131,8 @@ def silhouette_permuted(h: Tensor, clusters: int, *, seed: int = 1) -> float:
 
     The permuted cloud has the spectrum of h and, along each principal axis, its very values with all tails
     and outliers; only what ties the axes to each other is gone. Where this cloud reaches a score that a
-    Gaussian does not, heavy tails explain it. One draw of at most 2,000 points; directions as in `silhouette_null`.
-    Raises Degenerate for constant h.
+    Gaussian does not, heavy tails explain it. One draw of at most 2,000 points, with directions left out as
+    in `silhouette_null`. Raises Degenerate for constant h.
     """
     rng = np.random.default_rng([seed, 1])
     x = centred(h)

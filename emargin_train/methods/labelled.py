@@ -1,7 +1,7 @@
 """What methods share that see the labels of some training sequences."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,9 +40,12 @@ class Labelled(OneView):
     """A batch ends with `n_extra` of the sequences in `labelled`, whose labels the method sees.
 
     With hidden labels they count among the sequences without labels.
+
+    label_share: the only share of a method that has no such setting
     """
 
     needs_labels = True
+    label_share: ClassVar[float | None] = None
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -53,13 +56,15 @@ class Labelled(OneView):
     def see(self, train: Frames, n: int) -> None:
         """Let a batch end with up to n labelled sequences, as the settings say. Call it in `prepare`."""
         s: Any = self.settings
-        self.labelled = with_labels(train, s.label_share, self.setup.seed)
+        share = s.label_share if self.label_share is None else self.label_share
+        control = getattr(s, "label_control", "none")
+        self.labelled = with_labels(train, share, self.setup.seed)
         self.n_extra = min(n, len(self.labelled))
-        if s.label_control == "hidden":
+        if control == "hidden":
             self.n_plain += self.n_extra
         else:
             self.n_labelled = self.n_extra
-        if s.label_control == "shuffled":
+        if control == "shuffled":
             self.shuffled = torch.from_numpy(shuffled(train.y, self.labelled, self.setup.seed))
 
     def draw(self, generator: torch.Generator) -> Tensor:

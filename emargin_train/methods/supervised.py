@@ -1,22 +1,14 @@
-"""Supervised training of the same encoder: what an encoder could reach with the labels."""
+"""Supervised training of the same encoder: what an encoder could reach with every label."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from emargin_train.data.frames import Frames
 from emargin_train.losses.supervised import cross_entropy
 from emargin_train.methods.base import Batch
-from emargin_train.methods.labelled import Labelled, LabelSettings
+from emargin_train.methods.labelled import Labelled
 from emargin_train.methods.one_view import Outputs
-from emargin_train.settings import redefined
-
-
-@dataclass(frozen=True, kw_only=True)
-class SupervisedSettings(LabelSettings):
-    label_share: float = redefined(LabelSettings, "label_share", 1.0, above=True)
-    label_control: str = redefined(LabelSettings, "label_control", "none", choices=("none", "shuffled"))
 
 
 class Supervised(Labelled):
@@ -27,7 +19,7 @@ class Supervised(Labelled):
     description = "trains the encoder with the cross-entropy of a linear classifier, on all labels"
     role = "upper bound"
     order = 2
-    Settings = SupervisedSettings
+    label_share: ClassVar[float | None] = 1.0
 
     @staticmethod
     def has_classifier(settings: Any) -> bool:

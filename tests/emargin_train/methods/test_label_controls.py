@@ -40,7 +40,7 @@ def test_hidden_labels_leave_the_same_sequences_in_the_contrast(method, small):
     assert hidden.method.loss(batch, generator) == plain.method.loss(batch, generator)
 
 
-@pytest.mark.parametrize("method", [*SEMI, "supervised"])
+@pytest.mark.parametrize("method", [*SEMI, "labels-only"])
 def test_shuffled_labels_are_the_same_labels_elsewhere(method, small):
     right, wrong = (start(of(method, label_control=c), small) for c in ("none", "shuffled"))
     assert np.array_equal(right.method.labelled, wrong.method.labelled)
@@ -75,10 +75,10 @@ def test_controls_train_differently_from_the_method(method, small):
     assert all(np.isfinite(values).all() for values in losses.values())
 
 
-def test_supervised_sees_the_sequences_that_the_semi_supervised_methods_see(small):
-    semi, alone = (start(of(m), small).method.labelled for m in ("emargin-semi", "supervised"))
+def test_labels_alone_are_those_of_the_semi_supervised_methods(small):
+    semi, alone = (start(of(m), small).method.labelled for m in ("emargin-semi", "labels-only"))
     assert np.array_equal(semi, alone) and len(alone) < len(small.train)
     with pytest.raises(UserError, match="hidden"):
-        of("supervised", label_control="hidden")
+        of("labels-only", label_control="hidden")
     with pytest.raises(UserError, match="label_share"):
-        config("supervised", label_share=0)
+        config("labels-only", label_share=0)
