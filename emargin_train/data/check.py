@@ -12,7 +12,8 @@ from emargin_train.data.sequences import checked, read_all
 from emargin_train.data.settings import DataConfig
 from emargin_train.data.text_tables import MISSING
 
-FLAT_S = 5.0  # a channel that does not change for so long is flat; coarse steps hold for a second or two
+FLAT_S = 5.0  # a channel that does not change for so long is flat
+COARSE = 100  # different values of a sensor with coarse steps, at most
 FLAT_SAMPLES = 10  # that are alike, at least
 FLAT_SHARE = 0.01  # of a recording, above which flat stretches are doubtful
 CLIPPED_RUN = 3  # samples in a row at the lowest or highest value of a channel are clipped
@@ -190,11 +191,22 @@ def of_classes(class_names: tuple[str, ...]) -> Iterator[str]:
 
 
 def flat(signal: np.ndarray, rate_hz: float) -> np.ndarray:
-    """(n,) bool: samples of stretches in which some channel does not change for FLAT_S."""
+    """(n,) bool: samples of stretches in which some channel does not change for FLAT_S.
+
+    A sensor with coarse steps holds a value for long where it rests: it is flat only if it never changes.
+    """
     out = np.zeros(signal.shape[1], bool)
     for channel in signal:
-        out |= runs(channel) >= max(FLAT_SAMPLES, round(FLAT_S * rate_hz))
+        if not coarse(channel):
+            out |= runs(channel) >= max(FLAT_SAMPLES, round(FLAT_S * rate_hz))
     return out
+
+
+def coarse(channel: np.ndarray) -> bool:
+    """Whether a channel has few values, and mostly the one that it had before."""
+    if len(channel) < 2 or (np.diff(channel) == 0).mean() < 0.5:
+        return False
+    return 1 < len(np.unique(channel)) <= COARSE
 
 
 def runs(channel: np.ndarray) -> np.ndarray:
@@ -208,7 +220,7 @@ def clipped(signal: np.ndarray) -> np.ndarray:
     """(n,) bool: samples at the lowest or highest value of a channel, CLIPPED_RUN in a row or more."""
     out = np.zeros(signal.shape[1], bool)
     for channel in signal:
-        if len(channel) and channel.min() < channel.max():
+        if len(channel) and channel.min() < channel.max() and not coarse(channel):
             out |= ((channel == channel.min()) | (channel == channel.max())) & (runs(channel) >= CLIPPED_RUN)
     return out
 

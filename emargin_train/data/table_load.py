@@ -80,8 +80,16 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
     n = values.shape[1]
     if n == 0:
         raise UserError(f"{path} holds no sample: get it again, or leave it out of the pattern")
-    gap_s = spec.gap_s or (timeline.longest_step(time_s) if time_s is not None else 0.0)
-    rate_hz = native_rate(spec, signal, own, root, n, time_s, gap_s)
+    if time_s is None or signal.time is None:
+        gap_s = 0.0
+        rate_hz = native_rate(spec, signal, own, root, n, time_s, gap_s)
+        source, native_hz = unstamped_source(signal, own, rate_hz)
+    else:
+        gap_s = spec.gap_s or timeline.longest_step(time_s)
+        source, native_hz = stamped_source(spec, signal, own, time_s, gap_s)
+        rate_hz = native_rate(spec, signal, own, root, n, time_s, gap_s)
+        zoned = states_zone(path, signal.time, kind=signal.format, text=signal.text, clock=signal.clock)
+        source = replace(source, zoned=zoned, doubts=(*source.doubts, *set_forward(time_s, zoned)))
     codes = by_column[label].codes if label is not None else None
     runs: list[tuple[str | None, list[Stretch]]] = []
     for name, a, b in subject_runs(by_column[subject] if subject is not None else None, n, path):
@@ -94,13 +102,6 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
             )
         runs.append((name, cut))
     written = written_names(signal, path)
-    native_hz: float | None = rate_hz
-    if time_s is None or signal.time is None:
-        source = unstamped_source(signal, own, rate_hz)
-    else:
-        source, native_hz = stamped_source(spec, signal, own, time_s, gap_s)
-        zoned = states_zone(path, signal.time, kind=signal.format, text=signal.text, clock=signal.clock)
-        source = replace(source, zoned=zoned, doubts=(*source.doubts, *set_forward(time_s, zoned)))
     counted = [name for name, channel in zip(written, values, strict=True) if counts_rows(channel)]
     doubts = [f"channel '{name}' counts rows: name a channel that holds a signal" for name in counted]
     source = replace(source, channels=tuple(written), doubts=(*source.doubts, *doubts))
@@ -180,8 +181,8 @@ def set_forward(time_s: np.ndarray, zoned: bool | None) -> tuple[str, ...]:
     )
 
 
-def unstamped_source(signal: SignalSpec, own: Found, rate_hz: float) -> Source:
-    """What is known of samples without time stamps; a rate by the labels has to be a usual one."""
+def unstamped_source(signal: SignalSpec, own: Found, rate_hz: float) -> tuple[Source, float | None]:
+    """What is known of samples without time stamps, and their rate; by the labels, it has to be a usual one."""
     stated = given_rate(signal, own)
     doubts: tuple[str, ...] = ()
     if stated is None and off_usual(rate_hz) > EXACT:
@@ -189,7 +190,7 @@ def unstamped_source(signal: SignalSpec, own: Found, rate_hz: float) -> Source:
             f"the length of its labels gives {rate_hz:.6g} samples per second, which no usual device has: "
             "give rate_hz in [[signal]], or check seconds in [labels]",
         )
-    return Source(stated_hz=stated, derived_hz=rate_hz if stated is None else None, doubts=doubts)
+    return Source(stated_hz=stated, derived_hz=rate_hz if stated is None else None, doubts=doubts), rate_hz
 
 
 def off_usual(rate_hz: float) -> float:

@@ -200,8 +200,8 @@ def has_date(clock: Clock) -> bool:
 
 def out_of_order(sensors: list[list[Stretch]]) -> tuple[str, ...]:
     """What to say of stretches that were put in order of their stamps."""
-    back = [a.start_s - b.start_s for stretches in sensors for a, b in itertools.pairwise(stretches)]
-    if max(back, default=0.0) <= 0:
+    back = [a.end_s - b.start_s for stretches in sensors for a, b in itertools.pairwise(stretches)]
+    if max(back, default=0.0) <= SAME_S:
         return ()
     return (
         f"its rows are not in order of time (they go back by {max(back):,.0f} s) and were put in "
