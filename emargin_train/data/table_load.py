@@ -182,7 +182,7 @@ def set_forward(time_s: np.ndarray, zoned: bool | None) -> tuple[str, ...]:
 
 
 def unstamped_source(signal: SignalSpec, own: Found, rate_hz: float) -> tuple[Source, float | None]:
-    """What is known of samples without time stamps, and their rate; by the labels, it has to be a usual one."""
+    """What is known of samples without time stamps, and their rate, which labels may give."""
     stated = given_rate(signal, own)
     doubts: tuple[str, ...] = ()
     if stated is None and off_usual(rate_hz) > EXACT:
