@@ -143,12 +143,12 @@ def put_away(name: str, url: str) -> str:
 
 
 def check(name: str, url: str) -> None:
-    """Raises UserError where a password splits a URL at a wrong place, so that a part of it would be shown."""
+    """Raises UserError where a password splits a URL at a wrong place: a part of it would be shown."""
     shown = without_password(url)
     if _host(url) != _host(shown):
         raise UserError(
-            f"--{name.replace('_', '-')} {shown} has a password with a character that a URL cannot hold: write "
-            "@ as %40, / as %2F, # as %23, ? as %3F"
+            f"--{name.replace('_', '-')} {shown} has a password with a character that a URL cannot hold: "
+            "write @ as %40, / as %2F, # as %23, ? as %3F"
         )
 
 

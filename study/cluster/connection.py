@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 import torch
 
@@ -112,10 +113,12 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
             else str(stack.enter_context(own_folders.temporary("ray", parent=_short_parent())))
         )
         stack.callback(own_folders.remove_all)  # of workers that were killed here
-        stack.callback(_leave)
+        before, started = _family(), set[psutil.Process]()
+        stack.callback(_leave, started)
         try:
             ray_private.init(address or "local", folder)
             resources = ray.cluster_resources()
+            started |= _family() - before
         except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
             reason = without_password(" ".join(str(error).split())[:300])
             what = f"join the Ray cluster at {address}" if address else "start Ray here"
@@ -126,8 +129,15 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
         yield resources
 
 
-def _leave() -> None:
-    """Disconnect, and end the cluster that was started here; a cluster that has died already is left."""
+def _family() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
+
+
+def _leave(started: set[psutil.Process]) -> None:
+    """Disconnect, and end the cluster that was started here.
+
+    started: its processes; where one of them has died, Ray may leave others behind
+    """
 
     def shut_down() -> None:
         # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
@@ -135,6 +145,10 @@ def _leave() -> None:
         ray.shutdown()
 
     interrupts.finish(shut_down, patience_s=LEAVE_S, at_most_s=LEAVE_S)
+    for process in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(started, timeout=1)
 
 
 def _short_parent() -> str:

@@ -10,6 +10,7 @@ import getpass
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -146,6 +147,7 @@ def test_a_fault_at_a_moment_leaves_exact_books(seed):
 def main() -> None:
     first, _, last = sys.argv[1].partition(":")
     seeds = range(int(first), int(last or int(first) + 1))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and leave nothing behind
     bad, shared_memory = [], set(Path("/dev/shm").iterdir())
     os.environ["EMARGIN_CACHE"] = tempfile.mkdtemp(prefix="c-cache-")
     try:
