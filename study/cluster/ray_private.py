@@ -5,6 +5,7 @@ version outside CHECKED, and says what to do.
 """
 
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -28,6 +29,7 @@ from ray._private.authentication.authentication_token_setup import (  # noqa: E4
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.services import find_bootstrap_address  # noqa: E402
+from ray._raylet import AuthenticationTokenLoader  # noqa: E402
 from ray.air._internal import usage  # noqa: E402
 from ray.tune.execution import class_cache  # noqa: E402
 
@@ -62,6 +64,9 @@ def init(address: str, folder: str | None = None) -> None:
     """
     handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
+    if address == "local" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+        # Ray would write one into the home folder, which is not always there and writable.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         ray.init(
             address,

@@ -23,7 +23,7 @@ def _run(words: tuple[str, ...], env: dict[str, str], said: str) -> None:
     import analysis.report
     from study import run
 
-    os.setsid()
+    os.setpgrp()
     out, nothing = os.open(said, os.O_WRONLY | os.O_APPEND), os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (out, 1), (out, 2)):
         os.dup2(source, target)
