@@ -24,7 +24,9 @@ ENVIRONMENT = {
 for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
+import psutil  # noqa: E402
 import ray  # noqa: E402
+from ray._private import worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402
     maybe_enable_token_auth_if_token_available,
 )
@@ -53,6 +55,15 @@ def address_here() -> str | None:
 def health_check(address: str) -> tuple[str, ...]:
     """The command that exits with 0 where a Ray head at host:port is healthy."""
     return (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
+
+
+def raylet() -> psutil.Process | None:
+    """The process of Ray's on this machine that serves this driver; None where it cannot be seen."""
+    served = f"--raylet_socket_name={worker.global_worker.node.raylet_socket_name}"
+    for process in psutil.process_iter(["cmdline"]):
+        if served in (process.info["cmdline"] or ()):
+            return process
+    return None
 
 
 def init(address: str, folder: str | None = None) -> None:

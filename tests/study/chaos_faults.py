@@ -25,10 +25,11 @@ from tests.study.chaos_driver import Driver
 
 AWAY_S = 4.0
 PROCESSES = {
-    "worker": "ray::",
-    "exporter": "tracking.exporter",
-    "raylet": "raylet/raylet",
-    "GCS": "gcs_server",
+    "worker": ("ray::ImplicitFunc", "ray::IDLE"),
+    "agent": ("ray::DashboardAgent", "ray::RuntimeEnvAgent"),
+    "exporter": ("tracking.exporter",),
+    "raylet": ("raylet/raylet",),
+    "GCS": ("gcs_server",),
 }
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 FILES = ("records/*.json", "mlflow.jsonl", "optuna.log", "study.toml", ".study.toml", "identity.json",
@@ -87,7 +88,8 @@ def twice(place: Place, driver: Driver, rng: random.Random) -> str:
 def process_struck(place: Place, driver: Driver, rng: random.Random) -> str:
     """Kill one of the driver's processes, or freeze it for some seconds."""
     name, frozen_s = rng.choice(tuple(PROCESSES)), rng.choice((0, 0, 0, AWAY_S))
-    found = sorted(pid for pid, title in descendants(driver.pid).items() if PROCESSES[name] in title)
+    titles = descendants(driver.pid)
+    found = sorted(pid for pid, title in titles.items() if any(one in title for one in PROCESSES[name]))
     if not found:
         return f"no {name} to strike"
     pid = rng.choice(found)

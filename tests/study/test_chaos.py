@@ -57,7 +57,9 @@ def check_end(place: Place, driver: Driver, done: str, seconds: float) -> None:
     clean(driver, said)
     if code > 128 and (place.folder / "mlflow.jsonl").exists() and place.gate is None:
         table, n = place.folder / "results.parquet", len(list((place.folder / "records").glob("*.json")))
-        rows = pq.read_table(table).num_rows if table.exists() else 0  # before a study begins, none is written
+        rows = (
+            pq.read_table(table).num_rows if table.exists() else 0
+        )  # before a study begins, none is written
         assert rows == n, f"{rows} rows of {n} records: {said}"
         with sqlite3.connect(place.out / "mlflow.db") as connection:
             running = connection.execute("SELECT COUNT(*) FROM runs WHERE status = 'RUNNING'").fetchone()[0]
