@@ -89,7 +89,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
                     continue
                 for metric in metrics:
                     gap = differences_of(of[trial], of[against], metric.name)
-                    found = mean_interval(gap)
+                    found = mean_interval(gap, within=metric.differences)
                     rows.append(
                         {name: semi.get(name) for name in ("world", "dataset", "method", SHARE, WEIGHT)}
                         | {"trial": trial, "against": against, "metric": metric.name}
@@ -222,7 +222,7 @@ def plane_chart(study: Study, means: pd.DataFrame, x: Metric, y: Metric) -> Char
         x=at_x,
         y=at_y,
         color=charts.method_colour(study, means["method"].unique()),
-        shape=charts.role_shape(),
+        shape=charts.method_shape(study, means["method"].unique()),
         size=alt.Size("share:Q", title="labelled share", scale=alt.Scale(range=[40, 260]), legend=None),
         tooltip=columns,
     )
