@@ -9,13 +9,22 @@ paper-ecg         likewise
 
 from typing import Any
 
-from emargin_train.data.catalogue import find
+from emargin_train.errors import UserError, nearest
 
 PAPER_THRESHOLD = 0.4
 
 
+def preset(name: str) -> dict[str, Any]:
+    """The settings of a preset. Raises UserError for an unknown name."""
+    if name not in NAMES:
+        raise UserError(f"--preset is '{name}': {nearest(name, NAMES)}")
+    return OWN[name] if name in OWN else _paper(name.removeprefix(PAPER))
+
+
 def _paper(dataset: str) -> dict[str, Any]:
     """The settings that arXiv:2507.14828 gives for a dataset; its split and probe are columns beside ours."""
+    from emargin_train.data.catalogue import find
+
     known = find(dataset)
     return {
         "dataset": dataset,
@@ -31,7 +40,7 @@ def _paper(dataset: str) -> dict[str, Any]:
     }
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+OWN: dict[str, dict[str, Any]] = {
     "smoke": {
         "dataset": "sleepeeg-sim",
         "trials": 2,
@@ -50,7 +59,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "seeds": (0, 1),
         "hyperparameters": {"iterations": "30"},
     },
-    "paper-sleepeeg": _paper("sleepeeg"),
-    "paper-harth": _paper("harth"),
-    "paper-ecg": _paper("ecg"),
 }
+PAPER = "paper-"
+NAMES = (*OWN, *(PAPER + dataset for dataset in ("sleepeeg", "harth", "ecg")))

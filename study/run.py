@@ -101,6 +101,6 @@ def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutco
 
 if __name__ == "__main__":
     display.open_streams()
-    hide_secrets()
+    exit_on_user_error(hide_secrets)
     with display.survives():
         exit_on_user_error(main)

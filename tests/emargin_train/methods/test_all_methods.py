@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from emargin_train import checkpoint
-from emargin_train.config import TrainConfig, all_hyperparameters, table
+from emargin_train.config import TrainConfig
 from emargin_train.encode import encode
 from emargin_train.encoders import ENCODERS
 from emargin_train.encoders.base import Encoder
+from emargin_train.hyperparameters import all_hyperparameters, table
 from emargin_train.methods import METHODS
 from emargin_train.methods.base import Method, Shape
 from emargin_train.methods.one_view import OneView
