@@ -80,6 +80,11 @@ class TrainConfig:
             seed=self.seed,
         )
 
+    def new_method(self, shape: Shape, magnitude_scale: float) -> Method:
+        """The method before its first step, in the numbers that it is trained in."""
+        method = self.method_class(self.setup(shape, magnitude_scale))
+        return method.double() if self.training and self.training.precision == "float64" else method
+
     def hyperparameters(self) -> dict[str, Any]:
         """Values by column, of all hyper-parameters that this training reads."""
         flat = self.to_dict()
