@@ -60,6 +60,13 @@ def mlp_of_version_1(training, *, seed=1):
             break
     return lambda h: probes.forward(best, scale(h)).log_softmax(1).numpy()
 
+penalties, choose = [], logistic.choose_penalty
+def noted(*given):
+    found = choose(*given)
+    penalties.append(found[0] if isinstance(found, tuple) else found)
+    return found
+
+logistic.choose_penalty = noted
 if undone and version_1:
     logistic.SELECTION_GRADIENT = logistic.GRADIENT
 elif undone:
@@ -85,6 +92,7 @@ for job in asked:
         else:
             outcome = item
     row = {k: repr(v) for k, v in outcome.row.items() if v is not None}
+    row["penalty of the probe"] = repr(penalties[-1])
     print(json.dumps({"weights": "" if job["is_reference"] else weights,
                       "losses": [repr(v) for v in outcome.losses], "row": row}), flush=True)
 """
