@@ -54,7 +54,7 @@ class SignalSpec:
         if missing:
             raise UserError(
                 f"record {recording.record} has the channels {', '.join(recording.channels)}, but the "
-                f"encoder needs {', '.join(self.channels)}: name its channels so in the description"
+                f"encoder needs {', '.join(self.channels)}: give its channels these names in the description"
             )
         order = [recording.channels.index(name) for name in self.channels]
         if order != list(range(len(recording.channels))):
@@ -74,8 +74,9 @@ class SignalSpec:
         ratio = Fraction(self.rate_hz / recording.rate_hz).limit_denominator(LARGEST_TERM)
         if ratio == 0 or abs(float(ratio) * recording.rate_hz / self.rate_hz - 1) > 1e-6:
             raise UserError(
-                f"record {recording.record} has {recording.rate_hz:g} samples a second, which no ratio of "
-                f"small numbers makes {self.rate_hz:g}: give rate_hz = {self.rate_hz:g} in the description"
+                f"record {recording.record} has {recording.rate_hz:g} samples a second, which cannot be "
+                f"resampled to {self.rate_hz:g} by a ratio of small whole numbers: give "
+                f"rate_hz = {self.rate_hz:g} in the description"
             )
         up, down = ratio.numerator, ratio.denominator
         signal = scipy.signal.resample_poly(recording.signal, up, down, axis=1, padtype="line")
