@@ -3,6 +3,8 @@
 import difflib
 import errno
 import os
+import select
+import stat
 import sys
 from collections.abc import Callable, Iterable
 from typing import TextIO
@@ -61,10 +63,15 @@ def _flush() -> None:
 
 
 def _writable(stream: TextIO) -> bool:
-    """Whether it can still be written to."""
+    """Whether it can still be written to: its pipe has a reader, or its disk has space."""
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    if any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
     try:
         stream.flush()
-        os.write(stream.fileno(), b"\n")  # an unbuffered stream has nothing to flush
-    except (OSError, ValueError):
+        if stream is sys.stdout and not stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+            os.write(stream.fileno(), b"\n")  # an unbuffered stream has nothing to flush
+    except OSError:
         return False
     return True
