@@ -17,6 +17,7 @@ from emargin_train.data import (
 from emargin_train.data.dataset import Dataset
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.program import Parser
 
 EXAMPLES = """\
 examples:
@@ -29,13 +30,8 @@ examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emargin_train.data",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("emargin_train.data", description=__doc__, epilog=EXAMPLES)
     commands = parser.add_subparsers(dest="command", required=True, metavar="describe | download")
     look = commands.add_parser("describe", help="Print how a dataset is read, and draw one recording.")
     look.add_argument("name", help="The name of a dataset, ucr:<name>, or a .toml file.")

@@ -109,13 +109,13 @@ class Part:
     read: returns or yields the recordings, the same ones at every call
     files: what they are read from; name and content of each are in the cache's key
     settings: everything else that they depend on (codes, options, version of a simulator), as text
-    side: "train", "validation" or "test" where the data bring their own split, else ""
+    split: "train", "validation" or "test" where the data bring their own split, else ""
     """
 
     read: Callable[[], Iterable[Recording]]
     files: tuple[Path, ...] = ()
     settings: str = ""
-    side: str = ""
+    split: str = ""
 
 
 def unbroken(signal: np.ndarray) -> list[tuple[int, int]]:

@@ -118,9 +118,9 @@ def test_ltafdb_intervals_of_both_forms_against_numpy(shared):
 
 def test_ucr_sets_against_numpy(shared):
     for folder in sorted((shared / "data" / "ucr").iterdir()):
-        for side in ("TRAIN", "TEST"):
-            table = np.loadtxt(folder / f"{folder.name}_{side}.tsv", delimiter="\t")
-            series, labels, _ = ucr.parse(folder / f"{folder.name}_{side}.tsv")
+        for split in ("TRAIN", "TEST"):
+            table = np.loadtxt(folder / f"{folder.name}_{split}.tsv", delimiter="\t")
+            series, labels, _ = ucr.parse(folder / f"{folder.name}_{split}.tsv")
             np.testing.assert_allclose(np.concatenate(series), table[:, 1:], rtol=1e-6, atol=1e-6)
             assert [float(label) for label in labels] == table[:, 0].tolist()
 
