@@ -55,7 +55,12 @@ def check_end(place: Place, driver: Driver, done: str, seconds: float) -> None:
         return
     assert code < 128 or seconds < GRACE_S, f"it ended after {seconds:.0f} s: {said}"
     clean(driver, said)
-    if code > 128 and (place.folder / "mlflow.jsonl").exists() and place.gate is None:
+    if (
+        code > 128
+        and "ended at once" not in said
+        and (place.folder / "mlflow.jsonl").exists()
+        and place.gate is None
+    ):
         table, n = place.folder / "results.parquet", len(list((place.folder / "records").glob("*.json")))
         rows = (
             pq.read_table(table).num_rows if table.exists() else 0
