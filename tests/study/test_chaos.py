@@ -6,6 +6,7 @@
 docs/log.md holds the seeds that found something.
 """
 
+import atexit
 import getpass
 import os
 import random
@@ -17,11 +18,13 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from study.tracking.mlflow_runs import client
 from tests.study.books import N_ROWS, Books, stable, words
 from tests.study.chaos_driver import Driver
 from tests.study.chaos_faults import FAULTS, Place, end_services
@@ -113,6 +116,8 @@ def drill(base: Path, seed: int, check: Callable[[Place, str], None]) -> str:
     (fault,) = rng.choices(FAULTS, [one.weight for one in FAULTS])
     (base / "t").mkdir()
     with fault.place(base / "out", base / "t") as place:
+        place.out.mkdir(exist_ok=True)
+        shutil.copy(_database(), place.out / "mlflow.db")
         given = (*words(place.out, "--address", "local"), *place.flags)
         driver = Driver(place.sandbox, *given, has_pipe=fault.strike.__name__ == "pipe_closed", **place.env)
         done = f"seed {seed}: {fault.strike.__name__}"
@@ -132,6 +137,15 @@ def drill(base: Path, seed: int, check: Callable[[Place, str], None]) -> str:
         finally:
             driver.kill()
     return done
+
+
+@cache
+def _database() -> Path:
+    """An MLflow database as an earlier study in --out leaves it; making one takes seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="c-database-", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder)
+    client(f"sqlite:///{folder}/mlflow.db")
+    return folder / "mlflow.db"
 
 
 def exact(place: Place, done: str) -> None:
