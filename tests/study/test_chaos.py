@@ -100,7 +100,8 @@ def resume(place: Place, said: str) -> None:
             assert code is not None, f"it neither ends nor continues: {driver.said()}"
             told.append(driver.said())
             assert code in (0, 1, 2) and "Traceback" not in told[-1], (code, told)
-            clean(driver, told[-1])
+            if code == 0:
+                clean(driver, told[-1])
         finally:
             driver.kill()
         if code == 0:
