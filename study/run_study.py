@@ -120,9 +120,9 @@ def _checked(
     settings: StudySettings, extend: int | None
 ) -> tuple[StudySettings, tuple[plan.Arm, ...], str | None]:
     """The settings in full, their plan, and the address of the cluster. Raises UserError."""
+    settings = _complete(settings)
     if extend is not None:
-        settings = results.extended(settings, extend)
-    settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
+        settings = _complete(results.extended(settings, extend))
     study_plan = plan.arms(settings)
     if extend is not None and not any(arm.searches for arm in study_plan):
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
@@ -134,6 +134,11 @@ def _checked(
     if address is None:
         connection.check_resources(settings)
     return settings, study_plan, address
+
+
+def _complete(settings: StudySettings) -> StudySettings:
+    """The settings with what a study that is there has stored, and what defaults decide."""
+    return plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
 
 
 def _run(
