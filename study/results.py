@@ -171,6 +171,8 @@ def write_manifest(
     asked: int,
     data_hash: str,
     described: dict[int, tuple[str, ...]],
+    subjects: dict[str, dict[str, dict[str, list[str]]]],
+    titles: dict[str, str],
     clusters: dict[str, int],
     classes: tuple[str, ...],
     resources: dict[str, Any] | None,
@@ -180,6 +182,8 @@ def write_manifest(
     study_id: as in identity.json, which may be damaged one day
     asked: rows that the finished study will have
     described: who is in which split, one line each, by split seed
+    subjects: names by data set, split seed and split, for programs
+    titles: of the data sets, by name
     clusters: that KMeans looks for, by data set
     classes: names, in the order of the labels in embeddings/*.arrow
     resources: of the cluster; None for those of the runs before
@@ -205,6 +209,8 @@ def write_manifest(
         "git_revision": git_revision(),
         "data_hash": data_hash,
         "split": {str(seed): list(lines) for seed, lines in described.items()},
+        "subjects": subjects,
+        "dataset_titles": titles,
         "clusters": clusters,
         "classes": list(classes),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from emargin_train.config import all_hyperparameters
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
+from emargin_train.hyperparameters import all_hyperparameters
 from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
@@ -248,12 +248,14 @@ def _write_manifest(
     resources: of the cluster; None where no trial is left to run, so that none was joined
     """
     first = plan.first_config(settings, study_plan)
-    described, measured = {}, set()
+    dataset = find(settings.dataset)
+    described, subjects, measured = {}, {}, set()
     for split_seed in settings.split_seeds or ():
         own = load(replace(first.data, split_seed=split_seed))
         chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
+        subjects[str(split_seed)] = own.subjects
         measured.add(len(np.unique(own.validation.y[chosen.balanced])))
     results.write_manifest(
         settings.folder,
@@ -261,7 +263,9 @@ def _write_manifest(
         asked=sum(len(job.replicates) for job in plan.jobs(settings, study_plan)),
         data_hash=splits.data_hash,
         described=described,
-        clusters={find(settings.dataset).name: max(measured)},
+        subjects={dataset.name: subjects},
+        titles={dataset.name: dataset.title},
+        clusters={dataset.name: max(measured)},
         classes=splits.class_names,
         resources=resources,
     )
