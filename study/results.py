@@ -175,7 +175,7 @@ def write_manifest(
     titles: dict[str, str],
     clusters: dict[str, int],
     classes: tuple[str, ...],
-    resources: dict[str, Any],
+    resources: dict[str, Any] | None,
 ) -> None:
     """manifest.json: what made the results, and on what.
 
@@ -186,7 +186,10 @@ def write_manifest(
     titles: of the data sets, by name
     clusters: that KMeans looks for, by data set
     classes: names, in the order of the labels in embeddings/*.arrow
+    resources: of the cluster; None for those of the runs before
     """
+    if resources is None:
+        resources = _resources_before(folder)
     packages = (
         "emargin-study",
         "torch",
@@ -219,6 +222,13 @@ def write_manifest(
         },
     }
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
+
+
+def _resources_before(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "manifest.json").read_bytes())["hardware"]["cluster"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}
 
 
 class Front:

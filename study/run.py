@@ -5,6 +5,7 @@ What takes seconds to load is imported where it is needed, after the secrets are
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -108,8 +109,12 @@ def program() -> None:
     """Run the command as its own process does."""
     display.open_streams()
     with display.survives():
-        exit_on_user_error(hide_secrets)
-        exit_on_user_error(main)
+        try:
+            exit_on_user_error(hide_secrets)
+            exit_on_user_error(main)
+        except KeyboardInterrupt:  # while modules were loaded
+            print("interrupted before the study began", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

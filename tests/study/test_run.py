@@ -202,7 +202,7 @@ def test_the_same_command_again_runs_nothing_and_changes_no_result(finished, tab
     before = (finished.folder / "study.toml").read_bytes()
     change_range(monkeypatch, "margin", 1, 2)
     ran = here(*finished.words)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 0 and "ray:" not in ran.stderr, ran.stderr  # nothing is left to run there
     again = pq.read_table(finished.folder / "results.parquet")
     assert again.equals(table)
     assert (finished.folder / "study.toml").read_bytes() == before
