@@ -1,7 +1,7 @@
 """Train one row of a study's table again, from its stored settings, and compare every metric.
 
-python -m study.repeat runs/NAME TRIAL REPLICATE                       # a replicate: split seed and seed, as 0-1
-python -m study.repeat docs/findings/NAME TRIAL SEED --data-dir DATA   # the recordings lie somewhere else now
+python -m study.repeat runs/NAME TRIAL REPLICATE        # a replicate: split seed and seed, as 0-1
+python -m study.repeat docs/findings/NAME TRIAL SEED --data-dir DATA   # the recordings lie in DATA now
 
 The row is trained on this machine, with one thread and without a cluster. On the machine that wrote the row,
 with the same versions, every metric must be equal in all digits. Elsewhere sums are rounded differently. Then
