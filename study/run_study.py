@@ -222,12 +222,14 @@ def _write_manifest(
 ) -> None:
     """Write manifest.json, and which frames of each split are measured."""
     first = plan.first_config(settings, study_plan)
-    described, measured = {}, set()
+    dataset = find(settings.dataset)
+    described, subjects, measured = {}, {}, set()
     for split_seed in settings.split_seeds or ():
         own = load(replace(first.data, split_seed=split_seed))
         chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
+        subjects[str(split_seed)] = own.subjects
         measured.add(len(np.unique(own.validation.y[chosen.balanced])))
     results.write_manifest(
         settings.folder,
@@ -235,7 +237,9 @@ def _write_manifest(
         asked=sum(len(job.replicates) for job in plan.jobs(settings, study_plan)),
         data_hash=splits.data_hash,
         described=described,
-        clusters={find(settings.dataset).name: max(measured)},
+        subjects={dataset.name: subjects},
+        titles={dataset.name: dataset.title},
+        clusters={dataset.name: max(measured)},
         classes=splits.class_names,
         resources=resources,
     )

@@ -122,9 +122,7 @@ def run_describe(args: argparse.Namespace) -> None:
         show(describe.describe_classes(found, kept, None))
         helps = describe.remedies(dataset, config, found)
         show([f"  a study        would refuse this: {' '.join(str(error).split())}"])
-        show(
-            [f"  what helps     {', or '.join(helps) or 'none of the flags that were tried: more subjects'}"]
-        )
+        show([f"  what helps     {', or '.join(helps) or 'more subjects: no flag that was tried does'}"])
         return
     show(describe.describe_classes(found, kept, splits))
     show(describe.describe_splits(splits))

@@ -90,7 +90,7 @@ def frames_at(config: DataConfig) -> list[Frames]:
 
 def expected_mean(clean: list[Frames], bins: Bins, snr_db: float) -> float:
     """Mean over all steps of the cosine that white noise leads to."""
-    return float(np.concatenate([predict(side, bins, snr_db).ravel() for side in clean]).mean())
+    return float(np.concatenate([predict(frames, bins, snr_db).ravel() for frames in clean]).mean())
 
 
 def bins_of(config: DataConfig) -> Bins:
