@@ -9,12 +9,14 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from emargin_train.errors import UserError, exit_on_user_error
 from study import display, secrets, signals
 
 if TYPE_CHECKING:
+    from study.notebook import Results
     from study.run_study import StudyOutcome
     from study.settings import StudySettings
 
@@ -116,6 +118,18 @@ def program() -> None:
             print("interrupted before the study began", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
 
+
+class Program(ModuleType):
+    """This module, so that `study.run(...)` runs a study too, and not only `python -m study.run`."""
+
+    def __call__(self, dataset: str | None = None, **flags: Any) -> "Results":
+        from study.notebook import run
+
+        return run(dataset, **flags)
+
+
+if __name__ != "__main__":
+    sys.modules[__name__].__class__ = Program
 
 if __name__ == "__main__":
     program()

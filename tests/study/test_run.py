@@ -271,6 +271,16 @@ def test_a_row_is_what_pretrain_alone_gives(finished, table):
         assert alone[name] == (pytest.approx(row[name], rel=1e-6) if row[name] is not None else None), name
 
 
+def test_a_row_is_repeated_in_all_digits(finished, table):
+    row = next(row for row in table.to_pylist() if row["role"] == "searched" and row["status"] == "ok")
+    replicate = f"{row['split_seed']}-{row['seed']}"
+    ran = here(str(finished.folder), row["trial"], replicate, module="study.repeat")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    *_, last = ran.stdout.splitlines()
+    n = last.partition(" metrics")[0]
+    assert last == f"{n} metrics, {n} equal in all digits; all inside their tolerance" and int(n) > 30
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     where = ("--out", str(tmp_path / "runs"), "--dry-run")
     ran = here(*small(), "--trials", "3", "--seeds", "0,1", "--split-seeds", "0:1", *where)
