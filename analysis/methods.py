@@ -256,9 +256,10 @@ def section(study: Study, names: Sequence[str] | None = None, *, references: boo
 
 
 def report_section(study: Study) -> Section | None:
-    """The section of the report; None with fewer than three trained methods."""
+    """The section of the report, on the study's goals; None with fewer than three trained methods."""
     trained = study.rows[study.rows["role"] != "reference"]
-    return section(study) if trained["method"].nunique() >= FEWEST_METHODS else None
+    names = list(dict.fromkeys(goal.name for goal in goals(study)))
+    return section(study, names) if trained["method"].nunique() >= FEWEST_METHODS else None
 
 
 def _reading(made: pd.DataFrame, metric: Metric, unit: str) -> str:

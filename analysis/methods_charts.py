@@ -28,21 +28,21 @@ def value_chart(study: Study, values: pd.DataFrame, metric: Metric) -> ChartType
     ordered = values.sort_values("value", ascending=metric.best == "min", kind="stable")
     # `method` is the title without its variant, so that the colour is that of every other chart.
     data = charts.compact(ordered, columns).assign(method=ordered["method"].map(study.method_title))
+    data["role"] = data["role"].where(~data["role"].isin(UNTRAINED), "reference")  # grey, as everywhere
     base = alt.Chart(data)
     y = alt.Y("title:N", title=None, sort=list(data["title"]), axis=alt.Axis(labelLimit=200))
     x = charts.axis(alt.X, "value", metric, data["value"])
     colour = charts.method_colour(study, ())
-    trained = f"indexof({UNTRAINED}, datum.role) < 0"
     whiskers = base.mark_rule(strokeWidth=2, opacity=0.6, clip=True).encode(
         x=alt.X("low:Q"), x2="high:Q", y=y, color=colour
     )
     tips = [alt.Tooltip(f"{name}:N", title=name) for name in ("title", "setting", "settings", "side")]
     tips += [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
-    filled = base.transform_filter(trained).mark_point(size=80, opacity=1)
-    hollow = base.transform_filter(f"!({trained})").mark_point(
+    filled = base.transform_filter(f"!({charts.IS_REFERENCE})").mark_point(size=80, opacity=1)
+    hollow = base.transform_filter(charts.IS_REFERENCE).mark_point(
         size=80, filled=False, strokeWidth=2, shape="diamond"
     )
-    is_reference = data["role"].isin(UNTRAINED)
+    is_reference = data["role"] == "reference"
     layers = [
         (whiskers, bool(data["low"].notna().any())),
         (filled.encode(x=x, y=y, color=colour, tooltip=tips), bool((~is_reference).any())),
@@ -71,8 +71,12 @@ def rank_chart(listing: pd.DataFrame, found: Ranks) -> ChartType:
     scale = alt.Scale(domain=[1, k], nice=False, padding=8)
     x = alt.X("rank:Q", title="average rank, 1 is best", scale=scale, axis=alt.Axis(tickMinStep=1))
     base = alt.Chart(lanes)
-    thick = base.mark_rule(strokeWidth=5, opacity=0.75, strokeCap="round").encode(
-        x=alt.X("from:Q", scale=scale), x2="to:Q", y=y
+    is_ruler = alt.FieldEqualPredicate(field="lane", equal=RULER)
+    thick = base.mark_rule(opacity=0.75).encode(
+        x=alt.X("from:Q", scale=scale),
+        x2="to:Q",
+        y=y,
+        strokeWidth=alt.condition(is_ruler, alt.value(1.5), alt.value(6)),
     )
     points = alt.Chart(listing.rename(columns={"method": "lane"})[["lane", "rank"]])
     dots = points.mark_point(size=80, opacity=1).encode(x=x, y=y, tooltip=["lane:N", "rank:Q"])
