@@ -3,7 +3,6 @@
 python -m emargin_train.encode runs/first/checkpoints/emargin-0003-0-0.pt my.toml --out embeddings.parquet
 """
 
-import argparse
 import contextlib
 import os
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from emargin_train.data.sequences import read_all
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.methods.base import Method
+from emargin_train.program import Parser
 from emargin_train.trained_encoder import Encoded, TrainedEncoder, load_encoder
 
 ENCODE_SEQUENCES = 64  # per batch
@@ -98,9 +98,9 @@ def write(encoder: TrainedEncoder, found: Iterator[Recording], out: Path) -> Ite
         part.replace(out)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emargin_train.encode",
+def build_parser() -> Parser:
+    parser = Parser(
+        "emargin_train.encode",
         description="Encode recordings with an encoder that a study has trained. Channels, units and rate "
         "are converted to those of the training; a recording that cannot be converted is refused.",
     )

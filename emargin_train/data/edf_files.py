@@ -149,6 +149,13 @@ def spread(path: Path, header: Header, values: np.ndarray, rate_hz: float) -> np
     return out
 
 
+def refuse_interrupted(path: Path, what: str) -> None:
+    """UserError for a file with interruptions (EDF+D), whose samples have no numbers that count time."""
+    with reading(path, "EDF"):
+        if read_header(path).interrupted:
+            raise UserError(f"{path} is interrupted (EDF+D), so {what} is not known in time: give seconds")
+
+
 def scaled(path: Path, signal: Any) -> np.ndarray:
     """(n,) float32 in physical units."""
     low, high = float(signal.physical_min), float(signal.physical_max)
