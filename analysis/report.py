@@ -17,6 +17,7 @@ from analysis import (
     geometry,
     health,
     importance,
+    methods,
     mlflow_links,
     pareto,
     robustness,
@@ -33,6 +34,7 @@ from analysis.tables import Study, load
 
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     pareto.section,
+    methods.report_section,
     robustness.section,
     geometry.section,
     semi.section,
