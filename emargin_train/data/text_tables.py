@@ -6,6 +6,7 @@ of `MISSING` are missing; in a column of words, only an empty cell is (columns.p
 
 import csv
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,36 @@ def read_head(path: Path, text: TextFormat) -> Head:
 
 def read_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> pa.Table:
     """The columns of `types`, by name; text columns keep every word, also "null" and "nan"."""
+    source, *options = _options(path, head, types, text)
+    try:
+        table = pa.csv.read_csv(source, *options)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise _told(path, head, error) from None
+    return without_empty_end(table) if len(head.names) == 1 else table
+
+
+def stream_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> Iterator[pa.RecordBatch]:
+    """As `read_text`, batch by batch; a single column keeps the empty lines at its end, as missing values.
+
+    A table set apart by white space is read whole.
+    """
+    source, *options = _options(path, head, types, text)
+    try:
+        yield from pa.csv.open_csv(source, *options)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise _told(path, head, error) from None
+
+
+def _told(path: Path, head: Head, error: Exception) -> Exception:
+    """What to raise for an error of pyarrow."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UnicodeError) or "UTF8" in said or "utf-8" in said:
+        return other_encoding(path, head.encoding, error)
+    return error
+
+
+def _options(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> tuple[Any, Any, Any, Any]:
+    """What pyarrow's readers take."""
     plain = head.encoding in ("utf-8", "utf-8-sig")
     single = len(head.names) == 1
     options = pa.csv.ReadOptions(
@@ -106,14 +137,7 @@ def read_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -
         decimal_point=text.decimal,
         timestamp_parsers=[pa.csv.ISO8601],
     )
-    try:
-        table = pa.csv.read_csv(source, options, parse, convert)
-    except (pa.ArrowInvalid, UnicodeError) as error:
-        said = " ".join(str(error).split())
-        if isinstance(error, UnicodeError) or "UTF8" in said or "utf-8" in said:
-            raise other_encoding(path, head.encoding, error) from None
-        raise
-    return without_empty_end(table) if single else table
+    return source, options, parse, convert
 
 
 def without_empty_end(table: pa.Table) -> pa.Table:
