@@ -113,7 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "encoder",
-        help="The encoder: a checkpoint such as runs/NAME/checkpoints/TRIAL-0-0.pt.",
+        help="The encoder: a checkpoint such as runs/NAME/checkpoints/TRIAL-0-0.pt, or MLflow's "
+        "runs:/RUN_ID/encoder or models:/NAME/VERSION.",
     )
     parser.add_argument(
         "source",

@@ -4,6 +4,7 @@ encoder = load_encoder("runs/first/checkpoints/emargin-0003-0-0.pt")
 found = encoder.encode(recording)        # found.h (n, D), found.start_s (n,)
 """
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 from emargin_train import checkpoint
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import count_frames, majority, spectra
-from emargin_train.data.recording import Recording
+from emargin_train.data.recording import UNLABELLED, Recording
 from emargin_train.data.sequences import append
 from emargin_train.data.sequences import piece as part_of
+from emargin_train.data.signal_file import FileOptions, open_file
 from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.errors import UserError
 from emargin_train.methods.base import Method, Shape
 
+MLFLOW = ("runs:/", "models:/")
 SEQUENCES = 16  # in one batch
 PIECE = 1 << 16  # samples that are cut into frames at once
 
@@ -119,6 +122,43 @@ class TrainedEncoder:
             recording.subject,
         )
 
+    def encode_file(self, path: Path | str, **options: Any) -> Iterator[Encoded]:
+        """Embeddings of one file, part by part; the file is read block by block.
+
+        options: what the file does not state (`emargin_train.data.signal_file.FileOptions`)
+        Raises UserError naming what is missing or does not fit.
+        """
+        for stretch in open_file(Path(path), FileOptions(**options), self.signal).stretches:
+            yield from self.encode_pieces(stretch)
+
+    def encode_array(
+        self,
+        signal: np.ndarray,
+        *,
+        rate_hz: float | None = None,
+        units: tuple[str, ...] | None = None,
+        record: str = "array",
+    ) -> Encoded:
+        """Embeddings of one recording without labels.
+
+        signal: (C, samples), the channels of the training in their order
+        rate_hz, units: None = those of the training, as they are then taken to be
+        Raises UserError where they cannot be converted, and where values are missing.
+        """
+        spec = self.signal
+        values = np.asarray(signal, np.float32)
+        if values.ndim != 2 or len(values) != len(spec.channels):
+            raise UserError(
+                f"the signal has the shape {values.shape}, but the encoder needs a row for each of "
+                f"{', '.join(spec.channels)}: give (channels, samples)"
+            )
+        if not np.isfinite(values).all():
+            raise UserError("the signal has values that are missing or not finite: encode what lies between")
+        labels = np.full(values.shape[1], UNLABELLED, np.int16)
+        units = spec.units if units is None else units
+        rate_hz = spec.rate_hz if rate_hz is None else rate_hz
+        return self.encode(Recording(values, rate_hz, labels, (), record, record, spec.channels, units))
+
     def encode_pieces(self, pieces: Iterable[Recording]) -> Iterator[Encoded]:
         """Embeddings of a recording that comes in pieces, as soon as a batch of sequences is there.
 
@@ -186,10 +226,15 @@ class TrainedEncoder:
 def load_encoder(path: Path | str) -> TrainedEncoder:
     """The encoder in a checkpoint, in evaluation mode on the CPU; nothing in the file is executed.
 
-    path: a checkpoint of `emargin_train.train`, as `runs/NAME/checkpoints/TRIAL.pt`
+    path: a checkpoint of `emargin_train.train`, as `runs/NAME/checkpoints/TRIAL-0-0.pt`; or where MLflow has
+        the encoder, as `runs:/RUN_ID/encoder`, `models:/NAME/VERSION` or `models:/MODEL_ID`
     Raises UserError for a file that is damaged, or whose training did not see recordings.
     """
-    saved = checkpoint.load(Path(path))
+    if str(path).startswith(MLFLOW):
+        with tempfile.TemporaryDirectory() as folder:
+            saved = checkpoint.load(_downloaded(str(path), folder))
+    else:
+        saved = checkpoint.load(Path(path))
     config = TrainConfig.from_dict(saved["config"])
     if saved["signal"] is None:
         raise UserError(
@@ -202,3 +247,23 @@ def load_encoder(path: Path | str) -> TrainedEncoder:
     return TrainedEncoder(
         config, method.eval(), SignalSpec.from_dict(saved["signal"]), tuple(saved["class_names"]), about
     )
+
+
+def _downloaded(uri: str, folder: str) -> Path:
+    """The checkpoint of an encoder that MLflow has, where MLFLOW_TRACKING_URI says."""
+    try:
+        import mlflow
+    except ImportError:
+        raise UserError(f"{uri} is in MLflow, which is not installed: pip install mlflow") from None
+    try:
+        place = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{uri} cannot be had from MLflow at {mlflow.get_tracking_uri()} ({reason}): check it, and "
+            "MLFLOW_TRACKING_URI"
+        ) from None
+    found = sorted(place.glob("artifacts/*.pt"))
+    if len(found) != 1:
+        raise UserError(f"{uri} holds no encoder: give the model of a run, as runs:/RUN_ID/encoder")
+    return found[0]

@@ -12,6 +12,7 @@ from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError
 from emargin_train.methods import METHODS
 from emargin_train.settings import declared
+from study import labels
 from study.settings import StudySettings
 from study.space import Choice, Domain, Range, Value, default_text, parse, points
 
@@ -105,6 +106,7 @@ def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> St
 
     split_seeds: where the settings name none
     """
+    settings = labels.without(settings) if not find(settings.dataset).labelled else settings
     settings = replace(settings, split_seeds=settings.split_seeds or split_seeds)
     space = {
         method: settings.space.get(method) or _texts(method, role, settings)

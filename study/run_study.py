@@ -228,7 +228,8 @@ def _write_manifest(
         chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
-        measured.add(len(np.unique(own.validation.y[chosen.balanced])))
+        n_classes = len(np.unique(own.validation.y[chosen.balanced])) if chosen.labelled else 0
+        measured.add(settings.clusters or n_classes)
     results.write_manifest(
         settings.folder,
         study_id=study_id,

@@ -140,6 +140,21 @@ class StudyRuns:
         self._client.set_terminated(run, STATUS[row["status"]], end_time=ended)
         del self._begun[key]
 
+    def export_model(self, key: str, registered: str | None, checkpoints: Path) -> None:
+        """Make an MLflow model of a replicate's encoder, and a version of the registered model that is named.
+
+        A replicate without a run or a checkpoint has none.
+        """
+        from study.tracking import models  # loads torch
+
+        path, run = checkpoints / f"{key}.pt", self._sync_state.runs.get(key)
+        if run is None or not path.exists():
+            return
+        tags = {"study": self._study, "study_id": self._sync_state.study_id, "key": key}
+        model = models.log(self._client, self._experiment_id, run, path, tags)
+        if registered is not None:
+            models.register(self._client, registered, model, run, tags)
+
     def _create(self, record: dict[str, Any], key: str, started: int) -> str:
         row = record["row"]
         tags = self._tags("trial") | {
