@@ -27,6 +27,11 @@ class Metric:
     best: str | None
     source: str = ""
 
+    @property
+    def differences(self) -> tuple[float, float]:
+        """Range of a difference between two values."""
+        return self.low - self.high, self.high - self.low
+
 
 @dataclass(frozen=True)
 class Hyperparameter:

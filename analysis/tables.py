@@ -27,6 +27,7 @@ ASKED = (
 )  # fmt: skip
 # Columns of the kind "setting" that say where and how often a setting was tried, not what it is.
 AROUND = ("dataset", "method", "gate_given_as", "seed", "split_seed")
+SIMULATED = "-sim"  # how the names of simulated data sets end
 GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
 
 
@@ -91,6 +92,16 @@ class Study:
     def method_title(self, name: str) -> str:
         """What a method is called on the page."""
         return self.methods[name].title if name in self.methods else name
+
+    def full_data_title(self, dataset: str) -> str:
+        """A data set's whole title, as its catalogue or TOML file gives it; else its name."""
+        return str(self.manifest.get("dataset_titles", {}).get(dataset, dataset))
+
+    def data_title(self, dataset: str) -> str:
+        """A data set's title up to a colon; a simulated one is called simulated."""
+        title = self.full_data_title(dataset).partition(":")[0]
+        marked = not dataset.endswith(SIMULATED) or "simulated" in title.lower()
+        return title if marked else f"{title} (simulated)"
 
     def logarithmic(self, column: str) -> bool:
         """Whether a setting is searched and drawn on a logarithmic scale."""

@@ -1,0 +1,1 @@
+"""Self-supervised encoders of time series: data, methods, training, evaluation and encoding."""

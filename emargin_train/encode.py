@@ -22,6 +22,7 @@ from emargin_train.data.signal_file import FileOptions, is_file, open_file
 from emargin_train.embedding_files import check, write
 from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.methods.base import Method
+from emargin_train.program import Parser
 from emargin_train.trained_encoder import Encoded, TrainedEncoder, cut, load_encoder
 
 ENCODE_SEQUENCES = 64  # per batch
@@ -105,9 +106,9 @@ class Encoding:
             self.n_short += self.n_frames == before
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emargin_train.encode",
+def build_parser() -> Parser:
+    parser = Parser(
+        "emargin_train.encode",
         description="Encode recordings with an encoder that a study has trained. Channels, units and rate "
         "are converted to those of the training; a recording that cannot be converted is refused.",
     )

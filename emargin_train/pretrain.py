@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import RUN, TrainConfig, all_hyperparameters, read_by, table
+from emargin_train.config import RUN, TrainConfig
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
@@ -26,8 +26,10 @@ from emargin_train.evaluation.chosen import EvaluationSet, choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.flags import add_flags, default_note, read_flags
+from emargin_train.hyperparameters import all_hyperparameters, read_by, table
 from emargin_train.methods import METHODS, find_method
 from emargin_train.methods.base import Method
+from emargin_train.program import Parser
 from emargin_train.settings import declared
 from emargin_train.trace import traced
 from emargin_train.train import Diverged, State, train
@@ -157,13 +159,8 @@ def settings_row(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emargin_train.pretrain",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("emargin_train.pretrain", description=__doc__, epilog=EXAMPLES)
     add_flags(parser.add_argument_group("data"), DATA)
     method = parser.add_argument_group("method")
     for flag, help in (

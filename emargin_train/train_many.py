@@ -86,6 +86,7 @@ def stack_key(state: State) -> Hashable | None:
         c.encoder_settings,
         getattr(c.settings, "head", None),
         method.classifier is not None,
+        c.training.precision,
         c.training.learning_rate,
         c.training.weight_decay,
     )

@@ -241,7 +241,7 @@ def load_encoder(path: Path | str) -> TrainedEncoder:
             f"checkpoint {path} does not say what its signals were, since its training was given frames: "
             "load its weights with torch instead"
         )
-    method = config.method_class(config.setup(Shape(*saved["shape"]), saved["magnitude_scale"]))
+    method = config.new_method(Shape(*saved["shape"]), saved["magnitude_scale"])
     method.load_state_dict(saved["method"])
     about = {name: saved[name] for name in ("git_revision", "versions", "data_hash", "step")}
     return TrainedEncoder(

@@ -27,6 +27,7 @@ from study.tracking import sync_state
 from study.trial import directions, goal_values
 
 COPY = ".study.toml"  # of study.toml, for the day that it is damaged
+FOLDERS = ("records", "checkpoints", "embeddings", "log")
 
 
 def stored_settings(folder: Path) -> StudySettings:
@@ -87,8 +88,8 @@ def check_free(settings: StudySettings) -> None:
     if not folder.exists():
         return
     if not is_study(folder):
-        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock"}:
-            return  # a study that was killed as it made its folder
+        if folder.is_dir() and all(_is_of_no_study(path) for path in folder.iterdir()):
+            return  # a study that was killed, or found the disk full, as it made its folder
         raise UserError(
             f"--name is '{settings.name}', but {folder} exists and is not a study: choose another name"
         )
@@ -97,6 +98,12 @@ def check_free(settings: StudySettings) -> None:
             f"--name is '{settings.name}', but {folder} is a study with {flag} {there}, not {asked}: "
             f"choose another name, or resume that study with --resume {folder}"
         )
+
+
+def _is_of_no_study(path: Path) -> bool:
+    """Whether a file or folder is there before a study has settings."""
+    is_empty = path.name in FOLDERS and path.is_dir() and not any(path.iterdir())
+    return is_empty or path.name == ".lock" or path.suffix == ".part"
 
 
 def extended(settings: StudySettings, more: int) -> StudySettings:
@@ -113,7 +120,7 @@ def store(settings: StudySettings) -> None:
     """Write the settings, and make the folders that are not there; the caller owns the study's folder."""
     folder = settings.folder
     try:
-        for name in ("records", "checkpoints", "embeddings", "log"):
+        for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
         content = settings.of_study().to_toml().encode()
         path = folder / "study.toml"
@@ -164,6 +171,8 @@ def write_manifest(
     asked: int,
     data_hash: str,
     described: dict[int, tuple[str, ...]],
+    subjects: dict[str, dict[str, dict[str, list[str]]]],
+    titles: dict[str, str],
     clusters: dict[str, int],
     classes: tuple[str, ...],
     resources: dict[str, Any],
@@ -173,6 +182,8 @@ def write_manifest(
     study_id: as in identity.json, which may be damaged one day
     asked: rows that the finished study will have
     described: who is in which split, one line each, by split seed
+    subjects: names by data set, split seed and split, for programs
+    titles: of the data sets, by name
     clusters: that KMeans looks for, by data set
     classes: names, in the order of the labels in embeddings/*.arrow
     """
@@ -195,6 +206,8 @@ def write_manifest(
         "git_revision": git_revision(),
         "data_hash": data_hash,
         "split": {str(seed): list(lines) for seed, lines in described.items()},
+        "subjects": subjects,
+        "dataset_titles": titles,
         "clusters": clusters,
         "classes": list(classes),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},

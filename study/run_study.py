@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from emargin_train.config import all_hyperparameters
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
+from emargin_train.hyperparameters import all_hyperparameters
 from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
@@ -222,12 +222,14 @@ def _write_manifest(
 ) -> None:
     """Write manifest.json, and which frames of each split are measured."""
     first = plan.first_config(settings, study_plan)
-    described, measured = {}, set()
+    dataset = find(settings.dataset)
+    described, subjects, measured = {}, {}, set()
     for split_seed in settings.split_seeds or ():
         own = load(replace(first.data, split_seed=split_seed))
         chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
+        subjects[str(split_seed)] = own.subjects
         n_classes = len(np.unique(own.validation.y[chosen.balanced])) if chosen.labelled else 0
         measured.add(settings.clusters or n_classes)
     results.write_manifest(
@@ -236,7 +238,9 @@ def _write_manifest(
         asked=sum(len(job.replicates) for job in plan.jobs(settings, study_plan)),
         data_hash=splits.data_hash,
         described=described,
-        clusters={find(settings.dataset).name: max(measured)},
+        subjects={dataset.name: subjects},
+        titles={dataset.name: dataset.title},
+        clusters={dataset.name: max(measured)},
         classes=splits.class_names,
         resources=resources,
     )

@@ -8,9 +8,8 @@ import math
 
 import pyarrow as pa
 
-from emargin_train.config import all_hyperparameters, readers, table
-from emargin_train.evaluation.metrics import METRICS
-from emargin_train.methods import METHODS
+from emargin_train.declarations import declarations
+from emargin_train.hyperparameters import all_hyperparameters, readers, table
 from emargin_train.settings import Setting
 
 SCHEMA_VERSION = "2"
@@ -43,7 +42,7 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
     fields = _plain(IDENTITY, "identity") + _plain(SETTINGS, "setting")
     fields += [_hyperparameter(one) for one in all_hyperparameters().values()]
     fields += _plain(OUTCOME, "outcome")
-    for name, metric in METRICS.items():
+    for name, metric in declarations().metrics.items():
         about = {
             "kind": "metric",
             "title": metric.title,
@@ -64,7 +63,7 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
             "description": method.description,
             "hyperparameters": list(table(name)),
         }
-        for name, method in METHODS.items()
+        for name, method in declarations().methods.items()
     }
     about = {"schema_version": SCHEMA_VERSION, "methods": json.dumps(methods), "goals": json.dumps(goals)}
     return pa.schema(fields, metadata=about)
@@ -75,7 +74,7 @@ def _plain(columns: dict[str, pa.DataType], kind: str) -> list[pa.Field]:
 
 
 def _hyperparameter(one: Setting) -> pa.Field:
-    trained = [name for name, method in METHODS.items() if method.Training is not None]
+    trained = [name for name, method in declarations().methods.items() if method.Training is not None]
     owners = readers(one.column)
     about = {
         "kind": "hyperparameter",

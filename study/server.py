@@ -8,13 +8,13 @@ It listens only on this machine unless --host names another address. MLflow itse
 password, so put a proxy that does in front of it first (docs/cluster.md).
 """
 
-import argparse
 import os
 import socket
 import sys
 from pathlib import Path
 
 from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.program import Parser
 from study.tracking.mlflow_runs import client
 from study.tracking.uri import check_answers, local
 
@@ -40,12 +40,8 @@ def check_free(host: str, port: int) -> None:
         ) from None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m study.server",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("study.server", description=__doc__)
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), help="The folder that holds the studies (default runs)."
     )
@@ -57,7 +53,11 @@ def main() -> None:
     parser.add_argument(
         "--allowed-hosts", metavar="NAMES", help="Host names that browsers may use (MLflow's own flag)."
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = build_parser().parse_args()
     check_free(args.host, args.port)
     uri = os.environ.get(DATABASE) or local(args.out)
     check_answers(uri)

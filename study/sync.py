@@ -4,13 +4,13 @@ python -m study.sync runs/NAME                                   # to the study'
 python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another; a copy of the folder works too
 """
 
-import argparse
 import contextlib
 import sys
 from pathlib import Path
 
 from emargin_train.data.catalogue import find
 from emargin_train.errors import exit_on_user_error
+from emargin_train.program import Parser
 from study import identity, plan, records, results
 from study.ownership import owned
 from study.secrets import without_password
@@ -57,17 +57,17 @@ def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tu
     return n_records, missing
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m study.sync",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("study.sync", description=__doc__)
     parser.add_argument("folder", type=Path, help="The folder of the study, such as runs/NAME.")
     parser.add_argument(
         "--tracking-uri", metavar="URI", help="The MLflow server or database (default: the study's)."
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = build_parser().parse_args()
     _, missing = sync(args.folder, args.tracking_uri)
     if missing:
         print(f"warning: {missing} runs could not be exported: try again later", file=sys.stderr)

@@ -166,6 +166,13 @@ def names(path: Path) -> list[str]:
         return [label for i, label in enumerate(header.labels) if i not in header.annotation_channels]
 
 
+def refuse_interrupted(path: Path, what: str) -> None:
+    """UserError for a file with interruptions (EDF+D), whose samples have no numbers that count time."""
+    with reading(path, "EDF"):
+        if read_header(path).interrupted:
+            raise UserError(f"{path} is interrupted (EDF+D), so {what} is not known in time: give seconds")
+
+
 def scaled(path: Path, signal: Any) -> np.ndarray:
     """(n,) float32 in physical units."""
     check_scale(path, signal)

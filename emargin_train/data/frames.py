@@ -101,6 +101,11 @@ class Splits:
         found = {"train": self.train, "validation": self.validation}
         return found if self.test is None else {**found, "test": self.test}
 
+    @property
+    def subjects(self) -> dict[str, list[str]]:
+        """Split to the names of its subjects, sorted; without an absent test split."""
+        return {name: sorted(set(map(str, frames.subject))) for name, frames in self.by_name().items()}
+
 
 def count_frames(samples: int, frame: int, hop: int) -> int:
     """How many whole frames of `frame` samples, `hop` apart, lie in so many samples."""

@@ -41,7 +41,7 @@ def read_columns(
             values = values[None] if values.ndim == 0 else values
             if values.ndim != 1:
                 raise UserError(f"{path}: '{one}' is {values.shape}, not a vector: name it as variable")
-        columns[one] = pa.chunked_array([_plain(values)])
+        columns[one] = pa.chunked_array([_plain(one, values)])
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
@@ -59,10 +59,12 @@ def names(path: Path) -> list[str]:
     return [name for name, _, _ in scipy.io.whosmat(str(path))]
 
 
-def _plain(values: np.ndarray) -> pa.Array:
+def _plain(name: object, values: np.ndarray) -> pa.Array:
     """MATLAB stores whole numbers as floating point: where all are whole, they are integers again."""
     if values.dtype.kind in "OUS":
         return pa.array([None if v is None else str(v) for v in values.tolist()], pa.string())
+    if values.dtype.kind == "c":
+        raise UserError(f"'{name}' holds complex numbers: store its real part, or its size, as a variable")
     values = np.ascontiguousarray(values)
     if values.dtype.kind == "f":
         missing = np.isnan(values)

@@ -136,6 +136,8 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
     if top.has("labels"):
         keys = Keys(top.take("labels", dict, "where classes are written"), "labels", path)
         labels = _labels(keys, signals[0])
+    if labels.clock.unit == "samples" and (stamped[0] or signals[0].format == "wfdb-rr"):
+        top.refuse("labels.time_unit", "samples", "a unit of time: the first signal has times of its own")
     frames = Keys(top.take("frames", dict, "length, hop and sequence_length"), "frames", path)
     in_s = frames.has("length_s")
     if in_s == frames.has("length"):
@@ -236,6 +238,8 @@ def _clock(keys: Keys, default: str, *, samples: bool = False) -> Clock:
     known = [unit for unit in SECONDS if samples or unit != "samples"]
     unit = keys.choice("time_unit", ("date", *known), default)
     format_ = keys.text("time_format", "a strptime format", None)
+    if format_ is not None and "%I" in format_ and "%p" not in format_:
+        keys.refuse("time_format", format_, "given with %p too: hours from 1 to 12 come twice a day")
     return Clock(None if unit == "date" else unit, format_)
 
 
@@ -251,7 +255,7 @@ def _text(keys: Keys, files: str) -> TextFormat:
     if decimal == delimiter:
         keys.refuse("decimal", decimal, "different from the delimiter")
     skip = keys.count("skip_lines", "a number of lines", 0, 0)
-    header = keys.take("header", bool, "true or false", True)
+    header = keys.take("header", bool, "true or false", None)
     encoding = keys.text("encoding", "a text encoding, like latin-1", None)
     if encoding is not None:
         try:

@@ -155,7 +155,11 @@ def channels(
             float(header.fs) * frames[0],
             [names[i] for i in places],
             [units[i] for i in places],
-            Source(channels=tuple(names[i] for i in places), stated_hz=float(header.fs) * frames[0]),
+            Source(
+                channels=tuple(names[i] for i in places),
+                stated_hz=float(header.fs) * frames[0],
+                doubts=uncalibrated(path, places),
+            ),
         )
 
 
@@ -230,16 +234,31 @@ def aligned(values: np.ndarray, skew: int) -> np.ndarray:
     return out
 
 
+def signal_lines(path: Path) -> list[list[str]]:
+    """The words of each signal's line of a header."""
+    lines = edf_annotations.decoded(path.read_bytes()).splitlines()
+    return [line.split() for line in lines if line.strip() and not line.startswith("#")][1:]
+
+
+def uncalibrated(path: Path, places: Sequence[int]) -> tuple[str, ...]:
+    """What to say of signals whose header states no gain, or 0: WFDB then takes 200 units for 1 mV."""
+    lines = signal_lines(path)
+    gains = [re.match(r"[-+.\deE]*", lines[i][2])[0] if len(lines[i]) > 2 else "" for i in places]  # type: ignore[index]
+    unknown = [str(i + 1) for i, gain in zip(places, gains, strict=True) if not gain or float(gain) == 0]
+    if not unknown:
+        return ()
+    return (
+        f"its header states no gain for signal {', '.join(unknown)}, which is not calibrated (200 units were "
+        "taken for 1 mV): write the gain into the header",
+    )
+
+
 def written_units(path: Path, header: "Record") -> list[str]:
     """The units as the header has them: wfdb drops what is not ASCII, so that µV would become V."""
-    raw = path.read_bytes()
-    if raw.isascii():
+    if path.read_bytes().isascii():
         return list(header.units)
-    lines = edf_annotations.decoded(raw).splitlines()
-    lines = [line for line in lines if line.strip() and not line.startswith("#")][1:]
     units = []
-    for line, known in zip(lines, header.units, strict=False):
-        words = line.split()
+    for words, known in zip(signal_lines(path), header.units, strict=False):
         own = words[2].rpartition("/")[2] if len(words) > 2 and "/" in words[2] else known
         units.append(known if own.isascii() else own)
     return units if len(units) == len(header.units) else list(header.units)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from emargin_train.evaluation import geometry
+from emargin_train.evaluation import clustering, geometry
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,11 @@ def _clustering(
     best: Literal["max", "min"] | None,
     source: str,
     what: str,
+    compute: Callable[[Any], float] | None = None,
     *,
     needs_labels: bool = False,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "clustering", BALANCED, what, needs_labels)
+    return Metric(title, low, high, best, source, "clustering", BALANCED, what, needs_labels, compute)
 
 
 def _probe(title: str, source: str, frames: str, what: str) -> Metric:
@@ -118,6 +119,12 @@ _VALIDATION: dict[str, Metric] = {
     "silhouette_excess": _clustering(
         "Silhouette beyond a Gaussian", -2, 2, "max", TIBSHIRANI,
         "silhouette less silhouette_null: clusters beyond the spread; 0 for a Gaussian cloud",
+    ),
+    "silhouette_permuted": _clustering(
+        "Silhouette of permuted scores", -1, 1, None, "ours; after parallel analysis, Buja & Eyuboglu 1992",
+        "that the same KMeans reaches when the principal scores of h are permuted independently: same "
+        "spectrum, same tails, no clusters",
+        lambda cloud: clustering.silhouette_permuted(cloud.h, cloud.n_clusters),
     ),
     "nmi": _clustering(
         "NMI", 0, 1, "max", STREHL, "KMeans' clusters against the classes, arithmetic mean",

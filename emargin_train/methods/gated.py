@@ -13,14 +13,14 @@ from emargin_train.data.frames import Frames
 from emargin_train.errors import UserError
 from emargin_train.gates import GATES, gate_labels
 from emargin_train.methods.base import Setup
-from emargin_train.methods.infonce import InfoNCESettings
+from emargin_train.methods.infonce import NeighbourSettings
 from emargin_train.methods.one_view import OneView
 from emargin_train.pseudo_labels import pseudo_label_metrics, resolve_threshold
 from emargin_train.settings import hyperparameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThresholdSettings(InfoNCESettings):
+class ThresholdSettings(NeighbourSettings):
     threshold: float | None = hyperparameter(
         0.4,
         "Adjacent frames whose spectra have a cosine below this threshold are called dissimilar.",

@@ -19,8 +19,6 @@ def check(file: Path) -> None:
         return
     lock = Path(f"{file}.lock")  # held by whoever makes the database now
     with FileLock(lock) if lock.exists() else contextlib.nullcontext():
-        lock = Path(f"{file}.lock")  # held by whoever makes the database now
-    with FileLock(lock) if lock.exists() else contextlib.nullcontext():
         why = _fault(file)
     if why is not None:
         raise UserError(f"the MLflow database {file} {why}: {REMEDY}")

@@ -25,6 +25,7 @@ def resolve(uri: str | None, out: Path) -> str:
     uri = secrets.whole("tracking_uri", uri) if uri else os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return local(out)
+    secrets.check("tracking_uri", uri)
     kind = urlsplit(uri).scheme
     if kind in ("http", "https", "sqlite") or kind.startswith(("postgresql", "mysql", "mssql")):
         return uri

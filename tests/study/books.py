@@ -46,7 +46,7 @@ def begin(out: Path, *more: str, **env: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        start_new_session=True,
+        process_group=0,
         env=os.environ | {"COLUMNS": "120"} | env,
     )
 

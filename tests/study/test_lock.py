@@ -53,6 +53,18 @@ def test_a_study_has_one_driver_and_then_another(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("left", [".lock", ".study.toml.7.part", "records"])
+def test_a_study_that_could_not_even_write_its_settings_is_begun_again(tmp_path, left):
+    settings = settings_of(tmp_path)
+    (settings.folder / "log").mkdir(parents=True)
+    (settings.folder / left).mkdir(exist_ok=True) if left == "records" else (settings.folder / left).touch()
+    results.check_free(settings)
+    (settings.folder / "records").mkdir(exist_ok=True)
+    (settings.folder / "records" / "a.json").write_text("{}")
+    with pytest.raises(UserError, match="is not a study"):
+        results.check_free(settings)
+
+
 def content(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

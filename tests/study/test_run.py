@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import tables
-from emargin_train.config import all_hyperparameters
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.hyperparameters import all_hyperparameters
 from emargin_train.methods import METHODS
 from study import plan, results
 from study.command_line import build_parser, flags_of, resumed_settings, settings_of

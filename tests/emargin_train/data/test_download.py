@@ -116,8 +116,8 @@ def test_a_ucr_set_that_aeon_does_not_bring_along(home, capsys, monkeypatch):
 
     home.files["/aeon-toolkit/Other.zip"] = zipped(
         {
-            f"Other_{side}.ts": (ucr.bundled() / "GunPoint" / f"GunPoint_{side}.ts").read_text()
-            for side in ("TRAIN", "TEST")
+            f"Other_{split}.ts": (ucr.bundled() / "GunPoint" / f"GunPoint_{split}.ts").read_text()
+            for split in ("TRAIN", "TEST")
         }
     )
     assert load(DataConfig(dataset="ucr:Other")).test.shape == (150, 15, 10)

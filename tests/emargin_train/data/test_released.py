@@ -24,7 +24,7 @@ def save_ecg(folder, signal, labels, protocol=pickle.DEFAULT_PROTOCOL):
 
 def read(name, folder, **more):
     config = DataConfig(dataset=name, data_dir=str(folder), **more)
-    return [(part.side, r) for part in catalogue.find(name).parts(config) for r in part.read()]
+    return [(part.split, r) for part in catalogue.find(name).parts(config) for r in part.read()]
 
 
 def test_golden_sleep_spectra_through_a_torch_file(shared, tmp_path):
@@ -32,8 +32,8 @@ def test_golden_sleep_spectra_through_a_torch_file(shared, tmp_path):
     samples, n = torch.tensor(golden["sleep_samples"]), len(golden["sleep_samples"])
     for name in ("train.pt", "val.pt"):
         torch.save({"samples": samples, "labels": torch.arange(n) % 5}, tmp_path / name)
-    (side, stream), (other, _) = read("sleepeeg", tmp_path)
-    assert (side, other) == ("train", "validation")
+    (split, stream), (other, _) = read("sleepeeg", tmp_path)
+    assert (split, other) == ("train", "validation")
     x = spectra(stream.signal, 178, 178)
     np.testing.assert_allclose(x, golden["sleep_features"], rtol=2e-5, atol=2e-5)
     assert majority(stream.labels, 178, 178, 5).tolist() == (np.arange(n) % 5).tolist()
