@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 
+from emargin_train.data.catalogue import find
 from emargin_train.errors import UserError
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.methods import METHODS
 from study.settings import DIRECTED, StudySettings
 
 
-def without(settings: StudySettings) -> StudySettings:
-    """The settings without the references that learn from labels.
+def checked(settings: StudySettings) -> StudySettings:
+    """The settings; for recordings without labels, without the references that learn from labels.
 
     Raises UserError for a method or goal that needs labels, and for a goal that needs a number of clusters.
     """
+    if find(settings.dataset).labelled:
+        return settings
     for method in (*settings.methods, settings.baseline):
         if method in METHODS and METHODS[method].needs_labels:
             flag = "--baseline" if method == settings.baseline else "--method"

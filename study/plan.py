@@ -110,7 +110,7 @@ def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> St
 
     split_seeds: where the settings name none
     """
-    settings = labels.without(settings) if not find(settings.dataset).labelled else settings
+    settings = labels.checked(settings)
     settings = replace(settings, split_seeds=settings.split_seeds or split_seeds)
     space = {
         method: settings.space.get(method) or _texts(method, role, settings)

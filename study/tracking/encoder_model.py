@@ -11,11 +11,12 @@ It needs emargin_train, which lies beside it, and neither Ray nor Optuna.
 
 from typing import Any
 
-import mlflow
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 
-class EncoderModel(mlflow.pyfunc.PythonModel):
+class EncoderModel(PythonModel):
     """The embeddings of the frames of a recording: start_s, in seconds, and h, a list of D numbers."""
 
     def load_context(self, context: Any) -> None:
@@ -34,4 +35,4 @@ class EncoderModel(mlflow.pyfunc.PythonModel):
         return pd.DataFrame({"start_s": encoded.start_s, "h": encoded.h.tolist()})
 
 
-mlflow.models.set_model(EncoderModel())
+set_model(EncoderModel())
