@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study.records import keys, parsed
 from study.secrets import without_password
-from study.tracking.mlflow_runs import StudyRuns
+from study.tracking.mlflow_runs import StudyRuns, trial_of
 from study.tracking.sync_state import SyncState
 
 ROUND_S = 1.0  # how often it looks for new records, and sends the summary
@@ -120,6 +120,7 @@ class Exporter:
             self._waiting.popleft()
             if outcome:
                 say_left(len(self._waiting) + 1)
+        self._write_trials(runs)
         summary = self._summary
         if summary is not None:
             runs.note(*summary)
@@ -133,6 +134,15 @@ class Exporter:
             runs.finish(outcome)
             self._finished = True
             say_left(0)
+
+    def _write_trials(self, runs: StudyRuns) -> None:
+        """Write the own run of each trial of which replicates have come, and none is waiting."""
+        waiting = {trial_of(key) for key in self._waiting}
+        for trial, own in runs.stale().items():
+            found = [parsed(self._folder / "records" / f"{key}.json")[0] for key in own]
+            whole = [record for record in found if record is not None]
+            if whole and trial not in waiting and not self._stopped:
+                runs.export_trial(trial, whole)
 
     def _artifacts(self, key: str) -> list[Path]:
         kept = (self._folder / "checkpoints" / f"{key}.pt", self._folder / "log" / f"{key}.traceback.txt")
