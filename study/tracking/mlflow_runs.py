@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from emargin_train.evaluation.metrics import METRICS
 from study import records
+from study.settings import OPERATIONAL
 from study.tracking import trial_run
 from study.tracking import uri as tracking_uri
 from study.tracking.sync_state import SyncState
@@ -38,6 +39,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 MAX_ENTITIES, MAX_PARAMS, MAX_TEXT = 1000, 100, 6000  # MLflow's limits of one batch, and of a parameter
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow then shows the pages for training
 APART = {*METRICS, *COST, "started_at", "log_seconds", "mlflow_run_id"}  # columns that are no parameters
+CHANGING = ("trials", *OPERATIONAL)  # settings that may differ when a study is resumed
 STATUS = {"ok": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
 
@@ -68,7 +70,7 @@ class StudyRuns:
         found = self._client.search_runs([self._experiment_id], f"{mine} and tags.kind = 'study'")
         self._study_run = found[0].info.run_id if found else self._begin_study()
         ended, self._begun = self._found(mine) if found else ({}, {})
-        sync_state.agree_with(self._study_run, ended)
+        sync_state.agree_with(self._study_run, ended, self._experiment_id)
         self._trials = self._trials_found(mine) if found else {}
         self._stale = self._not_written()
         self._params: dict[str, str] = {}
@@ -141,10 +143,15 @@ class StudyRuns:
         return keys
 
     def start(self, params: dict[str, str]) -> None:
-        """Mark the study's run as RUNNING, and write the parameters that it lacks: earlier ones stay."""
+        """Mark the study's run as RUNNING, and write the parameters that it lacks: earlier ones stay.
+
+        What may change when a study is resumed or extended is written as tags, which MLflow lets change.
+        """
         self._params = params
         known = self._client.get_run(self._study_run).data.params
-        self._log(self._study_run, [], {k: v for k, v in params.items() if k not in known})
+        self._log(self._study_run, [], {k: v for k, v in params.items() if k not in {*known, *CHANGING}})
+        tags = [RunTag(name, params[name]) for name in CHANGING if name in params]
+        self._client.log_batch(self._study_run, tags=tags)
         self._log_dataset(self._study_run)
         self._client.update_run(self._study_run, status="RUNNING")
 

@@ -35,7 +35,7 @@ def test_a_trial_is_one_finished_child_run(folder):
     assert trial.data.tags["kind"] == "trial" and trial.info.status == "RUNNING"
     parent = there.get_run(trial.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["kind"] == "study" and parent.info.status == "RUNNING"
-    assert parent.data.params["trials"] == "3"
+    assert parent.data.tags["trials"] == "3"
     assert runs.stale() == {"emargin-0000": ["emargin-0000-0-0"]}
     runs.export_trial("emargin-0000", [record(silhouette=0.5)])
     runs.finish("FINISHED")
@@ -160,9 +160,11 @@ def test_parameters_stay_as_they_were_first(folder):
     runs = StudyRuns(
         local(folder.parent), SyncState(folder), out=folder.parent, dataset="sleepeeg-sim", study="small"
     )
-    runs.start({"trials": "6", "seeds": "0"})
+    runs.start({"trials": "6", "seeds": "0", "margin": "1"})
+    runs.start({"trials": "9", "seeds": "1"})
     (study,) = all_runs(folder)
-    assert study.data.params == {"trials": "3", "seeds": "0"}
+    assert study.data.params == {"seeds": "0", "margin": "1"}
+    assert study.data.tags["trials"] == "9"  # as after --extend
 
 
 @given(n_metrics=st.integers(0, 2500), n_params=st.integers(0, 250))
