@@ -28,6 +28,6 @@ def publish(uri: str, run: str, folder: Path) -> list[str]:
     except (MlflowException, OSError) as error:
         reason = without_password(" ".join(str(error).split())[:300])
         raise UserError(
-            f"the runs are in MLflow, but its store takes no files ({reason}): free or repair it, then try again"
+            f"the runs are in MLflow, but its store takes no files ({reason}): free or repair it, then again"
         ) from None
     return found
