@@ -33,10 +33,10 @@ from study.ownership import owned
 from study.progress import Progress
 from study.search import claim
 from study.search.plan_search import PlanSearch
-from study.secrets import without_password
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
+from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
 
 
@@ -48,7 +48,7 @@ class StudyOutcome:
     done: rows by finished trial
     stopped: why not every trial is done, in words; None where all are done
     interrupted: whether the user stopped it
-    browse: the command that opens MLflow on it
+    browse: how to open MLflow at its runs
     not_exported: number of runs that MLflow does not have yet, since its server is away
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
@@ -178,8 +178,8 @@ def _run(
                 )
                 with progress:
                     _train(settings, study_plan, search, callback, stopper, resources, is_own=address is None)
-    uri, complete = tracker.uri, books.is_complete
-    browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
+    complete = books.is_complete
+    browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
@@ -188,7 +188,7 @@ def _run(
         len(jobs),
         stopped,
         interrupted,
-        without_password(browse),
+        browse,
         books.not_exported,
         stopper.abandoned,
     )
@@ -256,7 +256,8 @@ def _write_manifest(
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
         subjects[str(split_seed)] = own.subjects
-        measured.add(len(np.unique(own.validation.y[chosen.balanced])))
+        n_classes = len(np.unique(own.validation.y[chosen.balanced])) if chosen.labelled else 0
+        measured.add(settings.clusters or n_classes)
     results.write_manifest(
         settings.folder,
         study_id=study_id,
