@@ -96,6 +96,12 @@ class Setting:
     def named(self) -> str:
         return ", ".join(map(str, self.choices))
 
+    def text(self, value: Any) -> str:
+        """The text that `read` reads as this value."""
+        if self.many:
+            return ",".join(map(str, value))
+        return str(value).lower() if self.kind is bool else str(value)
+
     def read(self, text: str) -> Any:
         """The value of a flag's text; for `many`, the text is a list a,b,c or whole numbers A:B.
 

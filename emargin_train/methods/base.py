@@ -14,6 +14,8 @@ from emargin_train.encoders.base import Encoder, NoSettings
 from emargin_train.settings import hyperparameter
 from emargin_train.spectrum_scale import spectrum_scale
 
+PRECISIONS = ("float32", "float64")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(declaration.Settings):
@@ -48,6 +50,13 @@ class TrainingSettings(declaration.Settings):
         log=True,
         role="nuisance",
         why="it shrinks weights",
+    )
+    precision: str = hyperparameter(
+        "float32",
+        "The training computes in these numbers. float64 takes twice as long, and shows whether a loss that "
+        "diverged had only overflowed.",
+        metavar="KIND",
+        choices=PRECISIONS,
     )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from emargin_train.losses.released import infonce_released
 from emargin_train.methods.base import Batch
 from emargin_train.methods.emargin_released import ReleasedTraining
-from emargin_train.methods.infonce import InfoNCESettings
+from emargin_train.methods.infonce import NeighbourSettings
 from emargin_train.methods.one_view import OneView, Outputs
 
 
@@ -16,7 +16,7 @@ class InfoNCEReleased(OneView):
     title = "InfoNCE, as released"
     description = "computes what the released contrastive baselines compute, faults included"
     encoder_variant = "released"
-    Settings = InfoNCESettings
+    Settings = NeighbourSettings
     Training = ReleasedTraining
 
     @staticmethod

@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from emargin_train.config import (
-    TrainConfig,
-    all_hyperparameters,
-    readers,
-    table,
-)
+from emargin_train.config import TrainConfig
 from emargin_train.encoders import ENCODERS
 from emargin_train.encoders.base import NoSettings
 from emargin_train.encoders.dilated import DilatedSettings
 from emargin_train.errors import UserError
+from emargin_train.hyperparameters import all_hyperparameters, readers, table
 from emargin_train.methods import METHODS
 from emargin_train.methods.base import TrainingSettings
 from emargin_train.methods.emargin import EMargin, EMarginSettings
