@@ -122,16 +122,16 @@ _VALIDATION: dict[str, Metric] = {
     ),
     "silhouette_permuted": _clustering(
         "Silhouette of permuted scores", -1, 1, None, "ours; after parallel analysis, Buja & Eyuboglu 1992",
-        "that the same KMeans reaches when the principal scores of h are permuted independently: same "
+        "score of the same KMeans after the principal scores of h are permuted independently: same "
         "spectrum, same tails, no clusters",
         lambda cloud: clustering.silhouette_permuted(cloud.h, cloud.n_clusters),
     ),
     "nmi": _clustering(
-        "NMI", 0, 1, "max", STREHL, "KMeans' clusters against the classes, arithmetic mean",
+        "NMI", 0, 1, "max", STREHL, "KMeans' clusters and the classes, arithmetic mean",
         needs_labels=True,
     ),
     "ari": _clustering(
-        "ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters against the classes; 0 is chance", needs_labels=True
+        "ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters and the classes; 0 is chance", needs_labels=True
     ),
     "silhouette_of_labels": _clustering(
         "Silhouette of classes", -1, 1, "max", ROUSSEEUW, "of the true classes on h", needs_labels=True
