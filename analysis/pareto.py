@@ -107,7 +107,7 @@ def section(study: Study, x: str | None = None, y: str | None = None) -> Section
     table = trade_off(study, a, b)
     table["setting"] = settings_text(study, table)
     name, title = "pareto", "The trade-off"
-    intro = f"How much {inline(a.title)} and how much {inline(b.title)} can be had together?"
+    intro = f"How well can {inline(a.title)} and {inline(b.title)} be reached together?"
     if table.empty:
         return Section(name, title, intro, notes=("No trial has both metrics: there is no front to draw.",))
     knees = recommended(table, a, b)

@@ -36,8 +36,9 @@ def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Fig
         title=f"{y.title} against {inline(x.title)}",
         reading="Each point is a trial, the mean of its replicates. Large points joined by steps are a "
         "method's front: none of its other trials beats them in both metrics. Whiskers of fronts and "
-        "references are 95 % t intervals, cut at the ends of the metric and of the chart, and left out below "
-        f"three replicates. Best is {_corner(x, y)}. Hollow shapes are references, not searched.",
+        "references are 95 % t intervals; they are cut at the ends of the metric and of the chart, and left "
+        f"out for fewer than three replicates. The best corner is {_corner(x, y)}. Hollow shapes are "
+        "references, which were not searched.",
         charts=panels,
         table=shown[columns],
     )

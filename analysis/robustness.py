@@ -223,7 +223,9 @@ def sentence(row: Any, study: Study) -> str:
         case "sensitive":
             return f"{start} sensitive to the {setting} ({numbers})."
         case "vacuous":
-            return f"{start} not put to the test: the gate fires hardly ever, or nearly always (vacuous)."
+            return (
+                f"{start} not tested: the gate calls hardly any, or nearly all, steps dissimilar (vacuous)."
+            )
     need, now, unit = row["units_needed"], int(row["units"]), row["unit"]
     many = f"more than {LIMIT:,}" if pd.isna(need) else f"about {int(need)}"
     return f"{start} undecided with {now} {plural(now, unit)} ({numbers}); {many} {unit}s would decide."

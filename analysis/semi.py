@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def labelled(study: Study) -> list[str]:
-    """The methods that see some labels: those whose rows say which share."""
+    """The methods that see some labels: those whose rows have a label share."""
     rows = study.rows[~study.rows["role"].isin(("reference", "upper bound")) & study.rows[SHARE].notna()]
     return [str(name) for name in rows["method"].unique()]
 

@@ -12,8 +12,8 @@ import pandas as pd
 from scipy import special, stats
 
 CONFIDENCE = 0.95
-LEAST_ERROR = 1e-12  # values that differ by less are equal: nothing about them is random
-FEWEST = 3  # values of an interval: that of two is 13 standard errors each way
+LEAST_ERROR = 1e-12  # values that differ by less count as equal: nothing about them is random
+FEWEST = 3  # values that an interval needs: from two, it would extend 13 standard errors each way
 ANY = (-np.inf, np.inf)
 Values = np.ndarray | Sequence[float]
 Numbers = TypeVar("Numbers", float, "pd.Series[float]")

@@ -23,7 +23,7 @@ def headline(study: Study) -> str:
     searched = listed(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
     beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
     data = listed([study.data_title(name) for name in study.rows["dataset"].unique()])
-    return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
+    return f"{searched}{f' compared with {beside}' if beside else ''}, on {data}"
 
 
 def counts(study: Study) -> dict[str, int]:
@@ -191,7 +191,7 @@ def best_html(study: Study) -> str:
         )
         body.append(f"<tr>{tds}</tr>")
     luck = "The best of many trials is partly luck, and these intervals do not account for the choice"
-    luck += "; the test columns are other people, not used in the search." if tested else "."
+    luck += "; the test columns show other people, who were not used in the search." if tested else "."
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials">
 <table class="best sortable"><thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
 <p class="note">{luck} {html.escape(linked)}</p>"""

@@ -54,7 +54,7 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
 
 
 def recordings(source: str, data_dir: str | None = None) -> Iterator[Recording]:
-    """The recordings of a dataset, one after another: its name, or a .toml file that describes some."""
+    """The recordings of a dataset, one after another. source: its name, or a .toml file that describes it"""
     config = DataConfig(dataset=source, data_dir=data_dir)
     return (recording for _, recording in read_all(find(source).parts(config)))
 

@@ -23,8 +23,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 class Member:
     """One training in a stack.
 
-    diverged: a loss after those of the State was not finite
-    reported: the step of the last report, or that from which the training was resumed
+    diverged: whether a loss after those of the State was not finite
+    reported: the step of the last report, or the step from which the training was resumed
     """
 
     state: State

@@ -28,9 +28,9 @@ MAY_CHANGE = ("iterations", "report_every", "data_dir")  # these settings may di
 class Diverged(RuntimeError):
     """The loss of `step` (counted from 1) is not finite.
 
-    losses: those of the steps before; last_finite_loss: the last of them, None if there is none
-    together: trainings in its stack; 1 = alone
-    remark: what is known of the reason, as the end of a sentence
+    losses: the losses of the steps before; last_finite_loss: the last of these, None if there is none
+    together: number of trainings in its stack; 1 = it was trained alone
+    remark: the known part of the reason, as the end of a sentence
     """
 
     def __init__(self, losses: list[float], together: int = 1, remark: str = "") -> None:

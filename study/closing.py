@@ -55,7 +55,7 @@ class Books:
         trials = plan.trials(self.study_plan)
         self.finished = records.finished(kept, trials)
         self.is_complete = len(self.finished) == len(trials)
-        with contextlib.ExitStack() as stack:  # each is done, whatever becomes of the ones before
+        with contextlib.ExitStack() as stack:  # each call is made even if one before it raises
             stack.callback(setattr, self, "is_closed", True)
             stack.callback(results.export, folder, kept, settings.goals)  # with the runs that MLflow has
             stack.callback(self._finish_tracker)

@@ -65,7 +65,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"The settings are those of a preset: {', '.join(presets.NAMES)}. Flags given beside it win.",
+        help=f"Take the settings of a preset: {', '.join(presets.NAMES)}. Other flags override them.",
     )
     parser.add_argument(
         "--config",

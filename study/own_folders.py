@@ -1,7 +1,8 @@
 """Temporary folders of a study: they are removed when it ends, or soon afterwards if it was killed.
 
 Each is named emargin-<kind>-<run>-<random> once its process holds a lock in it. A lock ends with its process,
-however that ends, so whoever comes next removes what a killed process left behind.
+however the process ends. So the next study on the machine can tell which folders belong to killed processes,
+and removes them.
 """
 
 import contextlib

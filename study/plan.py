@@ -186,7 +186,7 @@ def _planned(settings: StudySettings) -> list[tuple[str, str, int]]:
 
 
 def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
-    """The text of each hyper-parameter of a method: as given, else searched by default, else its default."""
+    """The text of each hyper-parameter of a method: as given, or its default search range, or its default."""
     from emargin_train.data.catalogue import find
 
     known = table(method, settings.encoder)

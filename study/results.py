@@ -26,7 +26,7 @@ from study.settings import StudySettings, parse_toml
 from study.tracking import sync_state
 from study.trial import directions, goal_values
 
-COPY = ".study.toml"  # of study.toml, for the day that it is damaged
+COPY = ".study.toml"  # a copy of study.toml, which is used if study.toml is damaged
 FOLDERS = ("records", "checkpoints", "embeddings", "log")
 
 
@@ -179,14 +179,14 @@ def write_manifest(
 ) -> None:
     """Write manifest.json: which versions, data and machine made the results.
 
-    study_id: as in identity.json, which may be damaged one day
-    asked: rows that the finished study will have
-    described: who is in which split, one line each, by split seed
+    study_id: the id in identity.json, repeated here in case that file is damaged
+    asked: number of rows that the finished study will have
+    described: which subjects are in which split, in lines, by split seed
     subjects: names by data set, split seed and split, for programs
     titles: of the data sets, by name
-    clusters: that KMeans looks for, by data set
-    classes: names, in the order of the labels in embeddings/*.arrow
-    resources: of the cluster; None for those of the runs before
+    clusters: number of clusters that KMeans looks for, by data set
+    classes: their names, in the order of the labels in embeddings/*.arrow
+    resources: the cluster's resources; None = those of earlier runs of the study
     """
     if resources is None:
         resources = _resources_before(folder)

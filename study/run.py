@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def hide_secrets() -> None:
-    """Start this program again without the secrets that its command line has: lists of processes show it."""
+    """Start this program again without secrets on its command line, which lists of processes would show."""
     shown = secrets.hidden(sys.argv[1:])
     if shown != sys.argv[1:]:
         os.execv(sys.executable, [sys.executable, "-m", "study.run", *shown])

@@ -47,9 +47,9 @@ class StudyOutcome:
     counts: trials by status; with --seeds-as-trials, every replicate counts
     done: the rows of each finished trial
     stopped: why not every trial is done, in words; None where all are done
-    interrupted: whether the user stopped it
-    browse: how to open MLflow at its runs
-    not_exported: number of runs that MLflow does not have yet, since its server is away
+    interrupted: whether the user stopped the study
+    browse: how to open MLflow at the study's runs
+    not_exported: number of runs that MLflow does not have yet, since its server does not answer
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
 
@@ -158,7 +158,7 @@ def _run(
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
     cluster = connection.joined(address) if len(done) < len(jobs) else contextlib.nullcontext()
     with closed_in_the_end(books), cluster as resources:
-        # before Ray ends, so that a fault of Ray's end finds a study that is whole
+        # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)

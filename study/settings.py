@@ -22,7 +22,7 @@ SEARCHED = tuple(name for name, one in declarations().methods.items() if one.rol
 ENCODERS = tuple(declarations().encoders)
 REFERENCES = tuple(name for name, one in declarations().methods.items() if one.role != "method")
 DIRECTED = tuple(name for name, one in declarations().metrics.items() if one.best in ("max", "min"))
-MAX_NAME_BYTES = 150  # a file name has 255, an Optuna study in a database 512
+MAX_NAME_BYTES = 150  # a file name may have 255, an Optuna study in a database 512
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Names of version 1, in study.toml and as flags.
 FORMER_NAMES = {"objectives": "methods", "dimensions": "hyperparameters", "split_seed": "split_seeds"}

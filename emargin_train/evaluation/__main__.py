@@ -45,7 +45,7 @@ def updated(document: str) -> str:
 
 def main() -> None:
     parser = Parser("emargin_train.evaluation", description=__doc__)
-    parser.add_argument("document", type=Path, help="Markdown file with the two marks of the table")
+    parser.add_argument("document", type=Path, help="The Markdown file with the two marks of the table.")
     path = parser.parse_args().document
     if not path.is_file():
         raise UserError(f"there is no file {path}: give docs/metrics.md")

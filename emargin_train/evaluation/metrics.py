@@ -16,10 +16,10 @@ class Metric:
     best: "max" or "min", the end that is good; None where neither is (a description, not a score)
     source: the paper or implementation that defines it
     group: clustering | probe | geometry | pseudo-label
-    frames: the frames it is computed on
-    needs_labels: it is null for recordings without labels
-    compute: from a `cloud.Cloud`, which has embeddings h (n, D) and classes (n,), to the value; `battery`
-        computes the metrics without it
+    frames: the frames on which it is computed
+    needs_labels: whether it is null for recordings without labels
+    compute: a function from a `cloud.Cloud`, which has embeddings h (n, D) and classes (n,), to the value;
+        metrics without this function are computed in `battery`
     """
 
     title: str

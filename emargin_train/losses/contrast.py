@@ -48,8 +48,8 @@ def emargin(
         n_i = sum_{p in P(i)} e^{S_ip / tau}
         l_i = -log [ n_i / ( n_i + sum_{j not in P(i), j != i} e^{gamma k_i(S_ij) / tau} ) ]
 
-    The released loss made well-posed (arXiv:2507.14828), where rho is 1. It has no limit in which it is
-    InfoNCE. With rho = -1 the hinge repels: the loss rises with every cosine below m.
+    With rho = 1 this is a well-posed form of the released loss (arXiv:2507.14828). It is not InfoNCE in any
+    limit. With rho = -1 the hinge repels: the loss rises with every cosine below m.
 
     h: (B, T, D), any scale; dissimilar: y, (B, T) of 0 and 1.
     Returns the mean over frames having positives: a scalar, finite and >= 0.

@@ -37,11 +37,11 @@ class LabelSettings(Settings):
 
 
 class Labelled(OneView):
-    """A batch ends with `n_extra` of the sequences in `labelled`, whose labels the method sees.
+    """The last `n_extra` sequences of a batch are from `labelled`, and the method sees their labels.
 
-    With hidden labels they count among the sequences without labels.
+    If their labels are hidden, they count as sequences without labels.
 
-    label_share: the only share of a method that has no such setting
+    label_share: the only label share of a method that has no setting for it
     """
 
     needs_labels = True

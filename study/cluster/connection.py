@@ -116,7 +116,7 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
             if address
             else str(stack.enter_context(own_folders.temporary("ray", parent=_short_parent())))
         )
-        stack.callback(own_folders.remove_all)  # of workers that were killed here
+        stack.callback(own_folders.remove_all)  # workers that were killed here leave folders
         before, started = _family(), set[psutil.Process]()
         stack.callback(_leave, started)
         try:
@@ -173,9 +173,10 @@ def _short_parent() -> str:
 
 
 class HeadWatch:
-    """Knows whether the cluster's head, or Ray on this machine, has gone: its driver would wait for ever.
+    """Notices that the cluster's head, or Ray on this machine, has gone; a driver would wait for ever.
 
-    started_here: such a cluster never comes back; the head of one elsewhere may be restarted
+    started_here: whether this process started the cluster; such a cluster never comes back, whereas the head
+        of another one may be restarted
     """
 
     def __init__(self, *, started_here: bool) -> None:
@@ -185,7 +186,7 @@ class HeadWatch:
         self._answered = time.monotonic()
 
     def is_lost(self) -> bool:
-        """Whether either has not been there for some seconds; to be asked every second or so."""
+        """Whether either of them has not answered for some seconds; call this about every second."""
         if self._raylet is None or _runs(self._raylet):
             with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1):
                 self._answered = time.monotonic()

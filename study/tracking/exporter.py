@@ -52,9 +52,9 @@ class Exporter:
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message from the driver.
 
-        `add`: a record is there. `note`: the study's summary, of which the latest is sent. `finish`: export
-        what is left, make models of the encoders of some records, each with the registered model that it is
-        to be a version of, and close the study's run as FINISHED or KILLED.
+        `add`: there is a new record. `note`: the study's summary; only the latest is sent. `finish`: export
+        what is left, make models of the encoders of some records (each may become a version of a registered
+        model), and close the study's run as FINISHED or KILLED.
         """
         if "add" in message:
             self._waiting.append(message["add"])

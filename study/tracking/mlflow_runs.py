@@ -1,4 +1,4 @@
-"""MLflow as a view of a study: a run for the study, below it one for each trial, below that its replicates.
+"""A study in MLflow: a run for the study, below it one for each trial, and below that one for each replicate.
 
 Everything is made from the study's records. A run is found again by its key, and writing it a second time
 changes nothing. `study.tracking.exporter` calls this, and calls it again after a failure.
@@ -142,9 +142,9 @@ class StudyRuns:
         return keys
 
     def start(self, params: dict[str, str]) -> None:
-        """Mark the study's run as RUNNING, and write the parameters that it lacks: earlier ones stay.
+        """Mark the study's run as RUNNING, and write the parameters that it lacks. Existing ones stay.
 
-        What may change when a study is resumed or extended is written as tags, which MLflow lets change.
+        Values that may change when a study is resumed or extended are written as tags, which can be changed.
         """
         self._params = params
         known = self._client.get_run(self._study_run).data.params

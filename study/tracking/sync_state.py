@@ -19,11 +19,11 @@ NOTHING: Mapping[str, str] = {}
 class SyncState:
     """The keys "<trial>-<replicate>" of exported records, and the ids of their runs in MLflow.
 
-    study_id: in the tags of all runs of the study
-    study_run: of the study itself, on the server that the other lines are about
-    experiment: in which that run is; "" = not known
-    runs: the run of each exported record
-    void: runs of records that were forgotten since, to be deleted
+    study_id: the id in the tags of all runs of the study
+    study_run: the run of the study itself, on the same server as the other runs
+    experiment: the experiment of that run; "" = not known
+    runs: the run of each exported record, by key
+    void: runs of records that were removed after the export; these runs must be deleted
     """
 
     def __init__(self, folder: Path) -> None:

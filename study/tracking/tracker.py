@@ -122,10 +122,10 @@ class Tracker:
         A study that ends before `start`, and that MLflow does not know yet, has no run to close.
 
         outcome: FINISHED or KILLED
-        models: records whose encoders become models, each with the registered model of which it is to be a
-            version, or None
-        patience_s: it gives up once nothing could be exported for so long; the study's own run then counts
-        at_most_s: how long it takes in any case
+        models: records whose encoders become models, each with the name of a registered model of which it
+            becomes a version, or None
+        patience_s: this gives up when nothing could be exported for so long; the study's run then counts too
+        at_most_s: the longest time that this takes
         """
         if not self._is_started:
             if not SyncState(self._folder).study_run:

@@ -3,7 +3,7 @@
     python -m tests.study.test_chaos 0:20          # seeds 0 to 19, by hand; a line for each
     python -m pytest tests/study/test_chaos.py     # the seeds of CI
 
-docs/log.md holds the seeds that found something.
+docs/log.md lists the seeds that found a fault.
 """
 
 import atexit
