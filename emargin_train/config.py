@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from emargin_train.data.settings import DataConfig
 from emargin_train.encoders import ENCODERS, find_encoder
-from emargin_train.encoders.base import NoSettings
+from emargin_train.encoders.base import Encoder, NoSettings
 from emargin_train.errors import UserError, nearest
 from emargin_train.methods import METHODS, find_method
 from emargin_train.methods.base import Method, Setup, Shape, TrainingSettings
@@ -43,10 +43,10 @@ class TrainConfig:
     report_every: int = 50
 
     def __post_init__(self) -> None:
-        method, encoder = find_method(self.method), find_encoder(self.encoder)
+        method = find_method(self.method)
         for name, kind in (
             ("settings", method.Settings),
-            ("encoder_settings", encoder.Settings if method.uses_encoder else NoSettings),
+            ("encoder_settings", _encoder_settings(method, self.encoder)),
             ("training", method.Training),
         ):
             value = getattr(self, name)
@@ -72,7 +72,7 @@ class TrainConfig:
         return Setup(
             settings=self.settings,
             training=self.training,
-            encoder=ENCODERS[self.encoder],
+            encoder=encoder_of(self.method_class, self.encoder) or find_encoder(self.encoder),
             encoder_settings=self.encoder_settings,
             shape=shape,
             scale=self.data.spectrum_scale,
@@ -103,12 +103,12 @@ class TrainConfig:
         """
         flat = {FORMER.get(name, name): value for name, value in flat.items()}
         method = find_method(flat.pop("method", cls.method))
-        encoder = find_encoder(flat.pop("encoder", cls.encoder))
+        encoder = find_encoder(flat.pop("encoder", cls.encoder)).name
         own = {name: flat.pop(name) for name in RUN if name in flat}
         parts: dict[str, Any] = {
             "data": DataConfig,
             "settings": method.Settings,
-            "encoder_settings": encoder.Settings if method.uses_encoder else NoSettings,
+            "encoder_settings": _encoder_settings(method, encoder),
         }
         if method.Training is not None:
             parts["training"] = method.Training
@@ -119,7 +119,7 @@ class TrainConfig:
             if name not in known:
                 raise UserError(not_read(name, method.name, known))
         made = {name: part.from_flat(flat) for name, part in parts.items()}
-        return cls(method=method.name, encoder=encoder.name, **made, **own)
+        return cls(method=method.name, encoder=encoder, **made, **own)
 
     def changed(self, **flat: Any) -> Self:
         """The same training with other settings, by column."""
@@ -142,12 +142,22 @@ class TrainConfig:
         return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def encoder_of(method: type[Method], chosen: str) -> type[Encoder] | None:
+    """The encoder that a method trains: its own, or the chosen one; None where it has none."""
+    encoder = find_encoder(chosen)  # an unknown name is refused, whoever reads it
+    return encoder if method.uses_encoder else method.own_encoder
+
+
+def _encoder_settings(method: type[Method], chosen: str) -> type[Settings]:
+    encoder = encoder_of(method, chosen)
+    return NoSettings if encoder is None else encoder.Settings
+
+
 def table(method: str, encoder: str = TrainConfig.encoder) -> dict[str, Setting]:
     """The hyper-parameters that a method reads, by column: of itself, its encoder, training and data."""
     of = find_method(method)
     found = hyperparameters(of.Settings)
-    if of.uses_encoder:
-        found |= hyperparameters(find_encoder(encoder).Settings)
+    found |= hyperparameters(_encoder_settings(of, encoder))
     if of.Training is not None:
         found |= hyperparameters(of.Training)
     data = hyperparameters(DataConfig)

@@ -32,9 +32,11 @@ class EMarginReleased(Gated):
     title = "eMargin, as released"
     description = "computes what the released code computes, faults included"
     encoder_variant = "released"
+    variant_of = "emargin"
     Settings = EMarginReleasedSettings
     Training = ReleasedTraining
     fixed_gate = "released"
+    without_effect = ("threshold",)
 
     @staticmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:

@@ -16,6 +16,7 @@ class InfoNCEReleased(OneView):
     title = "InfoNCE, as released"
     description = "computes what the released contrastive baselines compute, faults included"
     encoder_variant = "released"
+    variant_of = "infonce"
     Settings = InfoNCESettings
     Training = ReleasedTraining
 
