@@ -15,8 +15,8 @@ VARIANT = Setting(
     default=("shared",),
     choices=VARIANTS,
     metavar="NAMES",
-    help="The methods of --method are taken in these variants: on the encoder that all share, as published, or "
-    "as the released code of the eMargin paper has them.",
+    help="The methods of --method are taken in these variants: on the encoder that all share, as published, "
+    "or as the released code of the eMargin paper has them.",
 )
 
 
@@ -35,8 +35,8 @@ def find_variant(name: str, variant: str) -> str:
     method = find_method(name)
     if method.variant_of is not None and method.encoder_variant != variant:
         raise UserError(
-            f"variant is {variant}, but {name} is the {method.encoder_variant} variant of {method.variant_of}: "
-            f"give {method.variant_of}, or leave the variant out"
+            f"variant is {variant}, but {name} is the {method.encoder_variant} variant of "
+            f"{method.variant_of}: give {method.variant_of}, or leave the variant out"
         )
     found = {one.encoder_variant: other for other, one in METHODS.items() if name in (other, one.variant_of)}
     if variant not in found:

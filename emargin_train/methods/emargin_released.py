@@ -6,18 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from emargin_train.losses.released import emargin_released
-from emargin_train.methods.base import Batch, TrainingSettings
+from emargin_train.methods.base import Batch
 from emargin_train.methods.emargin import MarginSettings
 from emargin_train.methods.gated import Gated, ThresholdSettings
 from emargin_train.methods.one_view import Outputs
-from emargin_train.settings import redefined
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleasedTraining(TrainingSettings):
-    """The release does not pass its weight decay to the optimiser, so PyTorch's default was used."""
-
-    weight_decay: float = redefined(TrainingSettings, "weight_decay", 0.01)
+from emargin_train.methods.released import ReleasedTraining
 
 
 @dataclass(frozen=True, kw_only=True)

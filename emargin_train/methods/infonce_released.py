@@ -6,9 +6,9 @@ from torch import Tensor
 
 from emargin_train.losses.released import infonce_released
 from emargin_train.methods.base import Batch
-from emargin_train.methods.emargin_released import ReleasedTraining
 from emargin_train.methods.infonce import InfoNCESettings
 from emargin_train.methods.one_view import OneView, Outputs
+from emargin_train.methods.released import ReleasedTraining
 
 
 class InfoNCEReleased(OneView):

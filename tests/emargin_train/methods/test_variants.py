@@ -86,6 +86,7 @@ def test_flags_of_one_training() -> None:
 
 def test_old_hashes_are_unchanged() -> None:
     """Of settings as they were before there were variants."""
-    assert [TrainConfig(method=name).digest() for name in ("emargin", "ts2vec", "raw", "emargin-released")] == [
+    names = "emargin", "ts2vec", "raw", "emargin-released"
+    assert [TrainConfig(method=name).digest() for name in names] == [
         "2d094c3db02b", "10f80fd13c52", "1f0387a550f3", "5cddfa3f6a69"
     ]  # fmt: skip
