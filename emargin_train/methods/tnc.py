@@ -127,6 +127,7 @@ class TNCReleased(Pretext):
     Training = ReleasedTraining
     settings: TNCReleasedSettings
     small = {"tnc.window": 2}
+    without_effect = ("batch_size",)  # where the first sequence of a batch has all of the anchors
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
