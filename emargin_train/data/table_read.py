@@ -165,8 +165,8 @@ def beyond(loaded: list[Loaded], track: Track, known: np.ndarray) -> Iterator[st
     whole, held = np.diff(track.edges_s)[counted].sum(), np.diff(inside)[counted].sum()
     if held < (1 - BEYOND) * whole - SAME_S:
         yield (
-            f"{1 - held / whole:.0%} of the time of its labels lies outside the signal: check the clocks, and "
-            "time_unit in [labels]"
+            f"{1 - held / whole:.0%} of the time of its labels lies outside the signal: check the clocks, "
+            "and time_unit in [labels]"
         )
 
 
