@@ -11,6 +11,7 @@ study in order: `outcome.interrupted` says so, and the same call resumes it.
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
 from emargin_train.hyperparameters import all_hyperparameters
+from emargin_train.program import pasted
 from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
@@ -38,6 +40,8 @@ from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
 from study.tracking.tracker import Tracker
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class StudyOutcome:
 
 
 def run_study(
-    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False
+    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False, quiet: bool = False
 ) -> StudyOutcome:
     """Run a study, or resume the one whose folder is there with the same settings.
 
@@ -82,7 +86,9 @@ def run_study(
 
     extend: number of trials that are added for each searched method to a study that is there
     retry_failed: whether trials that failed are run again
+    quiet: nothing but warnings is printed while it runs
     """
+    say = _nothing if quiet else _on_standard_error
     out, is_there = Path(settings.out), results.is_study(settings.folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(display.survives())
@@ -93,10 +99,14 @@ def run_study(
         if not is_there or uri.startswith("sqlite:"):  # a study that is resumed can wait for its server
             tracking_uri.check_answers(uri)
         checkpoints.check(settings)
-        print(f"data: {settings.dataset}", file=sys.stderr)
+        say(f"study: {settings.folder}")
+        if len(settings.seeds) == 1 and settings.seeds[0] > 1:
+            n = settings.seeds[0]
+            say(f"seeds: {n} is one seed, whose number is {n}; --seeds 0:{n - 1} names {n} seeds")
+        say(f"data: {settings.dataset}")
         splits = load(plan.first_config(settings, study_plan).data)
         for line in splits.described:
-            print(f"  {line}", file=sys.stderr)
+            say(f"  {line}")
         claim.check_free(settings, study_plan)
 
         folder = settings.folder
@@ -113,7 +123,7 @@ def run_study(
         tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
-        return _run(settings, study_plan, study_id, address, tracker, splits)
+        return _run(settings, study_plan, study_id, address, tracker, splits, say)
 
 
 def _checked(
@@ -148,11 +158,14 @@ def _run(
     address: str | None,
     tracker: Tracker,
     splits: Splits,
+    say: Say,
 ) -> StudyOutcome:
     folder, jobs = settings.folder, plan.jobs(settings, study_plan)
     stopper = Stopper(settings.time_budget_s, settings.max_failures)
-    progress = Progress(settings.goals, len(jobs))
+    progress = Progress(settings.goals, len(jobs), quiet=say is _nothing)
     done, front = _earlier(settings, jobs, progress)
+    say(f"trials: {len(jobs)}" + (f", {len(done)} of them done already" if done else ""))
+    say(f"browse: {_browse(tracker.uri)}")
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
@@ -177,9 +190,9 @@ def _run(
                     settings.max_retries,
                 )
                 with progress:
-                    _train(settings, study_plan, search, callback, stopper, resources, is_own=address is None)
+                    own = address is None
+                    _train(settings, study_plan, search, callback, stopper, resources, say, is_own=own)
     uri, complete = tracker.uri, books.is_complete
-    browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
@@ -188,7 +201,7 @@ def _run(
         len(jobs),
         stopped,
         interrupted,
-        without_password(browse),
+        _browse(uri),
         books.not_exported,
         stopper.abandoned,
     )
@@ -201,6 +214,7 @@ def _train(
     callback: StudyCallback,
     stopper: Stopper,
     resources: dict[str, Any],
+    say: Say,
     *,
     is_own: bool,
 ) -> None:
@@ -211,7 +225,7 @@ def _train(
     gpus = settings.gpus
     if gpus is None:
         gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
-        print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
+        say(f"gpus: {gpus:g} of one for each trial, as measured")
     tune_loop.run_trials(
         settings,
         search,
@@ -221,6 +235,20 @@ def _train(
         n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=is_own),
         head=connection.HeadWatch(started_here=is_own),
     )
+
+
+def _browse(uri: str) -> str:
+    """The address of MLflow's server, or the command that opens MLflow on a database; without a password."""
+    uri = without_password(uri)
+    return uri if uri.startswith("http") else pasted("mlflow", "ui", "--backend-store-uri", uri)
+
+
+def _on_standard_error(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _nothing(_: str) -> None:
+    """What a quiet study says while it runs."""
 
 
 def _earlier(
