@@ -46,7 +46,9 @@ def handled(folder: Path) -> Iterator[Received]:
     def stop(number: int, _: Any) -> None:
         if received.number is None:
             received.number = number
-            _say(f"{NAMES[signal.Signals(number)]}: the study stops, and its table and MLflow are completed; {SECOND}")
+            _say(
+                f"{NAMES[signal.Signals(number)]}: the study stops, and its table and MLflow are completed; {SECOND}"
+            )
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             end_at_once(folder)
