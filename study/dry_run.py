@@ -22,12 +22,14 @@ def describe(settings: StudySettings) -> str:
     study_plan = plan.arms(settings)
     for arm in study_plan:
         arm.check(settings)
+    n_at_once = _at_once(settings)
     config = plan.first_config(settings, study_plan)
     splits = load(config.data)
     step_s, measure_s = _measure(config)
-    n_at_once = _at_once(settings)
 
-    lines = [f"study {settings.name}: would be written to {settings.folder}", f"data {settings.dataset}:"]
+    lines = [f"study {settings.name}: would be written to {settings.folder}"]
+    lines += [f"note: {settings.note}"] if settings.note else []
+    lines += [f"data {settings.dataset}:"]
     lines += [f"  {line}" for line in splits.described]
     rows = 0
     work_s = 0.0

@@ -100,9 +100,8 @@ def run_study(
             tracking_uri.check_answers(uri)
         checkpoints.check(settings)
         say(f"study: {settings.folder}")
-        if len(settings.seeds) == 1 and settings.seeds[0] > 1:
-            n = settings.seeds[0]
-            say(f"seeds: {n} is one seed, whose number is {n}; --seeds 0:{n - 1} names {n} seeds")
+        if settings.note:
+            say(f"note: {settings.note}")
         say(f"data: {settings.dataset}")
         splits = load(plan.first_config(settings, study_plan).data)
         for line in splits.described:
