@@ -94,11 +94,18 @@ class Run:
     chosen: EvaluationSet
     memory: PeakMemory
     device: str
+    clusters: int | None
 
     def trained(self, state: State, clock: Clock) -> Outcome:
         """Evaluate the trained method."""
         with record_function("evaluation"):
-            evaluation = evaluate(partial(encode, state.method), self.splits, self.chosen, device=self.device)
+            evaluation = evaluate(
+                partial(encode, state.method),
+                self.splits,
+                self.chosen,
+                device=self.device,
+                clusters=self.clusters,
+            )
         clock.lap("eval_seconds")
         row = self._row(clock, "ok") | {"final_loss": state.losses[-1] if state.losses else None}
         return Outcome(row | evaluation.metrics, state.losses, state.method, evaluation)
@@ -128,7 +135,7 @@ def begin(config: TrainConfig, device: str) -> Run:
         row["stack_members"] = 1
     assert config.settings is not None
     row |= config.method_class.row(config.settings, splits.train)
-    return Run(row, splits, chosen, memory, device)
+    return Run(row, splits, chosen, memory, device, config.data.clusters)
 
 
 def settings_row(config: TrainConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError
 from emargin_train.hyperparameters import all_hyperparameters, method_named, table
 from emargin_train.settings import declared
+from study import labels
 from study.settings import StudySettings
 from study.space import Choice, Domain, Range, Value, default_text, parse, points
 
@@ -109,6 +110,7 @@ def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> St
 
     split_seeds: where the settings name none
     """
+    settings = labels.checked(settings)
     settings = replace(settings, split_seeds=settings.split_seeds or split_seeds)
     space = {
         method: settings.space.get(method) or _texts(method, role, settings)

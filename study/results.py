@@ -271,6 +271,27 @@ def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
     return kept
 
 
+def models(done: Rows, goals: tuple[str, ...], registered: str | None) -> dict[str, str | None]:
+    """Records whose encoders become MLflow models, each with the registered model that it is a version of.
+
+    A model is made of each trained trial on the front of its method: of its first replicate, so that no seed
+    is chosen for its result. A trial that no other trained one dominates is a version of `registered`.
+    """
+    on_front = kept_trials(done, "front", goals)
+    kept = [rows for trial, rows in done.items() if trial in on_front]
+    trained = [rows for rows in kept if rows[0]["role"] != "reference"]
+    if not trained:
+        return {}
+    ends = ["max" if direction == "maximize" else "min" for direction in directions(goals)]
+    best = fronts.non_dominated(np.array([goal_values(rows, goals) for rows in trained]), ends)
+    found: dict[str, str | None] = {}
+    for rows, is_best in zip(trained, best, strict=True):
+        first = min(rows, key=lambda row: (row["split_seed"], row["seed"]))
+        key_ = f"{first['trial']}-{first['split_seed']}-{first['seed']}"
+        found[key_] = registered if is_best else None
+    return found
+
+
 def prune_embeddings(folder: Path, kept: set[str]) -> None:
     """Remove the embeddings of trials outside `kept`."""
     for path in (folder / "embeddings").glob("*.arrow"):

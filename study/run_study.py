@@ -24,7 +24,6 @@ from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
 from emargin_train.hyperparameters import all_hyperparameters
-from emargin_train.program import pasted
 from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
@@ -35,10 +34,10 @@ from study.ownership import owned
 from study.progress import Progress
 from study.search import claim
 from study.search.plan_search import PlanSearch
-from study.secrets import without_password
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
+from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
 
 Say = Callable[[str], None]
@@ -52,7 +51,7 @@ class StudyOutcome:
     done: rows by finished trial
     stopped: why not every trial is done, in words; None where all are done
     interrupted: whether the user stopped it
-    browse: the command that opens MLflow on it
+    browse: how to open MLflow at its runs
     not_exported: number of runs that MLflow does not have yet, since its server is away
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
@@ -164,7 +163,7 @@ def _run(
     progress = Progress(settings.goals, len(jobs), quiet=say is _nothing)
     done, front = _earlier(settings, jobs, progress)
     say(f"trials: {len(jobs)}" + (f", {len(done)} of them done already" if done else ""))
-    say(f"browse: {_browse(tracker.uri)}")
+    say(f"browse: {tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)}")
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
@@ -191,7 +190,8 @@ def _run(
                 with progress:
                     own = address is None
                     _train(settings, study_plan, search, callback, stopper, resources, say, is_own=own)
-    uri, complete = tracker.uri, books.is_complete
+    complete = books.is_complete
+    browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
@@ -200,7 +200,7 @@ def _run(
         len(jobs),
         stopped,
         interrupted,
-        _browse(uri),
+        browse,
         books.not_exported,
         stopper.abandoned,
     )
@@ -234,12 +234,6 @@ def _train(
         n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=is_own),
         head=connection.HeadWatch(started_here=is_own),
     )
-
-
-def _browse(uri: str) -> str:
-    """The address of MLflow's server, or the command that opens MLflow on a database; without a password."""
-    uri = without_password(uri)
-    return uri if uri.startswith("http") else pasted("mlflow", "ui", "--backend-store-uri", uri)
 
 
 def _on_standard_error(text: str) -> None:
@@ -283,7 +277,8 @@ def _write_manifest(
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
         subjects[str(split_seed)] = own.subjects
-        measured.add(len(np.unique(own.validation.y[chosen.balanced])))
+        n_classes = len(np.unique(own.validation.y[chosen.balanced])) if chosen.labelled else 0
+        measured.add(settings.clusters or n_classes)
     results.write_manifest(
         settings.folder,
         study_id=study_id,

@@ -46,9 +46,7 @@ def handled(folder: Path) -> Iterator[Received]:
     def stop(number: int, _: Any) -> None:
         if received.number is None:
             received.number = number
-            _say(
-                f"{NAMES[signal.Signals(number)]}: the study stops, and its table and MLflow are completed; {SECOND}"
-            )
+            _say(f"{NAMES[signal.Signals(number)]}: the study stops and completes its table; {SECOND}")
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             end_at_once(folder)

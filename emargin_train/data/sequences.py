@@ -205,7 +205,7 @@ def scan(
         stretches.append(stretch_of(layout, split, recording))
     if layout is None:
         raise UserError(f"dataset '{dataset.name}' holds no recording: give a folder that holds some")
-    if not any((stretch.y >= 0).any() for stretch in stretches):
+    if dataset.labelled and not any((stretch.y >= 0).any() for stretch in stretches):
         n = sum(len(stretch.y) for stretch in stretches)
         raise UserError(
             f"dataset '{dataset.name}' has no labelled frame ({n} frames, classes "

@@ -9,6 +9,7 @@ import requests
 import sqlalchemy
 
 from emargin_train.errors import UserError
+from emargin_train.program import pasted
 from study import secrets
 from study.secrets import without_password
 from study.tracking import sqlite_file
@@ -38,6 +39,20 @@ def resolve(uri: str | None, out: Path) -> str:
 def local(out: Path) -> str:
     """The SQLite file of all studies in `out`."""
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
+
+
+def to_browse(uri: str, experiment: str) -> str:
+    """How to open MLflow at the runs of an experiment: an address, after a command where it needs one.
+
+    experiment: its id; "" where it is not known, since MLflow was never reached
+    """
+    if "://" not in uri:
+        return uri
+    place = f"/#/experiments/{experiment}/runs" if experiment else ""
+    if uri.startswith("http"):
+        return without_password(uri.rstrip("/") + place)
+    command = pasted("mlflow", "ui", "--backend-store-uri", without_password(uri))
+    return f"{command}, then http://127.0.0.1:5000{place}"
 
 
 def check_answers(uri: str) -> None:

@@ -175,14 +175,21 @@ def test_the_folder_holds_what_the_design_says(finished, table):
     assert not (finished.folder / "ray").exists()
 
 
-def test_mlflow_holds_one_study_run_and_a_finished_child_for_each_row(finished, table):
+def test_mlflow_holds_a_run_for_the_study_for_each_trial_and_for_each_row(finished, table):
     client = mlflow.MlflowClient(f"sqlite:///{finished.out}/mlflow.db")
     (experiment,) = (e for e in client.search_experiments() if e.name != "Default")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     (study,) = (run for run in runs if run.data.tags["kind"] == "study")
-    children = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "trial"}
-    assert study.info.status == "FINISHED" and {c.info.status for c in children.values()} == {"FINISHED"}
-    assert {c.data.tags["mlflow.parentRunId"] for c in children.values()} == {study.info.run_id}
+    children = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "replicate"}
+    trials = {run.data.tags["trial"]: run for run in runs if run.data.tags["kind"] == "trial"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials.values()} == {study.info.run_id}
+    assert len(runs) == 1 + len(trials) + len(children)
+    for child in children.values():
+        assert child.data.tags["mlflow.parentRunId"] == trials[child.data.tags["trial"]].info.run_id
+    means = table.to_pandas().groupby("trial")["silhouette"].mean()
+    for trial, run in trials.items():
+        assert run.data.metrics["silhouette"] == pytest.approx(means[trial])
     assert set(children) == set(table["mlflow_run_id"].to_pylist()) and len(children) == table.num_rows
     for row in table.to_pylist():
         run = children[row["mlflow_run_id"]]
