@@ -88,6 +88,9 @@ def build_parser() -> Parser:
         action="store_true",
         help="The plan and the expected time are printed, and nothing is run.",
     )
+    parser.add_argument(
+        "--quiet", action="store_true", help="Nothing is printed but the results, warnings and errors."
+    )
     data, study, where = _groups()
     add_flags(parser.add_argument_group("data"), data)
     add_flags(parser.add_argument_group("study"), [*study, VARIANT])
@@ -196,9 +199,9 @@ def resumed_settings(folder: Path, given: dict[str, Any]) -> StudySettings:
                 "hyper-parameter: leave it out"
             )
     asked = {name: value for name, value in given.items() if name not in OPERATIONAL}
-    for flag, (new, old) in (
-        plan.with_given(dataclasses.replace(stored, **asked), texts).differences(stored).items()
-    ):
+    differences = plan.with_given(dataclasses.replace(stored, **asked), texts).differences(stored)
+    flags = {flag_of(column) for column in (*asked, *texts)}
+    for flag, (new, old) in sorted(differences.items(), key=lambda one: one[0] not in flags):
         raise UserError(
             f"{flag} {new} is given beside --resume, but {folder} is a study with {old}: leave it out, "
             "or start a study of another name"

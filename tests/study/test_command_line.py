@@ -33,7 +33,7 @@ def test_a_declared_setting_has_one_flag(column):
 
 
 def test_no_flag_is_for_anything_else():
-    own = {"help", "version", "preset", "config", "resume", "extend", "retry", "dry_run", "variant"}
+    own = {"help", "quiet", "version", "preset", "config", "resume", "extend", "retry", "dry_run", "variant"}
     shown = {one.dest for one in ACTIONS if one.help is not argparse.SUPPRESS}
     declared = {*declared_settings(), *all_hyperparameters()} - {"methods"} | {"method"}
     assert shown == own | declared
