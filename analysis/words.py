@@ -39,6 +39,12 @@ def inline(title: str) -> str:
     return title[:1].lower() + title[1:] if is_word else title
 
 
+def bracketed(title: str) -> str:
+    """A title with a comma as it stands in a list: "eMargin, as released" as "eMargin (as released)"."""
+    first, comma, rest = title.partition(", ")
+    return f"{first} ({rest})" if comma else title
+
+
 def capitalised(text: str) -> str:
     """With its first letter as a capital; the others stay as they are."""
     return text[:1].upper() + text[1:]

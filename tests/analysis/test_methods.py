@@ -85,7 +85,7 @@ def test_planted_order_is_ranked_and_told_apart(six: Study) -> None:
 def test_one_data_set_has_no_ranks_and_says_why(tmp_path: Path) -> None:
     study = study_of(tmp_path / "a", rows_of(SETS[:1]))
     section = methods.section(study)
-    assert section.verdicts[0].startswith("No ranks by balanced probe accuracy: there is one data set")
+    assert section.verdicts == ("No ranks: there is one data set, and ranks are averages over data sets.",)
     assert [figure.name for figure in section.figures][:1] == ["methods-probe-balanced-accuracy"]
     assert "methods-ranks" not in [figure.name for figure in section.figures]
 
