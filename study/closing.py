@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from emargin_train.errors import UserError
+from emargin_train.program import pasted
 from study import interrupts, plan, records, results
 from study.settings import StudySettings
 from study.stopper import Stopper
@@ -84,7 +85,7 @@ def closed_in_the_end(books: Books) -> Iterator[None]:
     written to log/driver.traceback.txt and raised as StudyEnded, in one line.
     """
     folder = books.settings.folder
-    resume = f"to resume: python -m study.run --resume {folder}"
+    resume = f"to resume: {pasted('study.run', '--resume', folder)}"
     try:
         try:
             yield

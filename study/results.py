@@ -19,6 +19,7 @@ from analysis import fronts
 from emargin_train.cost import git_revision, processor
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
+from emargin_train.program import pasted
 from study.own_files import put_aside
 from study.records import Rows, key
 from study.schema import SCHEMA_VERSION, of_extra, schema
@@ -47,7 +48,7 @@ def stored_settings(folder: Path) -> StudySettings:
         except (OSError, ValueError, TypeError, AttributeError):
             raise UserError(
                 f"{path} cannot be used ({reason}), and neither can its copy {COPY}: correct the file; "
-                f"finished trials can still be read with python -m analysis.report {folder}"
+                f"what is recorded can still be read with {pasted('analysis.report', folder)}"
             ) from None
         print(f"warning: {path} cannot be used ({reason}): its copy {COPY} is used instead", file=sys.stderr)
         return stored
@@ -64,7 +65,7 @@ def _read_settings(path: Path) -> StudySettings:
     if "objectives" in flat:
         raise UserError(
             f"{folder} was written by version 1, which this version cannot resume: read it with "
-            f"python -m analysis.report {folder}, or start it again with --config {path} and another --name"
+            f"{pasted('analysis.report', folder)}, or start it again with --config {path} and another --name"
         )
     stored = StudySettings.from_dict(flat)
     return dataclasses.replace(stored.of_study(), out=str(folder.parent), name=folder.name)
@@ -93,10 +94,13 @@ def check_free(settings: StudySettings) -> None:
         raise UserError(
             f"--name is '{settings.name}', but {folder} exists and is not a study: choose another name"
         )
-    for flag, (asked, there) in settings.differences(stored_settings(folder)).items():
+    differences = settings.differences(stored_settings(folder))
+    if differences:
+        shown = ", ".join(f"{flag} {there}, not {asked}" for flag, (asked, there) in differences.items())
+        more = "; for more trials of it, add --extend N" if set(differences) <= {"--trials"} else ""
         raise UserError(
-            f"--name is '{settings.name}', but {folder} is a study with {flag} {there}, not {asked}: "
-            f"choose another name, or resume that study with --resume {folder}"
+            f"--name is '{settings.name}', but {folder} is a study with {shown}: choose another name, or "
+            f"resume that study with {pasted('study.run', '--resume', folder)}{more}"
         )
 
 

@@ -11,6 +11,7 @@ study properly: `outcome.interrupted` is then true, and the same call resumes th
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
 from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class StudyOutcome:
 
 
 def run_study(
-    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False
+    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False, quiet: bool = False
 ) -> StudyOutcome:
     """Run a study, or resume it where its folder exists and has the same settings.
 
@@ -82,7 +85,9 @@ def run_study(
 
     extend: number of trials that are added to an existing study, for each searched method
     retry_failed: whether trials that failed are run again
+    quiet: nothing but warnings is printed while it runs
     """
+    say = _nothing if quiet else _on_standard_error
     out, is_there = Path(settings.out), results.is_study(settings.folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(display.survives())
@@ -93,10 +98,13 @@ def run_study(
         if not is_there or uri.startswith("sqlite:"):  # a resumed study runs without its server
             tracking_uri.check_answers(uri)
         checkpoints.check(settings)
-        print(f"data: {settings.dataset}", file=sys.stderr)
+        say(f"study: {settings.folder}")
+        if settings.note:
+            say(f"note: {settings.note}")
+        say(f"data: {settings.dataset}")
         splits = load(plan.first_config(settings, study_plan).data)
         for line in splits.described:
-            print(f"  {line}", file=sys.stderr)
+            say(f"  {line}")
         claim.check_free(settings, study_plan)
 
         folder = settings.folder
@@ -113,7 +121,7 @@ def run_study(
         tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
-        return _run(settings, study_plan, study_id, address, tracker, splits)
+        return _run(settings, study_plan, study_id, address, tracker, splits, say)
 
 
 def _checked(
@@ -148,11 +156,14 @@ def _run(
     address: str | None,
     tracker: Tracker,
     splits: Splits,
+    say: Say,
 ) -> StudyOutcome:
     folder, jobs = settings.folder, plan.jobs(settings, study_plan)
     stopper = Stopper(settings.time_budget_s, settings.max_failures)
-    progress = Progress(settings.goals, len(jobs))
+    progress = Progress(settings.goals, len(jobs), quiet=say is _nothing)
     done, front = _earlier(settings, jobs, progress)
+    say(f"trials: {len(jobs)}" + (f", {len(done)} of them done already" if done else ""))
+    say(f"browse: {tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)}")
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
@@ -177,7 +188,8 @@ def _run(
                     settings.max_retries,
                 )
                 with progress:
-                    _train(settings, study_plan, search, callback, stopper, resources, is_own=address is None)
+                    own = address is None
+                    _train(settings, study_plan, search, callback, stopper, resources, say, is_own=own)
     complete = books.is_complete
     browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
     stopped = None if complete else stopper.reached or "some trials have not ended"
@@ -201,6 +213,7 @@ def _train(
     callback: StudyCallback,
     stopper: Stopper,
     resources: dict[str, Any],
+    say: Say,
     *,
     is_own: bool,
 ) -> None:
@@ -211,7 +224,7 @@ def _train(
     gpus = settings.gpus
     if gpus is None:
         gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
-        print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
+        say(f"gpus: {gpus:g} of one for each trial, as measured")
     tune_loop.run_trials(
         settings,
         search,
@@ -221,6 +234,14 @@ def _train(
         n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=is_own),
         head=connection.HeadWatch(started_here=is_own),
     )
+
+
+def _on_standard_error(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _nothing(_: str) -> None:
+    """What a quiet study says while it runs."""
 
 
 def _earlier(

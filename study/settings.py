@@ -281,6 +281,14 @@ class StudySettings(DatasetSettings):
     def time_budget_s(self) -> float | None:
         return None if self.time_budget is None else duration_s(self.time_budget)
 
+    @property
+    def note(self) -> str | None:
+        """What may be meant otherwise: one seed above 1, which could be a number of seeds."""
+        if len(self.seeds) != 1 or self.seeds[0] < 2:
+            return None
+        n = self.seeds[0]
+        return f"--seeds {n} is one seed, whose number is {n}; --seeds 0:{n - 1} names {n} seeds"
+
     def of_study(self) -> Self:
         """These settings without the options that hold for a single command only."""
         return dataclasses.replace(self, time_budget=None, max_failures=None)

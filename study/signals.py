@@ -14,9 +14,12 @@ from typing import Any, NoReturn
 
 import psutil
 
+from emargin_train.program import pasted
 from study import own_folders
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+SECOND = "Ctrl-C now ends it at once"
 
 
 class Received:
@@ -43,6 +46,7 @@ def handled(folder: Path) -> Iterator[Received]:
     def stop(number: int, _: Any) -> None:
         if received.number is None:
             received.number = number
+            _say(f"{NAMES[signal.Signals(number)]}: the study stops and completes its table; {SECOND}")
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             end_at_once(folder)
@@ -58,10 +62,16 @@ def handled(folder: Path) -> Iterator[Received]:
             signal.signal(number, handler)
 
 
+def _say(text: str) -> None:
+    """A line on standard error, past its buffer, in which the program may be writing at this moment."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # the terminal may be gone
+        os.write(sys.stderr.fileno(), f"\n{text}\n".encode())
+
+
 def end_at_once(folder: Path) -> None:
     """End this process and all that it started; without this, some of Ray's would live on for a minute."""
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-    resume = f"; to resume: python -m study.run --resume {folder}" if folder.exists() else ""
+    resume = f"; to resume: {pasted('study.run', '--resume', folder)}" if folder.exists() else ""
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(f"{show_cursor}ended at once{resume}", file=sys.stderr, flush=True)
     end(130)

@@ -9,6 +9,7 @@ import requests
 import sqlalchemy
 
 from emargin_train.errors import UserError
+from emargin_train.program import pasted
 from study import secrets
 from study.secrets import without_password
 from study.tracking import sqlite_file
@@ -50,7 +51,8 @@ def to_browse(uri: str, experiment: str) -> str:
     place = f"/#/experiments/{experiment}/runs" if experiment else ""
     if uri.startswith("http"):
         return without_password(uri.rstrip("/") + place)
-    return f"mlflow ui --backend-store-uri {without_password(uri)}, then http://127.0.0.1:5000{place}"
+    command = pasted("mlflow", "ui", "--backend-store-uri", without_password(uri))
+    return f"{command}, then http://127.0.0.1:5000{place}"
 
 
 def check_answers(uri: str) -> None:
