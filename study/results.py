@@ -48,7 +48,7 @@ def stored_settings(folder: Path) -> StudySettings:
         except (OSError, ValueError, TypeError, AttributeError):
             raise UserError(
                 f"{path} cannot be used ({reason}), and neither can its copy {COPY}: correct the file; "
-                f"what is recorded can still be read with {pasted('analysis.report', folder)}"
+                f"finished trials can still be read with {pasted('analysis.report', folder)}"
             ) from None
         print(f"warning: {path} cannot be used ({reason}): its copy {COPY} is used instead", file=sys.stderr)
         return stored

@@ -74,7 +74,7 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
         sys.exit(received.exit_code)
     try:
         show(settings, args, outcome, time.monotonic() - started)
-    except KeyboardInterrupt:  # the books are closed: only the report is missing
+    except KeyboardInterrupt:  # table and MLflow are complete: only the report is missing
         print(f"interrupted; report:  {pasted('analysis.report', folder)}", file=sys.stderr)
     code = received.exit_code if outcome.interrupted else outcome.exit_code
     if outcome.is_abandoned:  # the cluster died, but a thread and some of its processes still run
@@ -92,7 +92,7 @@ def show(
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))
-    if outcome.interrupted or outcome.is_abandoned:  # whoever stops a study does not wait for a report
+    if outcome.interrupted or outcome.is_abandoned:  # the user wants to stop, not to wait for a report
         print(f"report:  {pasted('analysis.report', folder)}")
     elif outcome.counts["ok"]:
         from analysis.report import build
@@ -103,7 +103,7 @@ def show(
     if outcome.not_exported:
         print(
             f"warning: MLflow did not answer, and {outcome.not_exported} runs have not reached it; "
-            f"nothing is lost: once it is back, {pasted('study.sync', folder)}",
+            f"nothing is lost: once it answers again, run {pasted('study.sync', folder)}",
             file=sys.stderr,
         )
     if outcome.stopped:

@@ -79,8 +79,9 @@ class Setup:
 
     training: None for a method of zero steps
     encoder, encoder_settings: the chosen encoder, or the method's own, which `new_encoder` makes
-    scale: magnitude or log, what the encoder sees; magnitude_scale: `Splits.magnitude_scale`
-    seed: of the initial weights, and of what `prepare` draws
+    scale: the spectrum scale that the encoder sees, magnitude or log
+    magnitude_scale: `Splits.magnitude_scale`
+    seed: the seed of the initial weights, and of everything that `prepare` draws
     """
 
     settings: declaration.Settings

@@ -1,8 +1,8 @@
 """CoST (Woo et al., ICLR 2022, arXiv:2202.01575): contrasts of the trend and of the season's spectrum.
 
-On the study's encoder: trend, season and projection heads stand on its embeddings, and a momentum copy of
-encoder, trend and projection gives the keys. Embeddings are taken before the heads; as published, they are
-trend and season.
+On the study's encoder, trend, season and projection heads follow the encoder, and a momentum copy of encoder,
+trend and projection gives the keys. The embeddings are those before the heads; as published, they are trend
+and season.
 """
 
 import copy

@@ -1,8 +1,8 @@
 """InfoTS (Luo et al., AAAI 2023, arXiv:2303.11911) without meta-learning: an augmented and a raw view.
 
-The weights of the seven augmentations are equal but for the noise of each draw; the official code learns
-them with a classifier in steps of its own, which are left out here. The local term takes all sequences of
-the batch. The released form leaves the meta steps out too; without them a published one would be no other.
+The weights of the seven augmentations are equal, except for the noise of each draw. The official code learns
+them with a classifier in separate steps, which are left out here. The local term uses all sequences of the
+batch. The released form leaves these steps out too; without them, a published form would not differ.
 """
 
 from dataclasses import dataclass

@@ -5,9 +5,9 @@ mixed sampling rates, which these data are not. Each block has an encoder of the
 
     u_0 = group 0;  z1 = E_l(u_l), z2 = E_l(view of u_l), guide f = group l + 1;  u_{l+1} = sg[z1; P_l(f)]
 
-A frame's embedding is [z of the last block; P of the last group]. Projectors P get no gradient and stay as
-drawn, as in the official code. All blocks take their step at once. As published, the encoders are dilated
-convolutions, and the mean of all iterates is evaluated.
+A frame's embedding is [z of the last block; P of the last group]. As in the official code, projectors P get
+no gradient and keep their initial weights. All blocks take their steps together. As published, the encoders
+are dilated convolutions, and the mean of all iterates is evaluated.
 """
 
 import dataclasses

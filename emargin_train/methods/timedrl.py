@@ -1,7 +1,7 @@
 """TimeDRL (Chang et al., ICDE 2024, arXiv:2312.04142): two passes of a sequence that differ by dropout.
 
-Tokens are single frames. Each sequence is normalised over its own time, in training and in evaluation, so
-that an embedding depends on its sequence. A sequence's embedding is the mean over its frames, since a [CLS]
+Tokens are single frames. Each sequence is normalised over its time, in training and in evaluation, so an
+embedding depends on its sequence. The embedding of a sequence is the mean over its frames, since a [CLS]
 token could learn nothing from an encoder of single frames; as published, a Transformer has such a token.
 """
 

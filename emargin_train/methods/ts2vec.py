@@ -1,8 +1,8 @@
 """TS2Vec (Yue et al., AAAI 2022, arXiv:2106.10466): a contrast of two crops' overlap, at all dyadic scales.
 
-On the study's encoder, which sees one frame at a time by default, the views of a frame differ by dropout,
-and by the batch that BatchNorm sees. As published, dilated convolutions see crops whose latents are hidden in
-part, and the mean of all iterates is evaluated.
+The study's encoder sees one frame at a time by default. With it, the two views of a frame differ only by
+dropout, and by the other frames in the batch that BatchNorm sees. As published, dilated convolutions see
+crops whose latents are partly hidden, and the mean of all iterates is evaluated.
 """
 
 from dataclasses import dataclass
