@@ -1,14 +1,27 @@
-"""Self-supervised encoders of time series: data, methods, training, evaluation and encoding."""
+"""Self-supervised encoders of time series: load data, train one encoder, measure it, encode recordings.
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+    import emargin_train
+
+    splits = emargin_train.load("sleepeeg-sim", sequence_length=50)
+    trained = emargin_train.fit("sleepeeg-sim", method="emargin", threshold=0.4, iterations=100)
+    trained.metrics["silhouette"]
+    trained.save("encoder.pt")
+    embeddings = emargin_train.load_encoder("encoder.pt").encode(recording)
+
+What these names need is imported when one of them is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emargin_train.trained_encoder import TrainedEncoder
+    from emargin_train.interface import Trained, fit, load, load_encoder, recordings
+
+__all__ = ["Trained", "fit", "load", "load_encoder", "recordings"]
 
 
-def load_encoder(path: Path | str) -> "TrainedEncoder":
-    """The encoder in a checkpoint or in MLflow: `emargin_train.trained_encoder.load_encoder`."""
-    from emargin_train import trained_encoder  # loads torch
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from emargin_train import interface
 
-    return trained_encoder.load_encoder(path)
+        return getattr(interface, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}': it has {', '.join(__all__)}")

@@ -32,7 +32,7 @@ from emargin_train.methods.base import Method
 from emargin_train.program import Parser
 from emargin_train.settings import declared
 from emargin_train.trace import traced
-from emargin_train.train import Diverged, State, train
+from emargin_train.train import Diverged, State, new_method, train
 
 EXAMPLES = """\
 examples:
@@ -130,6 +130,7 @@ def begin(config: TrainConfig, device: str) -> Run:
         splits = load(config.data)
     chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
     row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
+    row["encoder_context"] = "sequence" if new_method(config, splits).sees_sequence else "frame"
     if config.iterations:
         row["stack_members"] = 1
     assert config.settings is not None

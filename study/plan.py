@@ -203,7 +203,7 @@ def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
         default = find(settings.dataset).iterations if column == "iterations" else one.default
         text = given.get(column, default_text(one, searching=searching))
         if text is None and default is not None:
-            text = str(default)
+            text = one.text(default)
         if text is not None and column not in decided:
             texts[column] = text
     return texts

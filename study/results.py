@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import fronts
-from emargin_train.cost import git_revision
+from emargin_train.cost import git_revision, processor
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 from study.own_files import put_aside
@@ -175,7 +175,7 @@ def write_manifest(
     titles: dict[str, str],
     clusters: dict[str, int],
     classes: tuple[str, ...],
-    resources: dict[str, Any],
+    resources: dict[str, Any] | None,
 ) -> None:
     """manifest.json: what made the results, and on what.
 
@@ -186,7 +186,10 @@ def write_manifest(
     titles: of the data sets, by name
     clusters: that KMeans looks for, by data set
     classes: names, in the order of the labels in embeddings/*.arrow
+    resources: of the cluster; None for those of the runs before
     """
+    if resources is None:
+        resources = _resources_before(folder)
     packages = (
         "emargin-study",
         "torch",
@@ -213,12 +216,20 @@ def write_manifest(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "hardware": {
             "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor(),
             "cores": os.cpu_count(),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "cluster": resources,
         },
     }
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
+
+
+def _resources_before(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "manifest.json").read_bytes())["hardware"]["cluster"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}
 
 
 class Front:

@@ -218,7 +218,7 @@ def position(column: Column, names: list[str], path: Path) -> int:
     if isinstance(column, int):
         if column > len(names):
             raise UserError(
-                f"{path} has {len(names)} columns, but column {column} is asked for: name one it has"
+                f"{path} has {len(names)} columns, but column {column} is asked for: name one of them"
             )
         return column - 1
     if names.count(column) != 1:

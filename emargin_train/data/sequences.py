@@ -127,7 +127,7 @@ def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> It
             raise UserError(
                 f"record {recording.record} has {len(own.channels)} channels at {own.rate_hz:g} Hz, but "
                 f"record {first.record} has {len(common.channels)} at {common.rate_hz:g} Hz: a dataset needs "
-                "one number of channels, one rate and one list of classes, so keep one kind of records there"
+                "one number of channels, one rate and one list of classes, so keep records of one kind there"
             )
         if own.channels != common.channels:
             raise UserError(

@@ -71,7 +71,7 @@ def read(
                 source=replace(source, doubts=(*source.doubts, *doubts), native=native),
             )
     if empty:
-        what = "have no time in common" if len(loaded) > 1 else "hold no two samples together"
+        what = "have no time in common" if len(loaded) > 1 else "have no two samples in a row"
         names = ", ".join(path.name for path in own.paths)
         raise UserError(f"the files of record {own.record} ({names}) {what}: check their clocks")
     if track is not None and (track.codes >= 0).any() and not labelled:
@@ -219,7 +219,7 @@ def class_index(spec: TableSpec, track: Track, class_names: tuple[str, ...]) -> 
 
 
 def check_rates(spec: TableSpec, own: Found, sensors: list[list[Stretch]], rate_hz: float) -> None:
-    """Without a wished rate, all recordings have to have the same."""
+    """Without `rate_hz` in the description, all recordings need the same rate."""
     if spec.rate_hz is not None:
         return
     allowed = DRIFT if spec.signals[0].time is not None else 1e-6

@@ -141,7 +141,9 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
     frames = Keys(top.take("frames", dict, "length, hop and sequence_length"), "frames", path)
     in_s = frames.has("length_s")
     if in_s == frames.has("length"):
-        frames.refuse("length", "missing" if not in_s else "given twice", "given either so or as length_s")
+        frames.refuse(
+            "length", "missing" if not in_s else "given twice", "given in samples, or as length_s in seconds"
+        )
     if in_s:
         length = float(frames.number("length_s", "seconds"))
         hop = float(frames.number("hop_s", "seconds", length))

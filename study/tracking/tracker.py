@@ -71,16 +71,19 @@ class Tracker:
         """Begin with what is not exported yet. Raises UserError for a SQLite file that cannot be used."""
         self._params, self._is_started = params, True
         self._ask()
-        if self.uri.startswith("sqlite:"):
+        if not self.uri.startswith("sqlite:"):
+            return
+        answer = self._heard.get()
+        if answer is None:  # killed as it began
+            self._begin()
+            self._ask()
             answer = self._heard.get()
-            if answer is None:
-                said = self._folder / "log" / "mlflow.log"
-                raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
-            if "refused" in answer:
-                raise UserError(
-                    f"--tracking-uri {without_password(self.uri)} cannot be used ({answer['refused']}): "
-                    "give another"
-                )
+        if answer is None:
+            said = self._folder / "log" / "mlflow.log"
+            raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
+        if "refused" in answer:
+            shown = without_password(self.uri)
+            raise UserError(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
 
     def _ask(self) -> None:
         self._tell(uri=self.uri, folder=str(self._folder), dataset=self._dataset, params=self._params)

@@ -68,6 +68,15 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
     assert finished == {"emargin-0000-0-1", "emargin-0000-0-2"}
 
 
+def test_an_exporter_that_is_killed_as_it_begins_is_started_again(folder):
+    with contextlib.closing(Tracker(local(folder.parent), folder, dataset="tiny")) as tracker:
+        tracker._process.kill()
+        tracker._process.wait()
+        tracker.start({"trials": "2"})
+        assert tracker.finish("FINISHED", patience_s=60) == 0
+    assert [run.info.status for run in all_runs(folder)] == ["FINISHED"]
+
+
 def test_when_the_exporter_is_killed_another_exports_the_rest(folder):
     tracker = tracked(folder)
     (writer,) = (p for p in psutil.Process().children() if "study.tracking.exporter" in p.cmdline())
