@@ -138,7 +138,7 @@ class StudyRuns:
     def stale(self) -> dict[str, list[str]]:
         """Trials whose own run is to be written, with the keys of the replicates that MLflow has of each."""
         keys: dict[str, list[str]] = {}
-        for key in self._sync_state.runs:
+        for key in self._sync_state.runs if self._stale else ():
             if trial_of(key) in self._stale and key not in self._begun:
                 keys.setdefault(trial_of(key), []).append(key)
         return keys
