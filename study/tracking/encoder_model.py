@@ -24,7 +24,8 @@ class EncoderModel(PythonModel):
 
         self.encoder = load_encoder(context.artifacts["checkpoint"])
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    # Without types: MLflow would take them for the model's signature, which is given beside it.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         given, spec = params or {}, self.encoder.signal
         units = given.get("units")
         encoded = self.encoder.encode_array(

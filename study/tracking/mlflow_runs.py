@@ -28,6 +28,7 @@ from study.tracking.trial_run import COST
 # allow a single attempt of ten seconds, since the exporter itself waits and tries again.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
@@ -61,7 +62,7 @@ class StudyRuns:
     """
 
     def __init__(self, uri: str, sync_state: SyncState, *, out: Path, dataset: str, study: str) -> None:
-        self._client, self._sync_state = client(uri), sync_state
+        self._client, self._uri, self._sync_state = client(uri), uri, sync_state
         self._study, self._dataset = study, dataset
         artifacts = (out / "mlartifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
         self._experiment_id = self._experiment(dataset, artifacts)
@@ -136,7 +137,7 @@ class StudyRuns:
     def stale(self) -> dict[str, list[str]]:
         """Trials whose own run is to be written, with the keys of the replicates that MLflow has of each."""
         keys: dict[str, list[str]] = {}
-        for key in self._sync_state.runs:
+        for key in self._sync_state.runs if self._stale else ():
             if trial_of(key) in self._stale and key not in self._begun:
                 keys.setdefault(trial_of(key), []).append(key)
         return keys
@@ -195,7 +196,7 @@ class StudyRuns:
         self._log(
             run,
             [Metric(name, v, ended, len(rows)) for name, v in values.items() if _finite(v)],
-            {k: v for k, v in trial_run.shared(rows, APART).items() if k not in known},
+            {k: v for k, v in trial_run.params(rows[0]).items() if k not in known},
         )
         text = trial_run.description(self._params, rows)
         tags = {"status": status, "replicates": str(len(rows)), "mlflow.note.content": text}
@@ -240,6 +241,7 @@ class StudyRuns:
         path, run = checkpoints / f"{key}.pt", self._sync_state.runs.get(key)
         if run is None or not path.exists():
             return
+        mlflow.set_tracking_uri(self._uri)  # MLflow's registry looks for models where this says
         tags = {"study": self._study, "study_id": self._sync_state.study_id, "key": key}
         model = models.log(self._client, self._experiment_id, run, path, tags)
         if registered is not None:

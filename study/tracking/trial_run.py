@@ -2,7 +2,6 @@
 
 import functools
 import getpass
-from collections.abc import Iterable
 from typing import Any
 
 from emargin_train.cost import git_revision
@@ -10,6 +9,10 @@ from emargin_train.evaluation.metrics import METRICS
 from emargin_train.hyperparameters import all_hyperparameters
 
 WORST_FIRST = ("failed", "diverged", "ok")
+ABOUT = (
+    "method", "encoder", "encoder_variant", "dataset", "data_hash", "split", "noise_kind", "gate_given_as",
+    "evaluation_frames", "config_hash",
+)  # fmt: skip
 COST = ("data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb", "final_loss")
 
 
@@ -40,30 +43,41 @@ def means(rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def shared(rows: list[dict[str, Any]], apart: Iterable[str]) -> dict[str, str]:
-    """What all replicates have in common, as text by column: the setting."""
-    first, apart = rows[0], {*apart}
-    return {
-        name: str(value)
-        for name, value in first.items()
-        if name not in apart and value is not None and all(row.get(name) == value for row in rows)
-    }
+def setting(row: dict[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of a replicate's trial, as they were given, by column.
+
+    Of two that determine each other, as threshold and dissimilar_share, the other depends on the replicate.
+    """
+    known = all_hyperparameters()
+    given = row.get("gate_given_as")
+    pairs = [(one.column, one.instead_of) for one in known.values() if one.instead_of is not None]
+    resolved = {other if given == own else own for own, other in pairs}
+    return {name: row[name] for name in known if row.get(name) is not None and name not in resolved}
 
 
-def varied(params: dict[str, str], method: str) -> list[str]:
+def params(row: dict[str, Any]) -> dict[str, str]:
+    """What all replicates of a trial have in common, as text by column."""
+    about = {name: row[name] for name in ABOUT if row.get(name) is not None}
+    return {name: str(value) for name, value in (setting(row) | about).items()}
+
+
+def varied(of_study: dict[str, str], method: str) -> list[str]:
     """The hyper-parameters that a study varies for a method: ranges and lists in the study's parameters."""
-    texts = {name: params.get(f"{method}/{name}", "") for name in all_hyperparameters()}
+    texts = {name: of_study.get(f"{method}/{name}", "") for name in all_hyperparameters()}
     return [name for name, text in texts.items() if ":" in text or "," in text]
 
 
-def description(params: dict[str, str], rows: list[dict[str, Any]]) -> str:
-    """The hyper-parameters of a trial for people to read: first those that the study varied."""
-    first = rows[0]
-    own = [name for name in varied(params, first["method"]) if first.get(name) is not None]
-    others = [name for name in all_hyperparameters() if name not in own and first.get(name) is not None]
+def description(of_study: dict[str, str], rows: list[dict[str, Any]]) -> str:
+    """The hyper-parameters of a trial for people to read: first those that the study varied.
+
+    of_study: the study's parameters
+    """
+    values = setting(rows[0])
+    own = [name for name in varied(of_study, rows[0]["method"]) if name in values]
+    others = [name for name in values if name not in own]
 
     def told(names: list[str]) -> str:
-        return ", ".join(f"{name} = {_short(first[name])}" for name in names)
+        return ", ".join(f"{name} = {_short(values[name])}" for name in names)
 
     parts = [f"Varied: {told(own)}"] if own else []
     parts += [f"Fixed: {told(others)}"] if others else []
