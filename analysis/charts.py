@@ -64,6 +64,7 @@ _THEMES = {
         ],  # fmt: skip
     },
 }
+PAPER_FONT = "Liberation Sans"  # within vl-convert, so that files are the same on every machine
 FONT = "ui-sans-serif, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
 
@@ -219,7 +220,7 @@ def thin(table: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.Da
 
 def on_paper(spec: dict[str, Any]) -> dict[str, Any]:
     """A spec in the light theme on white, for files."""
-    return spec | {"config": theme("light", font="sans-serif") | {"background": "#ffffff"}}
+    return spec | {"config": theme("light", font=PAPER_FONT) | {"background": "#ffffff"}}
 
 
 def thinned(n: int) -> tuple[str, ...]:

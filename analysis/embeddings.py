@@ -217,7 +217,7 @@ def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
         .encode(
             x=alt.X("u:Q", axis=plain, scale=scale),
             y=alt.Y("v:Q", axis=plain, scale=scale),
-            color=alt.Color("shade:N", title=None),
+            color=alt.Color("shade:N", title=None, legend=alt.Legend(columns=charts.COLUMNS)),
             tooltip=["class", "KMeans cluster", "subject", "record", "frame"],
         )
         .properties(width=charts.WIDTH - 100, height=charts.WIDTH - 120)

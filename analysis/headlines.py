@@ -265,7 +265,9 @@ def _column(metric: Metric, rows: list["pd.Series[Any]"]) -> str:
 
 def _side(study: Study, row: "pd.Series[Any]", column: str) -> Side:
     low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return Side(row, study.method_title(row["method"]), Interval(row[column], low, high, row["units"]))
+    return Side(
+        row, inline(study.method_title(row["method"])), Interval(row[column], low, high, row["units"])
+    )
 
 
 def _difference(study: Study, rows: list["pd.Series[Any]"], metric: Metric, column: str) -> Interval:

@@ -17,6 +17,7 @@ from analysis import (
     geometry,
     health,
     importance,
+    methods,
     mlflow_links,
     pareto,
     robustness,
@@ -33,6 +34,7 @@ from analysis.tables import Study, load
 
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     pareto.section,
+    methods.report_section,
     robustness.section,
     geometry.section,
     semi.section,
@@ -124,7 +126,7 @@ def _flat(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def build_parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m analysis.report",
         description=__doc__,
@@ -134,7 +136,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     made.add_argument(
         "others", nargs="*", type=Path, help="folders of more studies, which are read together with the first"
     )
-    arguments = made.parse_args(argv)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = build_parser().parse_args(argv)
     print(f"report: {build(arguments.study, *arguments.others)}")
 
 

@@ -93,6 +93,7 @@ def lead(study: Study) -> str:
     splits = set(study.rows["split"].dropna())
     if splits == {"subject"}:
         text += " Everything is measured on subjects who were not in the training data."
+    text += context(study)
     described = [study.full_data_title(name) for name in study.rows["dataset"].unique()]
     if titles := [title for title in described if ":" in title]:
         text += f" Data: {'; '.join(titles)}."
@@ -103,6 +104,21 @@ def lead(study: Study) -> str:
     elif simulated:
         text += f" Simulated data ({listed(simulated)}) say nothing about patients."
     return text
+
+
+def context(study: Study) -> str:
+    """Which methods' embeddings depend on the other frames of a sequence; empty where none do."""
+    if "encoder_context" not in study.rows:
+        return ""
+    sees = study.rows[study.rows["encoder_context"] == "sequence"]
+    methods = sees["method"].unique()
+    if not len(methods):
+        return ""
+    alone = study.rows.loc[study.rows["encoder_context"] == "frame", "method"].unique()
+    some = " in some trials" if set(methods) & set(alone) else ""
+    others = "; all others see one frame at a time" if len(alone) else ""
+    names = listed([study.method_title(name) for name in methods])
+    return f" The encoder of {names} sees a frame with its sequence{some}{others}."
 
 
 def repeated(study: Study) -> str:

@@ -1,6 +1,7 @@
 """Train one encoder and measure it; no cluster, no tracking server."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import RUN, TrainConfig
+from emargin_train.config import RUN, TrainConfig, encoder_of
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
@@ -32,7 +33,8 @@ from emargin_train.methods.base import Method
 from emargin_train.program import Parser
 from emargin_train.settings import declared
 from emargin_train.trace import traced
-from emargin_train.train import Diverged, State, train
+from emargin_train.train import Diverged, State, new_method, train
+from emargin_train.variants import VARIANT, find_variant
 
 EXAMPLES = """\
 examples:
@@ -43,6 +45,14 @@ examples:
   InfoNCE, as JSON for another program:
     python -m emargin_train.pretrain --dataset sleepeeg-sim --method infonce --json
 """
+VARIANT_OF_ONE = dataclasses.replace(
+    VARIANT,
+    many=False,
+    default=VARIANT.default[0],
+    metavar="NAME",
+    help="The method is taken in this variant: on the encoder that all share, as published, or as the "
+    "released code of the eMargin paper has it.",
+)
 DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
 
 
@@ -94,11 +104,18 @@ class Run:
     chosen: EvaluationSet
     memory: PeakMemory
     device: str
+    clusters: int | None
 
     def trained(self, state: State, clock: Clock) -> Outcome:
         """Evaluate the trained method."""
         with record_function("evaluation"):
-            evaluation = evaluate(partial(encode, state.method), self.splits, self.chosen, device=self.device)
+            evaluation = evaluate(
+                partial(encode, state.method),
+                self.splits,
+                self.chosen,
+                device=self.device,
+                clusters=self.clusters,
+            )
         clock.lap("eval_seconds")
         row = self._row(clock, "ok") | {"final_loss": state.losses[-1] if state.losses else None}
         return Outcome(row | evaluation.metrics, state.losses, state.method, evaluation)
@@ -123,11 +140,12 @@ def begin(config: TrainConfig, device: str) -> Run:
         splits = load(config.data)
     chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
     row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
+    row["encoder_context"] = "sequence" if new_method(config, splits).sees_sequence else "frame"
     if config.iterations:
         row["stack_members"] = 1
     assert config.settings is not None
     row |= config.method_class.row(config.settings, splits.train)
-    return Run(row, splits, chosen, memory, device)
+    return Run(row, splits, chosen, memory, device, config.data.clusters)
 
 
 def settings_row(config: TrainConfig) -> dict[str, Any]:
@@ -135,8 +153,8 @@ def settings_row(config: TrainConfig) -> dict[str, Any]:
     data, method = config.data, config.method_class
     return config.hyperparameters() | {
         "method": config.method,
-        "encoder": config.encoder if method.uses_encoder else None,
-        "encoder_variant": method.encoder_variant if method.uses_encoder else None,
+        "encoder": None if (encoder := encoder_of(method, config.encoder)) is None else encoder.name,
+        "encoder_variant": method.encoder_variant,
         "dataset": data.dataset_name,
         "split": data.split,
         "split_seed": data.split_seed,
@@ -161,6 +179,7 @@ def build_parser() -> Parser:
         ("--objective", argparse.SUPPRESS),
     ):
         method.add_argument(flag, dest="method", metavar="NAME", help=help)
+    add_flags(method, [VARIANT_OF_ONE])
     method.add_argument(
         "--encoder",
         metavar="NAME",
@@ -196,7 +215,14 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
     """The flags as settings; iterations are the dataset's paper setting where they are not given."""
     given = read_flags(args, DATA)
     given |= {name: getattr(args, name) for name in ("method", "encoder") if getattr(args, name) is not None}
+    if args.variant is not None:
+        given["method"] = find_variant(
+            given.get("method", TrainConfig.method), VARIANT_OF_ONE.read(args.variant)
+        )
     method = find_method(given.get("method", TrainConfig.method))
+    if args.encoder is not None and not method.uses_encoder:
+        own_encoder = "has no encoder" if method.own_encoder is None else "brings its own encoder"
+        raise UserError(f"--encoder is {args.encoder}, but {method.name} {own_encoder}: leave it out")
     own = table(method.name, given.get("encoder", TrainConfig.encoder))
     given |= read_flags(args, (all_hyperparameters() | own).values())
     if args.seed is not None:

@@ -70,4 +70,5 @@ def _with_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argumen
 
 def started_as(module: str) -> str:
     """How the user started this program: as a command of the script, or by `python -m`."""
-    return sys.argv[0] if os.path.basename(sys.argv[0]).startswith(SCRIPT + " ") else f"python -m {module}"
+    name = os.path.basename(sys.argv[0])
+    return name if name.partition(" ")[0] == SCRIPT else f"python -m {module}"

@@ -179,9 +179,7 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     """The State before the first step."""
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
-    _, n_frames, n_features = splits.train.shape
-    shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
-    method = config.new_method(shape, splits.magnitude_scale)
+    method = new_method(config, splits)
     method.prepare(splits.train)
     method.to(device)
     return State(
@@ -194,6 +192,13 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
         optimizer=method.optimizer() if config.iterations else None,
         generator=torch.Generator().manual_seed(config.seed),
     )
+
+
+def new_method(config: TrainConfig, splits: Splits) -> Method:
+    """The method with its initial weights, before it has seen any frame."""
+    _, n_frames, n_features = splits.train.shape
+    shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
+    return config.new_method(shape, splits.magnitude_scale)
 
 
 @contextlib.contextmanager

@@ -67,7 +67,8 @@ class Books:
     def _finish_tracker(self) -> None:
         self.tracker.note(self.summary.done, self.summary.metrics())
         if self.is_complete:
-            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S)
+            models = results.models(self.finished, self.settings.goals, self.settings.register)
+            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S, models=models)
         else:
             self.not_exported = self.tracker.finish(
                 "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S

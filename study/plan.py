@@ -11,6 +11,7 @@ from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError
 from emargin_train.hyperparameters import all_hyperparameters, method_named, table
 from emargin_train.settings import declared
+from study import labels
 from study.settings import StudySettings
 from study.space import Choice, Domain, Range, Value, default_text, parse, points
 
@@ -109,6 +110,7 @@ def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> St
 
     split_seeds: where the settings name none
     """
+    settings = labels.checked(settings)
     settings = replace(settings, split_seeds=settings.split_seeds or split_seeds)
     space = {
         method: settings.space.get(method) or _texts(method, role, settings)
@@ -201,7 +203,7 @@ def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
         default = find(settings.dataset).iterations if column == "iterations" else one.default
         text = given.get(column, default_text(one, searching=searching))
         if text is None and default is not None:
-            text = str(default)
+            text = one.text(default)
         if text is not None and column not in decided:
             texts[column] = text
     return texts

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import fronts
-from emargin_train.cost import git_revision
+from emargin_train.cost import git_revision, processor
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 from study.own_files import put_aside
@@ -175,7 +175,7 @@ def write_manifest(
     titles: dict[str, str],
     clusters: dict[str, int],
     classes: tuple[str, ...],
-    resources: dict[str, Any],
+    resources: dict[str, Any] | None,
 ) -> None:
     """manifest.json: what made the results, and on what.
 
@@ -186,7 +186,10 @@ def write_manifest(
     titles: of the data sets, by name
     clusters: that KMeans looks for, by data set
     classes: names, in the order of the labels in embeddings/*.arrow
+    resources: of the cluster; None for those of the runs before
     """
+    if resources is None:
+        resources = _resources_before(folder)
     packages = (
         "emargin-study",
         "torch",
@@ -213,12 +216,20 @@ def write_manifest(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "hardware": {
             "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor(),
             "cores": os.cpu_count(),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "cluster": resources,
         },
     }
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
+
+
+def _resources_before(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "manifest.json").read_bytes())["hardware"]["cluster"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}
 
 
 class Front:
@@ -254,6 +265,27 @@ def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
         if rows[0]["role"] != "reference":
             kept -= beaten
     return kept
+
+
+def models(done: Rows, goals: tuple[str, ...], registered: str | None) -> dict[str, str | None]:
+    """Records whose encoders become MLflow models, each with the registered model that it is a version of.
+
+    A model is made of each trained trial on the front of its method: of its first replicate, so that no seed
+    is chosen for its result. A trial that no other trained one dominates is a version of `registered`.
+    """
+    on_front = kept_trials(done, "front", goals)
+    kept = [rows for trial, rows in done.items() if trial in on_front]
+    trained = [rows for rows in kept if rows[0]["role"] != "reference"]
+    if not trained:
+        return {}
+    ends = ["max" if direction == "maximize" else "min" for direction in directions(goals)]
+    best = fronts.non_dominated(np.array([goal_values(rows, goals) for rows in trained]), ends)
+    found: dict[str, str | None] = {}
+    for rows, is_best in zip(trained, best, strict=True):
+        first = min(rows, key=lambda row: (row["split_seed"], row["seed"]))
+        key_ = f"{first['trial']}-{first['split_seed']}-{first['seed']}"
+        found[key_] = registered if is_best else None
+    return found
 
 
 def prune_embeddings(folder: Path, kept: set[str]) -> None:

@@ -5,15 +5,18 @@ What takes seconds to load is imported where it is needed, after the secrets are
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from emargin_train.errors import UserError, exit_on_user_error
 from study import display, secrets, signals
 
 if TYPE_CHECKING:
+    from study.notebook import Results
     from study.run_study import StudyOutcome
     from study.settings import StudySettings
 
@@ -108,9 +111,25 @@ def program() -> None:
     """Run the command as its own process does."""
     display.open_streams()
     with display.survives():
-        exit_on_user_error(hide_secrets)
-        exit_on_user_error(main)
+        try:
+            exit_on_user_error(hide_secrets)
+            exit_on_user_error(main)
+        except KeyboardInterrupt:  # while modules were loaded
+            print("interrupted before the study began", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
+
+class Program(ModuleType):
+    """This module, so that `study.run(...)` runs a study too, and not only `python -m study.run`."""
+
+    def __call__(self, dataset: str | None = None, **flags: Any) -> "Results":
+        from study.notebook import run
+
+        return run(dataset, **flags)
+
+
+if __name__ != "__main__":
+    sys.modules[__name__].__class__ = Program
 
 if __name__ == "__main__":
     program()

@@ -14,7 +14,8 @@ from emargin_train.settings import Setting
 
 SCHEMA_VERSION = "2"
 TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TEXT}
+TRUTH = pa.bool_()
+KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TRUTH}
 
 IDENTITY: dict[str, pa.DataType] = {
     "study": TEXT, "trial": TEXT, "role": TEXT, "config_hash": TEXT, "seed": INT, "split_seed": INT,
@@ -22,6 +23,7 @@ IDENTITY: dict[str, pa.DataType] = {
 }  # fmt: skip
 SETTINGS: dict[str, pa.DataType] = {
     "dataset": TEXT, "split": TEXT, "method": TEXT, "encoder": TEXT, "encoder_variant": TEXT,
+    "encoder_context": TEXT,  # frame, or sequence: an embedding depends on other frames of its sequence too
     "gate_given_as": TEXT, "sequence_length": INT, "evaluation_frames": INT, "noise_kind": TEXT,
 }  # fmt: skip
 OUTCOME: dict[str, pa.DataType] = {
@@ -60,6 +62,8 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
         name: {
             "title": method.title,
             "role": method.role,
+            "encoder_variant": method.encoder_variant,
+            "variant_of": method.variant_of,
             "description": method.description,
             "hyperparameters": list(table(name)),
         }

@@ -8,15 +8,22 @@ It listens only on this machine unless --host names another address. MLflow itse
 password, so put a proxy that does in front of it first (docs/cluster.md).
 """
 
+import contextlib
 import os
+import signal
 import socket
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+
+import requests
 
 from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.program import Parser
 from study.tracking.mlflow_runs import client
-from study.tracking.uri import check_answers, local
+from study.tracking.uri import PROBE_SECONDS, check_answers, local
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"  # in the environment, which lists of processes do not show
 
@@ -65,9 +72,30 @@ def main() -> None:
     artifacts = args.artifacts or str((args.out / "mlartifacts").resolve())
     os.environ |= {DATABASE: uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # four processes that nobody needs
-    print(f"MLflow: http://{args.host}:{args.port} (Ctrl-C ends it)", flush=True)
-    words = arguments(args.host, args.port, artifacts, args.allowed_hosts)
-    os.execv(words[0], words)
+    sys.exit(serve(arguments(args.host, args.port, artifacts, args.allowed_hosts), args.host, args.port))
+
+
+def serve(words: list[str], host: str, port: int) -> int:
+    """Run the server until it ends, and say where it is once it answers; returns its exit code."""
+    with subprocess.Popen(words) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        try:
+            shown = threading.Thread(target=_show, args=(server, host, port), daemon=True)
+            shown.start()
+            return server.wait()
+        except KeyboardInterrupt:  # the terminal sends it to the server too
+            return server.wait()
+
+
+def _show(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+    """Print the server's address once it answers."""
+    here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    while server.poll() is None:
+        with contextlib.suppress(requests.RequestException):
+            requests.get(f"http://{here}:{port}/health", timeout=PROBE_SECONDS).raise_for_status()
+            print(f"MLflow: http://{host}:{port} (Ctrl-C ends it)", flush=True)
+            return
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

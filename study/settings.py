@@ -31,6 +31,7 @@ OPERATIONAL = (
     "out",
     "address",
     "tracking_uri",
+    "register",
     "cpus_per_trial",
     "gpus_per_trial",
     "max_concurrent",
@@ -174,6 +175,12 @@ class StudySettings(DatasetSettings):
         None,
         "This MLflow server or database has every trial (default: an SQLite file in --out).",
         metavar="URI",
+    )
+    register: str | None = setting(
+        None,
+        "Once the study is done, the encoders of its Pareto front are versions of this registered model in "
+        "MLflow.",
+        metavar="NAME",
     )
     optuna_storage: str | None = setting(
         None,

@@ -16,6 +16,7 @@ from study.ownership import owned
 from study.secrets import without_password
 from study.settings import StudySettings
 from study.summary import Summary
+from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
 from study.tracking.uri import check_answers, resolve
 
@@ -42,15 +43,22 @@ def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tu
     records.check(folder, plan.trials(arms))
     kept = records.load(folder)
     data_hash = next((row["data_hash"] for row in (one["row"] for one in kept) if row["data_hash"]), "")
-    for rows in records.finished(kept, jobs).values():
+    finished = records.finished(kept, jobs)
+    for rows in finished.values():
         summary.add(rows)
     n_records = len(kept)
     with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
         tracker.start(results.flat_settings(settings) | {"data_hash": data_hash})
         tracker.note(summary.done, summary.metrics())
         outcome = "FINISHED" if n_records >= sum(len(job.replicates) for job in jobs) else "KILLED"
-        missing = tracker.finish(outcome, patience_s=PATIENCE_S)
+        models = results.models(finished, settings.goals, settings.register) if outcome == "FINISHED" else {}
+        missing = tracker.finish(outcome, patience_s=PATIENCE_S, models=models)
     results.export(folder, kept, settings.goals)
+    if not missing:
+        from study.tracking.publish import publish  # loads MLflow, for seconds
+
+        shown = ", ".join(publish(uri, SyncState(folder).study_run, folder))
+        print(f"artifacts of the study's run: {shown}")
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
     return n_records, missing
 

@@ -45,6 +45,7 @@ def dataset(name: str) -> Dataset:
         sequence_length=spec.sequence_length,
         normalise=spec.normalise,
         class_names=spec.classes,
+        labelled=spec.labels.source != "none",
     )
     if spec.frame_in_s:
         return Dataset(frame_seconds=spec.frame_length, hop_seconds=spec.frame_hop, **shared)

@@ -36,6 +36,9 @@ class Track:
         return np.repeat(codes, np.diff(first, prepend=0, append=n))
 
 
+NOWHERE = Track(np.array([-np.inf, np.inf]), np.full(1, -1), ())
+
+
 def of_samples(stretch: Stretch, words: tuple[str, ...]) -> Track:
     """From a column: each sample's label holds until the next sample."""
     assert stretch.codes is not None

@@ -31,6 +31,8 @@ def read(
     track = None
     if spec.labels.source == "name":
         track = table_labels.of_name(own)
+    elif spec.labels.source == "none":
+        track = table_labels.NOWHERE
     elif spec.labels.source != "column":
         track = table_labels.from_file(spec.labels, own, root, first_rate(loaded[0]))
     check_zones(spec, own, root, loaded)

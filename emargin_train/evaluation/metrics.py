@@ -17,6 +17,7 @@ class Metric:
     source: paper or implementation that defines it
     group: clustering | probe | geometry | pseudo-label
     frames: the frames it is computed on
+    needs_labels: it is null for recordings without labels
     compute: from a `cloud.Cloud`, which has embeddings h (n, D) and classes (n,), to the value; `battery`
         computes the metrics without it
     """
@@ -29,6 +30,7 @@ class Metric:
     group: str
     frames: str
     description: str
+    needs_labels: bool = False
     compute: Callable[[Any], float] | None = None
 
 
@@ -67,12 +69,14 @@ def _clustering(
     source: str,
     what: str,
     compute: Callable[[Any], float] | None = None,
+    *,
+    needs_labels: bool = False,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "clustering", BALANCED, what, compute)
+    return Metric(title, low, high, best, source, "clustering", BALANCED, what, needs_labels, compute)
 
 
 def _probe(title: str, source: str, frames: str, what: str) -> Metric:
-    return Metric(title, 0, 1, "max", source, "probe", frames, what)
+    return Metric(title, 0, 1, "max", source, "probe", frames, what, True)
 
 
 def _geometry(
@@ -84,12 +88,14 @@ def _geometry(
     what: str,
     frames: str = BALANCED,
     compute: Callable[[Any], float] | None = None,
+    *,
+    needs_labels: bool = False,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "geometry", frames, what, compute)
+    return Metric(title, low, high, best, source, "geometry", frames, what, needs_labels, compute)
 
 
 def _pseudo(title: str, source: str, what: str) -> Metric:
-    return Metric(title, 0, 1, "max", source, "pseudo-label", TRAIN_STEPS, what)
+    return Metric(title, 0, 1, "max", source, "pseudo-label", TRAIN_STEPS, what, True)
 
 
 _VALIDATION: dict[str, Metric] = {
@@ -120,10 +126,15 @@ _VALIDATION: dict[str, Metric] = {
         "spectrum, same tails, no clusters",
         lambda cloud: clustering.silhouette_permuted(cloud.h, cloud.n_clusters),
     ),
-    "nmi": _clustering("NMI", 0, 1, "max", STREHL, "KMeans' clusters against the classes, arithmetic mean"),
-    "ari": _clustering("ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters against the classes; 0 is chance"),
+    "nmi": _clustering(
+        "NMI", 0, 1, "max", STREHL, "KMeans' clusters against the classes, arithmetic mean",
+        needs_labels=True,
+    ),
+    "ari": _clustering(
+        "ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters against the classes; 0 is chance", needs_labels=True
+    ),
     "silhouette_of_labels": _clustering(
-        "Silhouette of classes", -1, 1, "max", ROUSSEEUW, "of the true classes on h"
+        "Silhouette of classes", -1, 1, "max", ROUSSEEUW, "of the true classes on h", needs_labels=True
     ),
     "paper_probe_accuracy": _probe(
         "Accuracy (paper's probe)", EMARGIN, NATURAL, "one linear layer, Adam 1e-3, 10 epochs"
@@ -166,7 +177,7 @@ _VALIDATION: dict[str, Metric] = {
     "class_centroid_spread": _geometry(
         "Spread of class centroids", 0, 1, "max", FISHER,
         "share of the variance of h between class centroids",
-        compute=lambda cloud: geometry.class_centroid_spread(cloud.h, cloud.classes),
+        compute=lambda cloud: geometry.class_centroid_spread(cloud.h, cloud.classes), needs_labels=True,
     ),
     "pseudo_label_auroc": _pseudo("Pseudo-label AUROC", FAWCETT, "of adjacent cosines; 0.5 is chance"),
     "pseudo_label_average_precision": _pseudo("Pseudo-label average precision", DAVIS, "of adjacent cosines"),

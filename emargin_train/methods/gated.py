@@ -94,5 +94,10 @@ class Gated(OneView):
         name, value = self.given(self.settings)
         self.threshold, self.dissimilar_share = resolve_threshold(train, **{name: value})
         gate = self.fixed_gate or self.settings.gate  # type: ignore[attr-defined]
+        if gate == "oracle" and not (train.y >= 0).any():
+            raise UserError(
+                "gate is 'oracle', which knows true changes of class, but no training sequence has a label: "
+                "give labelled data, or another gate"
+            )
         y = gate_labels(gate, train, self.threshold, seed=self.setup.seed)
         self.tables["dissimilar"] = torch.from_numpy(y)

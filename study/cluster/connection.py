@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -104,8 +105,10 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
     A connection that this process had before is used, and kept.
     """
     if ray.is_initialized():
+        print(f"ray: joined {address}", file=sys.stderr)
         yield ray.cluster_resources()
         return
+    print(f"ray: {f'joined {address}' if address else 'started here'}", file=sys.stderr)
     with contextlib.ExitStack() as stack:
         folder = (
             None

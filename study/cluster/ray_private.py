@@ -31,7 +31,7 @@ from ray._private.authentication.authentication_token_setup import (  # noqa: E4
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.services import find_bootstrap_address  # noqa: E402
-from ray._raylet import AuthenticationTokenLoader  # noqa: E402
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # noqa: E402
 from ray.air._internal import usage  # noqa: E402
 from ray.tune.execution import class_cache  # noqa: E402
 
@@ -59,7 +59,9 @@ def health_check(address: str) -> tuple[str, ...]:
 
 def raylet() -> psutil.Process | None:
     """The process of Ray's on this machine that serves this driver; None where it cannot be seen."""
-    served = f"--raylet_socket_name={worker.global_worker.node.raylet_socket_name}"
+    node = worker.global_worker.node
+    assert node is not None
+    served = f"--raylet_socket_name={node.raylet_socket_name}"
     for process in psutil.process_iter(["cmdline"]):
         if served in (process.info["cmdline"] or ()):
             return process

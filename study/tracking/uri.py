@@ -40,6 +40,19 @@ def local(out: Path) -> str:
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
+def to_browse(uri: str, experiment: str) -> str:
+    """How to open MLflow at the runs of an experiment: an address, after a command where it needs one.
+
+    experiment: its id; "" where it is not known, since MLflow was never reached
+    """
+    if "://" not in uri:
+        return uri
+    place = f"/#/experiments/{experiment}/runs" if experiment else ""
+    if uri.startswith("http"):
+        return without_password(uri.rstrip("/") + place)
+    return f"mlflow ui --backend-store-uri {without_password(uri)}, then http://127.0.0.1:5000{place}"
+
+
 def check_answers(uri: str) -> None:
     """Raises UserError where no server or database answers within seconds (MLflow tries for minutes)."""
     shown = without_password(uri)

@@ -179,6 +179,7 @@ ENDS = {
 @pytest.mark.parametrize("fault", ENDS)
 def test_a_study_that_is_stopped_closes_its_books_and_leaves_nothing(tmp_path, sandbox, fault):
     strike, code = ENDS[fault]
+    shared_memory = set(Path("/dev/shm").iterdir())
     driver = begin(tmp_path, TMPDIR=str(sandbox), RAY_TMPDIR=str(sandbox))
     wait_until(lambda: n_records(tmp_path) >= 3, driver)
     family = descendants(driver.pid)
@@ -194,8 +195,10 @@ def test_a_study_that_is_stopped_closes_its_books_and_leaves_nothing(tmp_path, s
     while alive := [title for pid, title in family.items() if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, alive
         time.sleep(0.2)
-    assert not list(sandbox.glob("*emargin-*"))
-    print(f"ended after {fault}: {seconds:.1f} s, exit code {code}, no process, no folder left")
+    assert not list(sandbox.glob("*emargin-*")) and set(Path("/dev/shm").iterdir()) <= shared_memory
+    print(
+        f"ended after {fault}: {seconds:.1f} s, exit code {code}; left: 0 processes, 0 folders, 0 in /dev/shm"
+    )
     if code > 128:
         assert seconds < 30
     ran = command("--resume", str(tmp_path / NAME), timeout=600)
