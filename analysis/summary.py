@@ -12,15 +12,19 @@ from analysis.page import bullets, prose
 from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Section
 from analysis.tables import SIMULATED, Metric, Study, settings_text, varying
-from analysis.words import inline, listed, plural
+from analysis.words import bracketed, inline, listed, plural
 from analysis.worlds import main_worlds
+
+MOST_NAMED = 3  # methods in the title of the page
 
 
 def headline(study: Study) -> str:
     """One line: which methods beside which baselines, on which data."""
     methods = study.rows.drop_duplicates("method")
-    names = {k: [study.method_title(o) for o in part["method"]] for k, part in methods.groupby("role")}
-    searched = listed(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
+    titles = methods.assign(title=[bracketed(study.method_title(name)) for name in methods["method"]])
+    names = {role: list(part["title"]) for role, part in titles.groupby("role")}
+    shown = names.get("searched", []) or names.get("baseline", []) or names.get("reference", [])
+    searched = listed(shown) if len(shown) <= MOST_NAMED else f"{len(shown)} methods"
     beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
     data = listed([study.data_title(name) for name in study.rows["dataset"].unique()])
     return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
@@ -138,10 +142,9 @@ def best_trials(study: Study) -> pd.DataFrame:
     """
     x, y = goals(study)
     table = trade_off(study, x, y)
-    table["setting"] = settings_text(study, table)
-    trained = table[
-        table["complete"] & (table["role"] != "reference") & table["world"].isin(main_worlds(table))
-    ]
+    table = table[table["world"].isin(main_worlds(table))]
+    table = table.assign(setting=settings_text(study, table))
+    trained = table[table["complete"] & (table["role"] != "reference")]
     titles: dict[str, list[str]] = {}  # trial to what it is best at, in the order of the table
     for _, arm in trained.groupby(["world", "method"], sort=False):
         for metric, other in ((x, y), (y, x)):

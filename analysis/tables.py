@@ -26,7 +26,7 @@ ASKED = (
     "noise_kind", "label_share", "supervised_weight", "pseudo_label_auroc",
 )  # fmt: skip
 # Columns of the kind "setting" that say where and how often a setting was tried, or that follow from it.
-AROUND = ("dataset", "method", "encoder_context", "gate_given_as", "seed", "split_seed")
+AROUND = ("dataset", "method", "encoder_context", "encoder_variant", "gate_given_as", "seed", "split_seed")
 SIMULATED = "-sim"  # how the names of simulated data sets end
 GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
 
@@ -231,7 +231,7 @@ def command(study: Study, row: "pd.Series[Any]") -> str:
         parts.append(f"--data-dir {study.settings['data_dir']}")
     parts.append(f"--method {row['method']}")
     set_ = as_given(row.to_frame().T).iloc[0]
-    names = [name for name in study.setting_columns if name != "encoder_variant" and pd.notna(set_[name])]
+    names = [name for name in study.setting_columns if pd.notna(set_[name])]
     return " ".join(parts + [f"--{name.replace('_', '-')}={_short(set_[name])}" for name in names])
 
 

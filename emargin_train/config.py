@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from emargin_train.data.settings import DataConfig
-from emargin_train.encoders import ENCODERS, find_encoder
-from emargin_train.encoders.base import NoSettings
+from emargin_train.encoders import find_encoder
+from emargin_train.encoders.base import Encoder, NoSettings
 from emargin_train.errors import UserError
 from emargin_train.hyperparameters import DEFAULT_ENCODER, DEFAULT_METHOD, FORMER, not_read, table
 from emargin_train.methods import METHODS, find_method
@@ -43,10 +43,10 @@ class TrainConfig:
     report_every: int = 50
 
     def __post_init__(self) -> None:
-        method, encoder = find_method(self.method), find_encoder(self.encoder)
+        method = find_method(self.method)
         for name, kind in (
             ("settings", method.Settings),
-            ("encoder_settings", encoder.Settings if method.uses_encoder else NoSettings),
+            ("encoder_settings", _encoder_settings(method, self.encoder)),
             ("training", method.Training),
         ):
             value = getattr(self, name)
@@ -72,7 +72,7 @@ class TrainConfig:
         return Setup(
             settings=self.settings,
             training=self.training,
-            encoder=ENCODERS[self.encoder],
+            encoder=encoder_of(self.method_class, self.encoder) or find_encoder(self.encoder),
             encoder_settings=self.encoder_settings,
             shape=shape,
             scale=self.data.spectrum_scale,
@@ -108,12 +108,12 @@ class TrainConfig:
         """
         flat = {FORMER.get(name, name): value for name, value in flat.items()}
         method = find_method(flat.pop("method", cls.method))
-        encoder = find_encoder(flat.pop("encoder", cls.encoder))
+        encoder = find_encoder(flat.pop("encoder", cls.encoder)).name
         own = {name: flat.pop(name) for name in RUN if name in flat}
         parts: dict[str, Any] = {
             "data": DataConfig,
             "settings": method.Settings,
-            "encoder_settings": encoder.Settings if method.uses_encoder else NoSettings,
+            "encoder_settings": _encoder_settings(method, encoder),
         }
         if method.Training is not None:
             parts["training"] = method.Training
@@ -124,7 +124,7 @@ class TrainConfig:
             if name not in known:
                 raise UserError(not_read(name, method.name, known))
         made = {name: part.from_flat(flat) for name, part in parts.items()}
-        return cls(method=method.name, encoder=encoder.name, **made, **own)
+        return cls(method=method.name, encoder=encoder, **made, **own)
 
     def changed(self, **flat: Any) -> Self:
         """The same training with other settings, by column."""
@@ -145,3 +145,14 @@ class TrainConfig:
         if self.method_class.uses_encoder:
             flat["encoder"] = self.encoder
         return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def encoder_of(method: type[Method], chosen: str) -> type[Encoder] | None:
+    """The encoder that a method trains: its own, or the chosen one; None where it has none."""
+    encoder = find_encoder(chosen)  # an unknown name is refused, whoever reads it
+    return encoder if method.uses_encoder else method.own_encoder
+
+
+def _encoder_settings(method: type[Method], chosen: str) -> type[Settings]:
+    encoder = encoder_of(method, chosen)
+    return NoSettings if encoder is None else encoder.Settings

@@ -41,7 +41,7 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
         raise TypeError(f"chosen is {chosen.dtype} {chosen.shape}, not bool {frames.shape[:2]}")
     like, was_training = method.like, method.training
     method.eval()
-    dim = method.encode(like.new_zeros(1, 1, frames.shape[2])).shape[-1]
+    dim = method.encode(like.new_zeros(1, *frames.shape[1:])).shape[-1]
     h = torch.empty((int(chosen.sum()), dim), device=like.device)
     done = 0
     touched = np.flatnonzero(chosen.any(1))

@@ -1,6 +1,7 @@
 """Train one encoder and measure it; no cluster, no tracking server."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import RUN, TrainConfig
+from emargin_train.config import RUN, TrainConfig, encoder_of
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
@@ -33,6 +34,7 @@ from emargin_train.program import Parser
 from emargin_train.settings import declared
 from emargin_train.trace import traced
 from emargin_train.train import Diverged, State, new_method, train
+from emargin_train.variants import VARIANT, find_variant
 
 EXAMPLES = """\
 examples:
@@ -43,6 +45,14 @@ examples:
   InfoNCE, as JSON for another program:
     python -m emargin_train.pretrain --dataset sleepeeg-sim --method infonce --json
 """
+VARIANT_OF_ONE = dataclasses.replace(
+    VARIANT,
+    many=False,
+    default=VARIANT.default[0],
+    metavar="NAME",
+    help="The method is taken in this variant: on the encoder that all share, as published, or as the "
+    "released code of the eMargin paper has it.",
+)
 DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
 
 
@@ -143,8 +153,8 @@ def settings_row(config: TrainConfig) -> dict[str, Any]:
     data, method = config.data, config.method_class
     return config.hyperparameters() | {
         "method": config.method,
-        "encoder": config.encoder if method.uses_encoder else None,
-        "encoder_variant": method.encoder_variant if method.uses_encoder else None,
+        "encoder": None if (encoder := encoder_of(method, config.encoder)) is None else encoder.name,
+        "encoder_variant": method.encoder_variant,
         "dataset": data.dataset_name,
         "split": data.split,
         "split_seed": data.split_seed,
@@ -169,6 +179,7 @@ def build_parser() -> Parser:
         ("--objective", argparse.SUPPRESS),
     ):
         method.add_argument(flag, dest="method", metavar="NAME", help=help)
+    add_flags(method, [VARIANT_OF_ONE])
     method.add_argument(
         "--encoder",
         metavar="NAME",
@@ -204,7 +215,14 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
     """The flags as settings; iterations are the dataset's paper setting where they are not given."""
     given = read_flags(args, DATA)
     given |= {name: getattr(args, name) for name in ("method", "encoder") if getattr(args, name) is not None}
+    if args.variant is not None:
+        given["method"] = find_variant(
+            given.get("method", TrainConfig.method), VARIANT_OF_ONE.read(args.variant)
+        )
     method = find_method(given.get("method", TrainConfig.method))
+    if args.encoder is not None and not method.uses_encoder:
+        own_encoder = "has no encoder" if method.own_encoder is None else "brings its own encoder"
+        raise UserError(f"--encoder is {args.encoder}, but {method.name} {own_encoder}: leave it out")
     own = table(method.name, given.get("encoder", TrainConfig.encoder))
     given |= read_flags(args, (all_hyperparameters() | own).values())
     if args.seed is not None:

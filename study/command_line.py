@@ -14,6 +14,7 @@ from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.hyperparameters import all_hyperparameters, read_by, table
 from emargin_train.program import Parser
 from emargin_train.settings import Setting, declared
+from emargin_train.variants import VARIANT, in_variants
 from study import plan, presets, secrets
 from study.settings import OPERATIONAL, StudySettings, declared_settings, flag_of, stored_part
 
@@ -92,7 +93,7 @@ def build_parser() -> Parser:
     )
     data, study, where = _groups()
     add_flags(parser.add_argument_group("data"), data)
-    add_flags(parser.add_argument_group("study"), study)
+    add_flags(parser.add_argument_group("study"), [*study, VARIANT])
     group = parser.add_argument_group("hyper-parameters: one value, a list a,b,c, or a range A:B")
     for one in all_hyperparameters().values():
         add_flags(
@@ -136,6 +137,8 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
     methods = getattr(args, "methods", None) or getattr(args, "method", None)
     if methods is not None:
         given["methods"] = settings["methods"].read(methods)
+    if args.variant is not None:
+        given["variants"] = VARIANT.read(args.variant)
     texts = {c: getattr(args, c) for c in all_hyperparameters() if getattr(args, c) is not None}
     if texts:
         given["hyperparameters"] = texts
@@ -162,6 +165,7 @@ def settings_of(args: argparse.Namespace) -> StudySettings:
     ):
         texts = given.get("hyperparameters", {}) | source.get("hyperparameters", {})
         given |= source | {"hyperparameters": texts}
+    _name_variants(given, StudySettings.methods)
     if given.get("dataset"):
         find(given["dataset"])  # an unknown name is refused before anything else
     if given.get("dataset") and "name" not in given:
@@ -173,12 +177,20 @@ def settings_of(args: argparse.Namespace) -> StudySettings:
     return plan.with_given(settings, flags.get("hyperparameters", {}))
 
 
+def _name_variants(given: dict[str, Any], methods: tuple[str, ...]) -> None:
+    """Put the variants that were given into the methods; `methods`, where those are not given."""
+    variants = given.pop("variants", None)
+    if variants is not None:
+        given["methods"] = in_variants(given.get("methods", methods), variants)
+
+
 def resumed_settings(folder: Path, given: dict[str, Any]) -> StudySettings:
     """The settings of the study in a folder; flags may change where and how it runs, not what it finds."""
     from study import results  # loads pandas and scikit-learn, which a help text does not need
 
     stored = results.stored_settings(folder)
     given = {name: value for name, value in given.items() if value is not None}
+    _name_variants(given, stored.methods)
     texts = given.pop("hyperparameters", {})
     for column, text in texts.items():
         if not any(column in table(method, stored.encoder) for method in stored.space):

@@ -62,6 +62,8 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
         name: {
             "title": method.title,
             "role": method.role,
+            "encoder_variant": method.encoder_variant,
+            "variant_of": method.variant_of,
             "description": method.description,
             "hyperparameters": list(table(name)),
         }

@@ -164,7 +164,7 @@ def names_for(signal: SignalSpec, written: list[str]) -> tuple[str, ...]:
 
 def counts_rows(channel: np.ndarray) -> bool:
     """Whether a channel (n,) goes up by one from sample to sample, as row numbers do."""
-    return len(channel) > ROWS and bool((np.diff(channel) == 1).all())
+    return len(channel) > ROWS and np.isfinite(channel).all() and bool((np.diff(channel) == 1).all())
 
 
 def set_forward(time_s: np.ndarray, zoned: bool | None) -> tuple[str, ...]:
@@ -203,7 +203,8 @@ def stamped_source(
 ) -> tuple[Source, float | None]:
     """What the time stamps tell, and the rate of samples; UserError where too many share a stamp."""
     stated = given_rate(signal, own)
-    merged, doubts = 0 if signal.even else int((np.diff(time_s) == 0).sum()), []
+    equal = np.diff(time_s[np.isfinite(time_s)]) == 0
+    merged, doubts = 0 if signal.even else int(equal.sum()), []
     share = merged / max(1, len(time_s))
     told = (
         f"{share:.0%} of the samples have the time stamp of another one and were averaged: "

@@ -78,7 +78,7 @@ class Setup:
     """All that a method is made from.
 
     training: None for a method of zero steps
-    encoder, encoder_settings: the chosen encoder, which `new_encoder` makes
+    encoder, encoder_settings: the chosen encoder, or the method's own, which `new_encoder` makes
     scale: magnitude or log, what the encoder sees; magnitude_scale: `Splits.magnitude_scale`
     seed: of the initial weights, and of what `prepare` draws
     """
@@ -117,12 +117,17 @@ class Method(nn.Module, ABC):
 
     title, description: as the report says them; role: `method`, `upper bound` (it sees all labels) or
         `reference` (it takes no steps)
-    encoder_variant: `shared` (the study's encoder, on equal terms), `published` or `released`
+    encoder_variant: one of `variants.VARIANTS`; None for what has no encoder
+    variant_of: the method whose published or released form it is; --variant finds it by this
+    missing_variants: why a form of it is not built, by variant, as the end of "there is none, since ..."
     uses_encoder: it reads --encoder and that encoder's settings
+    own_encoder: the encoder that it brings, with the settings of that encoder
     fixed_scale: the only spectrum scale that it can see; None = as the settings say
     needs_labels: it cannot be trained on recordings without labels
     is_random: its seed changes what it gives, so that a study measures it for every seed
-    small: settings by column for a few short sequences of few bins, where the defaults need longer ones
+    small: settings by column for a few short sequences of few bins, where the defaults need longer ones or
+        much time
+    without_effect: hyper-parameters that change nothing that is evaluated, where the released code is so
     tables: what `prepare` computes for each training sequence, (N, ...) by name
     to_input: magnitudes to what the encoder sees
     """
@@ -132,14 +137,18 @@ class Method(nn.Module, ABC):
     description: ClassVar[str] = ""
     role: ClassVar[str] = "method"
     order: ClassVar[int] = 0
-    encoder_variant: ClassVar[str] = "shared"
+    encoder_variant: ClassVar[str | None] = "shared"
+    variant_of: ClassVar[str | None] = None
+    missing_variants: ClassVar[dict[str, str]] = {}
     Settings: ClassVar[type[declaration.Settings]] = NoSettings
     Training: ClassVar[type[TrainingSettings] | None] = TrainingSettings
     uses_encoder: ClassVar[bool] = True
+    own_encoder: ClassVar[type[Encoder] | None] = None
     fixed_scale: ClassVar[str | None] = None
     needs_labels: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
     small: ClassVar[dict[str, Any]] = {}
+    without_effect: ClassVar[tuple[str, ...]] = ()
     _like: Tensor
 
     def __init__(self, setup: Setup) -> None:

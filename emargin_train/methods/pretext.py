@@ -12,6 +12,7 @@ from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import seeded
 from emargin_train.methods.base import Method, Setup
 
+SEES_SAMPLES = "its encoder sees the raw samples of a frame, and frames hold spectra alone"
 CHUNK = 256  # sequences at a time, so that statistics need little memory
 
 
@@ -33,16 +34,16 @@ class Standardise(nn.Module):
     """Each feature less its mean over the training frames, over its standard deviation.
 
     A constant feature is only centred. The statistics are computed from the data whenever a training starts,
-    so they are not in the state.
+    so they are not in the state, unless evaluation needs them too (`is_kept`).
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, n_features: int) -> None:
+    def __init__(self, n_features: int, *, is_kept: bool = False) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(n_features), persistent=False)
-        self.register_buffer("deviation", torch.ones(n_features), persistent=False)
+        self.register_buffer("mean", torch.zeros(n_features), persistent=is_kept)
+        self.register_buffer("deviation", torch.ones(n_features), persistent=is_kept)
 
     def fit(self, method: Method, train: Frames) -> None:
         """Take the statistics of training frames (N, T, F) on the spectrum scale that the encoder sees."""

@@ -14,6 +14,7 @@ class Random(Reference):
     title = "Random encoder"
     order = 13
     description = "encodes with initial weights"
+    encoder_variant = "shared"
     uses_encoder = True
     is_random = True
 

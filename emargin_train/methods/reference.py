@@ -11,6 +11,7 @@ class Reference(Method):
 
     role = "reference"
     Training = None
+    encoder_variant = None
     uses_encoder = False
     is_random = False
 

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import seeded
-from emargin_train.losses.simmtm import contrast_and_rebuild, weighted_sum
+from emargin_train.losses.simmtm import contrast_and_rebuild, released_loss, weighted_sum
 from emargin_train.methods.base import Batch, Setup
-from emargin_train.methods.pretext import Pretext, Standardise, beside
+from emargin_train.methods.pretext import SEES_SAMPLES, Pretext, Standardise, beside
+from emargin_train.methods.released import PlainProjector, ReleasedTraining
 from emargin_train.methods.temperature import TemperatureSettings
 from emargin_train.settings import hyperparameter, redefined
 from emargin_train.views.simmtm import masked_copies
@@ -75,6 +76,7 @@ class SimMTM(Pretext):
     description = "rebuilds each sequence from the embeddings of its masked copies and of other sequences"
     Settings = SimMTMSettings
     settings: SimMTMSettings
+    missing_variants = {"published": SEES_SAMPLES}
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -110,3 +112,29 @@ class SimMTM(Pretext):
         )
         rebuilt = rebuilt if first else self.decoder(rebuilt)
         return weighted_sum(torch.stack([contrast, F.mse_loss(rebuilt, target)]), self.loss_weights)
+
+
+class SimMTMReleased(Pretext):
+    """Every frame of originals and copies is an instance; the target is the input with its zeros.
+
+    The decoder stays random, and both losses keep the weight 1/2.
+    """
+
+    name = "simmtm-released"
+    title = "SimMTM, as released"
+    description = "rebuilds masked frames, zeros included, from other frames, by a decoder that stays random"
+    encoder_variant = "released"
+    variant_of = "simmtm"
+    uses_encoder = False
+    own_encoder = PlainProjector
+    Training = ReleasedTraining
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        with seeded(setup.seed):
+            self.decoder = nn.Linear(self.encoder.dim, setup.shape.n_features).requires_grad_(False)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        masked, _ = masked_copies(batch.x, beside(batch.x, generator))
+        z, masked = self.encoder(masked).flatten(0, 1), masked.flatten(0, 1)
+        return released_loss(z, self.decoder(z), masked)

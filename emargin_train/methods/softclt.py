@@ -4,6 +4,7 @@ Sequences count as positives by how near their spectra are, frames by how near t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +12,11 @@ from torch import Tensor
 from emargin_train.data.frames import Frames
 from emargin_train.errors import UserError
 from emargin_train.losses import softclt
+from emargin_train.losses.ts2vec import hierarchical_contrast
 from emargin_train.methods.base import Batch, Setup
-from emargin_train.methods.ts2vec import TS2Vec, TS2VecSettings
-from emargin_train.settings import hyperparameter
+from emargin_train.methods.published import MaskedLatents
+from emargin_train.methods.ts2vec import ReleasedCrops, TS2Vec, TS2VecPublishedSettings, TS2VecSettings
+from emargin_train.settings import Settings, hyperparameter, redefined
 
 MOST_SEQUENCES = 16_000  # their distances are 1 GB, and scaling them takes several copies
 DISTANCES = {
@@ -24,7 +27,7 @@ DISTANCES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
+class SoftTargetSettings(Settings, prefix="softclt"):
     tau_instance: float = hyperparameter(
         5.0,
         "The sharpness of the soft targets between sequences; 0 takes TS2Vec's hard targets.",
@@ -67,12 +70,22 @@ class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SoftCLTSettings(SoftTargetSettings, TS2VecSettings):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftCLTPublishedSettings(SoftTargetSettings, TS2VecPublishedSettings, prefix="softclt"):
+    scaling: str = redefined(SoftTargetSettings, "scaling", "columns")
+
+
 class SoftCLT(TS2Vec):
     name = "softclt"
     title = "SoftCLT"
     description = "is TS2Vec with soft targets: near sequences and near frames count as positives in part"
     Settings = SoftCLTSettings
-    settings: SoftCLTSettings
+    settings: Any
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -108,3 +121,24 @@ class SoftCLT(TS2Vec):
             weight=s.alpha,
             temporal_unit=s.temporal_unit,
         )
+
+
+class SoftCLTPublished(MaskedLatents, SoftCLT):
+    name = "softclt-published"
+    title = "SoftCLT, as published"
+    description = "is SoftCLT on dilated convolutions, with masked latents and the mean of all iterates"
+    variant_of = "softclt"
+    Settings = SoftCLTPublishedSettings
+
+
+class SoftCLTReleased(ReleasedCrops):
+    """The release computes soft targets for each batch, and does not use them: they are not computed here."""
+
+    name = "softclt-released"
+    title = "SoftCLT, as released"
+    description = "is TS2Vec with hard targets, since the soft ones are thrown away"
+    variant_of = "softclt"
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        crops, z1, z2 = self.crops(batch.x, generator)
+        return hierarchical_contrast(*crops.align(z1, z2))

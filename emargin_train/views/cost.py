@@ -23,3 +23,20 @@ def augment(
     x = x * (1 + noise(1))
     x = x + noise(1)
     return x + noise(n_frames)
+
+
+def released_view(x: Tensor, generator: torch.Generator, *, sigma: float = 0.5) -> Tensor:
+    """The key's view in the eMargin release: each step is drawn once for the whole batch, on magnitudes as
+    they are; scale and shift are alike for all its sequences.
+
+    x: (B, T, F)
+    """
+
+    def noise(*shape: int) -> Tensor:
+        is_drawn = torch.rand((), generator=generator, device=x.device) < 0.5
+        e = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+        return torch.where(is_drawn, e, 0) * sigma
+
+    x = x * (1 + noise(x.shape[-1]))
+    x = x + noise(x.shape[-1])
+    return x + noise(*x.shape)

@@ -44,7 +44,7 @@ class Copy:
         self._add("encoder", "emargin_train/encoders/recurrent.py", (ADDED / "recurrent.py").read_text())
         infonce = "emargin_train/methods/infonce.py"
         self._replace("hyper-parameter", infonce, "\n\nclass InfoNCE(OneView)", HYPERPARAMETER)
-        self._replace("hyper-parameter", infonce, "return infonce(", "return settings.loss_scale * infonce(")
+        self._replace("hyper-parameter", infonce, "loss = infonce(", "loss = settings.loss_scale * infonce(")
         metrics, first = "emargin_train/evaluation/metrics.py", '    "effective_rank"'
         self._replace("metric", metrics, first, METRIC + first)
         (folder / "data").mkdir()

@@ -12,9 +12,9 @@ import tomli_w
 
 import study.schema
 from analysis import importance, tables
-from emargin_train.config import all_hyperparameters
 from emargin_train.errors import UserError
 from emargin_train.flags import add_flags, default_note, read_flags
+from emargin_train.hyperparameters import all_hyperparameters
 from emargin_train.settings import Settings, declared, hyperparameter
 from study import results, space
 from tests.study.tracking.views import record

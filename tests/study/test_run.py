@@ -21,7 +21,7 @@ from study.command_line import build_parser, flags_of, resumed_settings, setting
 from study.schema import schema
 from study.settings import StudySettings
 from tests.study.conftest import assert_one_line, change_range, command, here, small
-from tests.tiny import tiny
+from tests.tiny import SUBJECTS, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +165,10 @@ def test_the_folder_holds_what_the_design_says(finished, table):
     assert (finished.folder / "evaluation_frames" / "0.npz").is_file()
     assert manifest["asked"] == len(finished.records())
     assert manifest["clusters"] == {"tiny": 3}
+    sides = manifest["subjects"]["tiny"]["0"]
+    assert sorted(name for names in sides.values() for name in names) == sorted(SUBJECTS)
+    assert set(sides) == {"train", "validation", "test"}
+    assert manifest["dataset_titles"] == {"tiny": "Tiny: coloured noise in three classes"}
     assert manifest["classes"] == ["high", "low", "middle"]
     assert (finished.folder / "report" / "index.html").stat().st_size > 10_000
     keys = {f"{row['trial']}-{row['split_seed']}-{row['seed']}" for row in table.to_pylist()}
