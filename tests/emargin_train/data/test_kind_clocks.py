@@ -135,7 +135,16 @@ def test_milliseconds_taken_for_seconds_are_doubtful(tmp_path, keys, said):
     write(tmp_path / "1.csv", np.arange(600) * 20)
     parts = read(tmp_path, "rate_hz = 50\n" + STAMPED + 'time_unit = "s"\n' + keys + COLUMN + FRAMES)
     assert said in parts[0].source.doubts[0] and "time_unit" in parts[0].source.doubts[0]
+    assert '(with time_unit = "ms" they give 50)' in parts[0].source.doubts[0]
     assert "is brought to 50 by rate_hz" in parts[0].source.doubts[1]
+
+
+def test_seconds_taken_for_milliseconds_name_the_right_unit(tmp_path):
+    write(tmp_path / "1.csv", np.arange(600) / 100)
+    toml = STAMPED + 'time_unit = "ms"\n' + COLUMN + FRAMES.replace("length_s = 1", "length_s = 0.001")
+    first, *_ = read(tmp_path, toml.replace("hop_s = 1", "hop_s = 0.001"))
+    (doubt,) = first.source.doubts
+    assert "give 100000 samples per second" in doubt and '(with time_unit = "s" they give 100)' in doubt
 
 
 def test_a_stated_rate_that_the_stamps_deny_is_doubtful_either_way(tmp_path):
