@@ -107,7 +107,10 @@ class Run:
         with record_function("evaluation"):
             evaluation = evaluate(partial(encode, state.method), self.splits, self.chosen, device=self.device)
         clock.lap("eval_seconds")
-        row = self._row(clock, "ok") | {"final_loss": state.losses[-1] if state.losses else None}
+        row = self._row(clock, "ok") | {
+            "final_loss": state.losses[-1] if state.losses else None,
+            "embedding_sees": "sequence" if state.method.sees_sequence else "frame",
+        }
         return Outcome(row | evaluation.metrics, state.losses, state.method, evaluation)
 
     def diverged(self, diverged: Diverged, clock: Clock) -> Outcome:

@@ -27,6 +27,7 @@ SETTINGS: dict[str, pa.DataType] = {
 }  # fmt: skip
 OUTCOME: dict[str, pa.DataType] = {
     "status": TEXT, "error": TEXT, "diverged_step": INT, "final_loss": NUMBER,
+    "embedding_sees": TEXT,  # its frame alone, or other frames of its sequence too
     "null_reasons": TEXT,  # JSON: metric -> why it is null
 }  # fmt: skip
 COST: dict[str, pa.DataType] = {

@@ -48,7 +48,7 @@ def find_variant(name: str, variant: str) -> str:
 def in_variants(names: Iterable[str], variants: Iterable[str]) -> tuple[str, ...]:
     """The names of methods in each of some variants, without repeats. Raises UserError as `find_variant`."""
     variants = tuple(variants)
-    found = {}
+    found: dict[str, None] = {}
     for name in names:
         method = find_method(name)
         is_said = method.variant_of is not None and method.encoder_variant in variants
