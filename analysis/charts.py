@@ -12,7 +12,13 @@ from altair.typing import ChartType
 
 from analysis.tables import Metric, Study
 
-ROLES = {"searched": "circle", "baseline": "square", "reference": "diamond"}
+IS_REFERENCE = "datum.role === 'reference'"
+SHAPES = ("circle", "square", "triangle-up", "cross", "triangle-down", "triangle-right", "triangle-left")
+# Hollow ones, of references; the second and third are a cross and a plus of lines.
+REFERENCE_SHAPES = (
+    "diamond", "M-.7,-.7L.7,.7M-.7,.7L.7,-.7", "M0,-.9L0,.9M-.9,0L.9,0", "triangle-up", "square", "circle",
+)  # fmt: skip
+COLUMNS = 3  # of a legend; fewer on a narrow page
 REFERENCE = "#838b95"  # of references, which are named on the chart; readable on white and on black
 
 WIDTH, HEIGHT = 420, 320
@@ -58,6 +64,7 @@ _THEMES = {
         ],  # fmt: skip
     },
 }
+PAPER_FONT = "Liberation Sans"  # within vl-convert, so that files are the same on every machine
 FONT = "ui-sans-serif, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
 
@@ -91,6 +98,10 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
             "orient": "top",
             "symbolStrokeWidth": 2,
             "labelLimit": 240,
+            "labelFontSize": 12,
+            "rowPadding": 4,
+            "columnPadding": 14,
+            "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 6}},
         },
         "title": {
             "color": t["ink"],
@@ -118,20 +129,44 @@ def method_colour(study: Study, present: Iterable[str]) -> alt.Color:
     Colours follow the display order of the methods that the study searched, and repeat after twelve. The
     legend holds those of `present`; charts need the columns `method` (the title) and `role`.
     """
-    present, coloured = set(present), set(study.rows.loc[study.rows["role"] != "reference", "method"])
-    trained = [method for name, method in study.methods.items() if name in coloured]
-    shown = [m.title for m in trained if m.name in present]
+    trained, shown = _methods(study, present)
     return alt.Color(
         "method:N",
-        condition={"test": "datum.role === 'reference'", "value": REFERENCE},
-        scale=alt.Scale(domain=[m.title for m in trained]),
-        legend=alt.Legend(title=None, values=shown, columns=3, symbolOpacity=1) if shown else None,
+        condition={"test": IS_REFERENCE, "value": REFERENCE},
+        scale=alt.Scale(domain=trained),
+        legend=_legend(shown),
     )
 
 
-def role_shape() -> alt.Shape:
-    """Circle, square and diamond tell searched, baseline and reference apart without colour."""
-    return alt.Shape("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=None)
+def method_shape(study: Study, present: Iterable[str]) -> alt.Shape:
+    """One shape for each method, with the legend of `method_colour`; a diamond for the rows of references."""
+    trained, shown = _methods(study, present)
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(trained))]
+    return alt.Shape(
+        "method:N",
+        condition={"test": IS_REFERENCE, "value": REFERENCE_SHAPES[0]},
+        scale=alt.Scale(domain=trained, range=shapes),
+        legend=_legend(shown),
+    )
+
+
+def reference_shape(titles: Sequence[str]) -> alt.Shape:
+    """A hollow shape of its own for each reference, with a legend of its own."""
+    shapes = [REFERENCE_SHAPES[i % len(REFERENCE_SHAPES)] for i in range(len(titles))]
+    legend = alt.Legend(title="References", columns=COLUMNS, symbolStrokeColor=REFERENCE, symbolSize=90)
+    return alt.Shape("method:N", scale=alt.Scale(domain=list(titles), range=shapes), legend=legend)
+
+
+def _methods(study: Study, present: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Titles of all trained methods in display order, and of those that are present."""
+    present, coloured = set(present), set(study.rows.loc[study.rows["role"] != "reference", "method"])
+    trained = [method for name, method in study.methods.items() if name in coloured]
+    return [m.title for m in trained], [m.title for m in trained if m.name in present]
+
+
+def _legend(shown: list[str]) -> alt.Legend | None:
+    """The legend of methods: equal for colour and shape, so that Vega draws them as one."""
+    return alt.Legend(title=None, values=shown, columns=COLUMNS, symbolOpacity=1) if shown else None
 
 
 def axis(channel: type, name: str, metric: Metric, points: "pd.Series[float] | None" = None) -> Any:
@@ -185,7 +220,7 @@ def thin(table: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.Da
 
 def on_paper(spec: dict[str, Any]) -> dict[str, Any]:
     """A spec in the light theme on white, for files."""
-    return spec | {"config": theme("light", font="sans-serif") | {"background": "#ffffff"}}
+    return spec | {"config": theme("light", font=PAPER_FONT) | {"background": "#ffffff"}}
 
 
 def thinned(n: int) -> tuple[str, ...]:

@@ -17,11 +17,11 @@ from altair.typing import ChartType
 from analysis import charts, replicates
 from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.joined import join
-from analysis.pareto import goals
+from analysis.pareto import best_of, goals
 from analysis.sections import Figure, Section, parser, show
 from analysis.statistics import Interval, holm, improvement, mean_interval, mean_p
 from analysis.tables import Metric, Study, load, settings_text
-from analysis.words import plural
+from analysis.words import inline, plural
 from analysis.worlds import worlds
 
 METRICS = ("davies_bouldin", "nmi", "knn_balanced_accuracy", "mlp_balanced_accuracy", "effective_rank")
@@ -52,16 +52,20 @@ def _by_setting(study: Study, metric: str) -> dict[str, pd.Series]:
 
 
 def best_settings(study: Study, arms: tuple[str, str], metric: Metric) -> Pairs:
-    """Each method's best complete setting in `metric` in each data set and noise level, by replicate."""
+    """Each method's best complete setting in `metric` in each data set and noise level, by replicate.
+
+    Of equal settings, the one that is better in the other goal counts.
+    """
+    other = next((goal for goal in goals(study) if goal != metric), metric)
     pairs = []
     for world, rows in study.rows.groupby(worlds(study.rows), sort=False):
         sides = []
         for arm in arms:
             own = rows[rows["method"] == arm]
             complete = own.groupby("trial")["status"].transform(lambda s: (s == "ok").all())
-            means = own[complete].groupby("trial")[metric.name].mean().dropna()
-            if len(means):
-                at = means.idxmin() if metric.best == "min" else means.idxmax()  # the first of equal ones
+            means = own[complete].groupby("trial")[list(dict.fromkeys([metric.name, other.name]))].mean()
+            if means[metric.name].notna().any():
+                at = best_of(means.dropna(subset=[metric.name]), metric, other)
                 sides.append(replicates.values(own[own["trial"] == at], metric.name))
         if len(sides) == 2:
             pairs.append((str(world), sides[0], sides[1]))
@@ -73,7 +77,7 @@ def differences(pairs: Pairs, metric: Metric) -> pd.DataFrame:
     rows = []
     for key, a, b in pairs:
         gap = replicates.differences(a, b).to_numpy(dtype=float)
-        found, won = mean_interval(gap), _won(gap, metric)
+        found, won = mean_interval(gap, within=metric.differences), _won(gap, metric)
         both = (a + b).dropna().index
         row = {"compared": key, "metric": metric.name, "a": replicates.units(a[both]).mean()}
         row |= {"b": replicates.units(b[both]).mean(), "difference": found.estimate}
@@ -92,7 +96,7 @@ def overall(pairs: Pairs, metric: Metric) -> tuple[Interval, Interval]:
     Splits or seeds repeat independently, settings do not, so the interval is over the former.
     """
     gaps = replicates.units(pd.DataFrame({key: a - b for key, a, b in pairs}).mean(axis=1)).to_numpy()
-    return mean_interval(gaps), _won(gaps, metric)
+    return mean_interval(gaps, within=metric.differences), _won(gaps, metric)
 
 
 def _won(gaps: np.ndarray, metric: Metric) -> Interval:
@@ -149,7 +153,7 @@ def difference_chart(table: pd.DataFrame, metric: Metric) -> ChartType:
     base = alt.Chart(charts.compact(data, columns))
     y = alt.Y("compared:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", y=y)
-    x = alt.X("difference:Q", title=f"difference in {metric.title}")
+    x = alt.X("difference:Q", title=f"difference in {inline(metric.title)}")
     dots = base.mark_point(size=60).encode(x=x, y=y, tooltip=columns)
     zero = base.mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(0))
     return charts.layered([(zero, True), (bars, bool(data["low"].notna().any())), (dots, True)]).properties(

@@ -24,7 +24,7 @@ from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Figure, Section, parser, run
 from analysis.shapes import effective_rank
 from analysis.tables import Study
-from analysis.words import plural
+from analysis.words import inline, plural
 
 PANELS = 3
 FRAMES = 400  # a panel; more make slow, black pictures
@@ -182,7 +182,9 @@ def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:
     """What stands above a panel: the method and the scores of the trial."""
     rows = study.ok[study.ok["trial"] == trial]
     x, y = goals(study)
-    scores = ", ".join(f"{m.title} {rows[m.name].mean():.2f}" for m in (x, y) if rows[m.name].notna().any())
+    scores = ", ".join(
+        f"{inline(m.title)} {rows[m.name].mean():.2f}" for m in (x, y) if rows[m.name].notna().any()
+    )
     method = study.method_title(str(rows["method"].iloc[0])) if len(rows) else trial
     return f"{method} ({trial}): {scores}, effective rank {part['rank'].iloc[0]:.0f}"
 
@@ -215,7 +217,7 @@ def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
         .encode(
             x=alt.X("u:Q", axis=plain, scale=scale),
             y=alt.Y("v:Q", axis=plain, scale=scale),
-            color=alt.Color("shade:N", title=None),
+            color=alt.Color("shade:N", title=None, legend=alt.Legend(columns=charts.COLUMNS)),
             tooltip=["class", "KMeans cluster", "subject", "record", "frame"],
         )
         .properties(width=charts.WIDTH - 100, height=charts.WIDTH - 120)

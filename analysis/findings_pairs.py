@@ -25,9 +25,11 @@ def differences(study: Study, options: Options) -> str:
     for metric, pair in product(options["metrics"], options["pairs"]):
         for dataset, part in study.ok.groupby("dataset"):
             a, b = (replicates.values(part[part[column] == value], metric) for value in pair)
-            found = mean_interval(replicates.differences(a, b).to_numpy(dtype=float))
+            gap = replicates.differences(a, b).to_numpy(dtype=float)
+            found = mean_interval(gap, within=study.metric(metric).differences)
             rows.append((metric, dataset, " minus ".join(pair), found.estimate, found.low, found.high))
-        found = mean_interval([row[3] for row in rows[-study.ok["dataset"].nunique() :]])
+        means = [row[3] for row in rows[-study.ok["dataset"].nunique() :]]
+        found = mean_interval(means, within=study.metric(metric).differences)
         rows.append((metric, POOLED, " minus ".join(pair), found.estimate, found.low, found.high))
     table = pd.DataFrame(rows, columns=["metric", "dataset", "pair", "mean", "low", "high"])
     table["difference"] = bounds(table, "mean", "low", "high", sign="+")
@@ -78,7 +80,7 @@ def best(study: Study, options: Options) -> str:
             chosen = part.groupby("trial")[metric].mean().idxmax()
             values[name] = replicates.values(part[part["trial"] == chosen], reported)
         gap = replicates.differences(values[first], values[second]).to_numpy(dtype=float)
-        found = mean_interval(gap)
+        found = mean_interval(gap, within=study.metric(metric).differences)
         row = {"dataset": dataset, "chosen by": metric, "reported": reported}
         row |= {name: float(value.mean()) for name, value in values.items()}
         row |= {"estimate": found.estimate, "low": found.low, "high": found.high, "p (Holm)": mean_p(gap)}
@@ -104,7 +106,7 @@ def largest(study: Study, options: Options) -> str:
         row = {"dataset": dataset, "setting": settings_text(study, own.head(1), options["setting"]).iloc[0]}
         for name, prefix in (("validation", ""), ("test", "test_")):
             gap = replicates.differences(*(replicates.values(own, prefix + m) for m in (above, below)))
-            found = mean_interval(gap.to_numpy(dtype=float))
+            found = mean_interval(gap.to_numpy(dtype=float), within=study.metric(above).differences)
             row |= {name: found.estimate, "low": found.low, "high": found.high}
             row[name] = bounds(pd.DataFrame([row]), name, "low", "high", sign="+").iloc[0]
         rows.append({key: row[key] for key in ("dataset", "setting", "validation", "test")})

@@ -3,12 +3,13 @@
 What a block shows, of which studies, stands in tables.toml beside the studies; nothing here names a study.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from analysis import geometry, robustness
+from analysis import contrasts, geometry, robustness
 from analysis.arms import arms
 from analysis.arms import markdown as arms_markdown
 from analysis.findings_pairs import best, differences, gain_sentences, gains, largest
@@ -143,8 +144,17 @@ def _grids(study: Study) -> list[Grid]:
     return sorted(grids(study), key=lambda grid: (grid.dataset, grid.given))
 
 
+def planned(study: Study, options: Options) -> str:
+    """Every contrast of one question of plan.toml, which lies beside the studies."""
+    plan = contrasts.read(study.folder.parent / "plan.toml")
+    own = tuple(contrast for contrast in plan.contrasts if contrast.question == options["question"])
+    part = dataclasses.replace(plan, contrasts=own)
+    return contrasts.text(contrasts.table(study, part), part)
+
+
 TABLES: dict[str, Callable[[Study, Options], str]] = {
     "counts": counts,
+    "contrasts": planned,
     "revisions": revisions,
     "arms": setting_arms,
     "differences": differences,

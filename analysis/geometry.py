@@ -94,7 +94,7 @@ def gaps(study: Study, table: pd.DataFrame) -> pd.DataFrame:
             if a in part and (b is None or b in part):
                 values = replicates.values(own, a) - (replicates.values(own, b) if b else 0.0)
                 metric = study.metrics[a]
-                limits = (-np.inf, np.inf) if b else (metric.low, metric.high)
+                limits = metric.differences if b else (metric.low, metric.high)
                 found = mean_interval(replicates.units(values).to_numpy(), within=limits)
                 rows.append((world, method, name, found.estimate, found.low, found.high, found.n, len(part)))
     columns = ["world", "method", "quantity", "mean", "low", "high", "units", "trials"]

@@ -133,7 +133,7 @@ def _points(study: Study, trials: pd.DataFrame, x: Metric, y: Metric, at_x: alt.
             x=at_x,
             y=at_y,
             color=charts.method_colour(study, trials["method"].unique()),
-            shape=charts.role_shape(),
+            shape=charts.method_shape(study, trials["method"].unique()),
             tooltip=[
                 alt.Tooltip("method:N", title="method"),
                 alt.Tooltip("trial:N", title="trial"),

@@ -1,8 +1,8 @@
 """Whether a study can be trusted: how its trainings ended, and what to be careful about."""
 
 import numpy as np
-import pandas as pd
 
+from analysis.endings import by_method, unfinished
 from analysis.pareto import goals
 from analysis.replicates import SEED, SPLIT, unit_word
 from analysis.sections import Figure, Section
@@ -36,36 +36,9 @@ def section(study: Study) -> Section:
     )
 
 
-def by_method(study: Study) -> pd.DataFrame:
-    """Trials of each method, and its rows by status."""
-    rows = study.rows
-    table = pd.crosstab(rows["method"], rows["status"])
-    table = table.reindex(columns=["ok", "diverged", "failed"], fill_value=0)
-    table.insert(0, "trials", rows.groupby("method")["trial"].nunique())
-    return table.reset_index()
-
-
 def cautions(study: Study) -> list[str]:
     """Reasons not to read too much into the study, each a sentence."""
-    rows, found = study.rows, []
-    for _, row in by_method(study).iterrows():
-        n = row["ok"] + row["diverged"] + row["failed"]
-        name = study.method_title(row["method"])
-        if row["diverged"] == n:
-            found.append(f"All {n} trainings of {name} diverged: nothing can be said about what it learns.")
-        elif row["diverged"]:
-            found.append(
-                f"{row['diverged']} of {n} trainings of {name} diverged: its means are over the others."
-            )
-        if row["failed"]:
-            reasons = rows[(rows["method"] == row["method"]) & (rows["status"] == "failed")]
-            why = (
-                reasons["error"].dropna().astype(str).value_counts()
-                if "error" in rows
-                else pd.Series(dtype=int)
-            )
-            most = f", most often with “{why.index[0][:120]}”" if len(why) else ""
-            found.append(f"{row['failed']} of {n} trainings of {name} failed{most}.")
+    found = unfinished(study)
     found += idle_gates(study)
     found += few_units(study)
     found += spreads(study)

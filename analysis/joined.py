@@ -26,7 +26,10 @@ def join(studies: Sequence[Study]) -> Study:
         for name, study in zip(names, studies, strict=True)
     ]
     asked: list[Any] = [study.manifest.get("asked") for study in studies]
-    clusters = {k: v for study in studies for k, v in study.manifest.get("clusters", {}).items()}
+    manifest: dict[str, Any] = {"asked": None if None in asked else sum(asked)}
+    for name in ("clusters", "dataset_titles"):
+        manifest[name] = {k: v for study in studies for k, v in study.manifest.get(name, {}).items()}
+    manifest["subjects"] = _subjects(studies)
     return Study(
         folder=first.folder,
         name=", ".join(names),
@@ -39,6 +42,23 @@ def join(studies: Sequence[Study]) -> Study:
             for name, value in first.settings.items()
             if all(study.settings.get(name) == value for study in studies)
         },
-        manifest={"clusters": clusters, "asked": None if None in asked else sum(asked)},
+        manifest=manifest,
         absent=tuple(name for name in first.absent if all(name in study.absent for study in studies)),
     )
+
+
+def _subjects(studies: Sequence[Study]) -> dict[str, dict[str, dict[str, list[str]]]]:
+    """Who is in which split, by data set and split seed.
+
+    Null for a split seed of which studies say different things, as with another number of subjects, or
+    nothing.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for study in studies:
+        said = study.manifest.get("subjects", {})
+        for dataset in study.rows["dataset"].unique():
+            splits = found.setdefault(dataset, {})
+            for seed in map(str, study.rows.loc[study.rows["dataset"] == dataset, "split_seed"].unique()):
+                own = said.get(dataset, {}).get(seed)
+                splits[seed] = own if splits.get(seed, own) == own else None
+    return found

@@ -27,10 +27,21 @@ Specs = dict[str, dict[str, Any]]  # stem of a chart's files to its Vega-Lite sp
 
 
 def page(
-    title: str, header: str, sections: Sequence[Section], footer: str, *, specs: Specs, vega: str
+    title: str,
+    header: str,
+    sections: Sequence[Section],
+    footer: str,
+    *,
+    specs: Specs,
+    vega: str,
+    titles: dict[str, str],
+    links: dict[str, Any],
 ) -> str:
-    """The whole page. `header` and `footer` are HTML, `vega` the script that draws the charts."""
-    links = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
+    """The whole page. `header` and `footer` are HTML, `vega` the script that draws the charts.
+
+    titles: of the columns of tables; links: `server` and `runs`, the MLflow run of each trial
+    """
+    contents = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
     body = "\n".join(section_html(section, specs) for section in sections)
     themes = {name: charts.theme(name) for name in ("light", "dark")}
     return f"""<!doctype html>
@@ -45,13 +56,15 @@ def page(
 <body>
 <a class="skip" href="#content">Skip to the report</a>
 {header}
-<nav aria-label="Sections"><ul>{links}</ul></nav>
+<nav aria-label="Sections"><ul>{contents}</ul></nav>
 <main id="content">
 <noscript><p>The charts need JavaScript; they also lie beside this page as PNG and SVG files.</p></noscript>
 {body}
 </main>
 {footer}
 <script type="application/json" id="themes">{_json(themes)}</script>
+<script type="application/json" id="titles">{_json(titles)}</script>
+<script type="application/json" id="links">{_json(links)}</script>
 <script>{_script(vega)}</script>
 <script>{_resource("page.js")}</script>
 </body>

@@ -18,7 +18,7 @@ from analysis.replicates import unit_word
 from analysis.sections import Section, parser, run
 from analysis.statistics import FEWEST
 from analysis.tables import Metric, Study, command, per_trial, settings_text
-from analysis.words import begin, estimate, listed, plural
+from analysis.words import begin, estimate, inline, listed, plural
 from analysis.worlds import main_worlds, worlds
 
 GOALS = ("silhouette", "probe_balanced_accuracy")
@@ -106,7 +106,7 @@ def section(study: Study, x: str | None = None, y: str | None = None) -> Section
     table = trade_off(study, a, b)
     table["setting"] = settings_text(study, table)
     name, title = "pareto", "The trade-off"
-    intro = f"How much {a.title} and how much {b.title} can be had together?"
+    intro = f"How much {inline(a.title)} and how much {inline(b.title)} can be had together?"
     if table.empty:
         return Section(name, title, intro, notes=("No trial has both metrics: there is no front to draw.",))
     knees = recommended(table, a, b)
@@ -118,7 +118,6 @@ def section(study: Study, x: str | None = None, y: str | None = None) -> Section
         title,
         intro,
         verdicts=tuple(said),
-        headlines=min(3, len(said)),
         figures=(front_figure(study, table, a, b), *([course] if course else [])),
         notes=(*notes(study, table), *charts.thinned(len(table))),
         commands=tuple(command(study, row) for _, row in knees.iterrows()),
@@ -170,7 +169,7 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
             rows = [arm.loc[best_of(arm, metric, other)] for _, arm in part.groupby("method", sort=False)]
             rows.sort(key=lambda row: row[metric.name], reverse=metric.best == "max")
             bests = [f"{estimate(row, metric.name)} ({study.method_title(row['method'])})" for row in rows]
-            found.append(begin(where, f"the best {metric.title} is {listed(bests)}."))
+            found.append(begin(where, f"the best {inline(metric.title)} is {listed(bests)}."))
         area = sizes[(sizes["world"] == world) & (sizes["budget"] >= hypervolumes.MINIMUM)]
         if len(area) > 1:
             each = [
@@ -186,7 +185,7 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
                 begin(
                     row["world"] if several else "",
                     f"a compromise is {study.method_title(row['method'])} with {row['setting']}: "
-                    f"{x.title} {row[x.name]:.3f}, {y.title} {row[y.name]:.3f}.",
+                    f"{inline(x.title)} {row[x.name]:.3f}, {inline(y.title)} {row[y.name]:.3f}.",
                 )
             )
     return found

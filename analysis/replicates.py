@@ -37,6 +37,23 @@ def differences(a: "pd.Series[float]", b: "pd.Series[float]") -> "pd.Series[floa
     return units(a - b)
 
 
+def against(a: "pd.Series[float]", b: "pd.Series[float]") -> "pd.Series[float]":
+    """Independent differences a - b of two `values`; what has one value in a split is the same for all seeds.
+
+    PCA, for example, gives the same for every training seed, so a study measures it once for each split.
+    """
+    a, b = a.dropna(), b.dropna()
+    if _once_a_split(b):
+        return units(a - b.droplevel(SEED).reindex(a.index.get_level_values(SPLIT)).to_numpy())
+    if _once_a_split(a):
+        return units(a.droplevel(SEED).reindex(b.index.get_level_values(SPLIT)).to_numpy() - b)
+    return differences(a, b)
+
+
+def _once_a_split(values: "pd.Series[float]") -> bool:
+    return not values.index.get_level_values(SPLIT).has_duplicates
+
+
 def unit_word(rows: pd.DataFrame) -> str:
     """What the independent units of these rows are, in a word: "split" or "seed"."""
     return "split" if rows[SPLIT].nunique() > 1 else "seed"

@@ -11,10 +11,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import charts, embeddings, geometry, health, importance, pareto, robustness, semi, slices
+from analysis import (
+    charts,
+    embeddings,
+    geometry,
+    health,
+    importance,
+    methods,
+    mlflow_links,
+    pareto,
+    robustness,
+    semi,
+    slices,
+)
 from analysis.errors import exit_on_user_error
 from analysis.joined import join
-from analysis.page import page
+from analysis.page import PAGE_ROWS, page
 from analysis.rendering import Renderer
 from analysis.sections import Section
 from analysis.summary import header_html, headline
@@ -22,6 +34,7 @@ from analysis.tables import Study, load
 
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     pareto.section,
+    methods.report_section,
     robustness.section,
     geometry.section,
     semi.section,
@@ -30,6 +43,8 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     embeddings.section,
     health.section,
 )
+
+ELSEWHERE = ("subjects", "dataset_titles")  # entries of the manifest that the page says in other places
 
 
 def build(folder: Path | str, *others: Path | str) -> Path:
@@ -59,7 +74,20 @@ def build(folder: Path | str, *others: Path | str) -> Path:
                     renderer.add(charts.on_paper(specs[stem]), target / stem)
         header = header_html(study, sections)
         vega = renderer.finish()
-    made = page(headline(study), header, sections, footer_html(study), specs=specs, vega=vega)
+    tables = [figure.table.head(PAGE_ROWS) for section in sections for figure in section.figures]
+    shown = {trial for table in tables if "trial" in table for trial in table["trial"]}
+    made = page(
+        headline(study),
+        header,
+        sections,
+        footer_html(study),
+        specs=specs,
+        vega=vega,
+        titles={
+            name: study.schema.titles[name] for table in tables for name in table if name in study.metrics
+        },
+        links={"server": mlflow_links.server(study), "runs": mlflow_links.first_runs(study, shown)},
+    )
     path = target / "index.html"
     whole = path.with_suffix(".part")
     whole.write_text(made, encoding="utf-8")
@@ -73,7 +101,7 @@ def footer_html(study: Study) -> str:
     lines = "".join(
         f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>{html.escape(_words(value))}</dd>"
         for name, value in entries.items()
-        if value not in (None, {}, [], "")
+        if value not in (None, {}, [], "") and name not in ELSEWHERE
     )
     again = html.escape(f"python -m analysis.report {study.folder}")
     return f"""<footer>
@@ -98,7 +126,7 @@ def _flat(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def build_parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m analysis.report",
         description=__doc__,
@@ -108,7 +136,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     made.add_argument(
         "others", nargs="*", type=Path, help="folders of more studies, which are read together with the first"
     )
-    arguments = made.parse_args(argv)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = build_parser().parse_args(argv)
     print(f"report: {build(arguments.study, *arguments.others)}")
 
 

@@ -20,7 +20,7 @@ from analysis.sections import Section, parser, run
 from analysis.statistics import Interval, mean_interval
 from analysis.tables import GIVEN, Metric, Study
 from analysis.verdicts import LIMIT, Judged, corrected, judge
-from analysis.words import listed, plural
+from analysis.words import inline, listed, plural
 
 MARGIN = 0.05  # of the metric's range: five points of accuracy, 0.1 of Silhouette
 
@@ -223,8 +223,7 @@ def sentence(row: Any, study: Study) -> str:
         case "sensitive":
             return f"{start} sensitive to the {setting} ({numbers})."
         case "vacuous":
-            return f"{start} not put to the test: the gate is vacuous, since it fires hardly ever or "
-            "nearly always."
+            return f"{start} not put to the test: the gate fires hardly ever, or nearly always (vacuous)."
     need, now, unit = row["units_needed"], int(row["units"]), row["unit"]
     many = f"more than {LIMIT:,}" if pd.isna(need) else f"about {int(need)}"
     return f"{start} undecided with {now} {plural(now, unit)} ({numbers}); {many} {unit}s would decide."
@@ -233,7 +232,7 @@ def sentence(row: Any, study: Study) -> str:
 def control_sentences(judged: pd.DataFrame, study: Study) -> list[str]:
     """One sentence for each control gate, metric and verdict, naming the data sets."""
     return [
-        f"Control: with the gate {gate}, {study.metrics[str(metric)].title} is {verdict} on "
+        f"Control: with the gate {gate}, {inline(study.metrics[str(metric)].title)} is {verdict} on "
         f"{listed(list(part['dataset'].unique()))}."
         for (gate, metric, verdict), part in judged.groupby(["gate", "metric", "verdict"], sort=False)
     ]

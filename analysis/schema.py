@@ -27,6 +27,11 @@ class Metric:
     best: str | None
     source: str = ""
 
+    @property
+    def differences(self) -> tuple[float, float]:
+        """Range of a difference between two values."""
+        return self.low - self.high, self.high - self.low
+
 
 @dataclass(frozen=True)
 class Hyperparameter:
@@ -133,6 +138,11 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def in_words(value: Any) -> Any:
+    """True and False as the flags read them, "true" and "false"; any other value as it is."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def _metric(name: str, texts: Mapping[str, str]) -> Metric:
     best = texts.get("best")
     return Metric(
@@ -153,10 +163,10 @@ def _hyperparameter(name: str, texts: Mapping[str, str]) -> Hyperparameter:
         scale=texts.get("scale", "linear"),
         low=_bound(texts.get("low"), "-inf"),
         high=_bound(texts.get("high"), "inf"),
-        default=json.loads(texts.get("default", "null")),
+        default=in_words(json.loads(texts.get("default", "null"))),
         role=texts.get("role", "fixed"),
         methods=tuple(json.loads(texts.get("methods", f'["{EVERY_METHOD}"]'))),
-        controls=tuple(json.loads(texts.get("controls", "[]"))),
+        controls=tuple(map(in_words, json.loads(texts.get("controls", "[]")))),
     )
 
 

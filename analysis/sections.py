@@ -20,6 +20,7 @@ class Figure:
 
     name: stem of the files
     charts: panel title to chart; panels share the figure's reading and table
+    printed: what the command line shows in place of the table's first rows
     """
 
     name: str
@@ -27,6 +28,7 @@ class Figure:
     reading: str
     charts: dict[str, ChartType]
     table: pd.DataFrame
+    printed: pd.DataFrame | None = None
 
     def stems(self) -> dict[str, ChartType]:
         """File stem to chart: the figure's name, numbered where there are several panels."""
@@ -95,7 +97,8 @@ def show(section: Section, folder: Path, formats: Sequence[str]) -> None:
         print(f"  {sentence}")
     folder.mkdir(parents=True, exist_ok=True)
     for figure in section.figures:
-        print(f"\n{figure.title}\n{_excerpt(figure.table)}")
+        shown = _excerpt(figure.table) if figure.printed is None else figure.printed.to_string(index=False)
+        print(f"\n{figure.title}\n{shown}")
         path = folder / f"{figure.name}.csv"
         figure.clear(folder)
         figure.table.to_csv(path, index=False)

@@ -13,7 +13,7 @@ from altair.typing import ChartType
 
 from analysis import charts, replicates
 from analysis.errors import UserError, exit_on_user_error
-from analysis.pareto import goals
+from analysis.pareto import controls, goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.statistics import holm, mean_interval, mean_p
 from analysis.tables import Metric, Study, per_trial
@@ -42,7 +42,7 @@ COLUMNS = (
 
 def labelled(study: Study) -> list[str]:
     """The methods that see some labels: those whose rows say which share."""
-    rows = study.rows[(study.rows["role"] != "reference") & study.rows[SHARE].notna()]
+    rows = study.rows[~study.rows["role"].isin(("reference", "upper bound")) & study.rows[SHARE].notna()]
     return [str(name) for name in rows["method"].unique()]
 
 
@@ -76,6 +76,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
     """
     rows = []
     trials = study.rows.drop_duplicates("trial").set_index("trial")
+    trials = trials[~controls(study, trials)]
     trials["world"] = worlds(trials)
     of = dict(iter(study.ok.groupby("trial")))
     for method in labelled(study):
@@ -88,7 +89,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
                     continue
                 for metric in metrics:
                     gap = differences_of(of[trial], of[against], metric.name)
-                    found = mean_interval(gap)
+                    found = mean_interval(gap, within=metric.differences)
                     rows.append(
                         {name: semi.get(name) for name in ("world", "dataset", "method", SHARE, WEIGHT)}
                         | {"trial": trial, "against": against, "metric": metric.name}
@@ -136,6 +137,7 @@ def section(study: Study) -> Section | None:
     x, y = goals(study)
     table = differences(study, (x, y))
     means = per_trial(study, [x.name, y.name])
+    means = means[~controls(study, means)]
     means["world"] = worlds(means)
     means = means[means["world"].isin(means.loc[means["method"].isin(semi), "world"])]
     columns = ["trial", "world", "method", "label_share", "supervised_weight", x.name, y.name]
@@ -220,7 +222,7 @@ def plane_chart(study: Study, means: pd.DataFrame, x: Metric, y: Metric) -> Char
         x=at_x,
         y=at_y,
         color=charts.method_colour(study, means["method"].unique()),
-        shape=charts.role_shape(),
+        shape=charts.method_shape(study, means["method"].unique()),
         size=alt.Size("share:Q", title="labelled share", scale=alt.Scale(range=[40, 260]), legend=None),
         tooltip=columns,
     )

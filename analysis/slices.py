@@ -114,7 +114,7 @@ def setting_chart(study: Study, trials: pd.DataFrame, name: str, metric: Metric)
         x=at_x,
         y=at_y,
         color=colour,
-        shape=charts.role_shape(),
+        shape=charts.method_shape(study, trials["method"].unique()),
         tooltip=[
             alt.Tooltip("method:N", title="method"),
             alt.Tooltip("trial:N", title="trial"),

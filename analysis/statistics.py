@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import special, stats
 
 CONFIDENCE = 0.95
+LEAST_ERROR = 1e-12  # values that differ by less are equal: nothing about them is random
 FEWEST = 3  # values of an interval: that of two is 13 standard errors each way
 ANY = (-np.inf, np.inf)
 Values = np.ndarray | Sequence[float]
@@ -112,8 +113,8 @@ def above_p(values: Values, bound: float) -> np.ndarray:
     excess, error = mean - bound, sd / np.sqrt(np.maximum(n, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         p = special.stdtr(np.maximum(n - 1, 1), -excess / error)
-    certain = np.where(np.abs(excess) < 1e-12, 0.5, (excess < 0).astype(float))
-    return np.where(np.isnan(sd), np.nan, np.where(error < 1e-12, certain, p))
+    certain = np.where(np.abs(excess) < LEAST_ERROR, 0.5, (excess < 0).astype(float))
+    return np.where(np.isnan(sd), np.nan, np.where(error < LEAST_ERROR, certain, p))
 
 
 def equivalence_p(differences: Values, margin: float) -> np.ndarray:
@@ -177,7 +178,7 @@ def seeds_needed(
     """
     n = np.arange(2, limit + 1)
     needed = special.stdtrit(n - 1, 1 - alpha)
-    enough = 1 - special.nctdtr(n - 1, gap * np.sqrt(n) / max(sd, 1e-12), needed) >= power
+    enough = 1 - special.nctdtr(n - 1, gap * np.sqrt(n) / max(sd, LEAST_ERROR), needed) >= power
     return int(n[enough.argmax()]) if enough.any() else None
 
 

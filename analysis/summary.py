@@ -5,20 +5,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.page import bullets
+from analysis import mlflow_links
+from analysis.endings import unfinished
+from analysis.headlines import headlines, idle_gate
+from analysis.page import bullets, prose
 from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Section
-from analysis.tables import Metric, Study, settings_text, varying
-from analysis.words import listed, plural
+from analysis.tables import SIMULATED, Metric, Study, settings_text, varying
+from analysis.words import inline, listed, plural
 from analysis.worlds import main_worlds
-
-SIMULATED = "-sim"  # how the names of simulated data sets end
-
-
-def data_title(study: Study, dataset: str) -> str:
-    """A data set as the manifest calls it, else by its name; a simulated one is called simulated."""
-    title = str(study.manifest.get("dataset_titles", {}).get(dataset, dataset))
-    return f"{title} (simulated)" if dataset.endswith(SIMULATED) else title
 
 
 def headline(study: Study) -> str:
@@ -27,7 +22,7 @@ def headline(study: Study) -> str:
     names = {k: [study.method_title(o) for o in part["method"]] for k, part in methods.groupby("role")}
     searched = listed(names.get("searched", []) or names.get("baseline", []) or names.get("reference", []))
     beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
-    data = listed([data_title(study, name) for name in study.rows["dataset"].unique()])
+    data = listed([study.data_title(name) for name in study.rows["dataset"].unique()])
     return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
 
 
@@ -42,7 +37,7 @@ def counts(study: Study) -> dict[str, int]:
 
 
 def header_html(study: Study, sections: Sequence[Section]) -> str:
-    """Title, lead, counts, findings and the best trials."""
+    """Title, answers, counts, what did not end well, findings and the best trials."""
     kicker = "eMargin study"
     if study.rows["dataset"].str.endswith(SIMULATED).any():
         some = "" if study.rows["dataset"].str.endswith(SIMULATED).all() else "partly "
@@ -56,11 +51,21 @@ def header_html(study: Study, sections: Sequence[Section]) -> str:
     return f"""<header>
 <p class="kicker">{kicker} · {html.escape(study.name)}</p>
 <h1>{html.escape(headline(study))}</h1>
+{answers_html(study)}
 <p class="lead">{html.escape(lead(study))}</p>
 <dl class="facts">{facts}</dl>
-{bullets(found)}
+{bullets([*unfinished(study), *found])}
 {best_html(study)}
 </header>"""
+
+
+def answers_html(study: Study) -> str:
+    """For each goal, the best method against the best reference."""
+    items = "".join(
+        f'<li class="{answer.verdict}"><strong>{prose(answer.claim)}</strong> {prose(answer.details)}</li>'
+        for answer in headlines(study)
+    )
+    return f'<ul class="answers" aria-label="Answers">{items}</ul>'
 
 
 _BAD = ("diverged", "failed", "missing")
@@ -82,12 +87,16 @@ def lead(study: Study) -> str:
     for name in ("searched", "baseline", "reference"):
         if n := int(roles.get(name, 0)):
             parts.append(f"{n} {name}")
-    names = varying(study, trials)
+    names = varying(study, trials[trials["role"] != "reference"])
     search = f", over {listed([study.title(name) for name in names])}" if names else ""
     text = f"{len(trials):,} {plural(len(trials), 'trial')} ({listed(parts)}){search}, {repeated(study)}."
     splits = set(study.rows["split"].dropna())
     if splits == {"subject"}:
         text += " Everything is measured on subjects who were not in the training data."
+    text += context(study)
+    described = [study.full_data_title(name) for name in study.rows["dataset"].unique()]
+    if titles := [title for title in described if ":" in title]:
+        text += f" Data: {'; '.join(titles)}."
     names = study.rows["dataset"].astype(str)
     simulated = list(names[names.str.endswith(SIMULATED)].unique())
     if len(simulated) == names.nunique():
@@ -95,6 +104,21 @@ def lead(study: Study) -> str:
     elif simulated:
         text += f" Simulated data ({listed(simulated)}) say nothing about patients."
     return text
+
+
+def context(study: Study) -> str:
+    """Which methods' embeddings depend on the other frames of a sequence; empty where none do."""
+    if "encoder_context" not in study.rows:
+        return ""
+    sees = study.rows[study.rows["encoder_context"] == "sequence"]
+    methods = sees["method"].unique()
+    if not len(methods):
+        return ""
+    alone = study.rows.loc[study.rows["encoder_context"] == "frame", "method"].unique()
+    some = " in some trials" if set(methods) & set(alone) else ""
+    others = "; all others see one frame at a time" if len(alone) else ""
+    names = listed([study.method_title(name) for name in methods])
+    return f" The encoder of {names} sees a frame with its sequence{some}{others}."
 
 
 def repeated(study: Study) -> str:
@@ -122,7 +146,7 @@ def best_trials(study: Study) -> pd.DataFrame:
     for _, arm in trained.groupby(["world", "method"], sort=False):
         for metric, other in ((x, y), (y, x)):
             trial = arm.loc[best_of(arm, metric, other), "trial"]
-            titles.setdefault(trial, []).append(f"best {metric.title}")
+            titles.setdefault(trial, []).append(f"best {inline(metric.title)}")
         for trial in recommended(arm, x, y)["trial"]:
             titles.setdefault(trial, []).append("compromise")
     best = table.set_index("trial").loc[list(titles)].reset_index()
@@ -135,37 +159,54 @@ def best_trials(study: Study) -> pd.DataFrame:
 
 
 def best_html(study: Study) -> str:
-    """Those trials as a table, intervals beside the means."""
+    """Those trials as a table, intervals beside the means, with links to their runs."""
     best = best_trials(study)
     if best.empty:
         return '<p class="note">No trial ended well with every seed, so there is no best one to name.</p>'
     x, y = goals(study)
     tested = [m for m in (x, y) if f"test_{m.name}" in best and best[f"test_{m.name}"].notna().any()]
     several = best["world"].nunique() > 1
+    linked = mlflow_links.note(study)
     heads = ["Which", "Method", *(["Data"] if several else []), "Setting"]
     line = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in heads)
     numeric = [m.title for m in (x, y)] + [f"{m.title}, test" for m in tested]
     line += "".join(f'<th scope="col" class="n">{html.escape(h)}</th>' for h in numeric)
+    line += '<th scope="col">MLflow runs</th>' if linked else ""
     body = []
     for _, row in best.head(12).iterrows():
         cells = [row["what"], study.method_title(row["method"])]
         cells += [row["world"]] if several else []
-        tds = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
-        tds += f'<td class="setting">{html.escape(row["setting"])}</td>'
-        tds += "".join(f'<td class="n">{_interval(row, m)}</td>' for m in (x, y))
-        tds += "".join(f'<td class="n">{_number(row[f"test_{m.name}"])}</td>' for m in tested)
+        names = [*heads[:2], *(["Data"] if several else [])]
+        tds = "".join(_td(name, html.escape(str(cell))) for name, cell in zip(names, cells, strict=True))
+        idle = ' <span class="idle">(the gate is idle)</span>' if idle_gate(row, "") else ""
+        tds += _td("Setting", f"<span>{html.escape(row['setting'])}{idle}</span>", "setting")
+        tds += "".join(_td(m.title, _interval(row, m), "n", row[m.name]) for m in (x, y))
+        for m in tested:
+            value = row[f"test_{m.name}"]
+            tds += _td(f"{m.title}, test", _number(value), "n", value)
+        tds += (
+            _td("MLflow runs", f"<span>{mlflow_links.links_html(study, row['trial'])}</span>")
+            if linked
+            else ""
+        )
         body.append(f"<tr>{tds}</tr>")
     luck = "The best of many trials is partly luck, and these intervals do not account for the choice"
     luck += "; the test columns are other people, not used in the search." if tested else "."
-    return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials"><table class="best">
-<thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
-<p class="note">{luck}</p>"""
+    return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials">
+<table class="best sortable"><thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
+<p class="note">{luck} {html.escape(linked)}</p>"""
+
+
+def _td(name: str, content: str, kind: str = "", value: float | None = None) -> str:
+    """A cell that carries its column's name, for narrow screens, and its value, for sorting."""
+    sort = "" if value is None or pd.isna(value) else f' data-value="{value:.6g}"'
+    return f'<td class="{kind}" data-name="{html.escape(name, quote=True)}"{sort}>{content}</td>'
 
 
 def _interval(row: "pd.Series[float]", metric: Metric) -> str:
     low, high = row[f"{metric.name}_low"], row[f"{metric.name}_high"]
-    interval = f'<br><span class="iv">{low:.3f} to {high:.3f}</span>' if pd.notna(low) else ""
-    return f"{_number(row[metric.name])}{interval}"
+    interval = f'<span class="iv">{low:.3f} to {high:.3f}</span>' if pd.notna(low) else ""
+    return f"<span>{_number(row[metric.name])}{interval}</span>"
 
 
 def _number(value: float) -> str:

@@ -25,8 +25,9 @@ ASKED = (
     "role", "split", "split_seed", "gate", "threshold", "dissimilar_share", "gate_given_as", "snr_db",
     "noise_kind", "label_share", "supervised_weight", "pseudo_label_auroc",
 )  # fmt: skip
-# Columns of the kind "setting" that say where and how often a setting was tried, not what it is.
-AROUND = ("dataset", "method", "gate_given_as", "seed", "split_seed")
+# Columns of the kind "setting" that say where and how often a setting was tried, or that follow from it.
+AROUND = ("dataset", "method", "encoder_context", "gate_given_as", "seed", "split_seed")
+SIMULATED = "-sim"  # how the names of simulated data sets end
 GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
 
 
@@ -92,6 +93,16 @@ class Study:
         """What a method is called on the page."""
         return self.methods[name].title if name in self.methods else name
 
+    def full_data_title(self, dataset: str) -> str:
+        """A data set's whole title, as its catalogue or TOML file gives it; else its name."""
+        return str(self.manifest.get("dataset_titles", {}).get(dataset, dataset))
+
+    def data_title(self, dataset: str) -> str:
+        """A data set's title up to a colon; a simulated one is called simulated."""
+        title = self.full_data_title(dataset).partition(":")[0]
+        marked = not dataset.endswith(SIMULATED) or "simulated" in title.lower()
+        return title if marked else f"{title} (simulated)"
+
     def logarithmic(self, column: str) -> bool:
         """Whether a setting is searched and drawn on a logarithmic scale."""
         return column in self.hyperparameters and self.hyperparameters[column].scale == "log"
@@ -135,6 +146,9 @@ def load(folder: str | Path) -> Study:
             f"`python -m study.run --resume {folder}`"
         )
     rows = table.to_pandas()
+    for column in table.schema:
+        if pa.types.is_boolean(column.type):  # a category for every chart and test, never the numbers 0 and 1
+            rows[column.name] = rows[column.name].map(schema.in_words, na_action="ignore").astype(object)
     absent = tuple(name for name in ASKED if name not in rows)
     rows = rows.assign(**{name: None for name in absent})
     rows["trial"] = rows["trial"].astype(str)

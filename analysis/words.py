@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+NAMES = ("Silhouette", "Gaussian")  # first words of titles that keep their capital
+
 
 def plural(n: int, word: str) -> str:
     """The word as n things are called: "trial" or "trials"."""
@@ -29,8 +31,10 @@ def estimate(row: Any, name: str, digits: int = 3) -> str:
 
 
 def inline(title: str) -> str:
-    """A title as it stands within a sentence: "Threshold" becomes "threshold", "SNR" and "kNN" stay."""
-    return title[:1].lower() + title[1:] if title[1:2].islower() or len(title) == 1 else title
+    """A title as it stands within a sentence: "Threshold" becomes "threshold"; names and "SNR" stay."""
+    first = title.partition(" ")[0]
+    is_word = first[1:] == first[1:].lower() and first not in NAMES and (len(title) == 1 or first[1:])
+    return title[:1].lower() + title[1:] if is_word else title
 
 
 def capitalised(text: str) -> str:

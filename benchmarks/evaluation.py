@@ -49,7 +49,7 @@ STEPS = 600
 GOALS = ("silhouette", "probe_balanced_accuracy")
 
 
-def side(sequences: int, subjects: str, seed: int) -> Frames:
+def made_split(sequences: int, subjects: str, seed: int) -> Frames:
     """Magnitudes about the mean of their class and subject; classes hold for ten frames and are even."""
     rng = np.random.default_rng(seed)
     y = np.repeat(rng.integers(0, CLASSES, (sequences, T // 10)), 10, axis=1)
@@ -95,7 +95,14 @@ def against_scikit_learn(
 
 def main() -> None:
     splits = Splits(
-        side(180, "abcdef", 0), side(60, "gh", 1), side(60, "ij", 2), tuple("01234"), "none", 1.0, {}, ()
+        made_split(180, "abcdef", 0),
+        made_split(60, "gh", 1),
+        made_split(60, "ij", 2),
+        tuple("01234"),
+        "none",
+        1.0,
+        {},
+        (),
     )
     method, step = trained_method(splits)
     trained = partial(encode, method)

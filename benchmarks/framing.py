@@ -26,7 +26,7 @@ from benchmarks.common import report, seconds
 from emargin_train.data import cache, catalogue, load
 from emargin_train.data.build import build
 from emargin_train.data.catalogue import Dataset
-from emargin_train.data.frames import to_frames
+from emargin_train.data.frames import majority, spectra
 from emargin_train.data.recording import Part, Recording
 from emargin_train.data.settings import DataConfig
 
@@ -101,7 +101,12 @@ def in_fresh_process(job: str) -> dict[str, float]:
 def rates() -> None:
     """Framing alone, then with reading and writing."""
     (recording,) = night(0)
-    times = seconds(partial(to_frames, recording, 178, 178))
+
+    def frame() -> None:
+        spectra(recording.signal, 178, 178)
+        majority(recording.labels, 178, 178, len(recording.class_names))
+
+    times = seconds(frame)
     report("framing_rate", [recording.seconds / t for t in times], "x real time", baseline=2000)
 
     config = DataConfig(dataset=DATASET.name, subjects=2)

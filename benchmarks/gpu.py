@@ -26,7 +26,7 @@ from functools import partial
 import torch
 
 from benchmarks.common import report, seconds
-from benchmarks.evaluation import side
+from benchmarks.evaluation import made_split
 from benchmarks.published import PublishedEncoder, margin_loss
 from emargin_train.config import TrainConfig
 from emargin_train.cost import use_tf32
@@ -118,7 +118,9 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("no GPU here: nothing measured", file=sys.stderr)
         return
-    small = Splits(side(24, "abcdef", 0), side(8, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ())
+    small = Splits(
+        made_split(24, "abcdef", 0), made_split(8, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ()
+    )
     plain = plain_step_seconds(small, "cuda")
     for suffix, tf32 in (("", False), ("_tf32", True)):
         use_tf32(tf32)
@@ -129,7 +131,9 @@ def main() -> None:
         name = f"gpu_trials_per_hour_vs_one_process{suffix}"
         report(name, per_hour, "1/h", baseline=3600 / (STEPS * plain))
     use_tf32(False)
-    large = Splits(side(180, "abcdef", 0), side(60, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ())
+    large = Splits(
+        made_split(180, "abcdef", 0), made_split(60, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ()
+    )
     report("gpu_evaluation_s", evaluation_seconds(large, "cuda"), "s", baseline=0.2)
     at_once = min(16, os.cpu_count() or 1)
     one = study_seconds(at_once, 1 / at_once, STEPS)

@@ -74,7 +74,7 @@ def main() -> None:
         for seed in range(repeats + 2):
             item = record(seed)
             begun = time.perf_counter()
-            runs.deliver(item, [])
+            runs.export(item, [])
             between = time.perf_counter()
             key_by_key(logger, item)
             if seed >= 2:  # the first ones open connections

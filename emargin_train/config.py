@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from emargin_train.data.settings import DataConfig
-from emargin_train.encoders import ENCODERS, find_encoder
+from emargin_train.encoders import find_encoder
 from emargin_train.encoders.base import Encoder, NoSettings
-from emargin_train.errors import UserError, nearest
+from emargin_train.errors import UserError
+from emargin_train.hyperparameters import DEFAULT_ENCODER, DEFAULT_METHOD, FORMER, not_read, table
 from emargin_train.methods import METHODS, find_method
 from emargin_train.methods.base import Method, Setup, Shape, TrainingSettings
-from emargin_train.settings import Setting, Settings, declared, hyperparameters
+from emargin_train.settings import Setting, Settings, declared
 
-FORMER = {"objective": "method", "framing": "spectrum_scale"}  # names of version 1
 # How a training is run, beside what the method, its encoder and the data declare.
 RUN = {
     "seed": Setting(column="seed", kind=int, low=0, high=2**31 - 1, why="it seeds generators"),
@@ -34,9 +34,9 @@ class TrainConfig:
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
-    method: str = "emargin"
+    method: str = DEFAULT_METHOD
     settings: Settings | None = None
-    encoder: str = "projector"
+    encoder: str = DEFAULT_ENCODER
     encoder_settings: Settings | None = None
     training: TrainingSettings | None = None
     seed: int = 0
@@ -79,6 +79,11 @@ class TrainConfig:
             magnitude_scale=magnitude_scale,
             seed=self.seed,
         )
+
+    def new_method(self, shape: Shape, magnitude_scale: float) -> Method:
+        """The method before its first step, in the numbers that it is trained in."""
+        method = self.method_class(self.setup(shape, magnitude_scale))
+        return method.double() if self.training and self.training.precision == "float64" else method
 
     def hyperparameters(self) -> dict[str, Any]:
         """Values by column, of all hyper-parameters that this training reads."""
@@ -151,64 +156,3 @@ def encoder_of(method: type[Method], chosen: str) -> type[Encoder] | None:
 def _encoder_settings(method: type[Method], chosen: str) -> type[Settings]:
     encoder = encoder_of(method, chosen)
     return NoSettings if encoder is None else encoder.Settings
-
-
-def table(method: str, encoder: str = TrainConfig.encoder) -> dict[str, Setting]:
-    """The hyper-parameters that a method reads, by column: of itself, its encoder, training and data."""
-    of = find_method(method)
-    found = hyperparameters(of.Settings)
-    found |= hyperparameters(_encoder_settings(of, encoder))
-    if of.Training is not None:
-        found |= hyperparameters(of.Training)
-    data = hyperparameters(DataConfig)
-    if of.fixed_scale is not None:
-        del data["spectrum_scale"]
-    return found | data
-
-
-def all_hyperparameters() -> dict[str, Setting]:
-    """Every hyper-parameter of any method and encoder, by column; of several declarations, the first."""
-    found: dict[str, Setting] = {}
-    for method in METHODS:
-        for encoder in ENCODERS:
-            for column, one in table(method, encoder).items():
-                found.setdefault(column, one)
-    return found
-
-
-def readers(column: str) -> list[str]:
-    """The methods that read a hyper-parameter, with any encoder."""
-    return [m for m in METHODS if any(column in table(m, encoder) for encoder in ENCODERS)]
-
-
-def read_by(column: str) -> str:
-    """What a help line says of methods: whose default is another one, and who reads the hyper-parameter.
-
-    Readers are not named where every trained method is one.
-    """
-    parts = [f"(default {default} for {name})" for name, default in other_defaults(column).items()]
-    names = readers(column)
-    trained = {name for name, method in METHODS.items() if method.Training is not None}
-    return " ".join(parts if trained <= set(names) else [*parts, f"[{', '.join(names)}]"])
-
-
-def other_defaults(column: str) -> dict[str, Any]:
-    """The defaults of the methods that have another default than the flag of a hyper-parameter, by method."""
-    usual = all_hyperparameters()[column].default
-    tables = {name: table(name, encoder) for encoder in ENCODERS for name in readers(column)}
-    own = {name: of[column].default for name, of in tables.items() if column in of}
-    return {name: default for name, default in own.items() if default != usual}
-
-
-def not_read(name: str, method: str, known: set[str]) -> str:
-    """Why a setting is refused, in one line."""
-    owner = next((other for other in ENCODERS if name in declared(ENCODERS[other].Settings)), None)
-    if owner is not None and find_method(method).uses_encoder:
-        return f"{name} is given, but it belongs to the encoder {owner}: give --encoder {owner} too"
-    owners = readers(name)
-    if owners:
-        return (
-            f"{name} is given, but {method} has no such hyper-parameter (it belongs to {', '.join(owners)}): "
-            "leave it out"
-        )
-    return f"'{name}' is not a setting: {nearest(name, known)}"

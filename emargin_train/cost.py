@@ -75,6 +75,16 @@ def device_name(device: str) -> str:
     return f"cpu {platform.machine()} x{torch.get_num_threads()}"
 
 
+def processor() -> str:
+    """The model of the processor, as Linux names it; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
 @cache
 def git_revision() -> str | None:
     """Commit of this source tree, with + where it has uncommitted changes; None outside a checkout."""

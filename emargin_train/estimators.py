@@ -16,11 +16,12 @@ import numpy as np
 from aeon.transformations.collection import BaseCollectionTransformer
 from sklearn.utils import check_random_state
 
-from emargin_train.config import TrainConfig, table
+from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits, spectra
 from emargin_train.data.recording import UNLABELLED
 from emargin_train.encode import encode
 from emargin_train.errors import UserError
+from emargin_train.hyperparameters import table
 from emargin_train.methods import METHODS
 from emargin_train.train import train
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import RUN, TrainConfig, all_hyperparameters, encoder_of, read_by, table
+from emargin_train.config import RUN, TrainConfig, encoder_of
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
@@ -27,11 +27,14 @@ from emargin_train.evaluation.chosen import EvaluationSet, choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.flags import add_flags, default_note, read_flags
-from emargin_train.methods import METHODS, VARIANT, find_method, find_variant
+from emargin_train.hyperparameters import all_hyperparameters, read_by, table
+from emargin_train.methods import METHODS, find_method
 from emargin_train.methods.base import Method
+from emargin_train.program import Parser
 from emargin_train.settings import declared
 from emargin_train.trace import traced
-from emargin_train.train import Diverged, State, train
+from emargin_train.train import Diverged, State, new_method, train
+from emargin_train.variants import VARIANT, find_variant
 
 EXAMPLES = """\
 examples:
@@ -101,16 +104,20 @@ class Run:
     chosen: EvaluationSet
     memory: PeakMemory
     device: str
+    clusters: int | None
 
     def trained(self, state: State, clock: Clock) -> Outcome:
         """Evaluate the trained method."""
         with record_function("evaluation"):
-            evaluation = evaluate(partial(encode, state.method), self.splits, self.chosen, device=self.device)
+            evaluation = evaluate(
+                partial(encode, state.method),
+                self.splits,
+                self.chosen,
+                device=self.device,
+                clusters=self.clusters,
+            )
         clock.lap("eval_seconds")
-        row = self._row(clock, "ok") | {
-            "final_loss": state.losses[-1] if state.losses else None,
-            "embedding_sees": "sequence" if state.method.sees_sequence else "frame",
-        }
+        row = self._row(clock, "ok") | {"final_loss": state.losses[-1] if state.losses else None}
         return Outcome(row | evaluation.metrics, state.losses, state.method, evaluation)
 
     def diverged(self, diverged: Diverged, clock: Clock) -> Outcome:
@@ -133,11 +140,12 @@ def begin(config: TrainConfig, device: str) -> Run:
         splits = load(config.data)
     chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
     row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
+    row["encoder_context"] = "sequence" if new_method(config, splits).sees_sequence else "frame"
     if config.iterations:
         row["stack_members"] = 1
     assert config.settings is not None
     row |= config.method_class.row(config.settings, splits.train)
-    return Run(row, splits, chosen, memory, device)
+    return Run(row, splits, chosen, memory, device, config.data.clusters)
 
 
 def settings_row(config: TrainConfig) -> dict[str, Any]:
@@ -162,13 +170,8 @@ def settings_row(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emargin_train.pretrain",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("emargin_train.pretrain", description=__doc__, epilog=EXAMPLES)
     add_flags(parser.add_argument_group("data"), DATA)
     method = parser.add_argument_group("method")
     for flag, help in (

@@ -94,6 +94,12 @@ class Setting:
     def named(self) -> str:
         return ", ".join(map(str, self.choices))
 
+    def text(self, value: Any) -> str:
+        """The text that `read` reads as this value."""
+        if self.many:
+            return ",".join(map(str, value))
+        return str(value).lower() if self.kind is bool else str(value)
+
     def read(self, text: str) -> Any:
         """The value that a flag's text names; for `many`, a list a,b,c or whole numbers A:B.
 

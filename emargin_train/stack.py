@@ -21,11 +21,16 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(eq=False)
 class Member:
-    """One training in a stack. diverged: a loss after those of the State was not finite"""
+    """One training in a stack.
+
+    diverged: a loss after those of the State was not finite
+    reported: the step of the last report, or that from which the training was resumed
+    """
 
     state: State
     splits: Splits
     diverged: bool = False
+    reported: int = 0
 
     @property
     def method(self) -> OneView:
@@ -42,8 +47,9 @@ class Member:
         return min(c.iterations, (self.state.step // c.report_every + 1) * c.report_every)
 
     def report(self) -> None:
-        every = self.state.config.report_every
-        self.state.loss = float(np.mean(self.state.losses[(self.state.step - 1) // every * every :]))
+        """Set the State's loss to the mean since the last report, as `train` does."""
+        self.state.loss = float(np.mean(self.state.losses[self.reported :]))
+        self.reported = self.state.step
 
 
 class _Data:

@@ -1,6 +1,7 @@
 """One training: batches, steps, and a State every so often."""
 
 import contextlib
+import copy
 import dataclasses
 import math
 import platform
@@ -29,15 +30,15 @@ class Diverged(RuntimeError):
 
     losses: those of the steps before; last_finite_loss: the last of them, None if there is none
     together: trainings in its stack; 1 = alone
+    remark: what is known of the reason, as the end of a sentence
     """
 
-    def __init__(self, losses: list[float], together: int = 1) -> None:
+    def __init__(self, losses: list[float], together: int = 1, remark: str = "") -> None:
         self.losses, self.together = losses, together
         self.step = len(losses) + 1
         self.last_finite_loss = losses[-1] if losses else None
-        super().__init__(
-            f"the loss is not finite at step {self.step}; the last finite one was {self.last_finite_loss}"
-        )
+        last = f"the last finite one was {self.last_finite_loss}"
+        super().__init__(f"the loss is not finite at step {self.step}; {last}{remark}")
 
 
 @dataclass
@@ -133,11 +134,13 @@ def train(
     state.method.train()
     while state.step < config.iterations:
         with record_function("step"):
+            batch = next_batch(state, device)
+            drawn = state.generator.get_state()
             with own_draws(state.method, config.seed, state.step):
-                loss = state.method.loss(next_batch(state, device), state.generator)
+                loss = state.method.loss(batch, state.generator)
             value = loss.item()
             if not math.isfinite(value):
-                raise Diverged(state.losses)
+                raise Diverged(state.losses, remark=in_float64(state, batch, drawn))
             state.optimizer.zero_grad()
             loss.backward()
             state.optimizer.step()
@@ -151,13 +154,32 @@ def train(
             state.method.train()
 
 
+def in_float64(state: State, batch: Batch, drawn: torch.Tensor) -> str:
+    """Whether the loss of a step, which is not finite in float32, is finite in float64: then it overflowed.
+
+    drawn: the state of the generator before the loss
+    """
+    if state.method.like.dtype == torch.float64:
+        return ""
+    method = copy.deepcopy(state.method).double()
+    tables = {
+        name: rows.double() if rows.is_floating_point() else rows for name, rows in batch.tables.items()
+    }
+    batch = dataclasses.replace(batch, x=batch.x.double(), tables=tables)
+    generator = torch.Generator()
+    generator.set_state(drawn)
+    with own_draws(method, state.config.seed, state.step):
+        value = method.loss(batch, generator).item()
+    if math.isfinite(value):
+        return f"; in float64 this loss is {value:.6g}, so float32 overflows: --precision float64 goes on"
+    return "; in float64 this loss is not finite either"
+
+
 def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     """The State before the first step."""
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
-    _, n_frames, n_features = splits.train.shape
-    shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
-    method = config.method_class(config.setup(shape, splits.magnitude_scale))
+    method = new_method(config, splits)
     method.prepare(splits.train)
     method.to(device)
     return State(
@@ -170,6 +192,13 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
         optimizer=method.optimizer() if config.iterations else None,
         generator=torch.Generator().manual_seed(config.seed),
     )
+
+
+def new_method(config: TrainConfig, splits: Splits) -> Method:
+    """The method with its initial weights, before it has seen any frame."""
+    _, n_frames, n_features = splits.train.shape
+    shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
+    return config.new_method(shape, splits.magnitude_scale)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ def train_many(
     for member, saved in zip(members, resume or [None] * len(members), strict=True):
         if saved is not None:
             member.state.restore(checkpoint.load(saved))
+            member.reported = member.state.step
     keys = {stack_key(member.state) for member in members}
     if len(keys) > 1 or None in keys:
         raise ValueError("these trainings cannot be in one stack: train them in stacks of their own")
@@ -86,6 +87,7 @@ def stack_key(state: State) -> Hashable | None:
         c.encoder_settings,
         getattr(c.settings, "head", None),
         method.classifier is not None,
+        c.training.precision,
         c.training.learning_rate,
         c.training.weight_decay,
     )

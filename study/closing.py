@@ -29,6 +29,7 @@ class Books:
     """The table and the MLflow runs of a study, closed once.
 
     finished: rows of finished trials, once closed
+    is_complete: whether every trial has its records, once closed
     not_exported: number of runs that MLflow does not have, once closed
     """
 
@@ -38,13 +39,9 @@ class Books:
     stopper: Stopper
     summary: Summary
     finished: records.Rows = field(default_factory=dict)
+    is_complete: bool = False
     not_exported: int = 0
     is_closed: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every trial has ended."""
-        return self.summary.done == len(plan.jobs(self.settings, self.study_plan))
 
     def close(self) -> None:
         """Close them, unless they are closed. A KeyboardInterrupt does not break it; a second one does."""
@@ -54,7 +51,9 @@ class Books:
     def _close(self) -> None:
         folder, settings = self.settings.folder, self.settings
         kept = records.load(folder)
-        self.finished = records.finished(kept, plan.trials(self.study_plan))
+        trials = plan.trials(self.study_plan)
+        self.finished = records.finished(kept, trials)
+        self.is_complete = len(self.finished) == len(trials)
         with contextlib.ExitStack() as stack:  # each is done, whatever becomes of the ones before
             stack.callback(setattr, self, "is_closed", True)
             stack.callback(results.export, folder, kept, settings.goals)  # with the runs that MLflow has
@@ -68,7 +67,8 @@ class Books:
     def _finish_tracker(self) -> None:
         self.tracker.note(self.summary.done, self.summary.metrics())
         if self.is_complete:
-            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S)
+            models = results.models(self.finished, self.settings.goals, self.settings.register)
+            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S, models=models)
         else:
             self.not_exported = self.tracker.finish(
                 "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S

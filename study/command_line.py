@@ -8,15 +8,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from emargin_train.config import all_hyperparameters, read_by, table
-from emargin_train.data.catalogue import find
 from emargin_train.data.settings import DatasetSettings
-from emargin_train.errors import UserError, nearest
+from emargin_train.errors import UserError
 from emargin_train.flags import add_flags, default_note, read_flags
-from emargin_train.methods import VARIANT, in_variants
+from emargin_train.hyperparameters import all_hyperparameters, read_by, table
+from emargin_train.program import Parser
 from emargin_train.settings import Setting, declared
-from study import plan, secrets
-from study.presets import PRESETS
+from emargin_train.variants import VARIANT, in_variants
+from study import plan, presets, secrets
 from study.settings import OPERATIONAL, StudySettings, declared_settings, flag_of, stored_part
 
 EXAMPLES = """\
@@ -60,19 +59,12 @@ A hyper-parameter is searched where a range A:B or a list a,b,c is given, and fi
 given. An interrupted study continues where it stopped when the same command is given again."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m study.run",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
-    )
-    parser.add_argument("-h", "--help", action="help", help="This text is printed.")
+def build_parser() -> Parser:
+    parser = Parser("study.run", description=DESCRIPTION, epilog=EXAMPLES)
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"The settings are those of a preset: {', '.join(PRESETS)}. Flags given beside it win.",
+        help=f"The settings are those of a preset: {', '.join(presets.NAMES)}. Flags given beside it win.",
     )
     parser.add_argument(
         "--config",
@@ -159,12 +151,12 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def settings_of(args: argparse.Namespace) -> StudySettings:
     """The settings of preset, file and flags; later ones win. Raises UserError for impossible settings."""
-    if args.preset is not None and args.preset not in PRESETS:
-        raise UserError(f"--preset is '{args.preset}': {nearest(args.preset, PRESETS)}")
+    from emargin_train.data.catalogue import find
+
     given: dict[str, Any] = {}
     flags = flags_of(args)
     for source in (
-        PRESETS[args.preset] if args.preset else {},
+        presets.preset(args.preset) if args.preset else {},
         stored_part(Path(args.config)) if args.config else {},
         flags,
     ):

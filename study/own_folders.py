@@ -1,6 +1,6 @@
 """Folders of ours among the machine's temporary files: none outlives its study for long.
 
-Each is named emargin-<kind>-<run>-<random>, and its process holds a lock in it. A lock ends with its process,
+Each is named emargin-<kind>-<run>-<random> once its process holds a lock in it. A lock ends with its process,
 however that ends, so whoever comes next removes what a killed process left behind.
 """
 
@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 RUN = uuid.uuid4().hex[:8]  # names the folders of this process and of the workers of its study
 KINDS = ("trial", "ray")
-YOUNG_S = 60.0  # a folder this young may not have its lock yet
+YOUNG_S = 60.0  # a folder whose name is hidden still, and that is this young, may not have its lock yet
 
 
 @contextlib.contextmanager
@@ -24,8 +24,9 @@ def temporary(kind: str, *, run: str = RUN, parent: str | None = None) -> Iterat
     """A new folder, removed in the end; folders that dead processes left beside it are removed first."""
     base = Path(parent or tempfile.gettempdir())
     sweep(base)
-    folder = Path(tempfile.mkdtemp(prefix=f"emargin-{kind}-{run}-", dir=base))
-    with FileLock(folder / ".lock"):
+    hidden = Path(tempfile.mkdtemp(prefix=f".emargin-{kind}-{run}-", dir=base))
+    with FileLock(hidden / ".lock"):
+        folder = hidden.rename(base / hidden.name.removeprefix("."))
         try:
             yield folder
         finally:
@@ -35,11 +36,18 @@ def temporary(kind: str, *, run: str = RUN, parent: str | None = None) -> Iterat
 def sweep(base: Path) -> None:
     """Remove the folders of dead processes."""
     for kind in KINDS:
-        for folder in base.glob(f"emargin-{kind}-*-*"):
-            with contextlib.suppress(OSError, Timeout):
-                if time.time() - folder.stat().st_mtime > YOUNG_S:
-                    with FileLock(folder / ".lock", timeout=0):
-                        shutil.rmtree(folder, ignore_errors=True)
+        hidden = [one for one in base.glob(f".emargin-{kind}-*-*") if _age_s(one) > YOUNG_S]
+        for folder in [*hidden, *base.glob(f"emargin-{kind}-*-*")]:
+            with contextlib.suppress(OSError, Timeout), FileLock(folder / ".lock", timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age_s(folder: Path) -> float:
+    """Seconds since it was changed; 0 where it is gone."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def remove_all(run: str = RUN, kinds: Sequence[str] = KINDS) -> None:

@@ -5,15 +5,18 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from emargin_train.config import TrainConfig, all_hyperparameters, table
-from emargin_train.data.catalogue import find
 from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError
-from emargin_train.methods import METHODS
+from emargin_train.hyperparameters import all_hyperparameters, method_named, table
 from emargin_train.settings import declared
+from study import labels
 from study.settings import StudySettings
 from study.space import Choice, Domain, Range, Value, default_text, parse, points
+
+if TYPE_CHECKING:  # it loads PyTorch, which a wrong flag can be refused without
+    from emargin_train.config import TrainConfig
 
 
 @dataclass(frozen=True, order=True)
@@ -95,8 +98,10 @@ class TrialSpec:
     settings: dict[str, object]
     replicates: tuple[Replicate, ...]
 
-    def config(self, replicate: Replicate) -> TrainConfig:
+    def config(self, replicate: Replicate) -> "TrainConfig":
         """The training of one replicate."""
+        from emargin_train.config import TrainConfig
+
         return TrainConfig.from_dict(self.settings | dataclasses.asdict(replicate))
 
 
@@ -105,6 +110,7 @@ def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> St
 
     split_seeds: where the settings name none
     """
+    settings = labels.checked(settings)
     settings = replace(settings, split_seeds=settings.split_seeds or split_seeds)
     space = {
         method: settings.space.get(method) or _texts(method, role, settings)
@@ -180,6 +186,8 @@ def _planned(settings: StudySettings) -> list[tuple[str, str, int]]:
 
 def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
     """The text of each hyper-parameter of a method: as given, else searched by default, else its default."""
+    from emargin_train.data.catalogue import find
+
     known = table(method, settings.encoder)
     searching = settings.design == "search" and role != "reference"
     given = _given_to(method, role, settings, settings.hyperparameters)
@@ -195,7 +203,7 @@ def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
         default = find(settings.dataset).iterations if column == "iterations" else one.default
         text = given.get(column, default_text(one, searching=searching))
         if text is None and default is not None:
-            text = str(default)
+            text = one.text(default)
         if text is not None and column not in decided:
             texts[column] = text
     return texts
@@ -215,7 +223,7 @@ def _arm(method: str, role: str, n_trials: int, settings: StudySettings) -> Arm:
                     f"{known[column].flag} is {domain}, but --design {settings.design} has points: "
                     "give a list a,b,c"
                 )
-    seeds = settings.seeds if METHODS[method].is_random else settings.seeds[:1]
+    seeds = settings.seeds if method_named(method).is_random else settings.seeds[:1]
     assert settings.split_seeds is not None
     replicates = tuple(Replicate(split, seed) for split in settings.split_seeds for seed in seeds)
     arm = Arm(method, role, space, n_trials, replicates, False, settings.design == "ablation")
@@ -285,7 +293,7 @@ def spec(settings: StudySettings, job: Job, values: Mapping[str, object]) -> Tri
     return TrialSpec(job.trial, job.key, job.arm.role, job.arm.method, shared | dict(values), job.replicates)
 
 
-def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> TrainConfig:
+def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> "TrainConfig":
     """A training of the plan, at the low end of its space: its data and length are the study's."""
     job = jobs(settings, plan)[-1]
     values = {name: _end(domain, min) for name, domain in job.arm.space.items()}

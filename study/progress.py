@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from emargin_train.evaluation.metrics import METRICS
+from emargin_train.declarations import declarations
 from study.summary import Summary
 
 
@@ -79,7 +79,7 @@ class Progress:
         table = Table(caption="best of each goal so far, mean over replicates", caption_justify="left")
         table.add_column("method")
         for goal in summary.goals:
-            table.add_column(METRICS[goal].title, justify="right")
+            table.add_column(declarations().metrics[goal].title, justify="right")
         table.add_column("hypervolume", justify="right")
         for method, best in summary.best.items():
             area = summary.hypervolume.get(method)

@@ -1,7 +1,9 @@
-"""The paper's own figures (arXiv:2507.14828), to print beside what a study measured."""
+"""The paper's own figures (arXiv:2507.14828) in a row of their own, above what a study measured."""
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,46 +11,100 @@ from rich.console import Console
 from rich.table import Table
 
 from emargin_train.data.catalogue import find
+from emargin_train.declarations import declarations
+from study.presets import PAPER
 from study.settings import StudySettings
+
+WIDTH = 150
 
 
 @dataclass(frozen=True)
 class Published:
-    """One figure. value: as printed in the paper, a number or a bound in words; metric: our column for it."""
+    """What the paper prints of one of its datasets.
 
-    metric: str
-    value: str
+    data: what the paper measured; files: names that its recordings have, as a pattern for each
+    figures: by our column, a number or a bound in words, as printed
+    """
+
+    data: str
+    files: tuple[str, ...]
+    figures: dict[str, str]
 
 
 FIGURES = {
-    "ecg": (Published("davies_bouldin", "0.59"), Published("silhouette", "0.80")),
-    "sleepeeg": (
-        Published("silhouette", "above 0.80"),
-        Published("paper_probe_precision", "under 0.20"),
-        Published("paper_probe_recall", "under 0.20"),
+    "ecg": Published(
+        "MIT-BIH AFDB",
+        ("0[4-8][0-9][0-9][0-9].hea",),
+        {"davies_bouldin": "0.59", "silhouette": "0.80"},
     ),
-    "harth": (Published("silhouette", "not given as a number"), Published("davies_bouldin", "likewise")),
+    "sleepeeg": Published(
+        "Sleep-EDF Expanded",
+        ("SC4*-PSG.edf", "ST7*-PSG.edf"),
+        {
+            "silhouette": "above 0.80",
+            "paper_probe_precision": "under 0.20",
+            "paper_probe_recall": "under 0.20",
+        },
+    ),
+    "harth": Published(
+        "HARTH",
+        ("S0[0-9][0-9].csv",),
+        {"silhouette": "not given as a number", "davies_bouldin": "not given as a number"},
+    ),
 }
 
 
 def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str, Any]]]) -> str:
-    """A table of the published figures and ours, for each method, with the data that ours come from.
+    """A table with the published figures in the first row, then one row for each trial of the study.
+
+    Each row names its data. Below the table is the reason of each trial that diverged, and a warning where
+    our data are not the paper's.
 
     done: rows by trial, as `study.records.finished` gives them
     """
-    paper = preset.removeprefix("paper-")
-    dataset = find(settings.dataset)
-    kind = "simulated data" if dataset.simulated else "files"
-    source = f" in {settings.data_dir}" if settings.data_dir else ""
-    title = f"{preset}: the paper's {paper} beside ours on {settings.dataset} ({kind}{source})"
-    table = Table("method", "metric", "published", "ours: mean ± sd over replicates", title=title)
-    for rows in done.values():
-        shown = FIGURES[paper]
-        for figure in shown:
-            values = [row[figure.metric] for row in rows if row.get(figure.metric) is not None]
-            spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-            ours = f"{np.mean(values):.2f}{spread} (n={len(values)})" if values else rows[0]["status"]
-            table.add_row(rows[0]["method"], figure.metric, figure.value, ours)
-    console = Console(width=110, file=io.StringIO())
+    paper = FIGURES[preset.removeprefix(PAPER)]
+    ours, is_theirs = our_data(paper, settings)
+    columns = [declarations().metrics[name].title for name in paper.figures]
+    table = Table("what", "data", *columns, "replicates", title=f"{preset}: means ± sd over replicates")
+    table.add_row("published: eMargin", paper.data, *paper.figures.values(), "–", end_section=True)
+    reasons = []
+    for trial, rows in done.items():
+        precision = rows[0].get("precision")
+        name = f"{rows[0]['method']}{f', {precision}' if precision else ''}"
+        ended = f"{sum(row['status'] == 'ok' for row in rows)} of {len(rows)} ok"
+        table.add_row(f"ours: {name}", ours, *(_spread(rows, metric) for metric in paper.figures), ended)
+        errors = dict.fromkeys(row["error"] for row in rows if row["status"] != "ok" and row.get("error"))
+        reasons += [f"{name} ({trial}): {error}" for error in errors]
+    console = Console(width=WIDTH, file=io.StringIO())
     console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    lines = [console.file.getvalue().rstrip(), *reasons]  # type: ignore[attr-defined]
+    if not is_theirs:
+        lines.append(
+            f"our rows are measured on {ours}, the published row on {paper.data}: "
+            "they do not say whether the published figures hold"
+        )
+    return "\n".join(lines)
+
+
+def our_data(paper: Published, settings: StudySettings) -> tuple[str, bool]:
+    """The data of a study in words, and whether they are the paper's recordings, by their names."""
+    dataset = find(settings.dataset)
+    if dataset.simulated:
+        return f"simulated data ({settings.dataset})", False
+    if settings.data_dir is None:
+        return paper.data, settings.dataset in FIGURES
+    folder = Path(settings.data_dir)
+    if any(_files(folder, paper.files)):
+        return f"{paper.data}, as in {settings.data_dir}", True
+    return f"{folder.resolve().name} (not {paper.data})", False
+
+
+def _files(folder: Path, patterns: Iterable[str]) -> Iterable[Path]:
+    return (path for pattern in patterns for path in folder.rglob(pattern))
+
+
+def _spread(rows: list[dict[str, Any]], metric: str) -> str:
+    values = [row[metric] for row in rows if row.get(metric) is not None]
+    if not values:
+        return str(rows[0]["status"])
+    return f"{np.mean(values):.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import fronts
-from emargin_train.cost import git_revision
+from emargin_train.cost import git_revision, processor
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 from study.own_files import put_aside
@@ -27,6 +27,7 @@ from study.tracking import sync_state
 from study.trial import directions, goal_values
 
 COPY = ".study.toml"  # of study.toml, for the day that it is damaged
+FOLDERS = ("records", "checkpoints", "embeddings", "log")
 
 
 def stored_settings(folder: Path) -> StudySettings:
@@ -87,8 +88,8 @@ def check_free(settings: StudySettings) -> None:
     if not folder.exists():
         return
     if not is_study(folder):
-        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock"}:
-            return  # a study that was killed as it made its folder
+        if folder.is_dir() and all(_is_of_no_study(path) for path in folder.iterdir()):
+            return  # a study that was killed, or found the disk full, as it made its folder
         raise UserError(
             f"--name is '{settings.name}', but {folder} exists and is not a study: choose another name"
         )
@@ -97,6 +98,12 @@ def check_free(settings: StudySettings) -> None:
             f"--name is '{settings.name}', but {folder} is a study with {flag} {there}, not {asked}: "
             f"choose another name, or resume that study with --resume {folder}"
         )
+
+
+def _is_of_no_study(path: Path) -> bool:
+    """Whether a file or folder is there before a study has settings."""
+    is_empty = path.name in FOLDERS and path.is_dir() and not any(path.iterdir())
+    return is_empty or path.name == ".lock" or path.suffix == ".part"
 
 
 def extended(settings: StudySettings, more: int) -> StudySettings:
@@ -113,7 +120,7 @@ def store(settings: StudySettings) -> None:
     """Write the settings, and make the folders that are not there; the caller owns the study's folder."""
     folder = settings.folder
     try:
-        for name in ("records", "checkpoints", "embeddings", "log"):
+        for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
         content = settings.of_study().to_toml().encode()
         path = folder / "study.toml"
@@ -164,18 +171,25 @@ def write_manifest(
     asked: int,
     data_hash: str,
     described: dict[int, tuple[str, ...]],
+    subjects: dict[str, dict[str, dict[str, list[str]]]],
+    titles: dict[str, str],
     clusters: dict[str, int],
     classes: tuple[str, ...],
-    resources: dict[str, Any],
+    resources: dict[str, Any] | None,
 ) -> None:
     """manifest.json: what made the results, and on what.
 
     study_id: as in identity.json, which may be damaged one day
     asked: rows that the finished study will have
     described: who is in which split, one line each, by split seed
+    subjects: names by data set, split seed and split, for programs
+    titles: of the data sets, by name
     clusters: that KMeans looks for, by data set
     classes: names, in the order of the labels in embeddings/*.arrow
+    resources: of the cluster; None for those of the runs before
     """
+    if resources is None:
+        resources = _resources_before(folder)
     packages = (
         "emargin-study",
         "torch",
@@ -195,17 +209,27 @@ def write_manifest(
         "git_revision": git_revision(),
         "data_hash": data_hash,
         "split": {str(seed): list(lines) for seed, lines in described.items()},
+        "subjects": subjects,
+        "dataset_titles": titles,
         "clusters": clusters,
         "classes": list(classes),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "hardware": {
             "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor(),
             "cores": os.cpu_count(),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "cluster": resources,
         },
     }
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
+
+
+def _resources_before(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "manifest.json").read_bytes())["hardware"]["cluster"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}
 
 
 class Front:
@@ -241,6 +265,27 @@ def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
         if rows[0]["role"] != "reference":
             kept -= beaten
     return kept
+
+
+def models(done: Rows, goals: tuple[str, ...], registered: str | None) -> dict[str, str | None]:
+    """Records whose encoders become MLflow models, each with the registered model that it is a version of.
+
+    A model is made of each trained trial on the front of its method: of its first replicate, so that no seed
+    is chosen for its result. A trial that no other trained one dominates is a version of `registered`.
+    """
+    on_front = kept_trials(done, "front", goals)
+    kept = [rows for trial, rows in done.items() if trial in on_front]
+    trained = [rows for rows in kept if rows[0]["role"] != "reference"]
+    if not trained:
+        return {}
+    ends = ["max" if direction == "maximize" else "min" for direction in directions(goals)]
+    best = fronts.non_dominated(np.array([goal_values(rows, goals) for rows in trained]), ends)
+    found: dict[str, str | None] = {}
+    for rows, is_best in zip(trained, best, strict=True):
+        first = min(rows, key=lambda row: (row["split_seed"], row["seed"]))
+        key_ = f"{first['trial']}-{first['split_seed']}-{first['seed']}"
+        found[key_] = registered if is_best else None
+    return found
 
 
 def prune_embeddings(folder: Path, kept: set[str]) -> None:

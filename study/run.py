@@ -1,22 +1,29 @@
-"""Run a study: `python -m study.run`; its flags are in `study.command_line`."""
+"""Run a study: `python -m study.run`; its flags are in `study.command_line`.
+
+What takes seconds to load is imported where it is needed, after the secrets are off the command line.
+"""
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from emargin_train.errors import UserError, exit_on_user_error
 from study import display, secrets, signals
-from study.command_line import build_parser, flags_of, resumed_settings, settings_of
-from study.settings import StudySettings
 
 if TYPE_CHECKING:
+    from study.notebook import Results
     from study.run_study import StudyOutcome
+    from study.settings import StudySettings
 
 
 def main() -> None:
+    from study.command_line import build_parser, flags_of, resumed_settings, settings_of
+
     args = build_parser().parse_args()
     if args.resume:
         settings = resumed_settings(Path(args.resume), flags_of(args))
@@ -33,13 +40,12 @@ def main() -> None:
 
 def hide_secrets() -> None:
     """Start this program again without the secrets that its command line has: lists of processes show it."""
-    shown = [secrets.shown_argument(word) for word in sys.argv[1:]]
+    shown = secrets.hidden(sys.argv[1:])
     if shown != sys.argv[1:]:
-        flags_of(build_parser().parse_args())  # which moves them to the environment
         os.execv(sys.executable, [sys.executable, "-m", "study.run", *shown])
 
 
-def run(settings: StudySettings, args: argparse.Namespace, received: signals.Received) -> None:
+def run(settings: "StudySettings", args: argparse.Namespace, received: signals.Received) -> None:
     """Run the study, print how it ended, and exit with its code."""
     from study.closing import StudyEnded
     from study.run_study import run_study
@@ -73,7 +79,9 @@ def run(settings: StudySettings, args: argparse.Namespace, received: signals.Rec
     sys.exit(code)
 
 
-def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutcome", seconds: float) -> None:
+def show(
+    settings: "StudySettings", args: argparse.Namespace, outcome: "StudyOutcome", seconds: float
+) -> None:
     """Print how the study ended, and write its report."""
     folder = settings.folder
     print(outcome.summary(seconds))
@@ -99,8 +107,29 @@ def show(settings: StudySettings, args: argparse.Namespace, outcome: "StudyOutco
         print(f"{outcome.stopped}; to resume: python -m study.run --resume {folder}")
 
 
-if __name__ == "__main__":
+def program() -> None:
+    """Run the command as its own process does."""
     display.open_streams()
-    hide_secrets()
     with display.survives():
-        exit_on_user_error(main)
+        try:
+            exit_on_user_error(hide_secrets)
+            exit_on_user_error(main)
+        except KeyboardInterrupt:  # while modules were loaded
+            print("interrupted before the study began", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+
+
+class Program(ModuleType):
+    """This module, so that `study.run(...)` runs a study too, and not only `python -m study.run`."""
+
+    def __call__(self, dataset: str | None = None, **flags: Any) -> "Results":
+        from study.notebook import run
+
+        return run(dataset, **flags)
+
+
+if __name__ != "__main__":
+    sys.modules[__name__].__class__ = Program
+
+if __name__ == "__main__":
+    program()

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from emargin_train.config import all_hyperparameters
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
+from emargin_train.hyperparameters import all_hyperparameters
 from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
@@ -33,10 +33,10 @@ from study.ownership import owned
 from study.progress import Progress
 from study.search import claim
 from study.search.plan_search import PlanSearch
-from study.secrets import without_password
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
+from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
 
 
@@ -48,7 +48,7 @@ class StudyOutcome:
     done: rows by finished trial
     stopped: why not every trial is done, in words; None where all are done
     interrupted: whether the user stopped it
-    browse: the command that opens MLflow on it
+    browse: how to open MLflow at its runs
     not_exported: number of runs that MLflow does not have yet, since its server is away
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
@@ -120,9 +120,9 @@ def _checked(
     settings: StudySettings, extend: int | None
 ) -> tuple[StudySettings, tuple[plan.Arm, ...], str | None]:
     """The settings in full, their plan, and the address of the cluster. Raises UserError."""
+    settings = _complete(settings)
     if extend is not None:
-        settings = results.extended(settings, extend)
-    settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
+        settings = _complete(results.extended(settings, extend))
     study_plan = plan.arms(settings)
     if extend is not None and not any(arm.searches for arm in study_plan):
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
@@ -136,6 +136,11 @@ def _checked(
     return settings, study_plan, address
 
 
+def _complete(settings: StudySettings) -> StudySettings:
+    """The settings with what a study that is there has stored, and what defaults decide."""
+    return plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
+
+
 def _run(
     settings: StudySettings,
     study_plan: tuple[plan.Arm, ...],
@@ -145,47 +150,36 @@ def _run(
     splits: Splits,
 ) -> StudyOutcome:
     folder, jobs = settings.folder, plan.jobs(settings, study_plan)
-    here = address is None
     stopper = Stopper(settings.time_budget_s, settings.max_failures)
     progress = Progress(settings.goals, len(jobs))
     done, front = _earlier(settings, jobs, progress)
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
-    print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
-    with closed_in_the_end(books), connection.joined(address) as resources:
+    cluster = connection.joined(address) if len(done) < len(jobs) else contextlib.nullcontext()
+    with closed_in_the_end(books), cluster as resources:
         # before Ray ends, so that a fault of Ray's end finds a study that is whole
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)
-            gpus = settings.gpus
-            if gpus is None:
-                gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
-                print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
-            # Thousands of embeddings would fill the disk. Replicates that run apart are judged at the end.
-            pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
-            with progress:
-                tune_loop.run_trials(
-                    settings,
+            if resources is not None:
+                # Thousands of embeddings would fill the disk. Replicates that run apart are judged later.
+                pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
+                callback = StudyCallback(
+                    folder,
                     search,
-                    StudyCallback(
-                        folder,
-                        search,
-                        tracker,
-                        progress,
-                        stopper,
-                        front if pruning else None,
-                        settings.max_retries,
-                    ),
+                    tracker,
+                    progress,
                     stopper,
-                    gpus=gpus,
-                    n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=here),
-                    head=connection.HeadWatch(started_here=here),
+                    front if pruning else None,
+                    settings.max_retries,
                 )
-    uri, complete = tracker.uri, books.is_complete
-    browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
+                with progress:
+                    _train(settings, study_plan, search, callback, stopper, resources, is_own=address is None)
+    complete = books.is_complete
+    browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
@@ -194,9 +188,38 @@ def _run(
         len(jobs),
         stopped,
         interrupted,
-        without_password(browse),
+        browse,
         books.not_exported,
         stopper.abandoned,
+    )
+
+
+def _train(
+    settings: StudySettings,
+    study_plan: tuple[plan.Arm, ...],
+    search: PlanSearch,
+    callback: StudyCallback,
+    stopper: Stopper,
+    resources: dict[str, Any],
+    *,
+    is_own: bool,
+) -> None:
+    """Run what the search hands out, on the cluster with these resources.
+
+    is_own: whether the cluster was started here, for this study
+    """
+    gpus = settings.gpus
+    if gpus is None:
+        gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
+        print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
+    tune_loop.run_trials(
+        settings,
+        search,
+        callback,
+        stopper,
+        gpus=gpus,
+        n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=is_own),
+        head=connection.HeadWatch(started_here=is_own),
     )
 
 
@@ -218,24 +241,32 @@ def _write_manifest(
     study_plan: tuple[plan.Arm, ...],
     study_id: str,
     splits: Splits,
-    resources: dict[str, Any],
+    resources: dict[str, Any] | None,
 ) -> None:
-    """Write manifest.json, and which frames of each split are measured."""
+    """Write manifest.json, and which frames of each split are measured.
+
+    resources: of the cluster; None where no trial is left to run, so that none was joined
+    """
     first = plan.first_config(settings, study_plan)
-    described, measured = {}, set()
+    dataset = find(settings.dataset)
+    described, subjects, measured = {}, {}, set()
     for split_seed in settings.split_seeds or ():
         own = load(replace(first.data, split_seed=split_seed))
         chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
-        measured.add(len(np.unique(own.validation.y[chosen.balanced])))
+        subjects[str(split_seed)] = own.subjects
+        n_classes = len(np.unique(own.validation.y[chosen.balanced])) if chosen.labelled else 0
+        measured.add(settings.clusters or n_classes)
     results.write_manifest(
         settings.folder,
         study_id=study_id,
         asked=sum(len(job.replicates) for job in plan.jobs(settings, study_plan)),
         data_hash=splits.data_hash,
         described=described,
-        clusters={find(settings.dataset).name: max(measured)},
+        subjects={dataset.name: subjects},
+        titles={dataset.name: dataset.title},
+        clusters={dataset.name: max(measured)},
         classes=splits.class_names,
         resources=resources,
     )

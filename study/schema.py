@@ -8,14 +8,14 @@ import math
 
 import pyarrow as pa
 
-from emargin_train.config import all_hyperparameters, readers, table
-from emargin_train.evaluation.metrics import METRICS
-from emargin_train.methods import METHODS
+from emargin_train.declarations import declarations
+from emargin_train.hyperparameters import all_hyperparameters, readers, table
 from emargin_train.settings import Setting
 
 SCHEMA_VERSION = "2"
 TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TEXT}
+TRUTH = pa.bool_()
+KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TRUTH}
 
 IDENTITY: dict[str, pa.DataType] = {
     "study": TEXT, "trial": TEXT, "role": TEXT, "config_hash": TEXT, "seed": INT, "split_seed": INT,
@@ -23,11 +23,11 @@ IDENTITY: dict[str, pa.DataType] = {
 }  # fmt: skip
 SETTINGS: dict[str, pa.DataType] = {
     "dataset": TEXT, "split": TEXT, "method": TEXT, "encoder": TEXT, "encoder_variant": TEXT,
+    "encoder_context": TEXT,  # frame, or sequence: an embedding depends on other frames of its sequence too
     "gate_given_as": TEXT, "sequence_length": INT, "evaluation_frames": INT, "noise_kind": TEXT,
 }  # fmt: skip
 OUTCOME: dict[str, pa.DataType] = {
     "status": TEXT, "error": TEXT, "diverged_step": INT, "final_loss": NUMBER,
-    "embedding_sees": TEXT,  # its frame alone, or other frames of its sequence too
     "null_reasons": TEXT,  # JSON: metric -> why it is null
 }  # fmt: skip
 COST: dict[str, pa.DataType] = {
@@ -44,7 +44,7 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
     fields = _plain(IDENTITY, "identity") + _plain(SETTINGS, "setting")
     fields += [_hyperparameter(one) for one in all_hyperparameters().values()]
     fields += _plain(OUTCOME, "outcome")
-    for name, metric in METRICS.items():
+    for name, metric in declarations().metrics.items():
         about = {
             "kind": "metric",
             "title": metric.title,
@@ -67,7 +67,7 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
             "description": method.description,
             "hyperparameters": list(table(name)),
         }
-        for name, method in METHODS.items()
+        for name, method in declarations().methods.items()
     }
     about = {"schema_version": SCHEMA_VERSION, "methods": json.dumps(methods), "goals": json.dumps(goals)}
     return pa.schema(fields, metadata=about)
@@ -78,7 +78,7 @@ def _plain(columns: dict[str, pa.DataType], kind: str) -> list[pa.Field]:
 
 
 def _hyperparameter(one: Setting) -> pa.Field:
-    trained = [name for name, method in METHODS.items() if method.Training is not None]
+    trained = [name for name, method in declarations().methods.items() if method.Training is not None]
     owners = readers(one.column)
     about = {
         "kind": "hyperparameter",

@@ -8,6 +8,8 @@ of libraries, lose every secret that the environment holds, and those of the URL
 import os
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
 
+from emargin_train.errors import UserError
+
 VARIABLES = {"optuna_storage": "OPTUNA_STORAGE", "tracking_uri": "MLFLOW_TRACKING_URI"}
 # A query's key is secret where its name holds one of these, as access_key, api_token or X-Amz-Signature do.
 SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "sig", "cred", "bearer", "session")
@@ -102,18 +104,67 @@ def _secrets_of(url: str) -> set[str]:
     return found | {quote(one, safe="") for one in found} | {quote_plus(one) for one in found}
 
 
-def shown_argument(word: str) -> str:
-    """A word of a command line without the secrets of the URL in it, as --tracking-uri=URL or URL."""
-    flag, mark, url = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{flag}{mark}{_public(url)}" if "://" in url else word
+def hidden(words: list[str]) -> list[str]:
+    """The words of a command line without secrets: those of VARIABLES are moved to the environment.
+
+    Raises UserError for a secret in any other argument.
+    """
+    shown = []
+    for before, word in zip(("", *words), words, strict=False):
+        flag, mark, url = word.partition("=") if word.startswith("--") else (before, "", word)
+        public = _public(url) if "://" in url else url
+        shown.append(f"{flag}{mark}{public}" if word.startswith("--") else public)
+        if public != url:
+            names = [name for name in VARIABLES if _is_flag(flag, name)]
+            if len(names) != 1:
+                raise UserError(
+                    f"{flag or 'an argument'} has a password or a key in its URL {public}, which lists of "
+                    "processes show: leave it out, and give it in the environment"
+                )
+            os.environ[VARIABLES[names[0]]] = url
+    return shown
+
+
+def _is_flag(word: str, name: str) -> bool:
+    """Whether a word is the flag of a setting, which may be cut short."""
+    return len(word) > 2 and f"--{name.replace('_', '-')}".startswith(word)
 
 
 def put_away(name: str, url: str) -> str:
-    """Keep a given URL's secrets in this process's environment; returns the URL without them."""
+    """Keep a given URL's secrets in this process's environment; returns the URL without them.
+
+    Raises UserError for a password that is not what the library that connects would read.
+    """
     shown = without_password(url)
     if shown != url:
         os.environ[VARIABLES[name]] = url
+    check(name, whole(name, shown))
     return shown
+
+
+def check(name: str, url: str) -> None:
+    """Raises UserError where a password splits a URL at a wrong place: a part of it would be shown."""
+    shown = without_password(url)
+    if _host(url) != _host(shown):
+        raise UserError(
+            f"--{name.replace('_', '-')} {shown} has a password with a character that a URL cannot hold: "
+            "write @ as %40, / as %2F, # as %23, ? as %3F"
+        )
+
+
+def _host(url: str) -> tuple[str | None, int | None] | None:
+    """Host and port as the library reads them that connects there: SQLAlchemy, or requests."""
+    from sqlalchemy.engine import make_url  # it loads too slowly for `hidden`
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        if url.startswith(("http:", "https:")):
+            parts = urlsplit(url)
+            return parts.hostname, parts.port
+        read = make_url(url)
+        return read.host, read.port
+    except (ValueError, ArgumentError):
+        return None
 
 
 def whole(name: str, shown: str) -> str:

@@ -8,15 +8,22 @@ It listens only on this machine unless --host names another address. MLflow itse
 password, so put a proxy that does in front of it first (docs/cluster.md).
 """
 
-import argparse
+import contextlib
 import os
+import signal
 import socket
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import requests
+
 from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.program import Parser
 from study.tracking.mlflow_runs import client
-from study.tracking.uri import check_answers, local
+from study.tracking.uri import PROBE_SECONDS, check_answers, local
 
 DATABASE = "MLFLOW_BACKEND_STORE_URI"  # in the environment, which lists of processes do not show
 
@@ -40,12 +47,8 @@ def check_free(host: str, port: int) -> None:
         ) from None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m study.server",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("study.server", description=__doc__)
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), help="The folder that holds the studies (default runs)."
     )
@@ -57,7 +60,11 @@ def main() -> None:
     parser.add_argument(
         "--allowed-hosts", metavar="NAMES", help="Host names that browsers may use (MLflow's own flag)."
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = build_parser().parse_args()
     check_free(args.host, args.port)
     uri = os.environ.get(DATABASE) or local(args.out)
     check_answers(uri)
@@ -65,9 +72,30 @@ def main() -> None:
     artifacts = args.artifacts or str((args.out / "mlartifacts").resolve())
     os.environ |= {DATABASE: uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # four processes that nobody needs
-    print(f"MLflow: http://{args.host}:{args.port} (Ctrl-C ends it)", flush=True)
-    words = arguments(args.host, args.port, artifacts, args.allowed_hosts)
-    os.execv(words[0], words)
+    sys.exit(serve(arguments(args.host, args.port, artifacts, args.allowed_hosts), args.host, args.port))
+
+
+def serve(words: list[str], host: str, port: int) -> int:
+    """Run the server until it ends, and say where it is once it answers; returns its exit code."""
+    with subprocess.Popen(words) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        try:
+            shown = threading.Thread(target=_show, args=(server, host, port), daemon=True)
+            shown.start()
+            return server.wait()
+        except KeyboardInterrupt:  # the terminal sends it to the server too
+            return server.wait()
+
+
+def _show(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+    """Print the server's address once it answers."""
+    here = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    while server.poll() is None:
+        with contextlib.suppress(requests.RequestException):
+            requests.get(f"http://{here}:{port}/health", timeout=PROBE_SECONDS).raise_for_status()
+            print(f"MLflow: http://{host}:{port} (Ctrl-C ends it)", flush=True)
+            return
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,19 @@ from typing import Any, Self
 
 import tomli_w
 
-from emargin_train.config import FORMER, all_hyperparameters
 from emargin_train.data.settings import DatasetSettings
-from emargin_train.encoders import ENCODERS
+from emargin_train.declarations import declarations
 from emargin_train.errors import UserError, nearest
-from emargin_train.evaluation.metrics import METRICS
-from emargin_train.methods import METHODS
+from emargin_train.hyperparameters import FORMER, all_hyperparameters
 from emargin_train.settings import Setting, declared, setting
 from study import secrets
 
 DESIGNS = ("search", "grid", "ablation")
 SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
-SEARCHED = tuple(name for name, method in METHODS.items() if method.role == "method")
-REFERENCES = tuple(name for name, method in METHODS.items() if method.role != "method")
-DIRECTED = tuple(name for name, metric in METRICS.items() if metric.best in ("max", "min"))
+SEARCHED = tuple(name for name, one in declarations().methods.items() if one.role == "method")
+ENCODERS = tuple(declarations().encoders)
+REFERENCES = tuple(name for name, one in declarations().methods.items() if one.role != "method")
+DIRECTED = tuple(name for name, one in declarations().metrics.items() if one.best in ("max", "min"))
 MAX_NAME_BYTES = 150  # a file name has 255, an Optuna study in a database 512
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Names of version 1, in study.toml and as flags.
@@ -32,6 +31,7 @@ OPERATIONAL = (
     "out",
     "address",
     "tracking_uri",
+    "register",
     "cpus_per_trial",
     "gpus_per_trial",
     "max_concurrent",
@@ -97,7 +97,10 @@ class StudySettings(DatasetSettings):
         choices=SEARCHED,
     )
     encoder: str = setting(
-        "projector", "Every method trains this encoder.", metavar="NAME", choices=tuple(ENCODERS)
+        "projector",
+        "Every method trains this encoder.",
+        metavar="NAME",
+        choices=ENCODERS,
     )
     trials: int = setting(32, "The search tries N settings of each method.", metavar="N", low=1)
     baseline: str = setting(
@@ -172,6 +175,12 @@ class StudySettings(DatasetSettings):
         None,
         "This MLflow server or database has every trial (default: an SQLite file in --out).",
         metavar="URI",
+    )
+    register: str | None = setting(
+        None,
+        "Once the study is done, the encoders of its Pareto front are versions of this registered model in "
+        "MLflow.",
+        metavar="NAME",
     )
     optuna_storage: str | None = setting(
         None,

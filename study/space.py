@@ -13,7 +13,7 @@ from typing import Any
 from emargin_train.errors import UserError
 from emargin_train.settings import Setting
 
-Value = float | int | str
+Value = float | int | str | bool
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Choice:
     values: tuple[Value, ...]
 
     def __str__(self) -> str:
-        return ",".join(str(value) for value in self.values)
+        return ",".join(
+            str(value).lower() if isinstance(value, bool) else str(value) for value in self.values
+        )
 
 
 Domain = Range | Choice | Value

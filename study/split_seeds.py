@@ -14,5 +14,5 @@ def by_default(settings: StudySettings) -> tuple[int, ...]:
     if settings.split != "leave-one-subject-out" or settings.split_seeds:
         return (0,)
     data = DataConfig(**{name: getattr(settings, name) for name in declared(DatasetSettings)})
-    subjects = {name for side in load(data).by_name().values() for name in side.subject.tolist()}
+    subjects = {name for frames in load(data).by_name().values() for name in frames.subject.tolist()}
     return tuple(range(len(subjects)))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from analysis import fronts
-from emargin_train.config import all_hyperparameters
-from emargin_train.evaluation.metrics import METRICS
+from emargin_train.declarations import declarations
+from emargin_train.hyperparameters import all_hyperparameters
 from study.trial import goal_values
 
 
@@ -30,7 +30,7 @@ class Summary:
         self.best: dict[str, list[float]] = {}
         self.hypervolume: dict[str, float] = {}
         self._fronts: dict[str, np.ndarray] = {}
-        metrics = [METRICS[goal] for goal in goals]
+        metrics = [declarations().metrics[goal] for goal in goals]
         self._ends = [metric.best or "max" for metric in metrics]
         worst = [metric.low if metric.best == "max" else metric.high for metric in metrics]
         self._worst = worst if len(goals) == 2 and all(map(math.isfinite, worst)) else None

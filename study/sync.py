@@ -4,18 +4,19 @@ python -m study.sync runs/NAME                                   # to the study'
 python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another; a copy of the folder works too
 """
 
-import argparse
 import contextlib
 import sys
 from pathlib import Path
 
 from emargin_train.data.catalogue import find
 from emargin_train.errors import exit_on_user_error
+from emargin_train.program import Parser
 from study import identity, plan, records, results
 from study.ownership import owned
 from study.secrets import without_password
 from study.settings import StudySettings
 from study.summary import Summary
+from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
 from study.tracking.uri import check_answers, resolve
 
@@ -42,30 +43,37 @@ def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tu
     records.check(folder, plan.trials(arms))
     kept = records.load(folder)
     data_hash = next((row["data_hash"] for row in (one["row"] for one in kept) if row["data_hash"]), "")
-    for rows in records.finished(kept, jobs).values():
+    finished = records.finished(kept, jobs)
+    for rows in finished.values():
         summary.add(rows)
     n_records = len(kept)
     with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
         tracker.start(results.flat_settings(settings) | {"data_hash": data_hash})
         tracker.note(summary.done, summary.metrics())
         outcome = "FINISHED" if n_records >= sum(len(job.replicates) for job in jobs) else "KILLED"
-        missing = tracker.finish(outcome, patience_s=PATIENCE_S)
+        models = results.models(finished, settings.goals, settings.register) if outcome == "FINISHED" else {}
+        missing = tracker.finish(outcome, patience_s=PATIENCE_S, models=models)
     results.export(folder, kept, settings.goals)
+    if not missing:
+        from study.tracking.publish import publish  # loads MLflow, for seconds
+
+        shown = ", ".join(publish(uri, SyncState(folder).study_run, folder))
+        print(f"artifacts of the study's run: {shown}")
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
     return n_records, missing
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m study.sync",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("study.sync", description=__doc__)
     parser.add_argument("folder", type=Path, help="The folder of the study, such as runs/NAME.")
     parser.add_argument(
         "--tracking-uri", metavar="URI", help="The MLflow server or database (default: the study's)."
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = build_parser().parse_args()
     _, missing = sync(args.folder, args.tracking_uri)
     if missing:
         print(f"warning: {missing} runs could not be exported: try again later", file=sys.stderr)

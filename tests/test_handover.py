@@ -9,8 +9,8 @@ import pytest
 import analysis
 from analysis import pareto
 from analysis.tables import per_trial, settings_text
-from emargin_train.config import all_hyperparameters
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.hyperparameters import all_hyperparameters
 from emargin_train.methods import METHODS
 from study.schema import schema
 
@@ -47,7 +47,7 @@ def exported(tmp_path: Path) -> Path:
 
 
 def schema_of(method: str) -> set[str]:
-    from emargin_train.config import table
+    from emargin_train.hyperparameters import table
 
     return set(table(method))
 

@@ -1,8 +1,6 @@
 """Look at a data set, or download it."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from emargin_train.data import (
 from emargin_train.data.dataset import Dataset
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.program import Parser
 
 EXAMPLES = """\
 examples:
@@ -31,13 +30,8 @@ examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emargin_train.data",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("emargin_train.data", description=__doc__, epilog=EXAMPLES)
     commands = parser.add_subparsers(dest="command", required=True, metavar="describe | download")
     look = commands.add_parser("describe", help="Print how a dataset is read, and draw one recording.")
     look.add_argument("name", help="The name of a dataset, ucr:<name>, or a .toml file.")
@@ -126,9 +120,7 @@ def run_describe(args: argparse.Namespace) -> None:
         show(describe.describe_classes(found, kept, None))
         helps = describe.remedies(dataset, config, found)
         show([f"  a study        would refuse this: {' '.join(str(error).split())}"])
-        show(
-            [f"  what helps     {', or '.join(helps) or 'none of the flags that were tried: more subjects'}"]
-        )
+        show([f"  what helps     {', or '.join(helps) or 'more subjects: no flag that was tried does'}"])
         return
     show(describe.describe_classes(found, kept, splits))
     show(describe.describe_splits(splits))
@@ -179,14 +171,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         run_download(args)
 
 
-def main_until_closed() -> None:
-    """`main`, which ends quietly when whoever reads its output (as `| head`) has seen enough."""
-    try:
-        main(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
-
-
 if __name__ == "__main__":
-    exit_on_user_error(main_until_closed)
+    exit_on_user_error(main)

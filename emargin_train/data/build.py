@@ -12,12 +12,12 @@ from emargin_train.data import cache
 from emargin_train.data.dataset import Dataset
 from emargin_train.data.frames import spectra
 from emargin_train.data.noise import add_noise, generator
-from emargin_train.data.plan import plan, sides, wanted_length
+from emargin_train.data.plan import plan, splits_of, wanted_length
 from emargin_train.data.recording import Part, Recording
 from emargin_train.data.sequences import Sequences, checked, joined, lost, read_all, remarks, scan
 from emargin_train.data.settings import DataConfig
 
-NOISY_SIDES = {
+NOISY_SPLITS = {
     "all": ("train", "validation", "test"),
     "train": ("train",),
     "eval": ("validation", "test"),
@@ -29,9 +29,9 @@ def settings(dataset: Dataset, config: DataConfig) -> list[Any]:
     noise = None
     if config.snr_db is not None:
         noise = [config.snr_db, config.noise_kind, config.noise_on, config.noise_seed]
-    by_side = dataset.normalise != "none" or (noise is not None and config.noise_on != "all")
-    split: list[Any] = [config.split if config.split != "subject" or by_side else None]
-    if by_side or config.split == "time":
+    by_split = dataset.normalise != "none" or (noise is not None and config.noise_on != "all")
+    split: list[Any] = [config.split if config.split != "subject" or by_split else None]
+    if by_split or config.split == "time":
         split += [config.split_seed, dataset.released_share]
     framing = [dataset.frame_seconds, dataset.hop_seconds, dataset.normalise]
     return [*framing, config.subjects, wanted_length(dataset, config), noise, split]
@@ -42,14 +42,14 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig)
     layout, stretches, doubts = scan(dataset, _recordings(dataset, parts, config, noise=False))
     planned = plan(dataset, config, layout, stretches)
     blocks, length, sequences = planned.blocks, planned.length, planned.sequences
-    side = sides(sequences, len(layout.class_names), dataset, config)
+    split = splits_of(sequences, len(layout.class_names), dataset, config)
 
     def signals() -> Iterator[np.ndarray]:
         """Samples of each sequence (C, samples), in order of `sequences`."""
-        noisy_sides = NOISY_SIDES[config.noise_on]
+        noisy_splits = NOISY_SPLITS[config.noise_on]
         for number, (_, recording) in enumerate(_recordings(dataset, parts, config, noise=True)):
             for i in np.flatnonzero(sequences.stretch == number):
-                noisy = config.snr_db is None or side[i] in noisy_sides
+                noisy = config.snr_db is None or split[i] in noisy_splits
                 signal = recording.signal if noisy else recording.clean
                 assert signal is not None
                 first = int(sequences.first[i]) * layout.hop
@@ -57,7 +57,7 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig)
 
     mean, deviation = np.zeros((len(layout.channels), 1)), np.ones((len(layout.channels), 1))
     if dataset.normalise == "channel":
-        mean, deviation = moments(signal for i, signal in enumerate(signals()) if side[i] == "train")
+        mean, deviation = moments(signal for i, signal in enumerate(signals()) if split[i] == "train")
     typical: list[float] = []
 
     def sequences_of_spectra() -> Iterator[np.ndarray]:
@@ -91,10 +91,10 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig)
 def _recordings(
     dataset: Dataset, parts: list[Part], config: DataConfig, *, noise: bool
 ) -> Iterator[tuple[str, Recording]]:
-    """Side and recording as they are framed: of the chosen subjects, alike, noisy, one stream if released."""
+    """Yield split and recording as they are framed: of the chosen subjects, noisy, one stream if released."""
     recordings = checked(dataset, read_all(parts, config.subjects))
     if noise and config.snr_db is not None:
-        recordings = ((side, with_noise(recording, config)) for side, recording in recordings)
+        recordings = ((split, with_noise(recording, config)) for split, recording in recordings)
     if config.split == "released":
         recordings = joined(dataset, recordings, wanted_length(dataset, config))
     return recordings
@@ -143,7 +143,7 @@ def from_columns(index: pa.Table) -> Sequences:
     """Inverse of `to_columns`."""
     y = index["y"].combine_chunks()
     numbers = {name: column(index, name) for name in ("stretch", "first", "start")}
-    texts = {name: np.array(index[name].to_pylist(), str) for name in ("subject", "record", "side")}
+    texts = {name: np.array(index[name].to_pylist(), str) for name in ("subject", "record", "split")}
     return Sequences(y=np.from_dlpack(y.values).reshape(len(y), y.type.list_size), **numbers, **texts)
 
 

@@ -214,7 +214,7 @@ def content(parts: list[Part]) -> str:
                     f"'{file}' cannot be read ({error.strerror}): check the file and its folder"
                 ) from None
             digests.append([file.name, memo[identity]])
-        described.append([part.settings, part.side, digests])
+        described.append([part.settings, part.split, digests])
     if fresh:
         with _writable(folder()):
             scratch = memo_path.with_suffix(f".{uuid4().hex}.tmp")

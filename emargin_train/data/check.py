@@ -1,26 +1,40 @@
 """`describe --check`: what is doubtful in each recording, with the key of the description that settles it."""
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from emargin_train.data.dataset import Dataset
-from emargin_train.data.recording import UNLABELLED, Recording
+from emargin_train.data.recording import UNLABELLED, Native, Recording
 from emargin_train.data.sequences import checked, read_all
 from emargin_train.data.settings import DataConfig
 from emargin_train.data.text_tables import MISSING
 
-FLAT_S = 1.0  # a channel that does not change for so long is flat
+FLAT_S = 5.0  # a channel that does not change for so long is flat
+COARSE = 100  # different values of a sensor with coarse steps, at most
+FLAT_SAMPLES = 10  # that are alike, at least
 FLAT_SHARE = 0.01  # of a recording, above which flat stretches are doubtful
-CLIPPED_SHARE = 0.001  # samples at one of both ends of the values, likewise
-RANGE_SLACK = 0.01  # of the physical range; resampling overshoots a little
+CLIPPED_RUN = 3  # samples in a row at the lowest or highest value of a channel are clipped
+CLIPPED_SHARE = 0.001  # of the samples, above which clipping is doubtful
+CLIPPED_LEAST = 10  # samples
+SENTINELS = 3  # samples of one value, far from all others, that may stand for missing ones
+FAR = 10.0  # times as far from 0 as all others
+OTHER_SCALE = 50.0  # by which a record may be larger or smaller than the others
+FEWEST = 3  # records from which on they can be compared
+RANGE_SLACK = 0.01  # of the physical range: scaling rounds
 POINTS = 240  # of a picture
 
 
 @dataclass
 class Checked:
-    """One record: all of its stretches together. Counts are of samples at `rate_hz`."""
+    """One record: all of its stretches together.
+
+    samples, unlabelled, changes: at `rate_hz`
+    read, read_s, outside, clipped, flat_s, sentinels: of the samples as the files have them
+    sizes: by unit, the absolute value that a hundredth of the samples exceed
+    """
 
     record: str
     subject: str
@@ -34,9 +48,14 @@ class Checked:
     samples: int = 0
     unlabelled: int = 0
     changes: int = 0
+    read: int = 0
     outside: int = 0
     clipped: int = 0
-    flat: int = 0
+    flat_s: float = 0.0
+    read_s: float = 0.0
+    sentinels: dict[float, int] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
+    scales: list[str] = field(default_factory=list)  # doubts that follow from the other records
     doubts: list[str] = field(default_factory=list)
     picture: list[tuple[float, float]] = field(default_factory=list)  # lowest and highest of POINTS pieces
 
@@ -47,31 +66,53 @@ class Checked:
         self.unlabelled += int((recording.labels == UNLABELLED).sum())
         self.changes += int((np.diff(recording.labels) != 0).sum())
         self.stated_hz, self.derived_hz, self.merged = source.stated_hz, source.derived_hz, source.merged
-        self.flat += int(flat(signal, recording.rate_hz).sum())
-        self.clipped += int(clipped(signal).sum())
-        if len(source.lowest) == len(signal):
-            self.outside += int(outside(signal, source.lowest, source.highest).sum())
+        if not source.native:
+            self.look_at(Native(signal, recording.rate_hz, source.lowest, source.highest))
+        elif self.stretches == 1:  # the files hold all stretches
+            for native in source.native:
+                self.look_at(native)
+        for unit, channel in zip(recording.units, signal, strict=True):
+            size = float(np.quantile(np.abs(channel), 0.99)) if channel.size else 0.0
+            self.sizes[unit] = max(self.sizes.get(unit, 0.0), size)
         self.doubts = list(dict.fromkeys([*self.doubts, *source.doubts]))
         if signal.shape[1] > 1 and len(self.picture) < 4 * POINTS:
             size = max(1, signal.shape[1] // POINTS)
             whole = signal[0, : signal.shape[1] // size * size].reshape(-1, size)
             self.picture += list(zip(whole.min(1).tolist(), whole.max(1).tolist(), strict=True))
 
+    def look_at(self, native: Native) -> None:
+        """Count what is odd in the samples of a file."""
+        values, rate_hz = native.values, native.rate_hz
+        self.read += values.shape[1]
+        self.clipped += int(clipped(values).sum())
+        if rate_hz is not None:
+            self.read_s += values.shape[1] / rate_hz
+            self.flat_s += float(flat(values, rate_hz).sum()) / rate_hz
+        if len(native.lowest) == len(values):
+            self.outside += int(outside(values, native.lowest, native.highest).sum())
+        for value, count in sentinels(values).items():
+            self.sentinels[value] = self.sentinels.get(value, 0) + count
+
     def all_doubts(self) -> list[str]:
         """One line each."""
-        lines = list(self.doubts)
-        n = max(1, self.samples)
+        lines = [*self.doubts, *self.scales]
+        n = max(1, self.read)
         if self.outside:
             lines.append(
                 f"{self.outside:,} samples lie outside the physical range of the header: check units, or "
                 "leave the record out of files"
             )
-        if self.flat > FLAT_SHARE * n:
+        if self.flat_s > FLAT_SHARE * self.read_s:
             lines.append(
-                f"{self.flat / n:.1%} of the samples are flat for {FLAT_S:g} s or longer: leave the record "
-                "out of files, or these stretches unlabelled"
+                f"{self.flat_s / self.read_s:.1%} of its time is flat for {FLAT_S:g} s or longer: leave the "
+                "record out of files, or these stretches unlabelled"
             )
-        if self.clipped > CLIPPED_SHARE * n:
+        for value, count in self.sentinels.items():
+            lines.append(
+                f"{count:,} samples are {value:g}, far from all others: if that stands for a missing sample, "
+                "leave these cells empty in its files"
+            )
+        if self.clipped > CLIPPED_SHARE * n and self.clipped >= CLIPPED_LEAST:
             lines.append(
                 f"{self.clipped / n:.1%} of the samples sit at an end of the range (clipped): leave the "
                 "record out of files, or these stretches unlabelled"
@@ -91,7 +132,8 @@ class Checked:
         return (
             f"  {self.record:<24} {seconds:>10,.1f} s  {rates}  {unit}  gaps {self.stretches - 1}, merged "
             f"{self.merged}, unlabelled {self.unlabelled / n:.1%}, changes {self.changes}, "
-            f"outside {self.outside}, flat {self.flat / self.rate_hz:,.1f} s, clipped {self.clipped / n:.2%}"
+            f"outside {self.outside}, flat {self.flat_s:,.1f} s, "
+            f"clipped {self.clipped / max(1, self.read):.2%}"
         )
 
 
@@ -110,12 +152,37 @@ def check(dataset: Dataset, config: DataConfig) -> list[Checked]:
             ),
         )
         own.add(recording)
-    return list(found.values())
+    records = list(found.values())
+    compare_scales(records)
+    return records
+
+
+def compare_scales(records: list[Checked]) -> None:
+    """Doubt records whose values are far larger or smaller than those of most, as in another unit."""
+    if len(records) < FEWEST:
+        return
+    for unit in dict.fromkeys(unit for record in records for unit in record.sizes):
+        usual = float(np.median([record.sizes.get(unit, 0.0) for record in records]))
+        for record in records:
+            own = record.sizes.get(unit, 0.0)
+            if own > 0 and usual > 0 and not 1 / OTHER_SCALE < own / usual < OTHER_SCALE:
+                record.scales.append(
+                    f"its values{f' in {unit}' if unit else ''} are {own / usual:.3g} times as large as "
+                    "those of most records: check units in [[signal]], and that its file has the same unit"
+                )
 
 
 def of_classes(class_names: tuple[str, ...]) -> Iterator[str]:
-    """Classes that may be a missing value."""
+    """Classes that may be a missing value, or one class written in two ways."""
+    alike: dict[str, str] = {}
     for name in class_names:
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        other = alike.setdefault(plain, name)
+        if other != name:
+            yield (
+                f"classes '{other}' and '{name}' differ in case, spaces or signs that look alike only: make "
+                "them one by labels.map if they are"
+            )
         if name in MISSING or name.lower() in ("none", "unknown", "?"):
             yield (
                 f"class '{name}' may stand for a missing value: leave it out of classes or labels.map "
@@ -124,26 +191,50 @@ def of_classes(class_names: tuple[str, ...]) -> Iterator[str]:
 
 
 def flat(signal: np.ndarray, rate_hz: float) -> np.ndarray:
-    """(n,) bool: samples of stretches in which some channel does not change for FLAT_S."""
-    least = max(2, round(FLAT_S * rate_hz))
+    """(n,) bool: samples of stretches in which some channel does not change for FLAT_S.
+
+    A sensor with coarse steps holds a value for long where it rests: it is flat only if it never changes.
+    """
     out = np.zeros(signal.shape[1], bool)
     for channel in signal:
-        edges = np.flatnonzero(np.diff(channel, prepend=np.nan, append=np.nan) != 0)
-        for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            if b - a >= least:
-                out[a:b] = True
+        if not coarse(channel):
+            out |= runs(channel) >= max(FLAT_SAMPLES, round(FLAT_S * rate_hz))
     return out
+
+
+def coarse(channel: np.ndarray) -> bool:
+    """Whether a channel has few values, and mostly the one that it had before."""
+    if len(channel) < 2 or (np.diff(channel) == 0).mean() < 0.5:
+        return False
+    return 1 < len(np.unique(channel)) <= COARSE
+
+
+def runs(channel: np.ndarray) -> np.ndarray:
+    """(n,) int64: for each sample, how many samples in a row have its value."""
+    edges = np.flatnonzero(np.diff(channel, prepend=np.nan, append=np.nan) != 0)
+    lengths = np.diff(edges)
+    return np.repeat(lengths, lengths)
 
 
 def clipped(signal: np.ndarray) -> np.ndarray:
-    """(n,) bool: samples at the lowest or highest value of a channel, next to another one there."""
+    """(n,) bool: samples at the lowest or highest value of a channel, CLIPPED_RUN in a row or more."""
     out = np.zeros(signal.shape[1], bool)
     for channel in signal:
-        if len(channel) and channel.min() < channel.max():
-            for end in (channel.min(), channel.max()):
-                at = channel == end
-                out[1:] |= at[1:] & at[:-1]
+        if len(channel) and channel.min() < channel.max() and not coarse(channel):
+            out |= ((channel == channel.min()) | (channel == channel.max())) & (runs(channel) >= CLIPPED_RUN)
     return out
+
+
+def sentinels(signal: np.ndarray) -> dict[float, int]:
+    """Lowest or highest values that come SENTINELS times or more and are far from all others; how often."""
+    found: dict[float, int] = {}
+    for channel in signal:
+        for end in (channel.min(), channel.max()) if channel.size else ():
+            others = channel[channel != end]
+            count = len(channel) - len(others)
+            if count >= SENTINELS and 0 < FAR * np.abs(others).max(initial=0.0) < abs(end):
+                found[float(end)] = found.get(float(end), 0) + count
+    return found
 
 
 def outside(signal: np.ndarray, lowest: tuple[float, ...], highest: tuple[float, ...]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Columns of tables (CSV, Parquet, MATLAB), only those asked for."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from emargin_train.data import mat_files, text_tables
 from emargin_train.data.files import bounded, reading
+from emargin_train.data.stream import Block
 from emargin_train.data.text_tables import TextFormat
 from emargin_train.errors import UserError, nearest
 
@@ -40,6 +41,7 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "samples": 1.0}
 STAMP = pa.timestamp("ns")
 ZONED = pa.timestamp("ns", "UTC")
 MAX_WORDS = 10_000
+ZONE = r"(?:[zZ]|[+-]\d\d:?\d\d|:\d\d(?:\.\d+)?[+-]\d\d)$"  # at the end of a date with a time
 NANS = ("nan", "NaN", "-nan", "-NaN", "+nan", "+NaN")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN)", re.ASCII)
 
@@ -87,7 +89,7 @@ def names_of(path: Path, *, kind: str, text: TextFormat | None = None) -> list[s
     with reading(path, KINDS[kind]):
         if kind == "parquet":
             return list(pa.parquet.ParquetFile(path).schema_arrow.names)
-        return text_tables.read_head(path, text).names if kind == "csv" and text.header else []
+        return text_tables.read_head(path, text).names if kind == "csv" and text.has_names else []
 
 
 def _of_text(
@@ -101,9 +103,10 @@ def _of_text(
     bounded(path, path.stat().st_size // 2)
     head = text_tables.read_head(path, text)
     place = {column: position(column, head.names, path) for column in (*numbers, *words, *stamps)}
-    types: dict[str, Any] = {head.names[place[c]]: pa.float32() for c in numbers}
-    types |= {head.names[place[c]]: pa.dictionary(pa.int32(), pa.string()) for c in words}
-    dated = {head.names[place[c]] for c in stamps}
+    refuse_values_as_names(path, text, head.names, place)
+    types: dict[str, Any] = {head.keys[place[c]]: pa.float32() for c in numbers}
+    types |= {head.keys[place[c]]: pa.dictionary(pa.int32(), pa.string()) for c in words}
+    dated = {head.keys[place[c]] for c in stamps}
     twice = [c for c in numbers if c in words or (c in stamps and clock.unit is None)]
     if twice:
         raise UserError(
@@ -119,7 +122,45 @@ def _of_text(
         except pa.ArrowInvalid as error:
             if last == 0 or "conversion error to timestamp" not in str(error):
                 raise
-    return {column: table.column(head.names[i]) for column, i in place.items()}
+    columns = {column: table.column(head.keys[i]) for column, i in place.items()}
+    refuse_names_as_values(path, text, head.names, {c: (place[c], columns[c]) for c in words})
+    return columns
+
+
+def refuse_values_as_names(
+    path: Path, text: TextFormat, names: Sequence[str], place: dict[Column, int]
+) -> None:
+    """Refuse a first line of numbers, where columns are given by position and `header` is not given."""
+    if text.header is not None:
+        return
+    for column, i in place.items():
+        if isinstance(column, int) and NUMBER.fullmatch(names[i]):
+            raise UserError(
+                f"{path}: its first line has '{names[i]}' in column {column}, which may be a name or a "
+                "value: give header = true or header = false"
+            )
+
+
+def refuse_names_as_values(
+    path: Path, text: TextFormat, names: Sequence[str], columns: dict[Column, tuple[int, pa.ChunkedArray]]
+) -> None:
+    """Refuse a first line that is taken for names but has a word of the column, or the other way round."""
+    for column, (i, values) in columns.items():
+        found = [one for one in values.value_counts().to_pylist() if one["values"] is not None]
+        counts = {one["values"].strip(): one["counts"] for one in found}
+        if text.header is None and isinstance(column, int) and names[i] in counts:
+            raise UserError(
+                f"{path}: its first line has '{names[i]}' in column {column}, which other lines have as a "
+                "value: give header = true or header = false"
+            )
+        first = str(values[0].as_py() or "").strip() if len(values) else ""
+        others = [word for word in counts if word not in (first, "")]
+        if text.header is False and first and counts[first] == 1 and not NUMBER.fullmatch(first):
+            if len(others) > 1 and all(NUMBER.fullmatch(word) for word in others):
+                raise UserError(
+                    f"{path}: the first value of column {column} is '{first[:40]}', all others are numbers: "
+                    "if it is a name, leave out header = false; else give skip_lines = 1"
+                )
 
 
 def _of_parquet(path: Path, asked: Sequence[Column]) -> dict[Column, pa.ChunkedArray]:
@@ -130,6 +171,9 @@ def _of_parquet(path: Path, asked: Sequence[Column]) -> dict[Column, pa.ChunkedA
     file = pa.parquet.ParquetFile(path)
     names = file.schema_arrow.names
     place = {column: position(column, names, path) for column in asked}
+    for i in place.values():
+        if names.count(names[i]) > 1:
+            raise UserError(f"{path} has more than one column '{names[i]}': give every column its own name")
     bounded(path, file.metadata.num_rows * (len(place) + 1))
     batches: list[pa.RecordBatch] = []
     n_rows = 0
@@ -143,18 +187,70 @@ def _of_parquet(path: Path, asked: Sequence[Column]) -> dict[Column, pa.ChunkedA
     return {column: table.column(names[i]) for column, i in place.items()}
 
 
+def stream(
+    path: Path, wanted: Sequence[Column], *, kind: str, text: TextFormat | None = None
+) -> Iterator[Block]:
+    """Columns of numbers of a CSV or Parquet file, read block by block: the values of `read_columns`."""
+    text = text or TextFormat()
+    with reading(path, KINDS[kind]):
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty: get it again")
+        batches: Iterator[pa.RecordBatch]
+        if kind == "csv":
+            head = text_tables.read_head(path, text)
+            place = {column: position(column, head.names, path) for column in wanted}
+            refuse_values_as_names(path, text, head.names, place)
+            names = [head.keys[i] for i in place.values()]
+            batches = text_tables.stream_text(path, head, dict.fromkeys(names, pa.float32()), text)
+        else:
+            file = pa.parquet.ParquetFile(path)
+            names = [file.schema_arrow.names[position(c, file.schema_arrow.names, path)] for c in wanted]
+            batches = file.iter_batches(columns=names)
+        first = 0
+        for batch in batches:
+            columns = [pa.chunked_array([batch.column(name)]) for name in names]
+            yield first, np.stack([_floats(column, pa.float32()) for column in columns])
+            first += batch.num_rows
+
+
 def position(column: Column, names: list[str], path: Path) -> int:
     """The place of a column among `names`; UserError where it is not there, or there twice."""
     if isinstance(column, int):
         if column > len(names):
             raise UserError(
-                f"{path} has {len(names)} columns, but column {column} is asked for: name one it has"
+                f"{path} has {len(names)} columns, but column {column} is asked for: name one of them"
             )
         return column - 1
     if names.count(column) != 1:
         what = "has no column" if column not in names else "has more than one column"
         raise UserError(f"{path} {what} '{column}': {nearest(column, [name[:40] for name in names[:40]])}")
     return names.index(column)
+
+
+def states_zone(path: Path, column: Column, *, kind: str, text: TextFormat, clock: Clock) -> bool | None:
+    """Whether a column of dates says its time zone; None where it holds no dates.
+
+    The first date tells it: a column with both kinds is refused when it is read.
+    """
+    if clock.unit is not None or kind == "mat":
+        return None
+    if clock.format is not None:
+        return "%z" in clock.format
+    with reading(path, KINDS[kind]):
+        if kind == "parquet":
+            file = pa.parquet.ParquetFile(path)
+            schema = file.schema_arrow
+            place = position(column, schema.names, path)
+            if pa.types.is_timestamp(schema.field(place).type):
+                return schema.field(place).type.tz is not None
+            batches = file.iter_batches(batch_size=1000, columns=[schema.names[place]])
+            dates = (word_of(v.as_py(), path) for batch in batches for v in batch.column(0))
+        else:
+            head = text_tables.read_head(path, text)
+            place = position(column, head.names, path)
+            dates = (row[place].strip() for row in text_tables.rows(path, head, text) if len(row) > place)
+        first = next((date for date in dates if date not in text_tables.MISSING), None)
+    return None if first is None else bool(re.search(ZONE, first))
 
 
 def _floats(column: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
@@ -202,7 +298,7 @@ def _parsed(column: pa.ChunkedArray, clock: Clock, path: Path) -> np.ndarray:
             f"{path} has times that are no dates as described: row {int(wrong.index[0]) + 1} has "
             f"'{str(wrong.iloc[0])[:40]}', but {remedy}"
         )
-    zoned = written.str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)$")
+    zoned = written.str.contains(ZONE)
     if clock.format is None and zoned.any() and not zoned.all():
         raise UserError(f"{path} has times with and without a time zone: write all of them alike")
     nanoseconds = parsed.dt.tz_localize(None).to_numpy("datetime64[ns]")
@@ -216,6 +312,9 @@ def _words(column: pa.ChunkedArray, path: Path) -> Words:
 
     In a column of numbers, NaN is missing too, in every format.
     """
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_nested(kind) or pa.types.is_float16(kind):
+        raise UserError(f"{path} has a column of {kind} where words are expected: save it as text")
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)
     whole = column.unify_dictionaries().combine_chunks()

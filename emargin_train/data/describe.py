@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from emargin_train.data import cache, split
+from emargin_train.data import cache
 from emargin_train.data.dataset import Dataset
 from emargin_train.data.frames import Frames, Splits
-from emargin_train.data.plan import plan, sides, wanted_length
+from emargin_train.data.plan import plan, splits_of, wanted_length
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import (
     SHORTEST,
@@ -22,6 +22,7 @@ from emargin_train.data.sequences import (
     told,
 )
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.split import describe as describe_split
 from emargin_train.errors import UserError
 
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
@@ -61,7 +62,7 @@ class Contents:
         for doubt in recording.source.doubts:
             self.doubts.setdefault(doubt, {})[recording.record] = None
 
-    def add(self, dataset: Dataset, side: str, recording: Recording) -> None:
+    def add(self, dataset: Dataset, split: str, recording: Recording) -> None:
         if self.layout is None:
             self.layout, self.units = Layout.of(dataset, recording), recording.units
             self.class_seconds = np.zeros(len(recording.class_names))
@@ -74,7 +75,7 @@ class Contents:
         self.class_seconds += counts / recording.rate_hz
         for code in np.flatnonzero(counts):
             self.class_subjects[code].add(recording.subject)
-        self.stretches.append(stretch_of(self.layout, side, recording))
+        self.stretches.append(stretch_of(self.layout, split, recording))
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,12 @@ def contents(dataset: Dataset, config: DataConfig) -> Contents:
     found = Contents()
 
     def noted() -> Iterator[tuple[str, Recording]]:
-        for side, recording in read_all(dataset.parts(config), config.subjects):
+        for split, recording in read_all(dataset.parts(config), config.subjects):
             found.note(recording)
-            yield side, recording
+            yield split, recording
 
-    for side, recording in checked(dataset, noted()):
-        found.add(dataset, side, recording)
+    for split, recording in checked(dataset, noted()):
+        found.add(dataset, split, recording)
     return found
 
 
@@ -170,8 +171,8 @@ def _works(dataset: Dataset, config: DataConfig, found: Contents) -> bool:
     assert found.layout is not None
     try:
         planned = plan(dataset, config, found.layout, found.stretches)
-        side = sides(planned.sequences, len(found.layout.class_names), dataset, config)
-        split.describe(side, planned.sequences, found.layout.class_names)
+        chosen = splits_of(planned.sequences, len(found.layout.class_names), dataset, config)
+        describe_split(chosen, planned.sequences, found.layout.class_names)
     except UserError:
         return False
     return True

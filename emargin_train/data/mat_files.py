@@ -41,7 +41,7 @@ def read_columns(
             values = values[None] if values.ndim == 0 else values
             if values.ndim != 1:
                 raise UserError(f"{path}: '{one}' is {values.shape}, not a vector: name it as variable")
-        columns[one] = pa.chunked_array([_plain(values)])
+        columns[one] = pa.chunked_array([_plain(one, values)])
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
@@ -49,10 +49,22 @@ def read_columns(
     return columns
 
 
-def _plain(values: np.ndarray) -> pa.Array:
+def names(path: Path) -> list[str]:
+    """The names of the file's variables."""
+    if _is_hdf5(path):
+        with _h5py(path).File(path, "r") as file:
+            return [key for key in file if not key.startswith("#")]
+    import scipy.io
+
+    return [name for name, _, _ in scipy.io.whosmat(str(path))]
+
+
+def _plain(name: object, values: np.ndarray) -> pa.Array:
     """MATLAB stores whole numbers as floating point: where all are whole, they are integers again."""
     if values.dtype.kind in "OUS":
         return pa.array([None if v is None else str(v) for v in values.tolist()], pa.string())
+    if values.dtype.kind == "c":
+        raise UserError(f"'{name}' holds complex numbers: store its real part, or its size, as a variable")
     values = np.ascontiguousarray(values)
     if values.dtype.kind == "f":
         missing = np.isnan(values)
@@ -64,9 +76,13 @@ def _plain(values: np.ndarray) -> pa.Array:
 
 def _variable(path: Path, name: str) -> np.ndarray:
     """A variable's value, or a structure's field."""
+    return _of_hdf5(path, name) if _is_hdf5(path) else _of_version_5(path, name)
+
+
+def _is_hdf5(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(1024)
-    return _of_hdf5(path, name) if HDF5 in (start[:8], start[512:520]) else _of_version_5(path, name)
+    return HDF5 in (start[:8], start[512:520])
 
 
 def _of_version_5(path: Path, name: str) -> np.ndarray:
@@ -95,12 +111,16 @@ def _loaded(io: Any, path: Path, name: str) -> np.ndarray:
     return np.asarray(value)
 
 
-def _of_hdf5(path: Path, name: str) -> np.ndarray:
+def _h5py(path: Path) -> Any:
     try:
         import h5py
     except ImportError:
         raise UserError(f"{path} is a .mat file of version 7.3, which needs h5py: pip install h5py") from None
+    return h5py
 
+
+def _of_hdf5(path: Path, name: str) -> np.ndarray:
+    h5py = _h5py(path)
     with h5py.File(path, "r") as file:
         place = name.replace(".", "/")
         if place not in file or not isinstance(file[place], h5py.Dataset):

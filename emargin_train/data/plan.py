@@ -15,7 +15,7 @@ from emargin_train.data.sequences import (
     fitting_length,
 )
 from emargin_train.data.settings import DataConfig
-from emargin_train.data.split import SIDES, blocks_in_time, choose_sides, n_splits
+from emargin_train.data.split import SPLITS, blocks_in_time, choose_splits, n_splits
 from emargin_train.data.split_search import divisible
 
 
@@ -60,7 +60,7 @@ def blocks_for(layout: Layout, stretches: list[Stretch], length: int, config: Da
     if config.split == "time":
         gap = -(-layout.frame // layout.hop)  # so many frames on, no sample is shared
         return blocks_in_time(stretches, len(layout.class_names), length, gap, config.split_seed)
-    return [Block(i, 0, len(stretch.y), stretch.side) for i, stretch in enumerate(stretches)]
+    return [Block(i, 0, len(stretch.y), stretch.split) for i, stretch in enumerate(stretches)]
 
 
 def splittable(
@@ -68,31 +68,42 @@ def splittable(
 ) -> bool:
     """Whether sequences of that length can be divided so that every split has two classes."""
     n_classes = len(layout.class_names)
+    if config.split == "released":
+        return True  # in order of the files; nothing is chosen
+    if not n_classes:
+        return _enough(stretches, blocks, length, config)
     has: dict[tuple[str, str], np.ndarray] = {}
     for block in blocks:
         whole = len(block) // length * length
         if whole:
             stretch = stretches[block.stretch]
             y = stretch.y[block.first : block.first + whole]
-            own = has.setdefault((block.side, stretch.subject), np.zeros(n_classes, bool))
+            own = has.setdefault((block.split, stretch.subject), np.zeros(n_classes, bool))
             own[np.unique(y[y >= 0])] = True
-    by_side: dict[str, list[np.ndarray]] = {}
-    for (side, _), classes in has.items():
-        by_side.setdefault(side, []).append(classes)
-    if config.split == "released":
-        return True  # in order of the files; nothing is chosen
-    if "" in by_side:
-        matrix = np.array(by_side[""])
+    by_split: dict[str, list[np.ndarray]] = {}
+    for (split, _), classes in has.items():
+        by_split.setdefault(split, []).append(classes)
+    if "" in by_split:
+        matrix = np.array(by_split[""])
         n = 3 if config.split == "leave-one-subject-out" else n_splits(len(matrix))
         return len(matrix) >= n and divisible(matrix, n)
     if config.split == "time":
-        return all(side in by_side and np.logical_or.reduce(by_side[side]).sum() >= 2 for side in SIDES)
-    training = np.array(by_side.get("train", np.zeros((0, n_classes), bool)))
-    return "validation" in by_side or divisible(training, 2)
+        return all(split in by_split and np.logical_or.reduce(by_split[split]).sum() >= 2 for split in SPLITS)
+    training = np.array(by_split.get("train", np.zeros((0, n_classes), bool)))
+    return "validation" in by_split or divisible(training, 2)
 
 
-def sides(sequences: Sequences, n_classes: int, dataset: Dataset, config: DataConfig) -> np.ndarray:
+def _enough(stretches: list[Stretch], blocks: list[Block], length: int, config: DataConfig) -> bool:
+    """Whether recordings without labels have a sequence for every split."""
+    whole = [block for block in blocks if len(block) >= length]
+    if config.split == "time":
+        return {block.split for block in whole} >= {*SPLITS}
+    n = len({stretches[block.stretch].subject for block in whole})
+    return n >= (3 if config.split == "leave-one-subject-out" else n_splits(n))
+
+
+def splits_of(sequences: Sequences, n_classes: int, dataset: Dataset, config: DataConfig) -> np.ndarray:
     """(N,) str split of each sequence, from labels and settings alone."""
     train_share = dataset.released_share if config.split == "released" else None
     leave_one_out = config.split == "leave-one-subject-out"
-    return choose_sides(sequences, n_classes, config.split_seed, train_share, leave_one_out=leave_one_out)
+    return choose_splits(sequences, n_classes, config.split_seed, train_share, leave_one_out=leave_one_out)

@@ -1,12 +1,26 @@
 """What every reader returns."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Native:
+    """Samples of one sensor as its file has them, without a gap.
+
+    values: (C, n) float32; rate_hz: None where samples come unevenly, as beats do
+    lowest, highest: the physical range of each channel by the file's header; empty = not stated
+    """
+
+    values: np.ndarray
+    rate_hz: float | None
+    lowest: tuple[float, ...] = ()
+    highest: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -17,7 +31,9 @@ class Source:
     stated_hz, derived_hz: samples per second as a header or the description states, or as time stamps tell
     merged: samples that share their time stamp with another one and were averaged
     lowest, highest: the physical range of each channel by the file's header; empty = not stated
+    zoned: whether dates state their time zone; None = there are none
     doubts: what the reader was unsure of, one line each, with the key that settles it
+    native: all samples of the record as its files have them; empty = they are those of the recording
     """
 
     channels: tuple[str, ...] = ()
@@ -26,7 +42,9 @@ class Source:
     merged: int = 0
     lowest: tuple[float, ...] = ()
     highest: tuple[float, ...] = ()
+    zoned: bool | None = None
     doubts: tuple[str, ...] = ()
+    native: tuple[Native, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -91,13 +109,13 @@ class Part:
     read: returns or yields the recordings, the same ones at every call
     files: what they are read from; name and content of each are in the cache's key
     settings: everything else that they depend on (codes, options, version of a simulator), as text
-    side: "train", "validation" or "test" where the data bring their own split, else ""
+    split: "train", "validation" or "test" where the data bring their own split, else ""
     """
 
     read: Callable[[], Iterable[Recording]]
     files: tuple[Path, ...] = ()
     settings: str = ""
-    side: str = ""
+    split: str = ""
 
 
 def unbroken(signal: np.ndarray) -> list[tuple[int, int]]:

@@ -70,12 +70,12 @@ def packed_parts(config: DataConfig, pack: Pack) -> list[Part]:
         paths = (folder / PICKLES[0], folder / PICKLES[1])
         return [Part(partial(read_pickles, paths, pack), paths, settings)]
     return [
-        Part(partial(read_torch, folder / name, side, pack), (folder / name,), settings, side)
-        for side, name in TORCH.items()
+        Part(partial(read_torch, folder / name, split, pack), (folder / name,), settings, split)
+        for split, name in TORCH.items()
     ]
 
 
-def read_torch(path: Path, side: str, pack: Pack) -> list[Recording]:
+def read_torch(path: Path, split: str, pack: Pack) -> list[Recording]:
     """The windows of a torch file as one stream."""
     content = load_torch(path, ("samples", "labels"))
     windows, labels = content["samples"], content["labels"]
@@ -88,7 +88,7 @@ def read_torch(path: Path, side: str, pack: Pack) -> list[Recording]:
         )
     signal = windows.transpose(1, 0, 2).reshape(windows.shape[1], -1)
     y = np.repeat(class_codes(path, labels, pack.class_names), windows.shape[2])
-    return recordings(path, signal, y, pack, windows.shape[2], subject=side, record=path.stem)
+    return recordings(path, signal, y, pack, windows.shape[2], subject=split, record=path.stem)
 
 
 def read_pickles(paths: tuple[Path, Path], pack: Pack) -> list[Recording]:

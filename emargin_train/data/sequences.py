@@ -22,7 +22,7 @@ class Stretch:
     subject: str
     record: str
     start: int  # index of the first frame within the record
-    side: str
+    split: str
     samples: "Samples | None" = None
 
 
@@ -57,7 +57,7 @@ class Block:
     stretch: int
     first: int
     end: int
-    side: str = ""
+    split: str = ""
 
     def __len__(self) -> int:
         return self.end - self.first
@@ -91,7 +91,8 @@ class Sequences:
 
     stretch, first: (N,) int64, recording in reading order, and first frame within it
     y: (N, T) int16
-    subject, record, side: (N,) str; side is the name of the split, "" where it is still to be chosen
+    subject, record: (N,) str
+    split: (N,) str, "train", "validation", "test", or "" where it is still to be chosen
     start: (N,) int64, first frame within the record
     """
 
@@ -101,23 +102,23 @@ class Sequences:
     subject: np.ndarray
     record: np.ndarray
     start: np.ndarray
-    side: np.ndarray
+    split: np.ndarray
 
 
 def read_all(parts: Iterable[Part], subjects: int | None = None) -> Iterator[tuple[str, Recording]]:
-    """Side and recording, one after another; only those of the first so many subjects."""
+    """Yield each recording with its split; only recordings of the first so many subjects."""
     seen: set[str] = set()
     for part in parts:
         for recording in part.read():
             if subjects is None or recording.subject in seen or len(seen) < subjects:
                 seen.add(recording.subject)
-                yield part.side, recording
+                yield part.split, recording
 
 
 def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> Iterator[tuple[str, Recording]]:
     """The recordings in the units of the first one; other channels, rates and classes are refused."""
     first: Recording | None = None
-    for side, recording in recordings:
+    for split, recording in recordings:
         first = first or replace(
             recording, signal=recording.signal[:, :0], labels=recording.labels[:0], clean=None
         )
@@ -126,7 +127,7 @@ def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> It
             raise UserError(
                 f"record {recording.record} has {len(own.channels)} channels at {own.rate_hz:g} Hz, but "
                 f"record {first.record} has {len(common.channels)} at {common.rate_hz:g} Hz: a dataset needs "
-                "one number of channels, one rate and one list of classes, so keep one kind of records there"
+                "one number of channels, one rate and one list of classes, so keep records of one kind there"
             )
         if own.channels != common.channels:
             raise UserError(
@@ -140,7 +141,7 @@ def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> It
                 f"{first.record} {common.rate_hz:g}: a dataset needs one rate; "
                 "give rate_hz, to which all are resampled"
             )
-        yield side, converted(recording, first.units, f"record {first.record}")
+        yield split, converted(recording, first.units, f"record {first.record}")
 
 
 def joined(
@@ -151,18 +152,18 @@ def joined(
     Frames thus lie across the joints (and `split = released` alone does this).
     """
     waiting: dict[str, Recording] = {}
-    for side, recording in recordings:
+    for split, recording in recordings:
         layout = Layout.of(dataset, recording)
-        stream = waiting.get(side)
+        stream = waiting.get(split)
         if stream is None:
-            stream = replace(recording, subject="stream", record=f"stream {side}".strip(), start=0)
+            stream = replace(recording, subject="stream", record=f"stream {split}".strip(), start=0)
         else:
             stream = append(stream, recording)
         ready = count_frames(stream.signal.shape[1], layout.frame, layout.hop) // length * length
         if ready:
-            yield side, piece(stream, 0, (ready - 1) * layout.hop + layout.frame)
+            yield split, piece(stream, 0, (ready - 1) * layout.hop + layout.frame)
             stream = piece(stream, ready * layout.hop, stream.signal.shape[1])
-        waiting[side] = stream
+        waiting[split] = stream
     yield from waiting.items()
 
 
@@ -197,14 +198,14 @@ def scan(
     layout: Layout | None = None
     stretches = []
     doubted: dict[str, list[str]] = {}
-    for side, recording in recordings:
+    for split, recording in recordings:
         layout = layout or Layout.of(dataset, recording)
         for doubt in recording.source.doubts:
             doubted.setdefault(doubt, []).append(recording.record)
-        stretches.append(stretch_of(layout, side, recording))
+        stretches.append(stretch_of(layout, split, recording))
     if layout is None:
         raise UserError(f"dataset '{dataset.name}' holds no recording: give a folder that holds some")
-    if not any((stretch.y >= 0).any() for stretch in stretches):
+    if dataset.labelled and not any((stretch.y >= 0).any() for stretch in stretches):
         n = sum(len(stretch.y) for stretch in stretches)
         raise UserError(
             f"dataset '{dataset.name}' has no labelled frame ({n} frames, classes "
@@ -214,12 +215,12 @@ def scan(
     return layout, stretches, lines
 
 
-def stretch_of(layout: Layout, side: str, recording: Recording) -> Stretch:
+def stretch_of(layout: Layout, split: str, recording: Recording) -> Stretch:
     """The recording without its signal."""
     y = majority(recording.labels, layout.frame, layout.hop, len(layout.class_names))
     start = recording.start // layout.hop
     samples = Samples.of(recording.labels, layout)
-    return Stretch(y, recording.subject, recording.record, start, side, samples)
+    return Stretch(y, recording.subject, recording.record, start, split, samples)
 
 
 def told(records: Iterable[str], most: int = 3) -> str:
@@ -233,7 +234,7 @@ def fitting_length(blocks: list[Block], wanted: int) -> int:
     """`wanted`, or where some split has no block that long, the longest that fits in every split."""
     longest: dict[str, int] = {}
     for block in blocks:
-        longest[block.side] = max(longest.get(block.side, 0), len(block))
+        longest[block.split] = max(longest.get(block.split, 0), len(block))
     length = min([wanted, *longest.values()])
     if length < SHORTEST:
         raise UserError(
@@ -245,12 +246,12 @@ def fitting_length(blocks: list[Block], wanted: int) -> int:
 
 def cut(stretches: list[Stretch], blocks: list[Block], length: int) -> Sequences:
     """Sequences of `length` frames, from the start of each block; what remains of a block is left out."""
-    stretch, first, side = [], [], []
+    stretch, first, split = [], [], []
     for block in blocks:
         for position in range(block.first, block.end - length + 1, length):
             stretch.append(block.stretch)
             first.append(position)
-            side.append(block.side)
+            split.append(block.split)
     own = [stretches[i] for i in stretch]
     return Sequences(
         stretch=np.array(stretch, np.int64),
@@ -259,7 +260,7 @@ def cut(stretches: list[Stretch], blocks: list[Block], length: int) -> Sequences
         subject=np.array([s.subject for s in own], str),
         record=np.array([s.record for s in own], str),
         start=np.array([s.start + f for s, f in zip(own, first, strict=True)], np.int64),
-        side=np.array(side, str),
+        split=np.array(split, str),
     )
 
 
@@ -270,8 +271,8 @@ def lost(stretches: list[Stretch], blocks: list[Block], length: int) -> tuple[in
         whole = block.first + len(block) // length * length
         y = stretches[block.stretch].y
         n_lost += block.end - whole
-        kept |= {(block.side, c) for c in np.unique(y[block.first : whole]).tolist()}
-        left_out |= {(block.side, c) for c in np.unique(y[whole : block.end]).tolist()}
+        kept |= {(block.split, c) for c in np.unique(y[block.first : whole]).tolist()}
+        left_out |= {(block.split, c) for c in np.unique(y[whole : block.end]).tolist()}
     return n_lost, {c for _, c in left_out - kept if c >= 0}
 
 
@@ -344,7 +345,7 @@ def remarks(
                 "another label has more samples; shorter frames keep more"
             )
     if classes or share > 0.1:
-        where = " in some split" if any(block.side for block in blocks) else ""
+        where = " in some split" if any(block.split for block in blocks) else ""
         names = ", ".join(layout.class_names[c] for c in sorted(classes))
         names = f", with them all of {names}{where}," if classes else ""
         lines.append(

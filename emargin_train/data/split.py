@@ -9,12 +9,12 @@ from emargin_train.data.sequences import Block, Sequences, Stretch
 from emargin_train.data.split_search import best_assignment
 from emargin_train.errors import UserError
 
-SIDES = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 TIME_DRAWS = 200  # orders of blocks that are tried
 FEW_SUBJECTS = 5  # below, there is no test split
 
 
-def choose_sides(
+def choose_splits(
     sequences: Sequences,
     n_classes: int,
     seed: int,
@@ -28,18 +28,18 @@ def choose_sides(
     train_share: of the sequences in their order, the rest is for validation (the paper's code: 0.8 or 0.5)
     leave_one_out: the subject number `seed`, in sorted order, is the test split
     """
-    given = set(np.unique(sequences.side).tolist())
+    given = set(np.unique(sequences.split).tolist())
     if given == {""} and train_share is not None:
-        n = len(sequences.side)
+        n = len(sequences.split)
         held_out = math.floor(n * (1 - train_share) + 1e-9)
         return np.where(np.arange(n) < n - held_out, "train", "validation")
     if given == {""}:
         return (leaving_one_out if leave_one_out else by_subject)(sequences, n_classes, seed)
-    side = sequences.side.astype("U10")
+    split = sequences.split.astype("U10")
     if "validation" not in given:
-        train = np.flatnonzero(side == "train")
-        side[train] = assign(sequences.subject[train], sequences.y[train], n_classes, (0.75, 0.25), seed)
-    return side
+        train = np.flatnonzero(split == "train")
+        split[train] = assign(sequences.subject[train], sequences.y[train], n_classes, (0.75, 0.25), seed)
+    return split
 
 
 def n_splits(n_subjects: int) -> int:
@@ -72,10 +72,10 @@ def leaving_one_out(sequences: Sequences, n_classes: int, seed: int) -> np.ndarr
             f"split_seed is {seed}, but with leave-one-subject-out it is the number of the subject that is "
             f"left out, and there are {len(names)}: give 0 to {len(names) - 1}"
         )
-    side = np.full(len(sequences.subject), "test", "U10")
+    split = np.full(len(sequences.subject), "test", "U10")
     rest = np.flatnonzero(sequences.subject != names[seed])
-    side[rest] = assign(sequences.subject[rest], sequences.y[rest], n_classes, (0.75, 0.25), seed)
-    return side
+    split[rest] = assign(sequences.subject[rest], sequences.y[rest], n_classes, (0.75, 0.25), seed)
+    return split
 
 
 def assign(
@@ -93,7 +93,7 @@ def assign(
     np.add.at(counts, (np.repeat(number, y.shape[1]), y.ravel()), 1)  # -1 lands in the last column
     sizes = [max(1, round(share * len(names))) for share in shares[1:]]
     sizes = [len(names) - sum(sizes), *sizes]
-    return np.array(SIDES)[best_assignment(counts[:, :n_classes], sizes, seed)][number]
+    return np.array(SPLITS)[best_assignment(counts[:, :n_classes], sizes, seed)][number]
 
 
 def blocks_in_time(stretches: list[Stretch], n_classes: int, length: int, gap: int, seed: int) -> list[Block]:
@@ -114,11 +114,11 @@ def blocks_in_time(stretches: list[Stretch], n_classes: int, length: int, gap: i
     chosen: list[Block] = []
     for _ in range(TIME_DRAWS):
         blocks = time_blocks(stretches, length, gap, rng)
-        has = {side: np.zeros(n_classes, bool) for side in SIDES}
+        has = {split: np.zeros(n_classes, bool) for split in SPLITS}
         for block in blocks:
             own, whole = before[block.stretch], len(block) // length * length
             if whole:
-                has[block.side] |= own[block.first + whole] > own[block.first]
+                has[block.split] |= own[block.first + whole] > own[block.first]
         score = (
             min(2, *(int(h.sum()) for h in has.values())),
             int(np.logical_and.reduce(list(has.values())).sum()),
@@ -147,29 +147,29 @@ def time_blocks(stretches: list[Stretch], length: int, gap: int, rng: np.random.
             held_out = min(length, usable // 5)
             sizes = {"train": usable - 2 * held_out, "validation": held_out, "test": held_out}
             position = first
-            for side in rng.permutation(SIDES).tolist():
-                blocks.append(Block(number, position, position + sizes[side], side))
-                position += sizes[side] + gap
+            for split in rng.permutation(SPLITS).tolist():
+                blocks.append(Block(number, position, position + sizes[split], split))
+                position += sizes[split] + gap
     return blocks
 
 
 def describe(
-    side: np.ndarray, sequences: Sequences, class_names: tuple[str, ...], *, one_left_out: bool = False
+    split: np.ndarray, sequences: Sequences, class_names: tuple[str, ...], *, one_left_out: bool = False
 ) -> list[str]:
     """One line per split: subjects, sequences, frames by class. One with less than two classes is refused.
 
     one_left_out: the test split is one subject, who may have one class
     """
     lines = []
-    for name in SIDES:
-        chosen = side == name
+    for name in SPLITS:
+        chosen = split == name
         if not chosen.any() and name == "test":
             lines.append("test: none")
             continue
         y = sequences.y[chosen]
         counts = {c: int((y == i).sum()) for i, c in enumerate(class_names)}
         present = [c for c, n in counts.items() if n]
-        if len(present) < (1 if one_left_out and name == "test" else 2):
+        if class_names and len(present) < (1 if one_left_out and name == "test" else 2):
             count = f"{len(present)} {'class' if len(present) == 1 else 'classes'}"
             raise UserError(
                 f"the {name} split has {count} ({', '.join(present) or 'none'}; {len(y)} "
@@ -178,10 +178,8 @@ def describe(
             )
         subjects = np.unique(sequences.subject[chosen]).tolist()
         frames = ", ".join(f"{c} {n}" for c, n in counts.items())
-        lines.append(
-            f"{name}: {len(y)} sequences of {y.shape[1]} frames of {shown(subjects)} "
-            f"({frames}; unlabelled {(y < 0).sum()})"
-        )
+        labels = f"{frames}; unlabelled {(y < 0).sum()}" if class_names else "no labels"
+        lines.append(f"{name}: {len(y)} sequences of {y.shape[1]} frames of {shown(subjects)} ({labels})")
     return lines
 
 

@@ -36,6 +36,9 @@ class Track:
         return np.repeat(codes, np.diff(first, prepend=0, append=n))
 
 
+NOWHERE = Track(np.array([-np.inf, np.inf]), np.full(1, -1), ())
+
+
 def of_samples(stretch: Stretch, words: tuple[str, ...]) -> Track:
     """From a column: each sample's label holds until the next sample."""
     assert stretch.codes is not None
@@ -99,7 +102,7 @@ def from_file(spec: LabelSpec, found: Found, root: Path, rate_hz: float | None =
     if spec.source == "values":
         assert spec.column is not None
         columns = [spec.column, *(column for column, _ in spec.where)]
-        _, (labels, *keys), _ = read_columns(path, words=columns, text=spec.text, kind=_kind(path))
+        _, (labels, *keys), _ = read_columns(path, words=columns, text=spec.text, kind=kind_of(path))
         codes = labels.codes[chosen(spec, found, keys, len(labels.codes), path)].astype(np.int64)
         return Track(np.arange(len(codes) + 1) * spec.seconds, codes, labels.words)
     if spec.source == "intervals":
@@ -132,7 +135,7 @@ def _list(words: Sequence[str], most: int = 20) -> str:
     return ", ".join(words[:most]) + (", ..." if len(words) > most else "")
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     return {".parquet": "parquet", ".pq": "parquet", ".mat": "mat"}.get(path.suffix.lower(), "csv")
 
 
@@ -148,7 +151,7 @@ def _intervals(
     column = [] if spec.column is None else [spec.column]
     columns = list(dict.fromkeys([*column, *(c for c, _ in spec.where)]))
     lengths, words, times = read_columns(
-        path, numbers, columns, stamps, text=spec.text, clock=spec.clock, kind=_kind(path)
+        path, numbers, columns, stamps, text=spec.text, clock=spec.clock, kind=kind_of(path)
     )
     by_column = dict(zip(columns, words, strict=True))
     rows = chosen(spec, found, [by_column[c] for c, _ in spec.where], len(times[0]), path)

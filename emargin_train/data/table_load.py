@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from emargin_train.data import edf_files, table_labels, timeline, units, wfdb_files
-from emargin_train.data.columns import Words, names_of, read_columns
+from emargin_train.data.columns import Words, names_of, read_columns, states_zone
 from emargin_train.data.recording import Source
 from emargin_train.data.table_paths import Found
 from emargin_train.data.table_spec import SignalSpec, TableSpec
 from emargin_train.data.timeline import Stretch
 from emargin_train.errors import UserError
 
-RATE_OFF = 0.05  # share by which stamps may be denser than the rate in the description
+RATE_OFF = 0.05  # share by which stamps may differ from the rate in the description
+EXACT = 1e-4  # share by which a rate that follows from labels may differ from a usual one
+ROWS = 100  # samples from which on a channel that goes up by one is doubtful
 MERGED = 0.1  # share of samples with the time stamp of another one above which a file is refused
 MERGED_TOLD = 0.01  # and above which that is told
 # Samples per second that devices have; a derived rate that is near none of them is doubtful.
@@ -27,13 +29,17 @@ USUAL_HZ = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """One signal's file: its stretches by subject; `words` are the labels that their codes mean."""
+    """One signal's file: its stretches by subject; `words` are the labels that their codes mean.
+
+    native_hz: samples per second as they really come; None where they come unevenly, as beats do
+    """
 
     runs: list[tuple[str | None, list[Stretch]]]
     words: tuple[str, ...]
     names: tuple[str, ...]
     units: tuple[str, ...]
     source: Source
+    native_hz: float | None = None
 
 
 def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
@@ -53,9 +59,9 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
         )
         if abs(rate_hz / stated_hz - 1) > 1e-3:
             told = f"its header states {stated_hz:g} Hz; rate_hz in [[signal]], {rate_hz:g} Hz, was taken"
-            source = replace(source, doubts=(told,))
+            source = replace(source, doubts=(*source.doubts, told))
         stretches = timeline.even_stretches(values, rate_hz)
-        return Loaded([(None, stretches)], (), names_for(signal, written), own_units, source)
+        return Loaded([(None, stretches)], (), names_for(signal, written), own_units, source, rate_hz)
     label = spec.labels.column if spec.labels.source == "column" and i == 0 else None
     subject = spec.subject_column if i == 0 else None
     columns = list(dict.fromkeys(c for c in (label, subject) if c is not None))
@@ -74,8 +80,16 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
     n = values.shape[1]
     if n == 0:
         raise UserError(f"{path} holds no sample: get it again, or leave it out of the pattern")
-    gap_s = spec.gap_s or (timeline.longest_step(time_s) if time_s is not None else 0.0)
-    rate_hz = native_rate(spec, signal, own, root, n, time_s, gap_s)
+    if time_s is None or signal.time is None:
+        gap_s = 0.0
+        rate_hz = native_rate(spec, signal, own, root, n, time_s, gap_s)
+        source, native_hz = unstamped_source(signal, own, rate_hz)
+    else:
+        gap_s = spec.gap_s or timeline.longest_step(time_s)
+        source, native_hz = stamped_source(spec, signal, own, time_s, gap_s)
+        rate_hz = native_rate(spec, signal, own, root, n, time_s, gap_s)
+        zoned = states_zone(path, signal.time, kind=signal.format, text=signal.text, clock=signal.clock)
+        source = replace(source, zoned=zoned, doubts=(*source.doubts, *set_forward(time_s, zoned)))
     codes = by_column[label].codes if label is not None else None
     runs: list[tuple[str | None, list[Stretch]]] = []
     for name, a, b in subject_runs(by_column[subject] if subject is not None else None, n, path):
@@ -87,11 +101,13 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
                 values[:, a:b], time_s[a:b], rate_hz, gap_s, own_codes, even=signal.even
             )
         runs.append((name, cut))
-    source = stamped_source(spec, signal, own, time_s, gap_s, [s for _, cut in runs for s in cut])
     written = written_names(signal, path)
+    counted = [name for name, channel in zip(written, values, strict=True) if counts_rows(channel)]
+    doubts = [f"channel '{name}' counts rows: name a channel that holds a signal" for name in counted]
+    source = replace(source, channels=tuple(written), doubts=(*source.doubts, *doubts))
     unit = signal.units or ("",) * len(signal.channels)
     words_ = by_column[label].words if label is not None else ()
-    return Loaded(runs, words_, names_for(signal, written), unit, replace(source, channels=tuple(written)))
+    return Loaded(runs, words_, names_for(signal, written), unit, source, native_hz)
 
 
 def beats(spec: TableSpec, signal: SignalSpec, own: Found, path: Path) -> Loaded:
@@ -146,40 +162,71 @@ def names_for(signal: SignalSpec, written: list[str]) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(map(str, signal.channels))
 
 
-def stamped_source(
-    spec: TableSpec,
-    signal: SignalSpec,
-    own: Found,
-    time_s: np.ndarray | None,
-    gap_s: float,
-    stretches: list[Stretch],
-) -> Source:
-    """What the time stamps tell; UserError where too many samples share one."""
+def counts_rows(channel: np.ndarray) -> bool:
+    """Whether a channel (n,) goes up by one from sample to sample, as row numbers do."""
+    return len(channel) > ROWS and bool((np.diff(channel) == 1).all())
+
+
+def set_forward(time_s: np.ndarray, zoned: bool | None) -> tuple[str, ...]:
+    """What to say of local time that jumps ahead by an hour, as it does in spring."""
+    if zoned is not False:
+        return ()
+    steps = np.diff(time_s[np.isfinite(time_s)])
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    if not (np.abs(steps - timeline.HOUR_S - usual) <= max(1.0, 2 * usual)).any():
+        return ()
+    return (
+        "its clock jumps ahead by an hour, which is taken as a gap: if it was set to summer time, give times "
+        "in UTC or with their zone",
+    )
+
+
+def unstamped_source(signal: SignalSpec, own: Found, rate_hz: float) -> tuple[Source, float | None]:
+    """What is known of samples without time stamps, and their rate, which labels may give."""
     stated = given_rate(signal, own)
-    if time_s is None:
-        return Source(stated_hz=stated)
-    merged, doubts = sum(s.merged for s in stretches), []
-    share = merged / max(1, merged + sum(s.values.shape[1] for s in stretches))
+    doubts: tuple[str, ...] = ()
+    if stated is None and off_usual(rate_hz) > EXACT:
+        doubts = (
+            f"the length of its labels gives {rate_hz:.6g} samples per second, which no usual device has: "
+            "give rate_hz in [[signal]], or check seconds in [labels]",
+        )
+    return Source(stated_hz=stated, derived_hz=rate_hz if stated is None else None, doubts=doubts), rate_hz
+
+
+def off_usual(rate_hz: float) -> float:
+    """Share by which a rate differs from the nearest usual one."""
+    return min(abs(rate_hz / usual - 1) for usual in USUAL_HZ)
+
+
+def stamped_source(
+    spec: TableSpec, signal: SignalSpec, own: Found, time_s: np.ndarray, gap_s: float
+) -> tuple[Source, float | None]:
+    """What the time stamps tell, and the rate of samples; UserError where too many share a stamp."""
+    stated = given_rate(signal, own)
+    merged, doubts = 0 if signal.even else int((np.diff(time_s) == 0).sum()), []
+    share = merged / max(1, len(time_s))
     told = (
         f"{share:.0%} of the samples have the time stamp of another one and were averaged: "
-        "give even = true in [[signal]], which spreads samples evenly"
+        "give even = true in [[signal]], which spreads samples evenly, or stamps with more digits"
     )
     if share > MERGED:
         raise UserError(f"{own.paths[spec.signals.index(signal)]}: {told}")
     if share > MERGED_TOLD:
         doubts.append(told)
     derived = timeline.derived_rate(time_s, gap_s)
-    if derived and stated is None and min(abs(derived / usual - 1) for usual in USUAL_HZ) > 0.01:
+    native = derived if signal.even or timeline.even_steps(time_s) else None
+    if derived and stated is None and off_usual(derived) > 0.01:
         doubts.append(
             f"its time stamps give {derived:g} samples per second, which no usual device has: give rate_hz "
             "in [[signal]], or check time_unit and even"
         )
-    if derived and stated and derived / stated - 1 > RATE_OFF:
+    off = derived / stated - 1 if derived and stated else 0.0
+    if off > RATE_OFF or (off < -RATE_OFF and native is not None):
         doubts.append(
             f"its time stamps give {derived:g} samples per second, but rate_hz in [[signal]] {stated:g}: "
             "check both, and time_unit"
         )
-    return Source(stated_hz=stated, derived_hz=derived, merged=merged, doubts=tuple(doubts))
+    return Source(stated_hz=stated, derived_hz=derived, merged=merged, doubts=tuple(doubts)), native
 
 
 def given_rate(signal: SignalSpec, own: Found) -> float | None:

@@ -1,13 +1,15 @@
 """One recording of a table: its files loaded, brought to one even rate, and labelled."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from emargin_train.data import table_labels, timeline
-from emargin_train.data.recording import UNLABELLED, Recording, Source
+from emargin_train.data import edf_files, table_labels, timeline
+from emargin_train.data.columns import Clock, states_zone
+from emargin_train.data.recording import UNLABELLED, Native, Recording, Source
 from emargin_train.data.table_labels import Track
 from emargin_train.data.table_load import Loaded, load
 from emargin_train.data.table_paths import Found
@@ -16,6 +18,7 @@ from emargin_train.data.timeline import Stretch
 from emargin_train.errors import UserError
 
 DRIFT = 0.05  # share by which derived rates of one data set may differ
+SAME_S = 1.0  # by which sensors without time stamps may differ in length
 CLOCK_SOURCES = ("values", "intervals", "annotations")  # labels with a clock of their own
 
 
@@ -27,14 +30,24 @@ def read(
     track = None
     if spec.labels.source == "name":
         track = table_labels.of_name(own)
+    elif spec.labels.source == "none":
+        track = table_labels.NOWHERE
     elif spec.labels.source != "column":
         track = table_labels.from_file(spec.labels, own, root, first_rate(loaded[0]))
-    source = joined(loaded)
+    check_zones(spec, own, root, loaded)
+    if spec.labels.clock.unit == "samples" and spec.signals[0].format == "edf":
+        edf_files.refuse_interrupted(own.paths[0], "labels.time_unit = samples")
+    source = joined(spec, loaded, track, rate_hz)
     empty, labelled = True, False
     for run, (subject, first) in enumerate(loaded[0].runs):
         sensors = [first, *([s for _, stretches in one.runs for s in stretches] for one in loaded[1:])]
         check_rates(spec, own, sensors, rate_hz)
         sensors, doubts = in_order(spec, own, sensors)
+        native = tuple(
+            Native(s.values, one.native_hz, one.source.lowest, one.source.highest)
+            for one, parts in zip(loaded, sensors, strict=True)
+            for s in parts
+        )
         origin = None
         for start_s, end_s, stretches in timeline.together(sensors):
             n = int((end_s - start_s) * rate_hz + 1e-6)
@@ -55,10 +68,10 @@ def read(
                 tuple(name for one in loaded for name in one.names),
                 tuple(unit for one in loaded for unit in one.units),
                 start=max(0, round((start_s - origin) * rate_hz)),
-                source=replace(source, doubts=(*source.doubts, *doubts)),
+                source=replace(source, doubts=(*source.doubts, *doubts), native=native),
             )
     if empty:
-        what = "have no time in common" if len(loaded) > 1 else "hold no two samples together"
+        what = "have no time in common" if len(loaded) > 1 else "have no two samples in a row"
         names = ", ".join(path.name for path in own.paths)
         raise UserError(f"the files of record {own.record} ({names}) {what}: check their clocks")
     if track is not None and (track.codes >= 0).any() and not labelled:
@@ -76,9 +89,28 @@ def first_rate(loaded: Loaded) -> float | None:
     return rates[0] if rates else None
 
 
-def joined(loaded: list[Loaded]) -> Source:
+def check_zones(spec: TableSpec, own: Found, root: Path, loaded: list[Loaded]) -> None:
+    """Refuse dates of which some say their time zone and others do not: they cannot be matched."""
+    said = {path.name: one.source.zoned for path, one in zip(own.paths, loaded, strict=True)}
+    labels = spec.labels
+    if labels.source == "intervals" and labels.start is not None:
+        (path,) = table_labels.files(labels, own, root)
+        said[path.name] = states_zone(
+            path, labels.start, kind=table_labels.kind_of(path), text=labels.text, clock=labels.clock
+        )
+    with_zone = [name for name, zoned in said.items() if zoned is True]
+    without = [name for name, zoned in said.items() if zoned is False]
+    if with_zone and without:
+        raise UserError(
+            f"{spec.path}: the times in {with_zone[0]} say their time zone, those in {without[0]} do not, so "
+            "they cannot be matched: write all of them alike"
+        )
+
+
+def joined(spec: TableSpec, loaded: list[Loaded], track: Track | None, rate_hz: float) -> Source:
     """What was found in all files of a recording together."""
     sources = [one.source for one in loaded]
+    own_doubts = (doubt for s in sources for doubt in s.doubts)
     return Source(
         channels=tuple(name for s in sources for name in s.channels),
         stated_hz=sources[0].stated_hz,
@@ -86,8 +118,49 @@ def joined(loaded: list[Loaded]) -> Source:
         merged=sum(s.merged for s in sources),
         lowest=tuple(value for s in sources for value in s.lowest),
         highest=tuple(value for s in sources for value in s.highest),
-        doubts=tuple(doubt for s in sources for doubt in s.doubts),
+        doubts=tuple(
+            dict.fromkeys(
+                [*own_doubts, *raised(loaded, rate_hz), *unequal(loaded), *lasting(spec, loaded, track)]
+            )
+        ),
     )
+
+
+def raised(loaded: list[Loaded], rate_hz: float) -> Iterator[str]:
+    """What to say of signals that are brought to a higher rate than they were recorded with."""
+    for native in dict.fromkeys(one.native_hz for one in loaded):
+        if native is not None and rate_hz > native * (1 + DRIFT):
+            yield (
+                f"it has {native:g} samples per second and is brought to {rate_hz:g} by rate_hz, so it has "
+                f"nothing above {native / 2:g} Hz: give rate_hz = {native:g}, or leave it out of files"
+            )
+
+
+def length_s(one: Loaded) -> float:
+    """Seconds from the start of a file's clock to its last sample."""
+    return max((stretch.end_s for _, stretches in one.runs for stretch in stretches), default=0.0)
+
+
+def unequal(loaded: list[Loaded]) -> Iterator[str]:
+    """What to say of sensors without time stamps that do not last equally long."""
+    lengths = [length_s(one) for one in loaded if one.source.derived_hz is None]
+    if len(lengths) == len(loaded) and max(lengths) - min(lengths) > SAME_S:
+        told = ", ".join(f"{seconds:,.1f}" for seconds in lengths)
+        yield (
+            f"its sensors last {told} s and have no time stamps: they were joined at their starts; give time "
+            "in [[signal]], or check rate_hz"
+        )
+
+
+def lasting(spec: TableSpec, loaded: list[Loaded], track: Track | None) -> Iterator[str]:
+    """What to say of label values that last longer or shorter than the signal by a value or more."""
+    if spec.labels.source == "values" and track is not None and len(track.edges_s):
+        labels, signal = float(track.edges_s[-1]), length_s(loaded[0])
+        if abs(labels - signal) > spec.labels.seconds * 0.999:
+            yield (
+                f"its labels last {labels:,.1f} s, its signal {signal:,.1f} s: check seconds, skip_lines and "
+                "header in [labels], and rate_hz"
+            )
 
 
 def in_order(
@@ -98,9 +171,15 @@ def in_order(
     The order of the rows tells what was first. With several sensors, all clocks have to be set back alike;
     with labels that have a clock of their own, the time that comes twice is not known and refused.
     """
-    parts, shifts = zip(*(timeline.unfolded(stretches) for stretches in sensors), strict=True)
+    parts, shifts = zip(
+        *(
+            timeline.unfolded(stretches, dated=has_date(signal.clock))
+            for signal, stretches in zip(spec.signals, sensors, strict=True)
+        ),
+        strict=True,
+    )
     if not any(shifts):
-        return list(parts), ()
+        return list(parts), out_of_order(sensors)
     alike = all(len(s) == len(shifts[0]) and np.allclose(s, shifts[0], atol=1.0) for s in shifts)
     if not alike or spec.labels.source in CLOCK_SOURCES:
         other = "its labels" if alike else "its sensors"
@@ -116,6 +195,22 @@ def in_order(
     )
 
 
+def has_date(clock: Clock) -> bool:
+    """Whether times written so are of a certain day."""
+    return clock.format is None or any(part in clock.format for part in ("%d", "%j", "%x", "%c", "%u", "%w"))
+
+
+def out_of_order(sensors: list[list[Stretch]]) -> tuple[str, ...]:
+    """What to say of stretches that were put in order of their stamps."""
+    back = [a.end_s - b.start_s for stretches in sensors for a, b in itertools.pairwise(stretches)]
+    if max(back, default=0.0) <= SAME_S:
+        return ()
+    return (
+        f"its rows are not in order of time (they go back by {max(back):,.0f} s) and were put in "
+        "order of their stamps: check time, time_unit and time_format",
+    )
+
+
 def class_index(spec: TableSpec, track: Track, class_names: tuple[str, ...]) -> np.ndarray:
     """(words + 1,) int16: class of each of the track's words; the last one, for code -1, is unlabelled."""
     mapped = [spec.labels.map.get(w, "") if spec.labels.map is not None else w for w in track.words]
@@ -124,7 +219,7 @@ def class_index(spec: TableSpec, track: Track, class_names: tuple[str, ...]) -> 
 
 
 def check_rates(spec: TableSpec, own: Found, sensors: list[list[Stretch]], rate_hz: float) -> None:
-    """Without a wished rate, all recordings have to have the same."""
+    """Without `rate_hz` in the description, all recordings need the same rate."""
     if spec.rate_hz is not None:
         return
     allowed = DRIFT if spec.signals[0].time is not None else 1e-6

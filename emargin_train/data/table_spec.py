@@ -52,10 +52,10 @@ class SignalSpec:
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """[labels]: where each sample's class is written."""
+    """[labels]: where each sample's class is written; without that table, nowhere (`none`)."""
 
-    source: str
-    map: dict[str, str] | None  # value as written -> class; None = as written
+    source: str = "none"
+    map: dict[str, str] | None = None  # value as written -> class; None = as written
     column: Column | None = None
     file: str | None = None
     seconds: float = 0.0  # values: each holds so long
@@ -132,11 +132,18 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
     if not all(isinstance(g, list) and all(isinstance(s, str) for s in g) for g in same):
         subject.refuse("same", same, "lists of subjects who are one person")
     subject.done()
-    labels = _labels(Keys(top.take("labels", dict, "where classes are written"), "labels", path), signals[0])
+    labels = LabelSpec()
+    if top.has("labels"):
+        keys = Keys(top.take("labels", dict, "where classes are written"), "labels", path)
+        labels = _labels(keys, signals[0])
+    if labels.clock.unit == "samples" and (stamped[0] or signals[0].format == "wfdb-rr"):
+        top.refuse("labels.time_unit", "samples", "a unit of time: the first signal has times of its own")
     frames = Keys(top.take("frames", dict, "length, hop and sequence_length"), "frames", path)
     in_s = frames.has("length_s")
     if in_s == frames.has("length"):
-        frames.refuse("length", "missing" if not in_s else "given twice", "given either so or as length_s")
+        frames.refuse(
+            "length", "missing" if not in_s else "given twice", "given in samples, or as length_s in seconds"
+        )
     if in_s:
         length = float(frames.number("length_s", "seconds"))
         hop = float(frames.number("hop_s", "seconds", length))
@@ -161,6 +168,11 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
     )
     frames.done()
     top.done()
+    if spec.classes is not None and labels.source == "none":
+        raise UserError(
+            f"{path}: classes are listed, but [labels] is missing: say where they are written, or leave "
+            "classes out of a description of recordings without labels"
+        )
     if spec.classes is not None and labels.map is not None:
         agree(path, set(spec.classes), set(labels.map.values()))
     return spec
@@ -228,6 +240,8 @@ def _clock(keys: Keys, default: str, *, samples: bool = False) -> Clock:
     known = [unit for unit in SECONDS if samples or unit != "samples"]
     unit = keys.choice("time_unit", ("date", *known), default)
     format_ = keys.text("time_format", "a strptime format", None)
+    if format_ is not None and "%I" in format_ and "%p" not in format_:
+        keys.refuse("time_format", format_, "given with %p too: hours from 1 to 12 come twice a day")
     return Clock(None if unit == "date" else unit, format_)
 
 
@@ -243,7 +257,7 @@ def _text(keys: Keys, files: str) -> TextFormat:
     if decimal == delimiter:
         keys.refuse("decimal", decimal, "different from the delimiter")
     skip = keys.count("skip_lines", "a number of lines", 0, 0)
-    header = keys.take("header", bool, "true or false", True)
+    header = keys.take("header", bool, "true or false", None)
     encoding = keys.text("encoding", "a text encoding, like latin-1", None)
     if encoding is not None:
         try:

@@ -2,10 +2,14 @@
 
 Every row needs as many cells as there are names. In a column of numbers or times, an empty cell and the words
 of `MISSING` are missing; in a column of words, only an empty cell is (columns.py).
+
+Where the description does not say whether there is a line of names, there is one. A first line that looks
+like values is then refused where columns are given by position, since a row would be lost.
 """
 
 import csv
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,14 @@ MISSING = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA",
     "NULL", "NaN", "n/a", "nan", "null",
 )  # fmt: skip
-MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+)  # fmt: skip
 LONGEST_LINE = 1 << 20
+WRONG_NUMBER = re.compile(
+    r"CSV column #(\d+): CSV conversion error to (?:float|double): invalid value '(.*)'"
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +40,13 @@ class TextFormat:
     delimiter: str = ","  # one character, or "whitespace"
     decimal: str = "."
     skip_lines: int = 0  # lines before the header, or before the values where there is none
-    header: bool = True  # whether a line of names comes before the values
+    header: bool | None = None  # whether a line of names comes before the values; None: yes, but not stated
     encoding: str | None = None  # None: UTF-8, or UTF-16 where the file's first bytes say so
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a line of names is read."""
+        return self.header is not False
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,11 @@ class Head:
     lines: int  # before the values
     encoding: str
 
+    @property
+    def keys(self) -> list[str]:
+        """What Arrow calls the columns: their names may not be different."""
+        return [str(i) for i in range(len(self.names))]
+
 
 def read_head(path: Path, text: TextFormat) -> Head:
     """Names and their line; without such a line, a name for each cell of the first row."""
@@ -51,23 +71,17 @@ def read_head(path: Path, text: TextFormat) -> Head:
             lines = iter(lambda: file.readline(LONGEST_LINE), "")
             for _ in range(text.skip_lines):
                 next(lines, "")
-            rows = (
-                csv.reader(lines)
-                if text.delimiter == "whitespace"
-                else csv.reader(lines, delimiter=text.delimiter)
-            )
-            if text.delimiter == "whitespace":
-                rows = csv.reader((" ".join(_cells(line)) for line in lines), delimiter=" ")
-            first = next(rows, [])
-            used = rows.line_num
-            second = next((row for row in rows if row), []) if text.header else []
+            cells = reader(lines, text)
+            first: list[str] = next(cells, [])
+            used = cells.line_num
+            second: list[str] = next((row for row in cells if row), []) if text.has_names else []
     except UnicodeError as error:
         raise other_encoding(path, encoding, error) from None
     if not first:
         raise UserError(
             f"{path} has no line after the {text.skip_lines} skipped: get it again, or check skip_lines"
         )
-    if not text.header:
+    if not text.has_names:
         return Head([f"column {i}" for i in range(1, len(first) + 1)], text.skip_lines, encoding)
     names = [name.strip() for name in first]
     if second and len(second) != len(names):
@@ -79,12 +93,70 @@ def read_head(path: Path, text: TextFormat) -> Head:
     return Head(names, text.skip_lines + used, encoding)
 
 
+def rows(path: Path, head: Head, text: TextFormat) -> Iterator[list[str]]:
+    """The cells of each line of values, as text; for looking at the first ones."""
+    try:
+        with path.open(encoding=head.encoding, newline="") as file:
+            lines = iter(lambda: file.readline(LONGEST_LINE), "")
+            for _ in range(head.lines):
+                next(lines, "")
+            yield from reader(lines, text)
+    except UnicodeError as error:
+        raise other_encoding(path, head.encoding, error) from None
+
+
+def reader(lines: Iterable[str], text: TextFormat) -> Any:
+    """Lines as cells, quotes taken off."""
+    if text.delimiter == "whitespace":
+        return csv.reader((" ".join(_cells(line)) for line in lines), delimiter=" ")
+    return csv.reader(lines, delimiter=text.delimiter)
+
+
 def read_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> pa.Table:
-    """The columns of `types`, by name; text columns keep every word, also "null" and "nan"."""
+    """The columns of `types`, by `Head.keys`; text columns keep every word, also "null" and "nan"."""
+    source, *options = _options(path, head, types, text)
+    try:
+        table = pa.csv.read_csv(source, *options)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise _told(path, head, text, error) from None
+    return without_empty_end(table) if len(head.names) == 1 else table
+
+
+def stream_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> Iterator[pa.RecordBatch]:
+    """As `read_text`, batch by batch; a single column keeps the empty lines at its end, as missing values.
+
+    A table set apart by white space is read whole.
+    """
+    source, *options = _options(path, head, types, text)
+    try:
+        yield from pa.csv.open_csv(source, *options)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise _told(path, head, text, error) from None
+
+
+def _told(path: Path, head: Head, text: TextFormat, error: Exception) -> Exception:
+    """What to raise for an error of pyarrow."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UnicodeError) or "UTF8" in said or "utf-8" in said:
+        return other_encoding(path, head.encoding, error)
+    wrong = WRONG_NUMBER.search(said)
+    if wrong:
+        column, value = head.names[int(wrong[1])], wrong[2]
+        comma = "," in value and text.decimal != ","
+        remedy = 'where numbers are written so, give decimal = ","' if comma else "name another column"
+        return UserError(
+            f"{path}: column '{column}' has '{value[:40]}' where a number is expected: {remedy}, or "
+            "correct the file"
+        )
+    return error
+
+
+def _options(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> tuple[Any, Any, Any, Any]:
+    """What pyarrow's readers take."""
     plain = head.encoding in ("utf-8", "utf-8-sig")
     single = len(head.names) == 1
     options = pa.csv.ReadOptions(
-        column_names=head.names,
+        column_names=head.keys,
         skip_rows=head.lines,
         block_size=1 << 24,
         encoding="utf8" if plain or text.delimiter == "whitespace" else head.encoding,
@@ -106,14 +178,7 @@ def read_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -
         decimal_point=text.decimal,
         timestamp_parsers=[pa.csv.ISO8601],
     )
-    try:
-        table = pa.csv.read_csv(source, options, parse, convert)
-    except (pa.ArrowInvalid, UnicodeError) as error:
-        said = " ".join(str(error).split())
-        if isinstance(error, UnicodeError) or "UTF8" in said or "utf-8" in said:
-            raise other_encoding(path, head.encoding, error) from None
-        raise
-    return without_empty_end(table) if single else table
+    return source, options, parse, convert
 
 
 def without_empty_end(table: pa.Table) -> pa.Table:
@@ -168,6 +233,8 @@ def tabbed(path: Path, head: Head) -> bytes:
     raw = path.read_bytes()
     if head.encoding not in ("utf-8", "utf-8-sig"):
         raw = raw.decode(head.encoding).encode()
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\n")  # as old Macintosh programs end lines
     at = 0
     for _ in range(head.lines):
         at = raw.find(b"\n", at) + 1

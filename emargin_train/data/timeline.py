@@ -12,6 +12,7 @@ from emargin_train.data.recording import unbroken
 SHORTEST_GAP_S = 1.0
 GAP_PERIODS = 10
 HOUR_S = 3600.0
+UNEVEN = 0.1  # of the usual step: the middle half of the steps of a device lie closer together
 FINER = 4  # samples in place of one, where stamped samples are low-passed
 
 
@@ -75,6 +76,16 @@ def derived_rate(time_s: np.ndarray, gap_s: float) -> float | None:
         samples += int(first[-1] - first[0])
         seconds += float(own[first[-1]] - own[first[0]])
     return float(f"{samples / seconds:.3g}") if seconds > 0 and samples > 0 else None
+
+
+def even_steps(time_s: np.ndarray) -> bool:
+    """Whether stamps come as from a device with one rate, and not whenever something happens, as beats do."""
+    steps = np.diff(time_s)
+    steps = steps[steps > 0]
+    if not len(steps):
+        return False
+    low, middle, high = np.quantile(steps, (0.25, 0.5, 0.75))
+    return bool(high - low <= UNEVEN * middle)
 
 
 def new_stamps(time_s: np.ndarray) -> np.ndarray:
@@ -163,11 +174,12 @@ def set_back(time_s: np.ndarray, rate_hz: float) -> np.ndarray:
     return back
 
 
-def unfolded(stretches: Sequence[Stretch]) -> tuple[list[Stretch], list[float]]:
+def unfolded(stretches: Sequence[Stretch], *, dated: bool = True) -> tuple[list[Stretch], list[float]]:
     """The stretches in the order of their samples, one after another; by how much each overlap was shifted.
 
     Stretches that overlap come from a clock that was set back, as local time in autumn: what comes later in
     the file is later. Without an overlap nothing is shifted, and the stretches are put in order of time.
+    dated: whether the stamps have dates; a time of day that goes back is one of the next day.
     """
     out: list[Stretch] = []
     shifts: list[float] = []
@@ -175,7 +187,8 @@ def unfolded(stretches: Sequence[Stretch]) -> tuple[list[Stretch], list[float]]:
     for stretch in stretches:
         start, end = stretch.start_s + shift, stretch.end_s + shift
         tolerance = 0.5 / stretch.rate_hz
-        if any(start < o.end_s - tolerance and o.start_s + tolerance < end for o in out):
+        overlaps = any(start < o.end_s - tolerance and o.start_s + tolerance < end for o in out)
+        if overlaps or (not dated and out and start < out[-1].start_s):
             last = max(o.end_s for o in out)
             step = last - start
             hours = max(1, round(step / HOUR_S)) * HOUR_S

@@ -23,7 +23,7 @@ from emargin_train.data.files import bounded, reading, writing
 from emargin_train.data.recording import Part, Recording, unbroken
 from emargin_train.data.settings import DataConfig
 from emargin_train.data.text_tables import TextFormat, read_head
-from emargin_train.data.ucr_bundled import SIDES, bundled, files_of
+from emargin_train.data.ucr_bundled import SPLITS, bundled, files_of
 from emargin_train.data.versions import READERS
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
@@ -63,8 +63,8 @@ def parts(name: str, config: DataConfig) -> list[Part]:
     """Two parts, training and test."""
     converted = convert(name, source(name, config))
     return [
-        Part(partial(read, converted, side), (converted,), f"ucr {READERS['ucr']} {name} {side}", side)
-        for side in SIDES
+        Part(partial(read, converted, split), (converted,), f"ucr {READERS['ucr']} {name} {split}", split)
+        for split in SPLITS
     ]
 
 
@@ -93,11 +93,11 @@ def convert(name: str, files: list[Path]) -> Path:
         return target
     arrays: dict[str, np.ndarray] = {}
     known: list[str] = []
-    for side, path in zip(SIDES, files, strict=True):
+    for split, path in zip(SPLITS, files, strict=True):
         series, labels, classes = parse(path)
-        arrays[f"{side}_length"] = np.array([s.shape[1] for s in series])
-        arrays[f"{side}_values"] = np.concatenate(series, axis=1)
-        arrays[f"{side}_label"] = np.array(labels, str)
+        arrays[f"{split}_length"] = np.array([s.shape[1] for s in series])
+        arrays[f"{split}_values"] = np.concatenate(series, axis=1)
+        arrays[f"{split}_label"] = np.array(labels, str)
         known = list(dict.fromkeys([*known, *classes]))
     arrays["classes"] = np.array(known, str)
     content = io.BytesIO()
@@ -148,17 +148,17 @@ def natural(word: str) -> tuple[int, str]:
     return (int(word), "") if re.fullmatch(r"-?\d{1,9}", word) else (0, word)
 
 
-def read(file: Path, side: str) -> Iterator[Recording]:
-    """The series of one side."""
+def read(file: Path, split: str) -> Iterator[Recording]:
+    """The series of one split."""
     with reading(file, "a converted set (delete it to convert it again)"), np.load(file) as arrays:
-        lengths, values = arrays[f"{side}_length"], arrays[f"{side}_values"]
-        labels, names = arrays[f"{side}_label"].tolist(), tuple(arrays["classes"].tolist())
-        shortest = max(1, int(min(arrays[f"{s}_length"].min() for s in SIDES)))
+        lengths, values = arrays[f"{split}_length"], arrays[f"{split}_values"]
+        labels, names = arrays[f"{split}_label"].tolist(), tuple(arrays["classes"].tolist())
+        shortest = max(1, int(min(arrays[f"{s}_length"].min() for s in SPLITS)))
     ends = np.cumsum(lengths)
     for number, (end, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
         series = values[:, end - length : end]
         code = names.index(labels[number]) if labels[number] in names else -1
-        own = f"{side}-{number:05}"
+        own = f"{split}-{number:05}"
         for i, j in unbroken(series):
             yield Recording(
                 np.ascontiguousarray(series[:, i:j]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emargin_train.errors import UserError
 
-SIDES = {"train": "TRAIN", "test": "TEST"}
+SPLITS = {"train": "TRAIN", "test": "TEST"}
 
 
 def bundled() -> Path:
@@ -20,7 +20,7 @@ def bundled() -> Path:
 def files_of(folder: Path, name: str) -> list[Path]:
     """Training and test file of the set, as `.ts` or else as `.tsv`; an empty list if one is missing."""
     for suffix in (".ts", ".tsv"):
-        files = [folder / name / f"{name}_{side}{suffix}" for side in SIDES.values()]
+        files = [folder / name / f"{name}_{split}{suffix}" for split in SPLITS.values()]
         if all(file.is_file() for file in files):
             return files
     return []

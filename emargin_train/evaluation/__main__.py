@@ -3,13 +3,13 @@
 python -m emargin_train.evaluation docs/metrics.md
 """
 
-import argparse
 from math import inf
 from pathlib import Path
 
 from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.evaluation.metrics import METRICS, Metric
 from emargin_train.files import write_whole
+from emargin_train.program import Parser
 
 BEGIN = "<!-- table of metrics: python -m emargin_train.evaluation docs/metrics.md -->"
 END = "<!-- end of table -->"
@@ -44,7 +44,7 @@ def updated(document: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m emargin_train.evaluation", description=__doc__)
+    parser = Parser("emargin_train.evaluation", description=__doc__)
     parser.add_argument("document", type=Path, help="Markdown file with the two marks of the table")
     path = parser.parse_args().document
     if not path.is_file():

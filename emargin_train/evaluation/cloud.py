@@ -43,7 +43,7 @@ class Cloud:
         if self._n_clusters is not None:
             return self._n_clusters
         if (self._y < 0).any():
-            raise Degenerate("the frames have no labels, and no number of clusters was given")
+            raise Degenerate("the frames have no labels, and --clusters was not given")
         return len(np.unique(self._y))
 
     @cached_property

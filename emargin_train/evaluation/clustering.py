@@ -9,11 +9,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
-from emargin_train.evaluation.degenerate import Degenerate
+from emargin_train.evaluation.degenerate import Degenerate, need_spread
 from emargin_train.evaluation.distances import all_pairs
 from emargin_train.evaluation.geometry import spectrum
 from emargin_train.evaluation.kmeans import kmeans as restarted
-from emargin_train.evaluation.points import centred, distinct
+from emargin_train.evaluation.points import centred, distinct, largest
 
 NULL_DRAWS = 3
 NULL_POINTS = 2000
@@ -124,6 +124,26 @@ def silhouette_null(
         x = torch.from_numpy((normals[draw] * deviation).astype(np.float32)).to(h.device)
         reached += silhouettes(x, kmeans(x, clusters, seed=seed + draw))
     return float(np.mean(reached))
+
+
+def silhouette_permuted(h: Tensor, clusters: int, *, seed: int = 1) -> float:
+    """Silhouette that the same KMeans reaches when the principal scores of h are permuted independently.
+
+    The permuted cloud has the spectrum of h and, along each principal axis, its very values with all tails
+    and outliers; only what ties the axes to each other is gone. Where this cloud reaches a score that a
+    Gaussian does not, heavy tails explain it. One draw of at most 2,000 points, with directions left out as
+    in `silhouette_null`. Raises Degenerate for constant h.
+    """
+    rng = np.random.default_rng([seed, 1])
+    x = centred(h)
+    if len(x) > NULL_POINTS:
+        x = x[torch.from_numpy(np.sort(rng.permutation(len(x))[:NULL_POINTS])).to(x.device)]
+    variance, axes = torch.linalg.eigh(x.T @ x / len(x))
+    need_spread(float(variance.clamp_min(0).sum()), largest(h), len(h))
+    scores = (x @ axes[:, variance > 1e-6 * variance.sum()]).cpu().numpy()
+    permuted = rng.permuted(scores, axis=0).astype(np.float32)
+    drawn = torch.from_numpy(permuted).to(h.device)
+    return silhouettes(drawn, kmeans(drawn, clusters, seed=seed))[0]
 
 
 def _normals(seed: int, n: int) -> np.ndarray:

@@ -3,6 +3,8 @@
 Letters: P problems over the same n frames of D features (and a column of ones), K classes.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from scipy.optimize import minimize
@@ -12,8 +14,7 @@ from emargin_train.evaluation.training import Scores, Training, folds
 
 PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
 SELECTION_CAP = 4000  # training frames on which the penalty is chosen
-GRADIENT = 5e-5  # largest entry of the gradient at the end
-SELECTION_GRADIENT = 1e-3  # the same while penalties are compared
+GRADIENT = 5e-5  # largest entry of the gradient at the end; at 1e-3 other penalties were chosen (docs/log.md)
 
 
 def logistic(training: Training) -> Scores:
@@ -118,6 +119,21 @@ def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor, Basis]
 
     x: (n, D+1) float32, standardised training features and ones
     """
+    some, goal, judge = left_out(x, training)
+    basis = Basis(some, goal.sum((0, 1)) / len(goal))
+    best, lowest = (PENALTIES[0], goal), np.inf
+    for penalty, loss, w in path(some, goal, judge, basis):
+        if loss >= lowest:
+            break
+        best, lowest = (penalty, w), loss
+    return best[0], best[1].mean(0, keepdim=True), basis
+
+
+def left_out(x: Tensor, training: Training) -> tuple[Tensor, Tensor, Tensor]:
+    """Return frames (n', D+1), and for P folds (P, K, n') the weights to fit with and to judge with.
+
+    Frames of a class that the other subjects of the fold do not have are not judged.
+    """
     few = np.linspace(0, len(x) - 1, min(len(x), SELECTION_CAP)).astype(int)
     y, weight = training.y[few], training.weight[few]
     inner, outer = [], []
@@ -128,17 +144,18 @@ def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor, Basis]
         other[:, known] = weight[known].T
         inner.append(own)
         outer.append(other)
-    some = x[torch.from_numpy(few).to(x.device)]
     goal, judge = (torch.from_numpy(np.stack(part)).to(x.device) for part in (inner, outer))
-    basis = Basis(some, goal.sum((0, 1)) / len(goal))
-    start, best, lowest = None, (PENALTIES[0], goal), np.inf
+    return x[torch.from_numpy(few).to(x.device)], goal, judge
+
+
+def path(
+    x: Tensor, goal: Tensor, judge: Tensor, basis: Basis, *, gradient_at_end: float = GRADIENT
+) -> Iterator[tuple[float, float, Tensor]]:
+    """Yield (penalty, loss on left-out frames, solutions (P, K, D+1)) from strong to weak penalties."""
+    start = None
     for penalty in PENALTIES:
-        start = fit(some, goal, penalty, basis, start=start, gradient_at_end=SELECTION_GRADIENT)
-        loss = -float((judge * log_p(some, start)).sum(dtype=torch.float64))
-        if loss >= lowest:
-            break
-        best, lowest = (penalty, start), loss
-    return best[0], best[1].mean(0, keepdim=True), basis
+        start = fit(x, goal, penalty, basis, start=start, gradient_at_end=gradient_at_end)
+        yield penalty, -float((judge * log_p(x, start)).sum(dtype=torch.float64)), start
 
 
 def log_p(x: Tensor, w: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from emargin_train.evaluation import geometry
+from emargin_train.evaluation import clustering, geometry
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Metric:
     source: paper or implementation that defines it
     group: clustering | probe | geometry | pseudo-label
     frames: the frames it is computed on
+    needs_labels: it is null for recordings without labels
     compute: from a `cloud.Cloud`, which has embeddings h (n, D) and classes (n,), to the value; `battery`
         computes the metrics without it
     """
@@ -29,6 +30,7 @@ class Metric:
     group: str
     frames: str
     description: str
+    needs_labels: bool = False
     compute: Callable[[Any], float] | None = None
 
 
@@ -60,13 +62,21 @@ DAVIS = "Davis & Goadrich 2006, doi:10.1145/1143844.1143874"
 
 
 def _clustering(
-    title: str, low: float, high: float, best: Literal["max", "min"] | None, source: str, what: str
+    title: str,
+    low: float,
+    high: float,
+    best: Literal["max", "min"] | None,
+    source: str,
+    what: str,
+    compute: Callable[[Any], float] | None = None,
+    *,
+    needs_labels: bool = False,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "clustering", BALANCED, what)
+    return Metric(title, low, high, best, source, "clustering", BALANCED, what, needs_labels, compute)
 
 
 def _probe(title: str, source: str, frames: str, what: str) -> Metric:
-    return Metric(title, 0, 1, "max", source, "probe", frames, what)
+    return Metric(title, 0, 1, "max", source, "probe", frames, what, True)
 
 
 def _geometry(
@@ -78,12 +88,14 @@ def _geometry(
     what: str,
     frames: str = BALANCED,
     compute: Callable[[Any], float] | None = None,
+    *,
+    needs_labels: bool = False,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "geometry", frames, what, compute)
+    return Metric(title, low, high, best, source, "geometry", frames, what, needs_labels, compute)
 
 
 def _pseudo(title: str, source: str, what: str) -> Metric:
-    return Metric(title, 0, 1, "max", source, "pseudo-label", TRAIN_STEPS, what)
+    return Metric(title, 0, 1, "max", source, "pseudo-label", TRAIN_STEPS, what, True)
 
 
 _VALIDATION: dict[str, Metric] = {
@@ -108,10 +120,21 @@ _VALIDATION: dict[str, Metric] = {
         "Silhouette beyond a Gaussian", -2, 2, "max", TIBSHIRANI,
         "silhouette less silhouette_null: clusters beyond the spread; 0 for a Gaussian cloud",
     ),
-    "nmi": _clustering("NMI", 0, 1, "max", STREHL, "KMeans' clusters against the classes, arithmetic mean"),
-    "ari": _clustering("ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters against the classes; 0 is chance"),
+    "silhouette_permuted": _clustering(
+        "Silhouette of permuted scores", -1, 1, None, "ours; after parallel analysis, Buja & Eyuboglu 1992",
+        "that the same KMeans reaches when the principal scores of h are permuted independently: same "
+        "spectrum, same tails, no clusters",
+        lambda cloud: clustering.silhouette_permuted(cloud.h, cloud.n_clusters),
+    ),
+    "nmi": _clustering(
+        "NMI", 0, 1, "max", STREHL, "KMeans' clusters against the classes, arithmetic mean",
+        needs_labels=True,
+    ),
+    "ari": _clustering(
+        "ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters against the classes; 0 is chance", needs_labels=True
+    ),
     "silhouette_of_labels": _clustering(
-        "Silhouette of classes", -1, 1, "max", ROUSSEEUW, "of the true classes on h"
+        "Silhouette of classes", -1, 1, "max", ROUSSEEUW, "of the true classes on h", needs_labels=True
     ),
     "paper_probe_accuracy": _probe(
         "Accuracy (paper's probe)", EMARGIN, NATURAL, "one linear layer, Adam 1e-3, 10 epochs"
@@ -154,7 +177,7 @@ _VALIDATION: dict[str, Metric] = {
     "class_centroid_spread": _geometry(
         "Spread of class centroids", 0, 1, "max", FISHER,
         "share of the variance of h between class centroids",
-        compute=lambda cloud: geometry.class_centroid_spread(cloud.h, cloud.classes),
+        compute=lambda cloud: geometry.class_centroid_spread(cloud.h, cloud.classes), needs_labels=True,
     ),
     "pseudo_label_auroc": _pseudo("Pseudo-label AUROC", FAWCETT, "of adjacent cosines; 0.5 is chance"),
     "pseudo_label_average_precision": _pseudo("Pseudo-label average precision", DAVIS, "of adjacent cosines"),

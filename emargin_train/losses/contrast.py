@@ -2,7 +2,7 @@
 
 Letters: B sequences of T frames, D dimensions of the embedding; S_ij = cosine of h_i and h_j for all
 B T frames; P(i) = frames adjacent to i in its sequence (neighbours = 2: both, neighbours = 1: the
-next); tau = temperature, m = margin, sigma = similar_sign.
+next); tau = temperature, m = margin, sigma = similar_sign, rho = dissimilar_sign.
 
 Adjacent pairs are handled here, one cosine each; all others in `negatives`, or `dense` on a GPU and for
 several members at once: then h is (K, B, T, D), hyper-parameters are (K, 1, 1), and the loss is (K,).
@@ -38,33 +38,43 @@ def emargin(
     temperature: float,
     neighbours: int = 2,
     similar_sign: int = -1,
+    dissimilar_sign: int = 1,
     gamma: float = 0.05,
 ) -> Tensor:
     """eMargin: InfoNCE whose negatives' logits go through the margin kernel of their anchor.
 
-        k_i(s) = (1 - y_i) sigma s^2 / 2 + y_i max(0, m - s)^2 / 2
+        k_i(s) = (1 - y_i) sigma s^2 / 2 + y_i rho max(0, m - s)^2 / 2
         n_i = sum_{p in P(i)} e^{S_ip / tau}
         l_i = -log [ n_i / ( n_i + sum_{j not in P(i), j != i} e^{gamma k_i(S_ij) / tau} ) ]
 
-    The released loss made well-posed (arXiv:2507.14828). It has no limit in which it is InfoNCE.
+    The released loss made well-posed (arXiv:2507.14828), where rho is 1. It has no limit in which it is
+    InfoNCE. With rho = -1 the hinge repels: the loss rises with every cosine below m.
 
     h: (B, T, D), any scale; dissimilar: y, (B, T) of 0 and 1.
     Returns the mean over frames having positives: a scalar, finite and >= 0.
     """
     c = gamma / (2 * temperature)
-    kernels = Parabola(c * similar_sign), Parabola(c, centre=margin, one_sided=True)
+    kernels = Parabola(c * similar_sign), Parabola(c * dissimilar_sign, centre=margin, one_sided=True)
     far, before, after = _cosines(h, kernels, dissimilar)
     if neighbours == 1:
-        kernel = margin_kernel(before, dissimilar, margin=margin, similar_sign=similar_sign)
+        kernel = margin_kernel(
+            before,
+            dissimilar,
+            margin=margin,
+            similar_sign=similar_sign,
+            dissimilar_sign=dissimilar_sign,
+        )
         negative = (gamma * kernel / temperature).masked_fill(before == -torch.inf, -torch.inf)
         return _mean_loss([after / temperature], [far, negative])
     return _mean_loss([before / temperature, after / temperature], [far])
 
 
-def margin_kernel(s: Tensor, dissimilar: Tensor, *, margin: float, similar_sign: int = -1) -> Tensor:
-    """k(s) = (1 - y) sigma s^2 / 2 + y max(0, m - s)^2 / 2 of cosines s and labels y, same shape."""
-    apart = (margin - s).clamp_min(0).square() / 2
-    return torch.where(dissimilar.bool(), apart, similar_sign * s.square() / 2)
+def margin_kernel(
+    s: Tensor, dissimilar: Tensor, *, margin: float, similar_sign: int = -1, dissimilar_sign: int = 1
+) -> Tensor:
+    """k(s) = (1 - y) sigma s^2 / 2 + y rho max(0, m - s)^2 / 2 of cosines s and labels y, same shape."""
+    hinge = (margin - s).clamp_min(0).square() / 2
+    return torch.where(dissimilar.bool(), dissimilar_sign * hinge, similar_sign * s.square() / 2)
 
 
 def emargin_adjacent(

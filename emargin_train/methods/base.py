@@ -14,9 +14,7 @@ from emargin_train.encoders.base import Encoder, NoSettings
 from emargin_train.settings import hyperparameter
 from emargin_train.spectrum_scale import spectrum_scale
 
-# Forms of a method: its loss and views on the study's encoder; with its own encoder and training; as the
-# code of the eMargin paper has it, faults included.
-VARIANTS = ("shared", "published", "released")
+PRECISIONS = ("float32", "float64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +50,13 @@ class TrainingSettings(declaration.Settings):
         log=True,
         role="nuisance",
         why="it shrinks weights",
+    )
+    precision: str = hyperparameter(
+        "float32",
+        "The training computes in these numbers. float64 takes twice as long, and shows whether a loss that "
+        "diverged had only overflowed.",
+        metavar="KIND",
+        choices=PRECISIONS,
     )
 
 
@@ -112,7 +117,7 @@ class Method(nn.Module, ABC):
 
     title, description: as the report says them; role: `method`, `upper bound` (it sees all labels) or
         `reference` (it takes no steps)
-    encoder_variant: one of `VARIANTS`; None for what has no encoder
+    encoder_variant: one of `emargin_train.variants.VARIANTS`; None for what has no encoder
     variant_of: the method whose published or released form it is; --variant finds it by this
     missing_variants: why a form of it is not built, by variant, as the end of "there is none, since ..."
     uses_encoder: it reads --encoder and that encoder's settings

@@ -13,14 +13,14 @@ from emargin_train.data.frames import Frames
 from emargin_train.errors import UserError
 from emargin_train.gates import GATES, gate_labels
 from emargin_train.methods.base import Setup
-from emargin_train.methods.infonce import InfoNCESettings
+from emargin_train.methods.infonce import NeighbourSettings
 from emargin_train.methods.one_view import OneView
 from emargin_train.pseudo_labels import pseudo_label_metrics, resolve_threshold
 from emargin_train.settings import hyperparameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThresholdSettings(InfoNCESettings):
+class ThresholdSettings(NeighbourSettings):
     threshold: float | None = hyperparameter(
         0.4,
         "Adjacent frames whose spectra have a cosine below this threshold are called dissimilar.",
@@ -94,5 +94,10 @@ class Gated(OneView):
         name, value = self.given(self.settings)
         self.threshold, self.dissimilar_share = resolve_threshold(train, **{name: value})
         gate = self.fixed_gate or self.settings.gate  # type: ignore[attr-defined]
+        if gate == "oracle" and not (train.y >= 0).any():
+            raise UserError(
+                "gate is 'oracle', which knows true changes of class, but no training sequence has a label: "
+                "give labelled data, or another gate"
+            )
         y = gate_labels(gate, train, self.threshold, seed=self.setup.seed)
         self.tables["dissimilar"] = torch.from_numpy(y)

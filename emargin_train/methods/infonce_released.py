@@ -6,7 +6,7 @@ from torch import Tensor
 
 from emargin_train.losses.released import infonce_released
 from emargin_train.methods.base import Batch
-from emargin_train.methods.infonce import InfoNCESettings
+from emargin_train.methods.infonce import NeighbourSettings
 from emargin_train.methods.one_view import OneView, Outputs
 from emargin_train.methods.released import ReleasedTraining
 
@@ -17,7 +17,7 @@ class InfoNCEReleased(OneView):
     description = "computes what the released contrastive baselines compute, faults included"
     encoder_variant = "released"
     variant_of = "infonce"
-    Settings = InfoNCESettings
+    Settings = NeighbourSettings
     Training = ReleasedTraining
 
     @staticmethod

@@ -98,7 +98,12 @@ class OneView(Method):
         n = self.n_plain
         outputs = Outputs(z[:n], z[n:], logits[0] if logits else None)
         plain = {name: rows[:n] for name, rows in batch.tables.items()}
-        return self.criterion(self.settings, outputs, Batch(batch.x, batch.index, batch.labels[n:], plain))
+        seen = Batch(batch.x, batch.index, self.seen_labels(batch), plain)
+        return self.criterion(self.settings, outputs, seen)
+
+    def seen_labels(self, batch: Batch) -> Tensor:
+        """(L, T) labels of the labelled sequences of a batch."""
+        return batch.labels[self.n_plain :]
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x)

@@ -1,13 +1,13 @@
 """Supervised training of the same encoder: what an encoder could reach with every label."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from emargin_train.data.frames import Frames
 from emargin_train.losses.supervised import cross_entropy
 from emargin_train.methods.base import Batch
-from emargin_train.methods.labelled import Labelled, with_labels
+from emargin_train.methods.labelled import Labelled
 from emargin_train.methods.one_view import Outputs
 
 
@@ -19,6 +19,7 @@ class Supervised(Labelled):
     description = "trains the encoder with the cross-entropy of a linear classifier, on all labels"
     role = "upper bound"
     order = 2
+    label_share: ClassVar[float | None] = 1.0
 
     @staticmethod
     def has_classifier(settings: Any) -> bool:
@@ -26,8 +27,8 @@ class Supervised(Labelled):
 
     def prepare(self, train: Frames) -> None:
         super().prepare(train)
-        self.labelled = with_labels(train, 1.0, self.setup.seed)
-        self.n_plain, self.n_labelled = 0, min(self.training_settings.batch_size, len(self.labelled))
+        self.n_plain = 0
+        self.see(train, self.training_settings.batch_size)
 
     @staticmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:

@@ -4,7 +4,6 @@ For every noise level this prints the distribution of the cosines of adjacent fr
 expects, and how the steps that each threshold calls dissimilar compare with the true changes of class.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from emargin_train.data.sequences import Layout, read_all
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.flags import add_flags, read_flags
+from emargin_train.program import Parser
 from emargin_train.pseudo_labels.chart import draw, save
 from emargin_train.pseudo_labels.noise import Bins, predict
 from emargin_train.pseudo_labels.quality import Row, Steps, steps_of
@@ -34,13 +34,8 @@ N_THRESHOLDS = 50
 MAX_ROWS = 12  # thresholds printed for a noise level
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emargin_train.pseudo_labels",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    parser = Parser("emargin_train.pseudo_labels", description=__doc__, epilog=EXAMPLES)
     add_flags(parser.add_argument_group("data"), DATA)
     parser.add_argument(
         "--snr-db",
@@ -95,7 +90,7 @@ def frames_at(config: DataConfig) -> list[Frames]:
 
 def expected_mean(clean: list[Frames], bins: Bins, snr_db: float) -> float:
     """Mean over all steps of the cosine that white noise leads to."""
-    return float(np.concatenate([predict(side, bins, snr_db).ravel() for side in clean]).mean())
+    return float(np.concatenate([predict(frames, bins, snr_db).ravel() for frames in clean]).mean())
 
 
 def bins_of(config: DataConfig) -> Bins:

@@ -54,10 +54,10 @@ class Steps:
         return dict(zip(names, map(float, scores), strict=True))
 
 
-def steps_of(sides: Iterable[Frames]) -> Steps:
+def steps_of(splits: Iterable[Frames]) -> Steps:
     """The steps of one or several sets of frames, taken together."""
     cosine, changed, known = [], [], []
-    for frames in sides:
+    for frames in splits:
         cosine.append(adjacent_cosines(frames).ravel())
         truth = true_changes(frames.y)
         changed.append(truth[0].ravel())

@@ -6,12 +6,14 @@ import math
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 import torch
 
@@ -103,8 +105,10 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
     A connection that this process had before is used, and kept.
     """
     if ray.is_initialized():
+        print(f"ray: joined {address}", file=sys.stderr)
         yield ray.cluster_resources()
         return
+    print(f"ray: {f'joined {address}' if address else 'started here'}", file=sys.stderr)
     with contextlib.ExitStack() as stack:
         folder = (
             None
@@ -112,11 +116,13 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
             else str(stack.enter_context(own_folders.temporary("ray", parent=_short_parent())))
         )
         stack.callback(own_folders.remove_all)  # of workers that were killed here
-        stack.callback(_leave)
+        before, started = _family(), set[psutil.Process]()
+        stack.callback(_leave, started)
         try:
             ray_private.init(address or "local", folder)
             resources = ray.cluster_resources()
-        except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+            started |= _family() - before
+        except Exception as error:  # the boundary: Ray raises plain Exception for a node that does not start
             reason = without_password(" ".join(str(error).split())[:300])
             what = f"join the Ray cluster at {address}" if address else "start Ray here"
             raise UserError(
@@ -126,8 +132,15 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
         yield resources
 
 
-def _leave() -> None:
-    """Disconnect, and end the cluster that was started here; a cluster that has died already is left."""
+def _family() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
+
+
+def _leave(started: set[psutil.Process]) -> None:
+    """Disconnect, and end the cluster that was started here.
+
+    started: its processes; where one of them has died, Ray may leave others behind
+    """
 
     def shut_down() -> None:
         # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
@@ -135,6 +148,10 @@ def _leave() -> None:
         ray.shutdown()
 
     interrupts.finish(shut_down, patience_s=LEAVE_S, at_most_s=LEAVE_S)
+    for process in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(started, timeout=1)
 
 
 def _short_parent() -> str:
@@ -155,22 +172,30 @@ def _short_parent() -> str:
 
 
 class HeadWatch:
-    """Knows whether the head of the cluster has gone: a driver that waits for it would wait for ever.
+    """Knows whether the cluster's head, or Ray on this machine, has gone: its driver would wait for ever.
 
-    started_here: such a head never comes back; that of a cluster elsewhere may be restarted
+    started_here: such a cluster never comes back; the head of one elsewhere may be restarted
     """
 
     def __init__(self, *, started_here: bool) -> None:
         self._host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-        self._port = int(port)
+        self._port, self._raylet = int(port), ray_private.raylet()
         self._patience_s = 3.0 if started_here else 20.0
         self._answered = time.monotonic()
 
     def is_lost(self) -> bool:
-        """Whether it has not answered for some seconds; to be asked every second or so."""
-        with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1):
-            self._answered = time.monotonic()
+        """Whether either has not been there for some seconds; to be asked every second or so."""
+        if self._raylet is None or _runs(self._raylet):
+            with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1):
+                self._answered = time.monotonic()
         return time.monotonic() - self._answered > self._patience_s
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def check_resources(settings: StudySettings) -> None:

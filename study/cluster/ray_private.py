@@ -5,6 +5,7 @@ version outside CHECKED, and says what to do.
 """
 
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -23,11 +24,14 @@ ENVIRONMENT = {
 for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
+import psutil  # noqa: E402
 import ray  # noqa: E402
+from ray._private import worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.services import find_bootstrap_address  # noqa: E402
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # noqa: E402
 from ray.air._internal import usage  # noqa: E402
 from ray.tune.execution import class_cache  # noqa: E402
 
@@ -53,6 +57,17 @@ def health_check(address: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
 
 
+def raylet() -> psutil.Process | None:
+    """The process of Ray's on this machine that serves this driver; None where it cannot be seen."""
+    node = worker.global_worker.node
+    assert node is not None
+    served = f"--raylet_socket_name={node.raylet_socket_name}"
+    for process in psutil.process_iter(["cmdline"]):
+        if served in (process.info["cmdline"] or ()):
+            return process
+    return None
+
+
 def init(address: str, folder: str | None = None) -> None:
     """Connect to a cluster, or start one here where the address is "local"; signal handlers stay as they are.
 
@@ -62,6 +77,9 @@ def init(address: str, folder: str | None = None) -> None:
     """
     handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
+    if address == "local" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+        # Ray would write one into the home folder, which is not always there and writable.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         ray.init(
             address,

@@ -129,4 +129,4 @@ def _run_interruptibly(do: Callable[[], None], stopper: Stopper, head: HeadWatch
     has_ended = interrupts.finish(do, interrupted=stopper.interrupt, is_lost=head.is_lost, patience_s=LEAVE_S)
     if not has_ended:
         stopper.abandoned = True
-        stopper.close("the head of the Ray cluster does not answer any more")
+        stopper.close("Ray does not answer any more: its head, or its process on this machine, has ended")

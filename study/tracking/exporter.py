@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study.records import keys, parsed
 from study.secrets import without_password
-from study.tracking.mlflow_runs import StudyRuns
+from study.tracking.mlflow_runs import StudyRuns, trial_of
 from study.tracking.sync_state import SyncState
 
 ROUND_S = 1.0  # how often it looks for new records, and sends the summary
@@ -45,6 +45,7 @@ class Exporter:
         self._waiting = deque(key for key in keys(folder) if key not in self._sync_state.runs)
         self._summary: tuple[int, int, dict[str, float]] | None = None
         self._outcome: str | None = None
+        self._models: deque[tuple[str, str | None]] = deque()
         self._hurry = threading.Event()
         self._finished = self._stopped = self._is_closed = False
 
@@ -52,13 +53,15 @@ class Exporter:
         """Take a message from the driver.
 
         `add`: a record is there. `note`: the study's summary, of which the latest is sent. `finish`: export
-        what is left, and close the study's run as FINISHED or KILLED.
+        what is left, make models of the encoders of some records, each with the registered model that it is
+        to be a version of, and close the study's run as FINISHED or KILLED.
         """
         if "add" in message:
             self._waiting.append(message["add"])
         elif "note" in message:
             self._summary = (message["time_ms"], message["n_done"], message["note"])
         else:
+            self._models = deque((key, name) for key, name in message["models"])
             self._outcome = message["finish"]
             self._hurry.set()
 
@@ -117,15 +120,29 @@ class Exporter:
             self._waiting.popleft()
             if outcome:
                 say_left(len(self._waiting) + 1)
+        self._write_trials(runs)
         summary = self._summary
         if summary is not None:
             runs.note(*summary)
             if self._summary is summary:
                 self._summary = None
-        if outcome and not self._waiting:
+        while outcome and self._models and not (self._waiting or self._stopped):
+            say_left(len(self._models) + 1)
+            runs.export_model(*self._models[0], self._folder / "checkpoints")
+            self._models.popleft()
+        if outcome and not (self._waiting or self._models):
             runs.finish(outcome)
             self._finished = True
             say_left(0)
+
+    def _write_trials(self, runs: StudyRuns) -> None:
+        """Write the own run of each trial of which replicates have come, and none is waiting."""
+        waiting = {trial_of(key) for key in self._waiting}
+        for trial, own in runs.stale().items():
+            found = [parsed(self._folder / "records" / f"{key}.json")[0] for key in own]
+            whole = [record for record in found if record is not None]
+            if whole and trial not in waiting and not self._stopped:
+                runs.export_trial(trial, whole)
 
     def _artifacts(self, key: str) -> list[Path]:
         kept = (self._folder / "checkpoints" / f"{key}.pt", self._folder / "log" / f"{key}.traceback.txt")

@@ -1,6 +1,7 @@
 """The SQLite file of all studies is checked first, since a damaged one would keep MLflow busy for minutes."""
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -19,8 +20,6 @@ def check(file: Path) -> None:
         return
     lock = Path(f"{file}.lock")  # held by whoever makes the database now
     with FileLock(lock) if lock.exists() else contextlib.nullcontext():
-        lock = Path(f"{file}.lock")  # held by whoever makes the database now
-    with FileLock(lock) if lock.exists() else contextlib.nullcontext():
         why = _fault(file)
     if why is not None:
         raise UserError(f"the MLflow database {file} {why}: {REMEDY}")
@@ -38,18 +37,22 @@ def _fault(file: Path) -> str | None:
         return None  # just made: MLflow fills it
     if not header.startswith(MAGIC) or len(header) < HEADER_BYTES:
         return "is not an SQLite database, or is damaged"
-    page = int.from_bytes(header[16:18], "big")
-    size = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
-    if size > file.stat().st_size:
-        return f"is cut short ({file.stat().st_size} of {size} bytes)"
-    try:
-        with sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=30) as connection:
-            tables = {
-                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
-            }
-        connection.close()
-    except sqlite3.Error as error:
-        return f"cannot be read ({error})"
+    # SQLite opens it first, for writing: it then undoes what a killed process has half written. While a
+    # transaction is open, no other process changes the file.
+    address, tables, why = f"{file.resolve().as_uri()}?mode=rw", set[str](), None
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=30, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN")
+            found = database.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            tables = {name for (name,) in found}
+        except sqlite3.Error as error:
+            why = f"cannot be read ({error})"
+        with file.open("rb") as content:  # closing it ends SQLite's lock
+            header, has = content.read(HEADER_BYTES), os.fstat(content.fileno()).st_size
+        page = int.from_bytes(header[16:18], "big")
+        wants = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+        if wants > has:
+            return f"is cut short ({has} of {wants} bytes)"
     if tables and not {"experiments", "runs"} <= tables:
         return "belongs to another program"
-    return None
+    return why

@@ -21,13 +21,14 @@ class SyncState:
 
     study_id: in the tags of all runs of the study
     study_run: of the study itself, on the server that the other lines are about
+    experiment: in which that run is; "" = not known
     runs: the run of each exported record
     void: runs of records that were forgotten since, to be deleted
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
-        self.study_id, self.study_run = identity.of(folder), ""
+        self.study_id, self.study_run, self.experiment = identity.of(folder), "", ""
         self.runs: dict[str, str] = {}
         self.void: dict[str, str] = {}
         if not self._path.exists():
@@ -43,7 +44,7 @@ class SyncState:
         said = json.loads(head)
         if said["study_id"] != self.study_id:  # another study's file
             return self.begin("", {})
-        self.study_run = str(said["study_run"])
+        self.study_run, self.experiment = str(said["study_run"]), str(said.get("experiment", ""))
         for line in lines:
             entry = json.loads(line)
             key, is_void = str(entry["key"]), "void" in entry
@@ -53,20 +54,21 @@ class SyncState:
         if last:  # cut short when the power went: that run is found again by its key
             self._path.write_text("\n".join([head, *lines, ""]))
 
-    def agree_with(self, study_run: str, runs: dict[str, str]) -> None:
+    def agree_with(self, study_run: str, runs: dict[str, str], experiment: str) -> None:
         """Take over what the server has: its run of the study, and the runs of the study's records.
 
         What is void stays so, unless the server is another one.
         """
+        is_new, self.experiment = experiment != self.experiment, experiment
         if study_run != self.study_run:
             self.begin(study_run, runs)
-        elif runs != self.runs:
+        elif runs != self.runs or is_new:
             self.begin(study_run, runs, self.void)
 
     def begin(self, study_run: str, runs: dict[str, str], void: Mapping[str, str] = NOTHING) -> None:
         """Start anew with the study's run, and with the runs of its records."""
         self.study_run, self.runs, self.void = study_run, dict(runs), dict(void)
-        head = {"study_id": self.study_id, "study_run": study_run}
+        head = {"study_id": self.study_id, "study_run": study_run, "experiment": self.experiment}
         entries = [head, *({"key": key, "run": run} for key, run in runs.items())]
         entries += [{"key": key, "void": run} for key, run in self.void.items()]
         write_whole(self._path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())

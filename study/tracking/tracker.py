@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from study.tracking.sync_state import SyncState
 TELL_EVERY_S = 10.0
 START_S = 12.0  # loading MLflow on a busy machine
 CLOSE_S = 2.0
+NO_MODELS: Mapping[str, str | None] = {}
 log = logging.getLogger(__name__)
 
 
@@ -69,16 +71,19 @@ class Tracker:
         """Begin with what is not exported yet. Raises UserError for a SQLite file that cannot be used."""
         self._params, self._is_started = params, True
         self._ask()
-        if self.uri.startswith("sqlite:"):
+        if not self.uri.startswith("sqlite:"):
+            return
+        answer = self._heard.get()
+        if answer is None:  # killed as it began
+            self._begin()
+            self._ask()
             answer = self._heard.get()
-            if answer is None:
-                said = self._folder / "log" / "mlflow.log"
-                raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
-            if "refused" in answer:
-                raise UserError(
-                    f"--tracking-uri {without_password(self.uri)} cannot be used ({answer['refused']}): "
-                    "give another"
-                )
+        if answer is None:
+            said = self._folder / "log" / "mlflow.log"
+            raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
+        if "refused" in answer:
+            shown = without_password(self.uri)
+            raise UserError(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
 
     def _ask(self) -> None:
         self._tell(uri=self.uri, folder=str(self._folder), dataset=self._dataset, params=self._params)
@@ -104,12 +109,21 @@ class Tracker:
         """Set the study's summary; the exporter sends the latest, once a second at most."""
         self._tell(note=values, n_done=n_done, time_ms=int(time.time() * 1000))
 
-    def finish(self, outcome: str, *, patience_s: float, at_most_s: float = math.inf) -> int:
+    def finish(
+        self,
+        outcome: str,
+        *,
+        patience_s: float,
+        at_most_s: float = math.inf,
+        models: Mapping[str, str | None] = NO_MODELS,
+    ) -> int:
         """Export what is left, and close the study's run; returns how many runs are not up to date.
 
         A study that ends before `start` and that MLflow does not know yet has nothing to close there.
 
         outcome: FINISHED or KILLED
+        models: records whose encoders become models, each with the registered model of which it is to be a
+            version, or None
         patience_s: it gives up once nothing could be exported for so long; the study's own run then counts
         at_most_s: how long it takes in any case
         """
@@ -123,7 +137,7 @@ class Tracker:
             log.warning("the process that writes to MLflow died (exit code %d)", self._process.returncode)
             self._begin()
             self._ask()
-        self._tell(finish=outcome)
+        self._tell(finish=outcome, models=list(models.items()))
         left = self._wait(patience_s, at_most_s)
         self.close()
         if left == 0:

@@ -25,6 +25,7 @@ def resolve(uri: str | None, out: Path) -> str:
     uri = secrets.whole("tracking_uri", uri) if uri else os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return local(out)
+    secrets.check("tracking_uri", uri)
     kind = urlsplit(uri).scheme
     if kind in ("http", "https", "sqlite") or kind.startswith(("postgresql", "mysql", "mssql")):
         return uri
@@ -37,6 +38,19 @@ def resolve(uri: str | None, out: Path) -> str:
 def local(out: Path) -> str:
     """The SQLite file of all studies in `out`."""
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
+
+
+def to_browse(uri: str, experiment: str) -> str:
+    """How to open MLflow at the runs of an experiment: an address, after a command where it needs one.
+
+    experiment: its id; "" where it is not known, since MLflow was never reached
+    """
+    if "://" not in uri:
+        return uri
+    place = f"/#/experiments/{experiment}/runs" if experiment else ""
+    if uri.startswith("http"):
+        return without_password(uri.rstrip("/") + place)
+    return f"mlflow ui --backend-store-uri {without_password(uri)}, then http://127.0.0.1:5000{place}"
 
 
 def check_answers(uri: str) -> None:

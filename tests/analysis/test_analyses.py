@@ -66,7 +66,8 @@ def test_whiskers_end_where_the_metric_does(tmp_path: Path) -> None:
     study = study_of(tmp_path / "a", rows)
     x, y = pareto.goals(study)
     table = pareto.trade_off(study, x, y).assign(setting="")
-    (data,) = pareto_charts.front_chart(study, table, x, y).to_dict()["datasets"].values()
+    spec = pareto_charts.front_chart(study, table, x, y).to_dict()
+    data = [row for rows in spec["datasets"].values() for row in rows]
     ends = [row[f"silhouette_{end}"] for row in data for end in ("low", "high") if row["silhouette_low"]]
     assert ends and min(ends) == -1 and max(ends) == 1
     few = study_of(tmp_path / "b", rows[rows["seed"] < 2])

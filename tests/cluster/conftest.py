@@ -105,8 +105,8 @@ class Database:
         return f"postgresql://study{secret}@127.0.0.1:{self.server.port}/{name}"
 
 
-@pytest.fixture(scope="session")
-def database() -> Iterator[Database]:
+@contextlib.contextmanager
+def postgresql() -> Iterator[Database]:
     """PostgreSQL with the user `study`, who has a password, and the databases `postgres` and `mlflow`."""
     pytest.importorskip("psycopg", reason="needs the PostgreSQL driver: pip install '.[cluster]'")
     initdb, postgres = postgres_program("initdb"), postgres_program("postgres")
@@ -150,6 +150,12 @@ def database() -> Iterator[Database]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def database() -> Iterator[Database]:
+    with postgresql() as made:
+        yield made
+
+
 @dataclass(frozen=True)
 class Bucket:
     """S3 as moto serves it, behind a gate that can refuse.
@@ -174,8 +180,9 @@ class Bucket:
         return [item["Key"] for item in client.list_objects_v2(Bucket=self.name).get("Contents", [])]
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[Bucket]:
+@contextlib.contextmanager
+def bucket() -> Iterator[Bucket]:
+    """S3 with one empty bucket."""
     pytest.importorskip("moto", reason="needs moto: pip install '.[dev]'")
     import boto3
 
@@ -198,3 +205,9 @@ def s3() -> Iterator[Bucket]:
         )
         client.create_bucket(Bucket="studies")
         yield Bucket("studies", gate, env)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Bucket]:
+    with bucket() as made:
+        yield made

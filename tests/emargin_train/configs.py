@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from emargin_train.config import TrainConfig, table
+from emargin_train.config import TrainConfig
+from emargin_train.hyperparameters import table
 from emargin_train.methods import METHODS
 from emargin_train.train_many import can_stack
 

@@ -7,8 +7,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from emargin_train.config import table
 from emargin_train.graphs import WARM_UP, Repeated
+from emargin_train.hyperparameters import table
 from emargin_train.losses import contrast
 from emargin_train.stack import Member, Stack
 from emargin_train.train import start, train

@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from emargin_train.config import table
 from emargin_train.errors import UserError
 from emargin_train.estimators import DATA, ESTIMATORS, EMargin, InfoNCE
+from emargin_train.hyperparameters import table
 from emargin_train.methods import METHODS
 
 

@@ -4,10 +4,11 @@ import argparse
 
 import pytest
 
-from emargin_train.config import TrainConfig, all_hyperparameters, other_defaults, read_by
+from emargin_train.config import TrainConfig
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from emargin_train.flags import add_flags, default_note, read_flags
+from emargin_train.hyperparameters import all_hyperparameters, other_defaults, read_by
 from emargin_train.pretrain import DATA, build_parser, config_of
 from emargin_train.settings import Setting, declared
 

@@ -176,7 +176,7 @@ def test_what_is_not_defined_is_none() -> None:
     assert row.pop("dissimilar_share") is not None and set(row.values()) == {None}
 
 
-def test_several_sides_are_taken_together() -> None:
+def test_several_splits_are_taken_together() -> None:
     parts = [FRAMES.select(np.arange(10)), FRAMES.select(np.arange(10, 30))]
     whole, both = steps_of([FRAMES]), steps_of(parts)
     for name in ("cosine", "changed", "unchanged"):

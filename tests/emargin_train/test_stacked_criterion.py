@@ -55,6 +55,9 @@ def test_members_at_once_equal_members_alone(
             own["margin"] = margin * (0.01 if name == "emargin-adjacent" else 1)
         if name == "emargin":
             own["similar_sign"] = similar_sign
+            own["dissimilar_sign"] = -similar_sign
+        if name != "emargin-adjacent":
+            own["spread_weight"] = -0.5
         methods.append(method(name, **own))
         drawn.append(draw(size, seed + k, share))
     h = torch.stack([one.detach() for one, _ in drawn])

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from emargin_train.config import all_hyperparameters
 from emargin_train.errors import UserError
+from emargin_train.hyperparameters import all_hyperparameters
+from study import presets
 from study.command_line import build_parser, settings_of
-from study.presets import PRESETS
 from study.settings import StudySettings, declared_settings
 from tests.study.conftest import here, small
 
@@ -33,7 +33,7 @@ def test_a_declared_setting_has_one_flag(column):
 
 
 def test_no_flag_is_for_anything_else():
-    own = {"help", "preset", "config", "resume", "extend", "retry", "dry_run", "variant"}
+    own = {"help", "version", "preset", "config", "resume", "extend", "retry", "dry_run", "variant"}
     shown = {one.dest for one in ACTIONS if one.help is not argparse.SUPPRESS}
     declared = {*declared_settings(), *all_hyperparameters()} - {"methods"} | {"method"}
     assert shown == own | declared
@@ -91,15 +91,12 @@ def test_lists_and_ranges_of_seeds():
     assert settings_from("--references", "").references == ()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", presets.NAMES)
 def test_a_preset_is_complete_and_flags_win(preset):
     settings = settings_of(build_parser().parse_args(["--preset", preset, "--seeds", "7", "--margin", "3"]))
-    assert settings.seeds == (7,) and settings.hyperparameters["margin"] == "3"
-    assert settings.dataset == PRESETS[preset]["dataset"]
-    kept = PRESETS[preset]["hyperparameters"].items() - {
-        ("margin", PRESETS[preset]["hyperparameters"].get("margin"))
-    }
-    assert kept <= settings.hyperparameters.items()
+    known = presets.preset(preset)
+    assert settings.seeds == (7,) and settings.dataset == known["dataset"]
+    assert settings.hyperparameters == known["hyperparameters"] | {"margin": "3"}
 
 
 def test_a_name_is_a_digest_of_the_settings():

@@ -96,8 +96,7 @@ def test_what_waits_for_something_that_is_gone_is_given_up():
         interrupts.finish(lambda: 1 / 0, patience_s=1)
 
 
-def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_folders, "YOUNG_S", 0.0)
+def test_folders_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path):
     code = (
         "import os, sys; from study import own_folders\n"
         "with own_folders.temporary('trial', run='dead', parent=sys.argv[1]): os._exit(9)"
@@ -145,19 +144,21 @@ def own_folders_here():
             yield from Path(parent).glob(f"emargin-{kind}-{own_folders.RUN}-*")
 
 
-def folders_now():
-    parents = {tempfile.gettempdir(), os.environ.get("RAY_TMPDIR", "/tmp")}
-    return {
-        path
-        for parent in parents
-        for k in own_folders.KINDS
-        for path in Path(parent).glob(f"emargin-{k}-*-*")
-    }
+@pytest.fixture
+def sandbox():
+    """A TMPDIR of the study's own, with a path that is short enough for Ray."""
+    with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
-def gcs_server(driver):
-    (pid,) = [pid for pid, title in descendants(driver.pid).items() if "gcs_server" in title]
-    return pid
+def killed(words):
+    """Kill one of the driver's processes by its title."""
+
+    def strike(driver):
+        (pid,) = [pid for pid, title in descendants(driver.pid).items() if words in title]
+        os.kill(pid, signal.SIGKILL)
+
+    return strike
 
 
 ENDS = {
@@ -167,17 +168,19 @@ ENDS = {
         lambda driver: (os.killpg(driver.pid, signal.SIGINT), os.kill(driver.pid, signal.SIGTERM)),
         130,
     ),
-    "GCS killed": (lambda driver: os.kill(gcs_server(driver), signal.SIGKILL), 1),
+    "GCS killed": (killed("gcs_server"), 1),
+    "raylet killed": (killed("raylet/raylet"), 1),
+    "Ray's agent killed": (killed("ray::DashboardAgent"), 1),
 }
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", ENDS)
-def test_a_study_that_is_stopped_closes_its_books_and_leaves_nothing(tmp_path, fault):
+def test_a_study_that_is_stopped_closes_its_books_and_leaves_nothing(tmp_path, sandbox, fault):
     strike, code = ENDS[fault]
-    before = folders_now()
-    driver = begin(tmp_path)
+    shared_memory = set(Path("/dev/shm").iterdir())
+    driver = begin(tmp_path, TMPDIR=str(sandbox), RAY_TMPDIR=str(sandbox))
     wait_until(lambda: n_records(tmp_path) >= 3, driver)
     family = descendants(driver.pid)
     strike(driver)
@@ -192,9 +195,11 @@ def test_a_study_that_is_stopped_closes_its_books_and_leaves_nothing(tmp_path, f
     while alive := [title for pid, title in family.items() if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, alive
         time.sleep(0.2)
-    assert folders_now() <= before
-    print(f"ended after {fault}: {seconds:.1f} s, exit code {code}, no process, no folder left")
-    if not fault.startswith("GCS"):
+    assert not list(sandbox.glob("*emargin-*")) and set(Path("/dev/shm").iterdir()) <= shared_memory
+    print(
+        f"ended after {fault}: {seconds:.1f} s, exit code {code}; left: 0 processes, 0 folders, 0 in /dev/shm"
+    )
+    if code > 128:
         assert seconds < 30
     ran = command("--resume", str(tmp_path / NAME), timeout=600)
     assert ran.returncode == 0, ran.stderr

@@ -7,6 +7,7 @@ import pytest
 
 from emargin_train.errors import UserError
 from study import plan, results, sync
+from study import run_study as run_study_module
 from study.ownership import owned
 from study.run_study import run_study
 from study.settings import StudySettings
@@ -51,6 +52,26 @@ def test_a_study_has_one_driver_and_then_another(tmp_path):
         pytest.fail("two drivers have it")
     with owned(folder):
         pass
+
+
+@pytest.mark.parametrize("left", [".lock", ".study.toml.7.part", "records"])
+def test_a_study_that_could_not_even_write_its_settings_is_begun_again(tmp_path, left):
+    settings = settings_of(tmp_path)
+    (settings.folder / "log").mkdir(parents=True)
+    (settings.folder / left).mkdir(exist_ok=True) if left == "records" else (settings.folder / left).touch()
+    results.check_free(settings)
+    (settings.folder / "records").mkdir(exist_ok=True)
+    (settings.folder / "records" / "a.json").write_text("{}")
+    with pytest.raises(UserError, match="is not a study"):
+        results.check_free(settings)
+
+
+def test_a_study_is_extended_with_the_words_that_began_it(tmp_path):
+    begun(tmp_path)
+    extended, _, _ = run_study_module._checked(settings_of(tmp_path), 2)
+    assert extended.trials == 5 and extended.split_seeds == (0,)
+    with pytest.raises(UserError, match="--seeds"):
+        run_study_module._checked(settings_of(tmp_path, seeds=(7,)), 2)
 
 
 def content(folder):

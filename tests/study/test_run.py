@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import tables
-from emargin_train.config import all_hyperparameters
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.hyperparameters import all_hyperparameters
 from emargin_train.methods import METHODS
 from study import plan, results
 from study.command_line import build_parser, flags_of, resumed_settings, settings_of
@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 
 DESIGN_COLUMNS = """
 study trial config_hash seed split_seed data_hash git_revision started_at device mlflow_run_id
-dataset split method encoder encoder_variant gate_given_as sequence_length evaluation_frames noise_kind
+dataset split method encoder encoder_variant encoder_context
+gate_given_as sequence_length evaluation_frames noise_kind
 gate threshold dissimilar_share margin temperature neighbours similar_sign gamma head
 kernel_size spectrum_scale iterations batch_size learning_rate weight_decay snr_db
 label_share supervised_term supervised_weight
@@ -173,14 +174,21 @@ def test_the_folder_holds_what_the_design_says(finished, table):
     assert not (finished.folder / "ray").exists()
 
 
-def test_mlflow_holds_one_study_run_and_a_finished_child_for_each_row(finished, table):
+def test_mlflow_holds_a_run_for_the_study_for_each_trial_and_for_each_row(finished, table):
     client = mlflow.MlflowClient(f"sqlite:///{finished.out}/mlflow.db")
     (experiment,) = (e for e in client.search_experiments() if e.name != "Default")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     (study,) = (run for run in runs if run.data.tags["kind"] == "study")
-    children = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "trial"}
-    assert study.info.status == "FINISHED" and {c.info.status for c in children.values()} == {"FINISHED"}
-    assert {c.data.tags["mlflow.parentRunId"] for c in children.values()} == {study.info.run_id}
+    children = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "replicate"}
+    trials = {run.data.tags["trial"]: run for run in runs if run.data.tags["kind"] == "trial"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials.values()} == {study.info.run_id}
+    assert len(runs) == 1 + len(trials) + len(children)
+    for child in children.values():
+        assert child.data.tags["mlflow.parentRunId"] == trials[child.data.tags["trial"]].info.run_id
+    means = table.to_pandas().groupby("trial")["silhouette"].mean()
+    for trial, run in trials.items():
+        assert run.data.metrics["silhouette"] == pytest.approx(means[trial])
     assert set(children) == set(table["mlflow_run_id"].to_pylist()) and len(children) == table.num_rows
     for row in table.to_pylist():
         run = children[row["mlflow_run_id"]]
@@ -201,7 +209,7 @@ def test_the_same_command_again_runs_nothing_and_changes_no_result(finished, tab
     before = (finished.folder / "study.toml").read_bytes()
     change_range(monkeypatch, "margin", 1, 2)
     ran = here(*finished.words)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 0 and "ray:" not in ran.stderr, ran.stderr  # nothing is left to run there
     again = pq.read_table(finished.folder / "results.parquet")
     assert again.equals(table)
     assert (finished.folder / "study.toml").read_bytes() == before
@@ -268,6 +276,16 @@ def test_a_row_is_what_pretrain_alone_gives(finished, table):
     assert alone["config_hash"] == row["config_hash"] and alone["data_hash"] == row["data_hash"]
     for name in METRICS:
         assert alone[name] == (pytest.approx(row[name], rel=1e-6) if row[name] is not None else None), name
+
+
+def test_a_row_is_repeated_in_all_digits(finished, table):
+    row = next(row for row in table.to_pylist() if row["role"] == "searched" and row["status"] == "ok")
+    replicate = f"{row['split_seed']}-{row['seed']}"
+    ran = here(str(finished.folder), row["trial"], replicate, module="study.repeat")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    *_, last = ran.stdout.splitlines()
+    n = last.partition(" metrics")[0]
+    assert last == f"{n} metrics, {n} equal in all digits; all inside their tolerance" and int(n) > 30
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import tables
-from emargin_train.config import all_hyperparameters, table
 from emargin_train.encoders import ENCODERS
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.hyperparameters import all_hyperparameters, table
 from emargin_train.methods import METHODS
 from study import results
 from study.schema import KINDS, of_extra, schema

@@ -1,5 +1,6 @@
 """Secrets are found by the structure of a URL, whatever characters they hold."""
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
+from emargin_train.errors import UserError
 from study import secrets
 
 HARD = ["pla/nted", "pla#nted", "pla?nted", "pla@nted", "pla%nted", "pla:nted", "pla nted", "p@/#?:%d"]
@@ -58,6 +60,28 @@ def test_a_user_without_password_is_a_token_for_a_web_server(url):
     assert "planted" not in secrets.without_password(url)
 
 
+@pytest.mark.parametrize("name", secrets.VARIABLES)
+@pytest.mark.parametrize(
+    "url, is_read",
+    [
+        ("postgresql://me:planted@host:5432/db", True),
+        ("postgresql://me:pla/nt#e?d@host:5432/db", True),
+        ("postgresql://me:pla%40nted@host:5432/db", True),
+        ("postgresql://me:pla@nted@host:5432/db", False),
+        ("https://me:pla@nted@host/a", True),
+        ("https://me:pla/nted@host/a", False),
+    ],
+)
+def test_a_password_that_its_library_would_cut_in_two_is_refused(monkeypatch, name, url, is_read):
+    monkeypatch.setenv(secrets.VARIABLES[name], "")
+    if is_read:
+        assert "nted" not in secrets.put_away(name, url)
+        return
+    with pytest.raises(UserError, match="@ as %40") as refused:
+        secrets.put_away(name, url)
+    assert "pla" not in str(refused.value) and "nted" not in str(refused.value)
+
+
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=20))
 def test_no_encoded_password_is_ever_shown_and_the_whole_url_is_found_again(password):
     url = f"postgresql://me:{quote(password, safe='')}@host/db"
@@ -78,13 +102,26 @@ def test_what_holds_no_secret_stays(text):
 
 
 @pytest.mark.parametrize(
-    "word, shown",
+    "words, shown",
     [
         ("--tracking-uri=http://me:planted@host:5000", "--tracking-uri=http://host:5000"),
-        ("postgresql://me:pl/an?ted@host/db", "postgresql://me@host/db"),
-        ("--dataset=a@b", "--dataset=a@b"),
-        ("--margin=-1:0.5", "--margin=-1:0.5"),
+        ("--optuna-storage mysql://me:pl/an?ted@host/db --x", "--optuna-storage mysql://me@host/db --x"),
+        ("--optuna postgresql://me:planted@host/db", "--optuna postgresql://me@host/db"),
+        ("--dataset=a@b --margin=-1:0.5 --storage s3://bucket/a", None),
     ],
+)  # fmt: skip
+def test_lists_of_processes_show_no_secret(monkeypatch, words, shown):
+    for variable in secrets.VARIABLES.values():
+        monkeypatch.setenv(variable, "")
+    assert secrets.hidden(words.split()) == (shown or words).split()
+    kept = [secrets.os.environ[variable] for variable in secrets.VARIABLES.values()]
+    assert [url for url in kept if url] == ([] if shown is None else [re.search("[a-z]+://[^ ]+", words)[0]])
+
+
+@pytest.mark.parametrize(
+    "words", ["--storage s3://key:planted@bucket/a", "--dataset=http://me:planted@host/a"]
 )
-def test_lists_of_processes_show_no_secret(word, shown):
-    assert secrets.shown_argument(word) == shown
+def test_a_secret_in_another_argument_is_refused(words):
+    with pytest.raises(UserError, match="in the environment") as refused:
+        secrets.hidden(words.split())
+    assert "planted" not in str(refused.value)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emargin_train.config import all_hyperparameters, table
 from emargin_train.errors import UserError
+from emargin_train.hyperparameters import all_hyperparameters, table
 from emargin_train.methods import METHODS
 from study import space
 from study.space import Choice, Range, contains, default_text, distributions, points, suggest

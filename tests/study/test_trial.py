@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from emargin_train import checkpoint
-from emargin_train.config import table
+from emargin_train.hyperparameters import table
 from emargin_train.methods import METHODS
 from study import plan
 from study.trial import goal_values, loss_curve, run_trial, trial_records

@@ -36,14 +36,14 @@ def noisy_recording(subject: str, seconds: int, seed: int, n_classes: int = 3) -
 
 
 def register(
-    monkeypatch, recordings: Iterable[Recording], *, sides: dict[str, str] | None = None, **settings
+    monkeypatch, recordings: Iterable[Recording], *, splits: dict[str, str] | None = None, **settings
 ):
     """Register the recordings as dataset "fake", each a part of its own; frames of 1 s every half second."""
     parts = [
         Part(
             lambda r=r: [r],
             settings=f"{r.subject} {r.record} {r.start} {(r.signal.tobytes() + r.labels.tobytes()).hex()}",
-            side=(sides or {}).get(r.subject, ""),
+            split=(splits or {}).get(r.subject, ""),
         )
         for r in recordings
     ]

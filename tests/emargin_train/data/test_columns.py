@@ -108,7 +108,7 @@ def test_words_are_as_written_in_a_map(value, expected):
         ("x,x\n1,2\n", ["x"], "has more than one column 'x'"),
         ("a,b\n1,2\n", [3], "has 2 columns, but column 3"),
         ("x,y\n1,2\n3\n", ["x"], "Expected 2 columns, got 1"),
-        ("x,y\n1,two\n", ["y"], "invalid value 'two'"),
+        ("x,y\n1,two\n", ["y"], "has 'two' where a number is expected"),
         ("x\n\xff\xfe\n", ["x"], "is not written in utf-8"),
     ],
 )

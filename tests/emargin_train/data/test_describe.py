@@ -57,7 +57,7 @@ def test_numbers_against_a_loop():
             steps.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
             if labels[i] >= 0 and labels[i + 1] >= 0:
                 stays.append(labels[i] == labels[i + 1])
-    assert found.n_steps == 2 * 24, "both sides are the same frames here"
+    assert found.n_steps == 2 * 24, "both splits are the same frames here"
     assert found.quantiles == pytest.approx(tuple(np.quantile(2 * steps, describe.QUANTILES)))
     assert found.dissimilar_share == pytest.approx(np.mean(np.array(steps) < 0.8))
     assert found.stays == pytest.approx(np.mean(stays))

@@ -116,8 +116,8 @@ def test_a_ucr_set_that_aeon_does_not_bring_along(home, capsys, monkeypatch):
 
     home.files["/aeon-toolkit/Other.zip"] = zipped(
         {
-            f"Other_{side}.ts": (ucr.bundled() / "GunPoint" / f"GunPoint_{side}.ts").read_text()
-            for side in ("TRAIN", "TEST")
+            f"Other_{split}.ts": (ucr.bundled() / "GunPoint" / f"GunPoint_{split}.ts").read_text()
+            for split in ("TRAIN", "TEST")
         }
     )
     assert load(DataConfig(dataset="ucr:Other")).test.shape == (150, 15, 10)
@@ -237,7 +237,7 @@ def test_offline_names_data_dir_and_the_twin(tmp_path, monkeypatch, capsys, name
 
 def test_lists_that_are_none_or_lead_elsewhere(home, tmp_path, capsys):
     home.files[f"{SLEEP}/SHA256SUMS.txt"] = b"<html>busy</html>"
-    assert "lists no sums" in refused(capsys, "download", "sleepeeg", "--to", tmp_path / "d")
+    assert "lists no checksums" in refused(capsys, "download", "sleepeeg", "--to", tmp_path / "d")
     line = f"{'0' * 64} ../../sleep-cassette/SC4001E0-PSG.edf\n"
     home.files[f"{SLEEP}/SHA256SUMS.txt"] = line.encode()
     assert "outside its folder" in refused(capsys, "download", "sleepeeg", "--to", tmp_path / "d")

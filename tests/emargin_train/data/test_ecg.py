@@ -221,7 +221,7 @@ def test_seconds_of_each_rhythm_agree_with_the_published_table(shared):
 def test_real_records_become_splits_without_shared_subjects(shared):
     splits = load(config(shared / "data" / "ecg" / "mitdb"))
     assert splits.train.shape[1:] == (200, 2162)
-    sides = [set(frames.subject) for frames in splits.by_name().values()]
-    assert len(sides) == 3 and sum(map(len, sides)) == len(set.union(*sides)) == 21
+    subjects = [set(frames.subject) for frames in splits.by_name().values()]
+    assert len(subjects) == 3 and sum(map(len, subjects)) == len(set.union(*subjects)) == 21
     for frames in splits.by_name().values():
-        assert set(np.unique(frames.y)) == {-1, 0, 1, 2, 3}  # all four classes on every side
+        assert set(np.unique(frames.y)) == {-1, 0, 1, 2, 3}  # all four classes in every split

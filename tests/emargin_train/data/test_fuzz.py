@@ -298,7 +298,7 @@ def archived(tmp_path_factory):
     header += "@seriesLength 12\n@classLabel true a b\n@data\n"
     text = header + "".join(f"{','.join(map(str, range(k, k + 12)))}:{'ab'[k % 2]}\n" for k in range(6))
     (folder / "Mine").mkdir()
-    return folder, {f"Mine/Mine_{side}.ts": text.encode() for side in ("TRAIN", "TEST")}
+    return folder, {f"Mine/Mine_{split}.ts": text.encode() for split in ("TRAIN", "TEST")}
 
 
 @fuzz(100)

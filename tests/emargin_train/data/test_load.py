@@ -35,7 +35,7 @@ def coded_recordings(stretches: list[tuple[int, int, int]]) -> list:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stretches=STRETCHES, length=st.integers(3, 6), split=st.sampled_from(["subject", "time"]))
-def test_nothing_crosses_recordings_gaps_or_sides(monkeypatch, stretches, length, split):
+def test_nothing_crosses_recordings_gaps_or_splits(monkeypatch, stretches, length, split):
     made = coded_recordings(stretches)
     with monkeypatch.context() as patch:
         register(patch, made, sequence_length=length)
@@ -46,7 +46,7 @@ def test_nothing_crosses_recordings_gaps_or_sides(monkeypatch, stretches, length
             return
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
     used: dict[str, list[tuple[int, int]]] = {}
-    for side, frames in splits.by_name().items():
+    for name, frames in splits.by_name().items():
         x = frames.x()
         level = x[:, :, 0] / window.sum()
         # A frame over a joint of two levels would have a mixed one.
@@ -58,7 +58,7 @@ def test_nothing_crosses_recordings_gaps_or_sides(monkeypatch, stretches, length
             first = int(frames.start[n] - source.start // HOP) * HOP
             end = first + (frames.shape[1] - 1) * HOP + FRAME
             assert 0 <= first and end <= source.signal.shape[1]
-            used.setdefault(side, []).append((1000 * own + first, 1000 * own + end))
+            used.setdefault(name, []).append((1000 * own + first, 1000 * own + end))
     if split == "subject":
         for a, b in itertools.combinations(splits.by_name().values(), 2):
             assert not set(a.subject) & set(b.subject)
@@ -74,7 +74,7 @@ def test_every_frame_is_kept_or_counted(monkeypatch):
     register(monkeypatch, made, sequence_length=5)
     splits = load(DataConfig(dataset="fake"))
     frames = sum(max(0, (n - FRAME) // HOP + 1) for n in lengths)
-    kept = sum(side.y.size for side in splits.by_name().values())
+    kept = sum(frames.y.size for frames in splits.by_name().values())
     assert kept + splits.n_dropped["remainder"] == frames
 
 
@@ -100,7 +100,7 @@ def test_lost_frames_and_classes_are_told_with_a_length_that_keeps_them(monkeypa
     assert "remainders" not in better.described[-1]
 
 
-def test_a_class_lost_on_one_side_of_time_is_told(monkeypatch):
+def test_a_class_lost_in_one_split_of_time_is_told(monkeypatch):
     """Class c lies in short recordings alone: their validation and test blocks hold no sequence of it."""
     made = [
         recording(np.random.default_rng(i).standard_normal(600), np.arange(600) % 120 // 60, f"s{i}")
@@ -133,14 +133,14 @@ def test_released_stream_is_the_spectrum_of_all_recordings_joined(monkeypatch, l
     splits = load(DataConfig(dataset="fake", split="released"))
     stream = np.concatenate([r.signal for r in made], axis=1)
     expected = spectra(stream, FRAME, HOP)
-    x = np.concatenate([side.x() for side in splits.by_name().values()]).reshape(-1, 12)
+    x = np.concatenate([frames.x() for frames in splits.by_name().values()]).reshape(-1, 12)
     np.testing.assert_allclose(x, expected[: len(expected) // 7 * 7], rtol=1e-5, atol=1e-5)
     assert splits.n_dropped["remainder"] == len(expected) % 7
-    starts = np.concatenate([side.start for side in splits.by_name().values()])
+    starts = np.concatenate([frames.start for frames in splits.by_name().values()])
     assert starts.tolist() == [7 * i for i in range(len(expected) // 7)]
 
 
-def test_normalisation_knows_the_training_side_alone(monkeypatch):
+def test_normalisation_knows_the_training_split_alone(monkeypatch):
     rng = np.random.default_rng(0)
 
     def make(i: int):
@@ -154,14 +154,14 @@ def test_normalisation_knows_the_training_side_alone(monkeypatch):
         chosen = [r for r in made if r.subject in splits.train.subject]
         used = np.concatenate([r.signal[:, : len(r.labels) // 20 * 20] for r in chosen], axis=1)
         mean, deviation = used.mean(1, dtype=np.float64), used.std(1, dtype=np.float64)
-        for side in splits.by_name().values():
-            for n in range(len(side)):
-                source = next(r for r in made if r.subject == side.subject[n])
-                first = side.start[n] * HOP
+        for frames in splits.by_name().values():
+            for n in range(len(frames)):
+                source = next(r for r in made if r.subject == frames.subject[n])
+                first = frames.start[n] * HOP
                 signal = source.signal[:, first : first + 3 * HOP + FRAME]
                 normal = ((signal - mean[:, None]) / deviation[:, None]).astype(np.float32)
                 expected = spectra(normal, FRAME, HOP)
-                np.testing.assert_allclose(side.x()[n], expected, rtol=0.02, atol=0.02 * expected.max())
+                np.testing.assert_allclose(frames.x()[n], expected, rtol=0.02, atol=0.02 * expected.max())
 
 
 def test_moments_equal_those_of_all_samples_together():
@@ -209,7 +209,7 @@ def test_no_labelled_frame(monkeypatch):
     assert "no labelled frame" in refusal(monkeypatch, made)
 
 
-def test_one_class_on_a_side(monkeypatch):
+def test_one_class_in_a_split(monkeypatch):
     made = [recording(np.ones(100), np.zeros(100), f"s{i}") for i in range(5)]
     message = refusal(monkeypatch, made)
     assert "train split has 1 class (a; " in message and "needs two" in message

@@ -107,18 +107,18 @@ def test_realisation_belongs_to_recording_and_seed():
     np.testing.assert_array_equal(with_noise(one, config).clean, one.signal)
 
 
-def test_noise_falls_on_the_sides_asked_for(monkeypatch):
+def test_noise_falls_on_the_splits_asked_for(monkeypatch):
     register(monkeypatch, [noisy_recording(f"s{i}", 60, i) for i in range(5)])
     clean = load(DataConfig(dataset="fake"))
     noisy = {on: load(DataConfig(dataset="fake", snr_db=0, noise_on=on)) for on in ("all", "train", "eval")}
     for on, splits in noisy.items():
         assert splits.data_hash == clean.data_hash
         assert any("white at 0 dB" in line for line in splits.described)
-        for side, frames in splits.by_name().items():
-            touched = on == "all" or (on == "train") == (side == "train")
-            assert np.array_equal(frames.x(), clean.by_name()[side].x()) == (not touched)
-            if touched:  # one realisation, whichever sides have it
-                np.testing.assert_array_equal(frames.x(), noisy["all"].by_name()[side].x())
+        for split, frames in splits.by_name().items():
+            touched = on == "all" or (on == "train") == (split == "train")
+            assert np.array_equal(frames.x(), clean.by_name()[split].x()) == (not touched)
+            if touched:  # one realisation, whichever splits have it
+                np.testing.assert_array_equal(frames.x(), noisy["all"].by_name()[split].x())
 
 
 def test_noise_comes_before_recordings_are_joined(monkeypatch):

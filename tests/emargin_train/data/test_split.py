@@ -1,4 +1,4 @@
-"""Splits: no subject on two sides, no sample shared in time, and as many classes as can be on all sides."""
+"""Splits: no subject in two splits, no sample shared in time, and as many classes as can be in all splits."""
 
 import itertools
 
@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from emargin_train.data.sequences import Sequences, Stretch
-from emargin_train.data.split import assign, choose_sides, describe, time_blocks
+from emargin_train.data.split import assign, choose_splits, describe, time_blocks
 from emargin_train.errors import UserError
 
 CLASSES = 4
 
 
-def sequences_of(subject: list[str], y: np.ndarray, side: str | list[str] = "") -> Sequences:
+def sequences_of(subject: list[str], y: np.ndarray, split: str | list[str] = "") -> Sequences:
     n = len(subject)
     number = np.arange(n)
-    side = [side] * n if isinstance(side, str) else side
-    return Sequences(number, number, y, np.array(subject), np.array(subject), number, np.array(side, str))
+    split = [split] * n if isinstance(split, str) else split
+    return Sequences(number, number, y, np.array(subject), np.array(subject), number, np.array(split, str))
 
 
-def on_all_sides(side: np.ndarray, y: np.ndarray, n_sides: int) -> int:
-    sides = np.unique(side)
+def in_all_splits(split: np.ndarray, y: np.ndarray, n_splits: int) -> int:
+    splits = np.unique(split)
     return sum(
-        len(sides) == n_sides and all((y[side == s] == c).any() for s in sides) for c in range(CLASSES)
+        len(splits) == n_splits and all((y[split == s] == c).any() for s in splits) for c in range(CLASSES)
     )
 
 
@@ -34,18 +34,18 @@ labels = hnp.arrays(np.int16, st.tuples(st.integers(5, 7), st.just(6)), elements
 
 @settings(deadline=None)
 @given(y=labels, seed=st.integers(0, 3))
-def test_as_many_classes_as_possible_are_on_all_sides(y, seed):
+def test_as_many_classes_as_possible_are_in_all_splits(y, seed):
     subject = np.array([f"s{i}" for i in range(len(y))])
-    side = assign(subject, y, CLASSES, (0.6, 0.2, 0.2), seed)
+    split = assign(subject, y, CLASSES, (0.6, 0.2, 0.2), seed)
     every = (
-        on_all_sides(np.array(way), y, 3)
+        in_all_splits(np.array(way), y, 3)
         for way in itertools.product(("train", "validation", "test"), repeat=len(y))
         if way.count("validation") == 1 and way.count("test") == 1
     )
-    found, best = on_all_sides(side, y, 3), max(every)
+    found, best = in_all_splits(split, y, 3), max(every)
     assert found >= best
     if found > best:  # the usual sizes gave way, so that every split has two classes
-        present = [np.unique(y[side == s]) for s in np.unique(side)]
+        present = [np.unique(y[split == s]) for s in np.unique(split)]
         assert all((classes >= 0).sum() >= 2 for classes in present)
 
 
@@ -61,17 +61,17 @@ def test_subjects_never_cross_a_split(subject, seed, data):
     n = len(set(names))
     if n < 2:
         with pytest.raises(UserError, match="needs 2"):
-            choose_sides(sequences_of(names, y), CLASSES, seed, None)
+            choose_splits(sequences_of(names, y), CLASSES, seed, None)
         return
-    side = choose_sides(sequences_of(names, y), CLASSES, seed, None)
-    sides = {name: {s for own, s in zip(names, side, strict=True) if own == name} for name in names}
-    assert all(len(where) == 1 for where in sides.values())
-    n_of = {s: sum(where == {s} for where in sides.values()) for s in ("train", "validation", "test")}
+    split = choose_splits(sequences_of(names, y), CLASSES, seed, None)
+    splits = {name: {s for own, s in zip(names, split, strict=True) if own == name} for name in names}
+    assert all(len(where) == 1 for where in splits.values())
+    n_of = {s: sum(where == {s} for where in splits.values()) for s in ("train", "validation", "test")}
     if n < 5:
         assert n_of["test"] == 0 and n_of["validation"] == 1
     else:
         assert n_of["validation"] == n_of["test"] == max(1, round(0.2 * n))
-    np.testing.assert_array_equal(side, choose_sides(sequences_of(names, y), CLASSES, seed, None))
+    np.testing.assert_array_equal(split, choose_splits(sequences_of(names, y), CLASSES, seed, None))
 
 
 def test_rare_classes_are_placed_among_many_subjects():
@@ -82,19 +82,19 @@ def test_rare_classes_are_placed_among_many_subjects():
     y[[4, 12, 21], :5] = 2
     subject = np.array([f"s{i:02d}" for i in range(30)])
     found = [assign(subject, y, CLASSES, (0.6, 0.2, 0.2), seed) for seed in range(5)]
-    assert [on_all_sides(side, y, 3) for side in found] == [4] * 5
-    assert len({tuple(side) for side in found}) == 5  # the seed matters
+    assert [in_all_splits(split, y, 3) for split in found] == [4] * 5
+    assert len({tuple(split) for split in found}) == 5  # the seed matters
 
 
-def test_the_data_s_own_sides_are_kept():
+def test_the_data_s_own_splits_are_kept():
     y = np.tile([0, 1], (12, 3)).astype(np.int16)
     names = [f"s{i}" for i in range(12)]
     own = ["train"] * 8 + ["test"] * 4
-    side = choose_sides(sequences_of(names, y, own), CLASSES, 0, None)
-    assert side[8:].tolist() == ["test"] * 4
-    assert sorted(side[:8].tolist()) == ["train"] * 6 + ["validation"] * 2
+    split = choose_splits(sequences_of(names, y, own), CLASSES, 0, None)
+    assert split[8:].tolist() == ["test"] * 4
+    assert sorted(split[:8].tolist()) == ["train"] * 6 + ["validation"] * 2
     both = ["train"] * 8 + ["validation"] * 4
-    assert choose_sides(sequences_of(names, y, both), CLASSES, 0, None).tolist() == both
+    assert choose_splits(sequences_of(names, y, both), CLASSES, 0, None).tolist() == both
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_the_data_s_own_sides_are_kept():
 )
 def test_released_split_keeps_the_order(n, share, held_out):
     """The paper's code: floor(n * 0.2) or floor(n * 0.5) sequences for validation, the last ones."""
-    side = choose_sides(sequences_of(["stream"] * n, np.zeros((n, 3), np.int16)), CLASSES, 0, share)
-    assert side.tolist() == ["train"] * (n - held_out) + ["validation"] * held_out
+    split = choose_splits(sequences_of(["stream"] * n, np.zeros((n, 3), np.int16)), CLASSES, 0, share)
+    assert split.tolist() == ["train"] * (n - held_out) + ["validation"] * held_out
 
 
 @settings(deadline=None)
@@ -120,20 +120,20 @@ def test_time_blocks_lie_apart_and_lose_little(lengths, length, gap, seed):
         own = sorted((b for b in blocks if b.stretch == number and len(b)), key=lambda b: b.first)
         assert all(0 <= b.first and b.end <= n for b in own)
         assert all(b.first - a.end >= gap for a, b in itertools.pairwise(own))
-        held_out = {s: sum(len(b) for b in own if b.side == s) for s in ("train", "validation", "test")}
+        held_out = {s: sum(len(b) for b in own if b.split == s) for s in ("train", "validation", "test")}
         assert held_out["validation"] == held_out["test"] <= held_out["train"] / 2
         if n >= 5 * length + 2 * gap:
             kept = sum(len(b) // length * length for b in own)
             assert n - kept < length + 3 * gap * (n // (5 * length) + 1)
 
 
-def test_one_training_subject_cannot_give_a_validation_side():
+def test_one_training_subject_cannot_give_a_validation_split():
     y = np.tile([0, 1], (4, 3)).astype(np.int16)
     with pytest.raises(UserError, match="1 subject s cannot be in 2 splits"):
-        choose_sides(sequences_of(["s"] * 2 + ["t"] * 2, y, ["train"] * 2 + ["test"] * 2), CLASSES, 0, None)
+        choose_splits(sequences_of(["s"] * 2 + ["t"] * 2, y, ["train"] * 2 + ["test"] * 2), CLASSES, 0, None)
 
 
-def test_a_side_with_one_class_is_refused_with_its_name():
+def test_a_split_with_one_class_is_refused_with_its_name():
     y = np.zeros((5, 4), np.int16)
     y[:4, 0] = 1
     with pytest.raises(UserError, match=r"the test split has 1 class \(a; 1 sequences\).*--split-seed"):

@@ -270,8 +270,8 @@ def test_the_whole_line_from_toml_to_frames(tmp_path):
     (tmp_path / "my.toml").write_text(toml)
     splits = load(DataConfig(dataset=str(tmp_path / "my.toml")))
     assert splits.train.shape[1:] == (20, 6) and splits.class_names == ("0", "1")
-    sides = [set(frames.subject) for frames in splits.by_name().values()]
-    assert sum(map(len, sides)) == 6 and len(set.union(*sides)) == 6
+    subjects = [set(frames.subject) for frames in splits.by_name().values()]
+    assert sum(map(len, subjects)) == 6 and len(set.union(*subjects)) == 6
     (tmp_path / "my.toml").write_text(toml.replace("hop = 5", "hop = 10"))
     again = load(DataConfig(dataset=str(tmp_path / "my.toml")))
     assert again.data_hash != splits.data_hash

@@ -16,13 +16,13 @@ def no_network(monkeypatch):
 
 
 def test_acsf1_is_as_the_archive_splits_it():
-    """10 classes, 100 training and 100 test series of 1460 samples, 10 of each class on each side."""
+    """10 classes, 100 training and 100 test series of 1460 samples, 10 of each class in each split."""
     from aeon.datasets import load_classification
 
     splits = load(DataConfig(dataset="ucr:ACSF1"))
     assert splits.class_names == tuple("0123456789")
     assert splits.test is not None
-    counts = {side: len(frames) for side, frames in splits.by_name().items()}
+    counts = {split: len(frames) for split, frames in splits.by_name().items()}
     assert counts == {"train": 75, "validation": 25, "test": 100}
     assert all(s.startswith("train-") for s in {*splits.train.subject, *splits.validation.subject})
     values, labels = load_classification("ACSF1", split="test")
@@ -65,9 +65,9 @@ def test_missing_values_break_a_series(tmp_path):
     header = "@problemName Mine\n@timeStamps false\n@missing true\n@univariate true\n@equalLength true\n"
     header += "@seriesLength 40\n@classLabel true a b\n@data\n"
     series = ["1.0"] * 20 + ["?"] + ["2.0"] * 19
-    for side in ("TRAIN", "TEST"):
+    for split in ("TRAIN", "TEST"):
         text = header + "".join(f"{','.join(series)}:{label}\n" for label in "abab")
-        (folder / f"Mine_{side}.ts").write_text(text)
+        (folder / f"Mine_{split}.ts").write_text(text)
     parts = catalogue.find("ucr:Mine").parts(DataConfig(dataset="ucr:Mine", data_dir=str(tmp_path)))
     got = [(r.subject, r.start, r.signal.shape[1], r.class_names[r.labels[0]]) for r in parts[0].read()]
     assert got[:2] == [("train-00000", 0, 20, "a"), ("train-00000", 21, 19, "a")]
@@ -85,8 +85,8 @@ def test_refused_by_the_command(tmp_path, capsys):
         capsys, "describe", "ucr:GunPoint", "--data-dir", tmp_path
     )
     (tmp_path / "Bad").mkdir()
-    for side in ("TRAIN", "TEST"):
-        (tmp_path / "Bad" / f"Bad_{side}.ts").write_text("@problemName Bad\n@data\n1,2,x,4:5\n")
+    for split in ("TRAIN", "TEST"):
+        (tmp_path / "Bad" / f"Bad_{split}.ts").write_text("@problemName Bad\n@data\n1,2,x,4:5\n")
     assert "Bad_TRAIN.ts" in refused(capsys, "describe", "ucr:Bad", "--data-dir", tmp_path)
     head = "@problemName Bad\n@timeStamps false\n@missing false\n@univariate true\n@equalLength true\n"
     head += "@seriesLength 3\n"

@@ -26,16 +26,10 @@ def test_choice_on_validation_does_not_depend_on_the_other_splits():
 
 
 def test_only_labelled_frames_are_scored():
-    sides = splits()
-    masks = choose(sides)
+    data = splits()
+    masks = choose(data)
     for name, mask in masks.arrays().items():
-        y = (
-            sides.train.y
-            if name == "train"
-            else sides.test.y
-            if name.startswith("test")
-            else sides.validation.y
-        )
+        y = data.train.y if name == "train" else data.test.y if name.startswith("test") else data.validation.y
         assert mask.shape == y.shape and mask.any()
         assert name == "pairs" or (y[mask] >= 0).all()
 
@@ -45,15 +39,15 @@ def big(n: int, seed: int) -> Frames:
 
 
 def test_caps_and_balance():
-    sides = dataclasses.replace(splits(), train=big(100, 0), validation=big(60, 1))
-    y = sides.validation.y
-    masks = choose(sides)
+    data = dataclasses.replace(splits(), train=big(100, 0), validation=big(60, 1))
+    y = data.validation.y
+    masks = choose(data)
     assert masks.train.sum() == 15000 and masks.natural.sum() == 5000 and masks.pairs.sum() == 2500
     available = np.bincount(y[y >= 0])
     assert (np.bincount(y[masks.balanced]) == np.minimum(1000, available)).all() and available[2] < 1000
     natural = np.bincount(y[masks.natural]) / 5000
     np.testing.assert_allclose(natural, available / available.sum(), atol=0.02)
-    few = choose(sides, cap=300)
+    few = choose(data, cap=300)
     assert (np.bincount(y[few.balanced]) == 100).all()
     assert few.train.sum() == 900 and few.natural.sum() == 300 and few.pairs.sum() == 150
 
@@ -65,38 +59,36 @@ def test_pairs_stay_within_a_sequence():
 
 
 def test_saved_and_loaded(tmp_path):
-    for sides in (splits(), splits(test=False)):
-        masks = choose(sides, seed=5)
+    for data in (splits(), splits(test=False)):
+        masks = choose(data, seed=5)
         masks.save(tmp_path / "frames.npz")
         assert EvaluationSet.load(tmp_path / "frames.npz").digest() == masks.digest()
     assert [path.name for path in tmp_path.iterdir()] == ["frames.npz"]
 
 
-@pytest.mark.parametrize("side", ["train", "validation"])
+@pytest.mark.parametrize("name", ["train", "validation"])
 @pytest.mark.parametrize("labels, found", [(-1, "no labelled frames"), (1, "only class B")])
-def test_fewer_than_two_classes_are_refused(side, labels, found):
-    sides = splits()
-    frames = getattr(sides, side)
-    sides = dataclasses.replace(
-        sides, **{side: dataclasses.replace(frames, y=np.full_like(frames.y, labels))}
-    )
-    with pytest.raises(UserError, match=f"{side} split has {found}.*--split-seed"):
-        choose(sides)
+def test_fewer_than_two_classes_are_refused(name, labels, found):
+    data = splits()
+    frames = getattr(data, name)
+    data = dataclasses.replace(data, **{name: dataclasses.replace(frames, y=np.full_like(frames.y, labels))})
+    with pytest.raises(UserError, match=f"{name} split has {found}.*--split-seed"):
+        choose(data)
 
 
 def test_summary_names_classes_without_training_frames():
-    sides = splits()
-    y = np.where(sides.train.y == 2, -1, sides.train.y)
-    sides = dataclasses.replace(sides, train=dataclasses.replace(sides.train, y=y))
-    lines = choose(sides).summary(sides)
+    data = splits()
+    y = np.where(data.train.y == 2, -1, data.train.y)
+    data = dataclasses.replace(data, train=dataclasses.replace(data.train, y=y))
+    lines = choose(data).summary(data)
     assert len(lines) == 5
     assert any(line.startswith("natural:") and "not probed: no training frames" in line for line in lines)
 
 
 def test_without_any_label_frames_are_drawn_from_all(tmp_path):
-    sides = splits()
-    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in sides.by_name().items()}
-    data = dataclasses.replace(sides, **none)
+    data = splits()
+    none = {name: dataclasses.replace(f, y=np.full_like(f.y, -1)) for name, f in data.by_name().items()}
+    data = dataclasses.replace(data, **none)
     masks = choose(data, cap=50)
     assert not masks.labelled and [int(m.sum()) for m in masks.arrays().values()] == [150, 50, 50, 25, 50, 50]
     masks.save(tmp_path / "frames.npz")

@@ -166,6 +166,31 @@ def test_separated_clusters_exceed_their_spread_and_a_steeper_spectrum_does_not(
     assert score - clustering.silhouette_null(torch.from_numpy(line), 4) == pytest.approx(0, abs=0.015)
 
 
+def test_permuted_scores_explain_tails_and_leave_clusters():
+    """A few loud points beside one quiet crowd: no Gaussian has such a score, their permuted scores have."""
+    rng = np.random.default_rng(0)
+    loud = (rng.standard_normal((1500, 4)) * np.float32([1, 0.5, 0.4, 0.3])).astype(np.float32)
+    loud[:30, 0] *= 20  # an independent axis with heavy tails
+    tails = torch.from_numpy(loud)
+    (score,) = clustering.silhouettes(tails, clustering.kmeans(tails, 2))
+    assert score - clustering.silhouette_null(tails, 2) > 0.2
+    assert score - clustering.silhouette_permuted(tails, 2) == pytest.approx(0, abs=0.05)
+    clusters = torch.from_numpy(blobs(1500, d=10, apart=6)[0])
+    (score,) = clustering.silhouettes(clusters, clustering.kmeans(clusters, 4))
+    assert score - clustering.silhouette_permuted(clusters, 4) > 0.2
+
+
+def test_permuted_scores_do_not_depend_on_rotation_or_scale():
+    h, _ = blobs(400)
+    found = clustering.silhouette_permuted(torch.from_numpy(h), 4)
+    assert found == clustering.silhouette_permuted(torch.from_numpy(h), 4)
+    rotated = h @ ortho_group.rvs(6, random_state=0).astype(np.float32)
+    for other in (64 * h, rotated + np.float32(3)):
+        assert found == pytest.approx(clustering.silhouette_permuted(torch.from_numpy(other), 4), abs=0.02)
+    with pytest.raises(Degenerate):
+        clustering.silhouette_permuted(torch.ones(50, 3), 4)
+
+
 def test_null_is_seeded_and_invariant():
     h, _ = blobs(400)
     null = clustering.silhouette_null(torch.from_numpy(h), 4)

@@ -45,8 +45,8 @@ def kinked(frames: Frames, mask: np.ndarray) -> np.ndarray:
     return np.maximum(mixed, 0).astype(np.float32)
 
 
-def untrained(sides: Splits, **more: object) -> Method:
-    return start(config("infonce", **more), sides).method
+def untrained(data: Splits, **more: object) -> Method:
+    return start(config("infonce", **more), data).method
 
 
 def assert_close(found: Evaluation, expected: Evaluation, same_clusters: float = 1.0) -> None:
@@ -71,24 +71,24 @@ def assert_close(found: Evaluation, expected: Evaluation, same_clusters: float =
 
 @pytest.mark.parametrize("embed", [spectra, kinked])
 def test_a_device_finds_what_a_cpu_finds(embed):
-    sides = splits()
-    chosen = choose(sides, cap=300)
-    expected = evaluate(embed, sides, chosen)
+    data = splits()
+    chosen = choose(data, cap=300)
+    expected = evaluate(embed, data, chosen)
     with Elsewhere():
-        assert_close(evaluate(embed, sides, chosen, device=NAME), expected)
+        assert_close(evaluate(embed, data, chosen, device=NAME), expected)
 
 
 def test_an_encoder_s_tensors_stay_where_they_are():
     """What comes back is small and seldom asked for, but for the embeddings that are kept."""
-    sides = splits(test=False)
-    chosen, method = choose(sides, cap=200), untrained(sides, spectrum_scale="log")
+    data = splits(test=False)
+    chosen, method = choose(data, cap=200), untrained(data, spectrum_scale="log")
     embed = partial(encode, method)
-    expected = evaluate(embed, sides, chosen)
+    expected = evaluate(embed, data, chosen)
     with Elsewhere() as device:
         method.to(NAME)
-        assert isinstance(embed(sides.validation, chosen.natural), torch.Tensor)
+        assert isinstance(embed(data.validation, chosen.natural), torch.Tensor)
         device.looks.clear()
-        found = evaluate(embed, sides, chosen, device=NAME)
+        found = evaluate(embed, data, chosen, device=NAME)
     np.testing.assert_allclose(found.embeddings.h, expected.embeddings.h, rtol=1e-4, atol=1e-5)
     assert type(found.embeddings.h) is np.ndarray
     assert sum(device.looks.values()) < 2000  # KMeans and L-BFGS look at each step, probes once an epoch
@@ -96,7 +96,7 @@ def test_an_encoder_s_tensors_stay_where_they_are():
 
 @pytest.mark.parametrize("kind", ["constant", "zero", "nan", "two points", "collapsed training split"])
 def test_what_has_no_value_on_a_cpu_has_none_on_a_device(kind):
-    sides = splits()
+    data = splits()
 
     def embed(frames: Frames, mask: np.ndarray) -> np.ndarray:
         h = spectra(frames, mask)
@@ -104,25 +104,25 @@ def test_what_has_no_value_on_a_cpu_has_none_on_a_device(kind):
             h[-1, 0] = np.nan
         if kind == "two points":
             h = (frames.y[mask][:, None] == 0).astype(np.float32) * np.ones(4, np.float32)
-        if kind in ("constant", "zero") or (kind.startswith("collapsed") and frames is sides.train):
+        if kind in ("constant", "zero") or (kind.startswith("collapsed") and frames is data.train):
             h[:] = 0.3 * (kind != "zero")
         return h
 
-    chosen = choose(sides, cap=100)
-    expected = evaluate(embed, sides, chosen)
+    chosen = choose(data, cap=100)
+    expected = evaluate(embed, data, chosen)
     with Elsewhere():
-        found = evaluate(embed, sides, chosen, device=NAME)
+        found = evaluate(embed, data, chosen, device=NAME)
     assert found.reasons == expected.reasons and found.reasons
     assert {n for n, v in found.metrics.items() if v is None} == set(expected.reasons)
 
 
 def test_very_large_and_very_small_embeddings_are_scaled():
-    sides = splits(test=False)
-    chosen = choose(sides, cap=200)
-    expected = evaluate(spectra, sides, chosen)
+    data = splits(test=False)
+    chosen = choose(data, cap=200)
+    expected = evaluate(spectra, data, chosen)
     for power in (100, -110):
         with Elsewhere():
-            found = evaluate(lambda f, m, p=power: np.ldexp(spectra(f, m), p), sides, chosen, device=NAME)
+            found = evaluate(lambda f, m, p=power: np.ldexp(spectra(f, m), p), data, chosen, device=NAME)
         assert found.reasons == expected.reasons
         for name, value in expected.metrics.items():
             if value is not None and not name.startswith("paper_probe"):
@@ -142,7 +142,7 @@ def test_the_device_of_these_tests_keeps_its_tensors_apart():
 
 @pytest.mark.parametrize("chosen_tf32", [True, False])
 def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen_tf32):
-    sides = splits(test=False)
+    data = splits(test=False)
     before, seen = torch.backends.cuda.matmul.allow_tf32, []
 
     def embed(frames: Frames, mask: np.ndarray) -> np.ndarray:
@@ -154,10 +154,10 @@ def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen_tf32):
 
     use_tf32(chosen_tf32)
     try:
-        evaluate(embed, sides, choose(sides, cap=60))
+        evaluate(embed, data, choose(data, cap=60))
         assert seen and not any(map(any, seen))
         with pytest.raises(OSError):
-            evaluate(fails, sides, choose(sides))
+            evaluate(fails, data, choose(data))
         with full_float32():
             assert not torch.backends.cuda.matmul.allow_tf32
         assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is chosen_tf32
@@ -169,16 +169,16 @@ def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen_tf32):
 @pytest.mark.parametrize("scale", ["magnitude", "log"])
 def test_a_gpu_finds_what_a_cpu_finds(scale):
     """The same encoder on both, whatever TensorFloat-32 says; and the same embeddings, copied over."""
-    sides = splits()
-    method = untrained(sides, spectrum_scale=scale)
-    chosen, embed = choose(sides), partial(encode, method)
-    expected = evaluate(embed, sides, chosen)
-    assert_close(evaluate(embed, sides, chosen, device="cuda"), expected, 0.99)
-    assert_close(evaluate(kinked, sides, chosen, device="cuda"), evaluate(kinked, sides, chosen), 0.99)
+    data = splits()
+    method = untrained(data, spectrum_scale=scale)
+    chosen, embed = choose(data), partial(encode, method)
+    expected = evaluate(embed, data, chosen)
+    assert_close(evaluate(embed, data, chosen, device="cuda"), expected, 0.99)
+    assert_close(evaluate(kinked, data, chosen, device="cuda"), evaluate(kinked, data, chosen), 0.99)
     method.to("cuda")
     use_tf32(True)
     try:
-        assert_close(evaluate(embed, sides, chosen, device="cuda"), expected, 0.99)
+        assert_close(evaluate(embed, data, chosen, device="cuda"), expected, 0.99)
     finally:
         use_tf32(False)
 
@@ -208,21 +208,21 @@ def test_on_a_gpu_nobody_waits_for_steps():
 
 
 def test_encoding_on_a_device_is_encoding_on_a_cpu():
-    sides = splits(test=False)
-    mask = choose(sides).natural
+    data = splits(test=False)
+    mask = choose(data).natural
     for kernel_size in (1, 3):
-        method = untrained(sides, kernel_size=kernel_size)
-        here = encode(method, sides.validation, mask)
+        method = untrained(data, kernel_size=kernel_size)
+        here = encode(method, data.validation, mask)
         assert isinstance(here, np.ndarray)
         with Elsewhere():
-            there = encode(method.to(NAME), sides.validation, mask)
+            there = encode(method.to(NAME), data.validation, mask)
             np.testing.assert_allclose(there.cpu().numpy(), here, rtol=1e-5, atol=1e-6)
 
 
 def test_a_reference_is_evaluated_where_its_trial_runs():
     """Its arrays are taken over; what is kept comes back."""
-    sides = splits(test=False)
-    some = dataclasses.replace(sides, validation=sides.validation.select(np.arange(10)))
+    data = splits(test=False)
+    some = dataclasses.replace(data, validation=data.validation.select(np.arange(10)))
     chosen = choose(some, cap=60)
     with Elsewhere() as device:
         state = start(config("raw"), some)

@@ -38,8 +38,8 @@ def thread(frames: Frames, mask: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("embed", [spectra, rectified, thread])
 def test_metrics_keep_their_values(embed):
-    sides = splits()
-    found, expected = evaluate(embed, sides, choose(sides)).metrics, VALUES[embed.__name__]
+    data = splits()
+    found, expected = evaluate(embed, data, choose(data)).metrics, VALUES[embed.__name__]
     assert tuple(expected) == MEASURED
     for name, value in expected.items():
         tolerance = REFITTED if "mlp" in name else BORDER if "probe" in name or "knn" in name else EXACT

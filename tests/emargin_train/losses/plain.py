@@ -50,6 +50,7 @@ def emargin(
     temperature: float,
     neighbours: int,
     similar_sign: int,
+    dissimilar_sign: int,
     gamma: float,
 ) -> Tensor:
     z, where = anchors(h)
@@ -65,12 +66,38 @@ def emargin(
                 continue
             s = z[i] @ z[j]
             if y[b, t] == 1:
-                k = 0.5 * torch.clamp(margin - s, min=0) ** 2
+                k = dissimilar_sign * 0.5 * torch.clamp(margin - s, min=0) ** 2
             else:
                 k = similar_sign * 0.5 * s**2
             away.append(gamma * k / temperature)
         losses.append(log_sum(top + away) - log_sum(top))
     return mean_loss(losses)
+
+
+def emargin_of_cosines(
+    s: Tensor,
+    y: Tensor,
+    n_frames: int,
+    *,
+    margin: float,
+    temperature: float,
+    gamma: float,
+    dissimilar_sign: int = 1,
+) -> Tensor:
+    """l_i of every anchor from cosines s (N, N) as free variables; sequences of n_frames, both neighbours."""
+    n = len(s)
+    losses = []
+    for i in range(n):
+        near = [j for j in (i - 1, i + 1) if 0 <= j < n and j // n_frames == i // n_frames]
+        top = [s[i, p] / temperature for p in near]
+        away = []
+        for j in range(n):
+            if j != i and j not in near:
+                hinge = dissimilar_sign * 0.5 * torch.clamp(margin - s[i, j], min=0) ** 2
+                k = hinge if y[i] else -0.5 * s[i, j] ** 2
+                away.append(gamma * k / temperature)
+        losses.append(log_sum(top + away) - log_sum(top))
+    return torch.stack(losses)
 
 
 def emargin_adjacent(h: Tensor, y: Tensor, *, margin: float, temperature: float, neighbours: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Each loss equals loops written from its equation, and finite differences."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from torch.autograd import gradcheck
 from emargin_train.losses import layout, negatives
 from emargin_train.losses.contrast import emargin, emargin_adjacent, infonce
 from emargin_train.losses.released import emargin_released, infonce_released
+from emargin_train.losses.spread import unevenness
 from emargin_train.losses.supervised import cross_entropy, supervised_contrastive
 from tests.emargin_train.losses import plain
 
@@ -55,6 +57,7 @@ def test_infonce_equals_loops(
     MARGINS,
     NEIGHBOURS,
     st.sampled_from([-1, 1]),
+    st.sampled_from([-1, 1]),
     st.sampled_from([0.05, 1.0]),
 )
 def test_emargin_equals_loops(
@@ -65,6 +68,7 @@ def test_emargin_equals_loops(
     margin: float,
     neighbours: int,
     similar_sign: int,
+    dissimilar_sign: int,
     gamma: float,
 ) -> None:
     h, y = draw(size, seed, share)
@@ -73,6 +77,7 @@ def test_emargin_equals_loops(
         "temperature": temperature,
         "neighbours": neighbours,
         "similar_sign": similar_sign,
+        "dissimilar_sign": dissimilar_sign,
         "gamma": gamma,
     }
     assert_same(emargin(h, y, **own), plain.emargin(h, y, **own), h)
@@ -86,6 +91,31 @@ def test_emargin_adjacent_equals_loops(
     h, y = draw(size, seed, share)
     own = {"margin": margin, "temperature": temperature, "neighbours": neighbours}
     assert_same(emargin_adjacent(h, y, **own), plain.emargin_adjacent(h, y, **own), h)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SIZES, st.integers(0, 99), st.floats(0.01, 100))
+def test_unevenness_is_that_of_the_eigenvalues(size: tuple[int, int, int], seed: int, scale: float) -> None:
+    """Against eigenvalues of the covariance, whichever of frames and dimensions are more; blind to scale."""
+    h, _ = draw(size, seed, 0)
+    z = torch.nn.functional.normalize(h.detach().flatten(0, 1), dim=-1)
+    eigenvalues = torch.linalg.eigvalsh(torch.cov(z.T)).clamp_min(0) if len(z) > 1 else torch.zeros(1)
+    if eigenvalues.sum() < 1e-9:
+        assert unevenness(h) == 0
+        return
+    participation = eigenvalues.sum() ** 2 / eigenvalues.square().sum()
+    expected = torch.log(z.shape[1] / participation)
+    torch.testing.assert_close(unevenness(scale * h).detach(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_unevenness_at_its_ends() -> None:
+    even = torch.cat([torch.eye(4), -torch.eye(4)]).double()[None]
+    assert unevenness(even).item() == pytest.approx(0, abs=1e-12)
+    thread = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]).double()[None]
+    assert unevenness(thread).item() == pytest.approx(math.log(3))
+    equal = torch.ones(1, 5, 3).double().requires_grad_()
+    unevenness(equal).backward()
+    assert unevenness(equal) == 0 and equal.grad is not None and not equal.grad.any()
 
 
 @settings(max_examples=40, deadline=None)
@@ -114,6 +144,7 @@ DIFFERENTIABLE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "emargin": lambda h, y: emargin(h, y, margin=5.0, temperature=0.1),
     "emargin-1": lambda h, y: emargin(h, y, margin=0.4, temperature=0.3, neighbours=1, gamma=1.0),
     "emargin-steep": lambda h, y: emargin(h, y, margin=100.0, temperature=0.01, similar_sign=1),
+    "emargin-repelling": lambda h, y: emargin(h, y, margin=0.5, temperature=0.1, dissimilar_sign=-1),
     "emargin-adjacent": lambda h, y: emargin_adjacent(h, y, margin=0.5, temperature=0.3),
     "emargin-adjacent-1": lambda h, y: emargin_adjacent(h, y, margin=0.5, temperature=0.3, neighbours=1),
     "emargin-released": lambda h, y: emargin_released(h, y, margin=2.0, temperature=1.0),
@@ -121,6 +152,7 @@ DIFFERENTIABLE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "infonce-released": lambda h, y: infonce_released(h, temperature=1.0),
     "infonce-released-1": lambda h, y: infonce_released(h, temperature=1.0, neighbours=1),
     "supervised-contrastive": lambda h, y: supervised_contrastive(h, y.long(), temperature=0.3),
+    "unevenness": lambda h, y: unevenness(h),
     "cross-entropy": lambda h, y: cross_entropy(h, y.long()),
 }
 

@@ -1,5 +1,6 @@
 """What must hold of every loss, whatever the equation: finite, invariant, live, and its limits."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from emargin_train.losses import contrast
 from emargin_train.losses.contrast import emargin, emargin_adjacent, infonce, margin_kernel
 from emargin_train.losses.released import emargin_released
 from emargin_train.losses.supervised import supervised_contrastive
+from tests.emargin_train.losses import plain
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 STEEP: dict[str, Loss] = {
@@ -154,3 +156,63 @@ def test_dissimilar_kernel_pulls_all_pairs_together() -> None:
     released = mean_cosine_after(lambda h: emargin_released(h, y, margin=5.0, temperature=0.5), h)
     assert apart < before
     assert ours > before + 0.05 and released > before + 0.05
+
+
+def test_hinge_with_its_sign_flipped_does_not_pull() -> None:
+    """From embeddings that point the same way, as after a ReLU: only the published sign draws them nearer."""
+    h = torch.rand(4, 20, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.ones(4, 20, dtype=torch.bool)
+    before = mean_cosine_after(lambda h: 0 * h.sum(), h)
+    pull, push = (
+        mean_cosine_after(
+            lambda h, sign=sign: emargin(h, y, margin=5.0, temperature=0.1, dissimilar_sign=sign), h
+        )
+        for sign in (1, -1)
+    )
+    assert pull > before + 0.1 and abs(push - before) < 0.02
+
+
+@given(
+    st.integers(0, 999),
+    st.floats(0.0, 1.0),
+    st.floats(1.0, 10.0),
+    st.floats(0.05, 1.0),
+    st.floats(0.01, 1.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_emargin_falls_in_every_cosine(
+    seed: int, share: float, margin: float, tau: float, gamma: float
+) -> None:
+    """With cosines in [0, 1), sigma = -1 and m >= 1, every dl_i / dS_ij is negative, so nothing repels.
+
+    The cosines are free variables here, not those of embeddings.
+    """
+    g = torch.Generator().manual_seed(seed)
+    s = torch.rand(12, 12, generator=g, dtype=torch.float64).clamp(0.01, 0.99).requires_grad_()
+    y = torch.rand(12, generator=g) < share
+    own = {"margin": margin, "temperature": tau, "gamma": gamma}
+    slopes = torch.autograd.grad(plain.emargin_of_cosines(s, y, 4, **own).sum(), s)[0]
+    others = ~torch.eye(12, dtype=torch.bool)
+    assert (slopes[others] < 0).all()
+    repelled = torch.autograd.grad(plain.emargin_of_cosines(s, y, 4, **own, dissimilar_sign=-1).sum(), s)[0]
+    block = torch.arange(12) // 4
+    far = (block[:, None] != block) & y[:, None]
+    assert (repelled[far] > 0).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_total_collapse_is_the_minimum_of_emargin(share: float) -> None:
+    """l* = log(1 + (N - 1 - |P|) e^{gamma k(1) / tau} / (|P| e^{1 / tau})) is below any other loss."""
+    g = torch.Generator().manual_seed(0)
+    y = torch.rand(2, 6, generator=g) < share
+    lowest = []
+    for b, t in [(b, t) for b in range(2) for t in range(6)]:
+        p = 1 if t in (0, 5) else 2
+        k = (5.0 - 1) ** 2 / 2 if y[b, t] else -0.5
+        lowest.append(math.log1p((12 - 1 - p) * math.exp(0.05 * k / 0.1) / (p * math.exp(1 / 0.1))))
+    best = sum(lowest) / 12
+    collapsed = torch.ones(2, 6, 3, dtype=torch.float64)
+    assert emargin(collapsed, y, margin=5.0, temperature=0.1).item() == pytest.approx(best, rel=1e-12)
+    for seed in range(20):
+        h = torch.rand(2, 6, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        assert emargin(h, y, margin=5.0, temperature=0.1).item() > best

@@ -1,5 +1,6 @@
 """What every method must satisfy with every encoder: a new file in their folders is tested here at once."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from functools import cache
@@ -11,16 +12,17 @@ import pytest
 import torch
 
 from emargin_train import checkpoint
-from emargin_train.config import TrainConfig, all_hyperparameters, table
+from emargin_train.config import TrainConfig
 from emargin_train.encode import encode
 from emargin_train.encoders import ENCODERS
 from emargin_train.encoders.base import Encoder
 from emargin_train.errors import UserError
+from emargin_train.hyperparameters import all_hyperparameters, table
 from emargin_train.methods import METHODS
 from emargin_train.methods.base import Method, Shape
 from emargin_train.methods.one_view import OneView
 from emargin_train.settings import ROLES, Setting
-from emargin_train.train import State, next_batch, start, train
+from emargin_train.train import Diverged, State, in_float64, next_batch, own_draws, start, train
 from emargin_train.train_many import can_stack, train_many
 from tests.emargin_train.configs import TRAINED, config
 from tests.emargin_train.synthetic import make_splits
@@ -76,9 +78,10 @@ def embeddings(method: Method) -> np.ndarray:
     "name, encoder", [(name, more["encoder"]) for name, more in CASES if name in TRAINED]
 )
 def test_loss_and_gradient_are_finite_at_the_papers_size(name: str, encoder: str) -> None:
-    """Eight sequences of 200 frames of 90 features, with the default settings."""
+    """Eight sequences of 200 frames of 90 features, all with labels, with the default settings."""
     splits = make_splits(8, 2, t=200, f=90)
-    state = start(TrainConfig.from_dict({"method": name, "encoder": encoder}), splits)
+    share = {"label_share": 1.0} if "label_share" in table(name, encoder) else {}
+    state = start(TrainConfig.from_dict({"method": name, "encoder": encoder} | share), splits)
     method = state.method.train()
     batch = next_batch(state, "cpu")
     assert batch.x.shape[0] >= 8 and batch.x.shape[1:] == (200, 90)
@@ -230,6 +233,8 @@ def test_every_hyper_parameter_is_live(name: str, column: str) -> None:
         base |= {"learning_rate": 0.01}
     if column == "gate":
         base |= {"margin": 1.0}
+    if column == "batch_size" and name == "labels-only":
+        base |= {"label_share": 1.0}  # where two sequences are labelled, every batch is both of them
     usual = config(name, **base | encoder)
     value = another(table(name, usual.encoder)[column], usual.to_dict()[column])
     apart = (
@@ -304,3 +309,29 @@ def test_methods_that_share_a_column_mean_the_same() -> None:
                 assert (one.title, one.kind, one.flag, one.role) == (
                     first.title, first.kind, first.flag, first.role
                 ), (name, column)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_step_in_float64_gives_the_same_loss(name):
+    """So that a loss that is not finite in float32 alone has overflowed; the error message says so.
+
+    Noise that a method draws for its views is another one in float64: such losses are only alike.
+    """
+    case = next(i for i, (one, _) in enumerate(CASES) if one == name)
+    state = copy.deepcopy(whole(case))
+    state.method.train()
+    batch, drawn = next_batch(state, "cpu"), state.generator.get_state()
+    with own_draws(state.method, 3, state.step):
+        expected = state.method.loss(batch, state.generator).item()
+    remark = in_float64(state, batch, drawn)
+    found = float(remark.removeprefix("; in float64 this loss is ").partition(",")[0])
+    assert found == pytest.approx(expected, rel=0.5 if name in ("cost", "infots") else 1e-3)
+
+
+def test_a_loss_that_only_overflows_is_told_from_one_that_has_no_value():
+    """The released loss with the paper's margin for ECG."""
+    small = config("emargin-released", margin=100.0, temperature=0.5)
+    with pytest.raises(Diverged, match="in float64 this loss is [0-9.]+, so float32 overflows"):
+        last(train(small, SPLITS))
+    state = last(train(small.changed(precision="float64"), SPLITS))
+    assert state.method.like.dtype == torch.float64 and np.isfinite(state.losses).all()

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from emargin_train.config import TrainConfig
 from emargin_train.encoders.dilated import Dilated
 from emargin_train.errors import UserError
-from emargin_train.methods import METHODS, find_variant
+from emargin_train.methods import METHODS
 from emargin_train.methods.base import Shape
 from emargin_train.train import State, next_batch, start, train
+from emargin_train.variants import find_variant
 from tests.emargin_train.configs import TRAINED, config
 from tests.emargin_train.synthetic import make_splits
 

@@ -4,9 +4,9 @@ import pytest
 
 from emargin_train.config import TrainConfig, encoder_of
 from emargin_train.errors import UserError
-from emargin_train.methods import METHODS, find_variant, in_variants
-from emargin_train.methods.base import VARIANTS
+from emargin_train.methods import METHODS
 from emargin_train.pretrain import Outcome, build_parser, config_of, pretrain, settings_row
+from emargin_train.variants import VARIANTS, find_variant, in_variants
 from tests import tiny
 from tests.emargin_train.configs import config
 
@@ -97,9 +97,9 @@ def test_old_hashes_are_unchanged() -> None:
 @pytest.mark.parametrize(
     "name, sees", [("ts2vec", "frame"), ("timedrl", "sequence"), ("ts2vec-published", "sequence")]
 )
-def test_a_row_says_whether_an_embedding_sees_its_sequence(name: str, sees: str) -> None:
+def test_a_row_says_whether_an_encoder_context_its_sequence(name: str, sees: str) -> None:
     *_, outcome = pretrain(
         config(name, dataset=str(tiny.tiny()), iterations=1, batch_size=2, evaluation_frames=50)
     )
     assert isinstance(outcome, Outcome)
-    assert outcome.row["embedding_sees"] == sees and outcome.row["status"] == "ok"
+    assert outcome.row["encoder_context"] == sees and outcome.row["status"] == "ok"

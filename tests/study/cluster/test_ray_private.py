@@ -8,6 +8,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from packaging.requirements import Requirement
@@ -69,8 +70,11 @@ def test_starting_ray_keeps_the_signal_handlers_and_its_health_can_be_asked():
     ray_private.init("local")
     try:
         assert before == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+        raylet = ray_private.raylet()
+        assert raylet is not None and raylet.name() == "raylet" and psutil.Process() in raylet.parents()
         address = ray.get_runtime_context().gcs_address
         assert subprocess.run(ray_private.health_check(address), capture_output=True).returncode == 0
     finally:
         ray.shutdown()
+    assert not raylet.is_running()
     assert subprocess.run(ray_private.health_check(address), capture_output=True, timeout=60).returncode != 0

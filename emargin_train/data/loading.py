@@ -9,7 +9,7 @@ import numpy as np
 from emargin_train.data import cache, catalogue
 from emargin_train.data.build import build, column, from_columns, settings
 from emargin_train.data.frames import Frames, Splits
-from emargin_train.data.plan import sides
+from emargin_train.data.plan import splits_of
 from emargin_train.data.settings import DataConfig
 from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.data.split import describe
@@ -28,24 +28,24 @@ def load(config: DataConfig) -> Splits:
 
     sequences = from_columns(stored.index)
     class_names = tuple(stored.info["class_names"])
-    side = sides(sequences, len(class_names), dataset, config)
+    split = splits_of(sequences, len(class_names), dataset, config)
     one_left_out = config.split == "leave-one-subject-out"
-    described = describe(side, sequences, class_names, one_left_out=one_left_out)
+    described = describe(split, sequences, class_names, one_left_out=one_left_out)
     frames = Frames(
         stored.store,
-        np.arange(len(side)),
+        np.arange(len(split)),
         sequences.y.astype(np.int64),
         sequences.subject,
         sequences.record,
         sequences.start,
     )
     return Splits(
-        train=frames.select(side == "train"),
-        validation=frames.select(side == "validation"),
-        test=frames.select(side == "test") if (side == "test").any() else None,
+        train=frames.select(split == "train"),
+        validation=frames.select(split == "validation"),
+        test=frames.select(split == "test") if (split == "test").any() else None,
         class_names=class_names,
         data_hash=_hash(content, *chosen[:4]),
-        magnitude_scale=_scale(column(stored.index, "typical")[side == "train"]),
+        magnitude_scale=_scale(column(stored.index, "typical")[split == "train"]),
         n_dropped=stored.info["n_dropped"],
         described=(*described, *_noise(config), *stored.info["remarks"]),
         signal=_signal(stored.info, stored.store.shape[1]),

@@ -1,0 +1,63 @@
+"""Links from trials to their runs in MLflow, as far as the study's folder knows them."""
+
+import html
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from analysis.tables import Study
+
+LOCAL = "http://127.0.0.1:5000"  # where `python -m study.server` shows the studies of a folder
+MOST = 10  # runs of a trial that are linked one by one
+
+
+def server(study: Study) -> str:
+    """The address of the MLflow server that the study wrote to, else of the local one; without a password."""
+    uri = str(study.settings.get("tracking_uri") or "")
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return LOCAL
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+
+
+def runs(study: Study) -> "pd.Series[str]":
+    """Run ids by trial, one entry for each replicate that MLflow has, in the order of the replicates."""
+    if "mlflow_run_id" not in study.rows:
+        return pd.Series(dtype=str)
+    order = study.rows.sort_values(["split_seed", "seed"], kind="stable")
+    known = order[order["mlflow_run_id"].notna()]
+    return known.set_index("trial")["mlflow_run_id"].astype(str)
+
+
+def first_runs(study: Study, trials: Iterable[str]) -> dict[str, str]:
+    """The run of the first replicate of each of these trials that MLflow has."""
+    known, wanted = runs(study), set(trials)
+    known = known[~known.index.duplicated()]
+    return {str(trial): run for trial, run in known.items() if trial in wanted}
+
+
+def address(study: Study, run: str) -> str:
+    """The page of a run."""
+    return f"{server(study)}/#/runs/{run}"
+
+
+def links_html(study: Study, trial: str) -> str:
+    """A numbered link for each replicate of a trial that MLflow has; a dash where it has none."""
+    known = runs(study)
+    own = known[known.index == trial]
+    links = [
+        f'<a href="{html.escape(address(study, run), quote=True)}">{i}</a>'
+        for i, run in enumerate(own[:MOST], 1)
+    ]
+    more = f" and {len(own) - MOST} more" if len(own) > MOST else ""
+    return " ".join(links) + more if links else "–"
+
+
+def note(study: Study) -> str:
+    """Where the links lead; empty where MLflow has no run of the study."""
+    if runs(study).empty:
+        return ""
+    where = server(study)
+    shown = f", which python -m study.server --out {study.folder.parent} shows" if where == LOCAL else ""
+    return f"Links to runs open in MLflow at {where}{shown}."

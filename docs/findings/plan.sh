@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The studies that plan.toml decides with: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
+# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2 or q3 (default: all of them).
+# A study that was interrupted is resumed; a complete one takes seconds. Run it from a clean commit.
+set -euo pipefail
+data=${1:?give the folder of the real recordings}
+out=${2:-runs/plan}
+questions=${*:3}
+python=${PYTHON:-python}
+
+declare -A source=(
+    [sleepeeg-sim]="--dataset sleepeeg-sim"
+    [hapt]="--dataset examples/hapt-parquet.toml"
+    [mitdb-125]="--dataset docs/findings/mitdb-125.toml"
+    [ltafdb-rr]="--dataset examples/ltafdb-rr.toml"
+    [ucddb]="--dataset examples/ucddb.toml"
+    [vfdb]="--dataset examples/vfdb.toml"
+)
+sets=(hapt sleepeeg-sim ltafdb-rr ucddb vfdb mitdb-125)
+common="--design grid --split-seeds 0:9 --seeds 0 --iterations 200 --sequence-length 100 --evaluation-frames 500
+    --temperature 0.1 --baseline-trials 0 --keep-embeddings none --out $out --address local"
+
+study() { # question, set, name, flags
+    local where="--data-dir $data"
+    [ "$2" = sleepeeg-sim ] && where=""
+    # shellcheck disable=SC2086
+    "$python" -m study.run ${source[$2]} $where $common --name "$1-$2-$3" ${@:4}
+}
+q1() {
+    study q1 "$1" emargin --method emargin --margin 5 --dissimilar-share 0.5 --references=
+    study q1 "$1" semi --method emargin-semi --margin 5 --dissimilar-share 0.5 --label-share 0.1 \
+        --label-control none,shuffled,hidden --supervised-weight 1 --references=
+    study q1 "$1" infonce --method infonce,infonce-semi,labels-only --label-share 0.1 --supervised-weight 1 \
+        --references=
+}
+q2() {
+    study q2 "$1" infonce --method infonce --spread-weight=-3,-1,0 --references raw,pca,random
+    study q2 "$1" emargin --method emargin --margin 5 --dissimilar-share 0.5 --gate all-dissimilar \
+        --spread-weight 0,1,3 --references=
+    study q2 "$1" flipped --method emargin --margin 5 --dissimilar-share 0.5 --gate all-dissimilar \
+        --dissimilar-sign=-1 --references=
+    study q2 "$1" similar --method emargin --margin 5 --dissimilar-share 0.5 --gate all-similar \
+        --similar-sign=-1,1 --references=
+}
+q3() {
+    study q3 "$1" share --method emargin --margin 5 --dissimilar-share 0,0.02,0.05,0.1,0.25,0.5,1 \
+        --snr-db 30,10,0 --references=
+    study q3 "$1" paper --method emargin --margin 5 --threshold 0.4 --snr-db 30,10,0 --references=
+    study q3 "$1" random --method emargin --margin 5 --dissimilar-share 0.05,0.25,0.5 --gate random \
+        --snr-db 30,10,0 --references=
+}
+for question in ${questions:-q1 q2 q3}; do
+    for set in "${sets[@]}"; do "$question" "$set"; done
+done
+
+# What the document is made from: tables and settings, without this machine's folders.
+for folder in "$out"/*/; do
+    kept=docs/findings/$(basename "$folder")
+    [ -f "$folder/results.parquet" ] || continue
+    mkdir -p "$kept"
+    cp "$folder/results.parquet" "$folder/manifest.json" "$kept"
+    sed -e 's|^data_dir = .*|data_dir = "DATA"|' -e 's|^out = .*|out = "runs/plan"|' "$folder/study.toml" >"$kept/study.toml"
+done

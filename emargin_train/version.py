@@ -1,0 +1,3 @@
+"""The version of all three packages."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,227 @@
+"""Planned contrasts: planted differences are found, and every planned contrast is reported."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from analysis import contrasts, power
+from analysis.contrasts import POOLED
+from analysis.errors import UserError
+from analysis.pooled import random_effects
+from analysis.statistics import LEAST_ERROR
+from analysis.tables import load
+from tests.analysis import synthetic
+
+PLAN = """
+[margins]
+test_silhouette = 0.1
+test_probe_balanced_accuracy = 0.05
+
+[[contrasts]]
+name = "labels"
+question = "Q1"
+hypothesis = "Labels help."
+metrics = ["test_silhouette", "test_probe_balanced_accuracy"]
+a = { method = "emargin-semi" }
+b = { method = "emargin" }
+"""
+
+
+def study(tmp_path, effects, *, splits=10, spread=0.02, levels=(None,), seed=0):
+    """Two methods on data sets; effects: data set -> (Silhouette, accuracy) of a less b."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for dataset, (silhouette, accuracy) in effects.items():
+        for level in levels:
+            for split in range(splits):
+                subjects = rng.normal(0, 0.2)  # what a split does to both sides
+                for method in ("emargin", "emargin-semi"):
+                    share = {"label_share": 0.1} if method == "emargin-semi" else {}
+                    trial = f"{dataset}-{method}-{level}"
+                    values = synthetic.setting(
+                        method, dataset=dataset, threshold=0.5, dissimilar_share=0.5, snr_db=level, **share
+                    )
+                    for repeat in range(2):
+                        own = method == "emargin-semi"
+                        noise = rng.normal(0, spread, 2) if own else np.zeros(2)
+                        rows.append(
+                            synthetic.WHO
+                            | {"trial": trial, "seed": repeat, "split_seed": split, "status": "ok"}
+                            | values
+                            | dict.fromkeys(synthetic.METRICS, 0.5)
+                            | {"test_silhouette": 0.3 + subjects + own * silhouette + noise[0]}
+                            | {"test_probe_balanced_accuracy": 0.5 + subjects + own * accuracy + noise[1]}
+                        )
+    return load(synthetic.write(tmp_path / "planted", pd.DataFrame(rows)))
+
+
+def plan(tmp_path, text=PLAN):
+    path = tmp_path / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    return contrasts.read(path)
+
+
+def test_planted_differences_get_their_verdicts(tmp_path):
+    effects = {"a": (0.3, 0.0), "b": (0.25, 0.005), "c": (-0.2, -0.2)}
+    found = contrasts.table(study(tmp_path, effects), plan(tmp_path))
+    assert len(found) == 2 * 4  # two metrics; three data sets and all together
+    of = found.set_index(["metric", "dataset"])
+    verdicts = of["verdict"].to_dict()
+    assert [verdicts["test_silhouette", d] for d in "abc"] == ["higher", "higher", "lower"]
+    assert [verdicts["test_probe_balanced_accuracy", d] for d in "abc"] == [
+        "equivalent",
+        "equivalent",
+        "lower",
+    ]
+    assert verdicts["test_silhouette", POOLED] == "undecided"  # +0.3, +0.25 and -0.2
+    assert contrasts.decided(found) == (6, 6)
+    assert (found["splits"] == np.where(found["dataset"] == POOLED, 3, 10)).all()
+
+
+def test_numbers_equal_plain_scipy(tmp_path):
+    """One contrast recomputed with pandas and SciPy alone: means over seeds, differences by split, t test."""
+    read = study(tmp_path, {"a": (0.05, 0.0), "b": (0.0, 0.0)})
+    found = contrasts.table(read, plan(tmp_path))
+    raw = pd.read_parquet(read.folder / "results.parquet")
+    p = []
+    for dataset in "ab":
+        own = raw[raw["dataset"] == dataset]
+        means = own.pivot_table(index="split_seed", columns="method", values="test_silhouette")
+        gap = means["emargin-semi"] - means["emargin"]
+        test = stats.ttest_1samp(gap, 0)
+        row = found[(found["metric"] == "test_silhouette") & (found["dataset"] == dataset)].iloc[0]
+        assert row["difference"] == pytest.approx(gap.mean())
+        assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
+        assert row["p"] == pytest.approx(test.pvalue)
+        p.append(test.pvalue)
+    smaller, larger = sorted(p)
+    adjusted = found[(found["metric"] == "test_silhouette") & (found["dataset"] != POOLED)]["p_holm"]
+    assert sorted(adjusted) == pytest.approx([2 * smaller, max(2 * smaller, larger)])
+
+
+def test_levels_are_compared_at_equal_noise_and_then_averaged(tmp_path):
+    read = study(tmp_path, {"a": (0.3, 0.0)}, levels=(0.0, 10.0))
+    within = PLAN + 'within = ["snr_db"]\n'
+    found = contrasts.table(read, plan(tmp_path, within))
+    assert found.iloc[0]["difference"] == pytest.approx(0.3, abs=0.05) and found.iloc[0]["splits"] == 10
+    with pytest.raises(UserError, match=r"side a is more than one setting on a; they differ in snr_db"):
+        contrasts.table(read, plan(tmp_path))
+
+
+def test_a_side_that_no_row_meets_is_named(tmp_path):
+    read = study(tmp_path, {"a": (0.3, 0.0)})
+    missing = PLAN.replace('b = { method = "emargin" }', 'b = { method = "infonce" }')
+    with pytest.raises(UserError, match="no row meets the condition"):
+        contrasts.table(read, plan(tmp_path, missing))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (('name = "labels"\n', ""), "contrast number 1 has no name"),
+        (("metrics = ", "metric = "), "has 'metric': did you mean 'metrics'"),
+        (("test_silhouette = 0.1", ""), r"\[margins\] has no number above 0 for test_silhouette"),
+        (("[margins]", "[margin]"), "has 'margin': did you mean 'margins'"),
+        (("[[contrasts]]", "[[contrast]]"), "did you mean 'contrasts'"),
+        ((PLAN, PLAN + PLAN.split("\n\n", 1)[1]), "two contrasts are named labels"),
+        ((PLAN, "level = 0.05"), r"has no \[\[contrasts\]\]"),
+        ((PLAN, "level ="), "is not TOML"),
+    ],
+)
+def test_faults_of_a_plan_are_named(tmp_path, change, message):
+    assert change[0] in PLAN
+    with pytest.raises(UserError, match=message):
+        plan(tmp_path, PLAN.replace(*change))
+
+
+def test_program_prints_every_contrast(tmp_path, capsys):
+    read = study(tmp_path, {"a": (0.3, 0.0), "b": (0.3, 0.0)})
+    plan(tmp_path)
+    contrasts.main([str(tmp_path / "plan.toml"), str(read.folder)])
+    out = capsys.readouterr().out
+    assert "**labels.** Labels help." in out and "4 of 4 verdicts on single data sets are decided." in out
+    power.main([str(tmp_path / "plan.toml"), str(read.folder), "--splits", "5,10"])
+    assert capsys.readouterr().out.count("| Q1 | labels |") == 4
+    with pytest.raises(UserError, match="--splits has 2"):
+        power.main([str(tmp_path / "plan.toml"), str(read.folder), "--splits", "2"])
+
+
+def test_overlapping_splits_make_a_difference_less_sure():
+    gap = np.random.default_rng(0).normal(0.05, 0.05, 10)
+    t = gap.mean() / (gap.std(ddof=1) * np.sqrt(1 / 10 + 1 / 3))
+    assert contrasts.overlap_p(gap) == pytest.approx(2 * stats.t.sf(abs(t), 9))
+    assert contrasts.overlap_p(gap) > stats.ttest_1samp(gap, 0).pvalue
+    assert contrasts.overlap_p(np.zeros(5)) == 1 and contrasts.overlap_p(np.full(5, 0.1)) == 0
+
+
+# The pooled estimate.
+
+
+def test_pooled_estimate_of_a_worked_example():
+    """By hand: equal errors give equal weights; 0, 2 and 4 spread more than their errors of 1."""
+    found = random_effects(np.array([0.0, 2.0, 4.0]), np.ones(3), margin=10)
+    assert found.estimate == pytest.approx(2)
+    assert found.between**2 == pytest.approx(3)  # Q = 8, df = 2, sum w - sum w^2 / sum w = 2
+    assert found.i2 == pytest.approx(0.75)
+    error = np.sqrt(4 / 3)  # Hartung-Knapp's factor is exactly 1 here
+    assert found.high - found.estimate == pytest.approx(stats.t.ppf(0.975, 2) * error)
+    assert found.p == pytest.approx(2 * stats.t.sf(2 / error, 2))
+    assert found.p_equivalent == pytest.approx(stats.t.sf(8 / error, 2))
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(0.01, 1)), min_size=2, max_size=8),
+    st.floats(-5, 5),
+    st.floats(0.1, 10),
+)
+@settings(max_examples=100, deadline=None)
+def test_pooled_estimate_moves_and_scales_with_its_data(sets, shift, scale):
+    x, error = map(np.array, zip(*sets, strict=True))
+    one, moved = random_effects(x, error), random_effects(scale * x + shift, scale * error)
+    assert moved.estimate == pytest.approx(scale * one.estimate + shift, abs=1e-6)
+    assert moved.high - moved.low == pytest.approx(scale * (one.high - one.low), rel=1e-5, abs=1e-9)
+    assert x.min() - 1e-9 <= one.estimate <= x.max() + 1e-9 and one.low < one.estimate < one.high
+
+
+def test_pooled_interval_covers_the_true_mean():
+    """Six data sets with a true spread: 95 % intervals hold the mean effect in 93 to 99 of 100 cases."""
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(1500):
+        true = 0.3 + 0.1 * rng.standard_normal(6)
+        gaps = true[:, None] + 0.1 * rng.standard_normal((6, 10))
+        found = random_effects(gaps.mean(1), gaps.std(1, ddof=1) / np.sqrt(10))
+        held.append(found.low <= 0.3 <= found.high)
+    assert 0.93 <= np.mean(held) <= 0.99
+
+
+def test_pooled_estimate_of_too_few():
+    assert np.isnan(random_effects(np.array([]), np.array([])).estimate)
+    alone = random_effects(np.array([0.4, np.nan]), np.array([0.1, 0.1]))
+    assert alone.estimate == 0.4 and np.isnan(alone.low) and alone.n == 1
+    equal = random_effects(np.array([0.4, 0.4]), np.zeros(2))
+    assert equal.estimate == pytest.approx(0.4) and equal.high - equal.low < 1e3 * LEAST_ERROR
+
+
+# Power.
+
+
+def test_procedure_errs_at_most_at_its_level_and_has_power():
+    """At a spread of half the margin, six data sets and ten splits."""
+    rng = np.random.default_rng(1)
+    rates = power.simulated(np.full(6, 0.025), 10, 0.05, 0.05, rng, 1000)
+    noise = 3 * np.sqrt(0.05 * 0.95 / 1000)
+    assert rates["false_difference"] <= 0.05 + noise
+    assert rates["false_equivalence"] <= 0.05 + noise
+    assert rates["power_difference"] > 0.95 and rates["power_equivalence"] > 0.9
+
+
+def test_more_splits_give_more_power():
+    rates = [
+        power.simulated(np.full(4, 0.1), n, 0.05, 0.05, np.random.default_rng(2), 400)["power_difference"]
+        for n in (4, 10, 40)
+    ]
+    assert rates[0] < rates[1] < rates[2]
