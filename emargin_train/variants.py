@@ -1,4 +1,9 @@
-"""The forms in which a method of the paper is there, and their names."""
+"""The variants of a method, found by what each says of itself.
+
+- shared: its loss and views on the study's encoder, trained as every other method
+- published: with the encoder and the training that it was published with
+- released: as the code of the eMargin paper has it, faults included
+"""
 
 from collections.abc import Iterable
 
@@ -7,7 +12,6 @@ from emargin_train.errors import UserError
 from emargin_train.hyperparameters import method_named
 from emargin_train.settings import Setting
 
-# On the encoder that all share; with its own encoder and training; as the code of the eMargin paper has it.
 VARIANTS = ("shared", "published", "released")
 VARIANT = Setting(
     name="variant",
@@ -46,7 +50,7 @@ def find_variant(name: str, variant: str) -> str:
 def in_variants(names: Iterable[str], variants: Iterable[str]) -> tuple[str, ...]:
     """The names of methods in each of some variants, without repeats. Raises UserError as `find_variant`."""
     variants = tuple(variants)
-    found = {}
+    found: dict[str, None] = {}
     for name in names:
         method = method_named(name)
         is_said = method.variant_of is not None and method.encoder_variant in variants

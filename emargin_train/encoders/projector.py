@@ -1,10 +1,12 @@
 """The paper's encoder: three convolution blocks that see one frame at a time by default."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from emargin_train import settings as declaration
 from emargin_train.encoders.base import Encoder
 from emargin_train.errors import UserError
 from emargin_train.settings import Settings, hyperparameter
@@ -44,7 +46,7 @@ class Projector(Encoder):
     name = "projector"
     title = "Projector"
     order = 0
-    Settings = ProjectorSettings
+    Settings: ClassVar[type[declaration.Settings]] = ProjectorSettings
 
     def __init__(
         self,

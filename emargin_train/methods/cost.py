@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from emargin_train import settings as declaration
 from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import NoSettings, seeded
 from emargin_train.encoders.dilated import Dilated, DilatedSettings
@@ -96,7 +97,7 @@ class CoST(Pretext):
     description = (
         "contrasts a frame's trend with earlier sequences, and the season's amplitude and phase spectra"
     )
-    Settings = CoSTSettings
+    Settings: ClassVar[type[declaration.Settings]] = CoSTSettings
     settings: CoSTSettings
     sees_standardised: ClassVar[bool] = False  # the encoder, and not only what draws the views
     queue: Tensor

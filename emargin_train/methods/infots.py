@@ -145,7 +145,9 @@ class InfoTSReleased(Pretext):
         s, x = self.settings, batch.x
         view = augment(x, beside(x, generator), probability=AUGMENTED, logits=self.logits)
         start = draw_start(x.shape[1], s.k, generator)
-        z1, z2 = (
-            self.encoder(v, timestamp_mask(*v.shape[:2], generator, keep=0.5).to(x.device)) for v in (view, x)
-        )
+        z1, z2 = (self.encoder(v, self._mask(v, generator)) for v in (view, x))
         return infots_loss(z1, z2, k=s.k, start=start, beta=1.0, first_only=True)
+
+    @staticmethod
+    def _mask(x: Tensor, generator: torch.Generator) -> Tensor:
+        return timestamp_mask(len(x), x.shape[1], generator, keep=0.5).to(x.device)

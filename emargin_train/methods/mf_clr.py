@@ -11,8 +11,9 @@ are dilated convolutions, and the mean of all iterates is evaluated.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +98,7 @@ class MFCLR(Method):
     title = "MF-CLR"
     description = "contrasts a sequence with a warped copy, low frequencies first, higher ones as a guide"
     order = 1
-    Settings = MFCLRSettings
+    Settings: ClassVar[type[GroupSettings]] = MFCLRSettings
     settings: GroupSettings
     small = {"mf_clr.groups": 2}
 
@@ -140,7 +141,7 @@ class MFCLR(Method):
             u = torch.cat([encoder(u), projector(x[..., group])], dim=-1)
         return u
 
-    def evaluated(self) -> nn.ModuleList:
+    def evaluated(self) -> Iterable[nn.Module]:
         """The encoders whose embeddings are measured."""
         return self.encoders
 
@@ -203,8 +204,8 @@ class MFCLRPublished(MFCLR):
     def encode(self, x: Tensor) -> Tensor:
         return super().encode(self.standardise(x))
 
-    def evaluated(self) -> nn.ModuleList:
-        return self.average.module if self.settings.iterate == "mean" else self.encoders
+    def evaluated(self) -> Iterable[nn.Module]:
+        return self.average.module.children() if self.settings.iterate == "mean" else self.encoders
 
 
 class MFCLRReleased(Pretext):

@@ -71,7 +71,7 @@ class MaskedLatents(Published):
 
     def embedded(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """(B, T, F) -> (B, T, D) of a training view."""
-        mask = timestamp_mask(*x.shape[:2], generator, keep=1 - self.settings.masked).to(x.device)
+        mask = timestamp_mask(len(x), x.shape[1], generator, keep=1 - self.settings.masked).to(x.device)
         return self.encoder(self.standardise(x), mask)
 
 

@@ -5,7 +5,7 @@ in time.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,13 @@ from emargin_train.losses import softclt
 from emargin_train.losses.ts2vec import hierarchical_contrast
 from emargin_train.methods.base import Batch, Setup
 from emargin_train.methods.published import MaskedLatents
-from emargin_train.methods.ts2vec import ReleasedCrops, TS2Vec, TS2VecPublishedSettings, TS2VecSettings
+from emargin_train.methods.ts2vec import (
+    CropSettings,
+    ReleasedCrops,
+    TS2Vec,
+    TS2VecPublishedSettings,
+    TS2VecSettings,
+)
 from emargin_train.settings import Settings, hyperparameter, redefined
 
 MOST_SEQUENCES = 16_000  # the distances of so many take 1 GB, and scaling them needs several copies
@@ -85,7 +91,7 @@ class SoftCLT(TS2Vec):
     name = "softclt"
     title = "SoftCLT"
     description = "is TS2Vec with soft targets: near sequences and near frames count as positives in part"
-    Settings = SoftCLTSettings
+    Settings: ClassVar[type[CropSettings]] = SoftCLTSettings
     settings: Any
 
     def __init__(self, setup: Setup) -> None:

@@ -6,6 +6,7 @@ crops whose latents are partly hidden, and the mean of all iterates is evaluated
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ class TS2Vec(Pretext):
     name = "ts2vec"
     title = "TS2Vec"
     description = "contrasts the frames that two crops share with other frames and sequences, at all scales"
-    Settings = TS2VecSettings
+    Settings: ClassVar[type[CropSettings]] = TS2VecSettings
     settings: CropSettings
 
     def __init__(self, setup: Setup) -> None:
@@ -96,7 +97,7 @@ class TS2Vec(Pretext):
         """(B, T, F) -> (B, T, D) of a training view."""
         share = self.settings.masked
         if share > 0:
-            x = x * timestamp_mask(*x.shape[:2], generator, keep=1 - share).to(x.device)[..., None]
+            x = x * timestamp_mask(len(x), x.shape[1], generator, keep=1 - share).to(x.device)[..., None]
         return self.dropout(self.encoder(x))
 
 
@@ -122,7 +123,7 @@ class ReleasedCrops(Pretext):
         crops = draw_crops(len(x), x.shape[1], generator)
         keep = 1 - RELEASED_MASKED
         z1, z2 = (
-            self.encoder(crop, timestamp_mask(*crop.shape[:2], generator, keep=keep).to(x.device))
+            self.encoder(crop, timestamp_mask(len(crop), crop.shape[1], generator, keep=keep).to(x.device))
             for crop in crops.cut(x)
         )
         return crops, z1, z2

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from emargin_train.config import table
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.errors import UserError
+from emargin_train.hyperparameters import table
 from emargin_train.methods import METHODS
 from emargin_train.methods.pretext import Pretext
 from emargin_train.train import State, start, train

@@ -5,8 +5,10 @@ import pytest
 from emargin_train.config import TrainConfig, encoder_of
 from emargin_train.errors import UserError
 from emargin_train.methods import METHODS
-from emargin_train.pretrain import build_parser, config_of, settings_row
+from emargin_train.pretrain import Outcome, build_parser, config_of, pretrain, settings_row
 from emargin_train.variants import VARIANTS, find_variant, in_variants
+from tests import tiny
+from tests.emargin_train.configs import config
 
 FORMS = [name for name, method in METHODS.items() if method.variant_of is not None]
 
@@ -90,3 +92,14 @@ def test_old_hashes_are_unchanged() -> None:
     assert [TrainConfig(method=name).digest() for name in names] == [
         "2d094c3db02b", "10f80fd13c52", "1f0387a550f3", "5cddfa3f6a69"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, sees", [("ts2vec", "frame"), ("timedrl", "sequence"), ("ts2vec-published", "sequence")]
+)
+def test_a_row_says_whether_an_encoder_context_its_sequence(name: str, sees: str) -> None:
+    *_, outcome = pretrain(
+        config(name, dataset=str(tiny.tiny()), iterations=1, batch_size=2, evaluation_frames=50)
+    )
+    assert isinstance(outcome, Outcome)
+    assert outcome.row["encoder_context"] == sees and outcome.row["status"] == "ok"
