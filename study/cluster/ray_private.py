@@ -6,9 +6,7 @@ version outside CHECKED, and says what to do.
 
 import os
 import secrets
-import signal
 import sys
-import threading
 
 CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file were run
 
@@ -26,7 +24,7 @@ for name, value in ENVIRONMENT.items():
 
 import psutil  # noqa: E402
 import ray  # noqa: E402
-from ray._private import worker  # noqa: E402
+from ray._private import utils, worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402
     maybe_enable_token_auth_if_token_available,
 )
@@ -73,13 +71,14 @@ def init(address: str, folder: str | None = None) -> None:
 
     folder: where a cluster that is started here keeps its files
 
-    `ray.init` sets a handler of SIGTERM that ends the process, which is for the command line to decide.
+    `ray.init` would set a handler of SIGTERM that ends the process, which is for the command line to decide.
     """
-    handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
     if address == "local" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    set_handler = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
     try:
         ray.init(
             address,
@@ -89,5 +88,4 @@ def init(address: str, folder: str | None = None) -> None:
             _temp_dir=folder,
         )
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+        utils.set_sigterm_handler = set_handler

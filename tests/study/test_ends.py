@@ -174,8 +174,6 @@ ENDS = {
         130,
     ),
     "GCS killed": (killed("gcs_server"), 1),
-    "raylet killed": (killed("raylet/raylet"), 1),
-    "Ray's agent killed": (killed("ray::DashboardAgent"), 1),
 }
 
 
