@@ -75,9 +75,8 @@ class Server:
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Server]:
-    server.start()
     try:
-        yield server
+        yield server.start()
     finally:
         server.stop()
 
