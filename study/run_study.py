@@ -167,6 +167,7 @@ def _run(
             if resources is not None:
                 # Thousands of embeddings would fill the disk. Replicates that run apart are judged later.
                 pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
+                head = connection.HeadWatch(started_here=address is None)
                 callback = StudyCallback(
                     folder,
                     search,
@@ -174,10 +175,11 @@ def _run(
                     progress,
                     stopper,
                     front if pruning else None,
+                    head,
                     settings.max_retries,
                 )
                 with progress:
-                    _train(settings, study_plan, search, callback, stopper, resources, is_own=address is None)
+                    _train(settings, study_plan, search, callback, stopper, resources, head)
     uri, complete = tracker.uri, books.is_complete
     browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
     stopped = None if complete else stopper.reached or "some trials have not ended"
@@ -201,13 +203,9 @@ def _train(
     callback: StudyCallback,
     stopper: Stopper,
     resources: dict[str, Any],
-    *,
-    is_own: bool,
+    head: connection.HeadWatch,
 ) -> None:
-    """Run what the search hands out, on the cluster with these resources.
-
-    is_own: whether the cluster was started here, for this study
-    """
+    """Run what the search hands out, on the cluster with these resources."""
     gpus = settings.gpus
     if gpus is None:
         gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
@@ -218,8 +216,8 @@ def _train(
         callback,
         stopper,
         gpus=gpus,
-        n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=is_own),
-        head=connection.HeadWatch(started_here=is_own),
+        n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=head.started_here),
+        head=head,
     )
 
 

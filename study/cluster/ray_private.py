@@ -6,7 +6,9 @@ version outside CHECKED, and says what to do.
 
 import os
 import secrets
+import signal
 import sys
+import threading
 
 CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file were run
 
@@ -71,8 +73,10 @@ def init(address: str, folder: str | None = None) -> None:
 
     folder: where a cluster that is started here keeps its files
 
-    `ray.init` would set a handler of SIGTERM that ends the process, which is for the command line to decide.
+    `ray.init` would set two handlers of SIGTERM that end the process, in Python and in C++. That is for the
+    command line to decide.
     """
+    handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
     if address == "local" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
@@ -89,3 +93,5 @@ def init(address: str, folder: str | None = None) -> None:
         )
     finally:
         utils.set_sigterm_handler = set_handler
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # in place of the one in C++
