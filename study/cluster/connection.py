@@ -195,8 +195,10 @@ class HeadWatch:
 
     def has_lost_us(self) -> bool:
         """Whether either is gone now, or the head takes this machine for dead: then every trial here fails."""
-        mine = ray.get_runtime_context().get_node_id()
-        return not self._is_there() or not any(n["NodeID"] == mine and n["Alive"] for n in ray.nodes())
+        if not self._is_there():
+            return True
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        return ray.get_runtime_context().get_node_id() not in alive
 
     def _is_there(self) -> bool:
         if self._raylet is None or _runs(self._raylet):
