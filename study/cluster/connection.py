@@ -183,6 +183,7 @@ class HeadWatch:
     def __init__(self, *, started_here: bool) -> None:
         self._host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         self._port, self._raylet = int(port), ray_private.raylet()
+        self._node = ray.get_runtime_context().get_node_id()
         self.started_here = started_here
         self._patience_s = 3.0 if started_here else 20.0
         self._answered = time.monotonic()
@@ -194,11 +195,10 @@ class HeadWatch:
         return time.monotonic() - self._answered > self._patience_s
 
     def has_lost_us(self) -> bool:
-        """Whether either is gone now, or the head takes this machine for dead: then every trial here fails."""
-        if not self._is_there():
+        """Whether either is gone now, or the head takes this machine for dead: then every trial fails."""
+        if not self._is_there() or not ray.is_initialized():
             return True
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        return ray.get_runtime_context().get_node_id() not in alive
+        return self._node not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
     def _is_there(self) -> bool:
         if self._raylet is None or _runs(self._raylet):

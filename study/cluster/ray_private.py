@@ -15,6 +15,7 @@ CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file we
 # Ray and Tune read these when they are imported or started. What the user has set stays as it is.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics are sent
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that outlives the cluster does not start another one
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
