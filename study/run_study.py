@@ -178,6 +178,7 @@ def _run(
             if resources is not None:
                 # Thousands of embeddings would fill the disk. Replicates that run apart are judged later.
                 pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
+                head = connection.HeadWatch(started_here=address is None)
                 callback = StudyCallback(
                     folder,
                     search,
@@ -185,11 +186,11 @@ def _run(
                     progress,
                     stopper,
                     front if pruning else None,
+                    head,
                     settings.max_retries,
                 )
                 with progress:
-                    own = address is None
-                    _train(settings, study_plan, search, callback, stopper, resources, say, is_own=own)
+                    _train(settings, study_plan, search, callback, stopper, resources, head, say)
     complete = books.is_complete
     browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
     stopped = None if complete else stopper.reached or "some trials have not ended"
@@ -213,14 +214,10 @@ def _train(
     callback: StudyCallback,
     stopper: Stopper,
     resources: dict[str, Any],
+    head: connection.HeadWatch,
     say: Say,
-    *,
-    is_own: bool,
 ) -> None:
-    """Run what the search hands out, on the cluster with these resources.
-
-    is_own: whether the cluster was started here, for this study
-    """
+    """Run what the search hands out, on the cluster with these resources."""
     gpus = settings.gpus
     if gpus is None:
         gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
@@ -231,8 +228,8 @@ def _train(
         callback,
         stopper,
         gpus=gpus,
-        n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=is_own),
-        head=connection.HeadWatch(started_here=is_own),
+        n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=head.started_here),
+        head=head,
     )
 
 

@@ -235,7 +235,7 @@ def stamped_source(
             f"in [[signal]], or check time_unit and even{other_unit(derived, signal.clock.unit)}"
         )
     off = derived / stated - 1 if derived and stated else 0.0
-    if off > RATE_OFF or (off < -RATE_OFF and native is not None):
+    if derived and (off > RATE_OFF or (off < -RATE_OFF and native is not None)):
         doubts.append(
             f"its time stamps give {derived:g} samples per second, but rate_hz in [[signal]] {stated:g}: "
             f"check both, and time_unit{other_unit(derived, signal.clock.unit)}"

@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial as Job
 
 from study import records
 from study.cluster import checkpoints
+from study.cluster.connection import GONE, HeadWatch
 from study.plan import TrialSpec
 from study.progress import Progress
 from study.results import Front
@@ -39,13 +40,15 @@ class StudyCallback(Callback):
         progress: Progress,
         stopper: Stopper,
         front: Front | None,
-        max_retries: int = 2,
+        head: HeadWatch,
+        max_retries: int,
     ) -> None:
         """The callback keeps all its arguments up to date.
 
         front: embeddings are kept only of trials on this front; None keeps those of all trials
         max_retries: how often a job with damaged files runs again
         """
+        self._head = head
         self._max_retries, self._damages = max_retries, Counter[str]()
         self._folder, self._search, self._tracker = folder, search, tracker
         self._progress, self._stopper, self._front = progress, stopper, front
@@ -87,6 +90,9 @@ class StudyCallback(Callback):
         reason = str(trial.get_error() or "its worker died").strip().splitlines()[-1]
         if is_full(reason):
             self._stopper.close(f"{spec.key}: {reason}")
+            self._search.end(trial.trial_id, None)
+        elif self._head.has_lost_us():  # no fault of the trial, which runs again when the study is resumed
+            self._stopper.close(GONE)
             self._search.end(trial.trial_id, None)
         else:
 

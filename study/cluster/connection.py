@@ -172,6 +172,9 @@ def _short_parent() -> str:
     )
 
 
+GONE = "Ray does not answer any more: its head, or its process on this machine, has ended"
+
+
 class HeadWatch:
     """Notices that the cluster's head, or Ray on this machine, has gone; a driver would wait for ever.
 
@@ -182,15 +185,29 @@ class HeadWatch:
     def __init__(self, *, started_here: bool) -> None:
         self._host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         self._port, self._raylet = int(port), ray_private.raylet()
+        self._node = ray.get_runtime_context().get_node_id()
+        self.started_here = started_here
         self._patience_s = 3.0 if started_here else 20.0
         self._answered = time.monotonic()
 
     def is_lost(self) -> bool:
         """Whether either of them has not answered for some seconds; call this about every second."""
-        if self._raylet is None or _runs(self._raylet):
-            with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1):
-                self._answered = time.monotonic()
+        if self._is_there():
+            self._answered = time.monotonic()
         return time.monotonic() - self._answered > self._patience_s
+
+    def has_lost_us(self) -> bool:
+        """Whether either is gone now, or the head takes this machine for dead: then every trial fails."""
+        if not self._is_there() or not ray.is_initialized():
+            return True
+        return self._node not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+    def _is_there(self) -> bool:
+        if self._raylet is None or _runs(self._raylet):
+            with contextlib.suppress(OSError):
+                socket.create_connection((self._host, self._port), timeout=1).close()
+                return True
+        return False
 
 
 def _runs(process: psutil.Process) -> bool:

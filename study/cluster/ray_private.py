@@ -15,6 +15,7 @@ CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file we
 # Ray and Tune read these when they are imported or started. What the user has set stays as it is.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics are sent
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that outlives the cluster does not start another one
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -26,7 +27,7 @@ for name, value in ENVIRONMENT.items():
 
 import psutil  # noqa: E402
 import ray  # noqa: E402
-from ray._private import worker  # noqa: E402
+from ray._private import utils, worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402
     maybe_enable_token_auth_if_token_available,
 )
@@ -73,14 +74,16 @@ def init(address: str, folder: str | None = None) -> None:
 
     folder: where a cluster that is started here keeps its files
 
-    `ray.init` sets a handler of SIGTERM that ends the process, but only the command line may end it
-    (`study.signals`).
+    `ray.init` sets two handlers of SIGTERM that end the process, one in Python and one in C++, but only the
+    command line may end it (`study.signals`).
     """
     handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
     if address == "local" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    set_handler = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
     try:
         ray.init(
             address,
@@ -90,5 +93,6 @@ def init(address: str, folder: str | None = None) -> None:
             _temp_dir=folder,
         )
     finally:
+        utils.set_sigterm_handler = set_handler
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+            signal.signal(signal.SIGTERM, handler)  # in place of the one in C++

@@ -10,7 +10,7 @@ from ray.tune import Callback
 
 from study import interrupts, own_folders
 from study.cluster import checkpoints, engine_actor
-from study.cluster.connection import HeadWatch
+from study.cluster.connection import GONE, HeadWatch
 from study.cluster.engine import Sharing
 from study.cluster.searcher import TuneSearcher
 from study.cluster.worker import trainable
@@ -130,4 +130,4 @@ def _run_interruptibly(do: Callable[[], None], stopper: Stopper, head: HeadWatch
     has_ended = interrupts.finish(do, interrupted=stopper.interrupt, is_lost=head.is_lost, patience_s=LEAVE_S)
     if not has_ended:
         stopper.abandoned = True
-        stopper.close("Ray does not answer any more: its head, or its process on this machine, has ended")
+        stopper.close(GONE)

@@ -55,7 +55,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            process_group=0,
         )
 
         def ready() -> bool:
@@ -75,9 +75,8 @@ class Server:
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Server]:
-    server.start()
     try:
-        yield server
+        yield server.start()
     finally:
         server.stop()
 
