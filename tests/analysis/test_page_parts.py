@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis import charts, mlflow_links, pareto, pareto_charts, rendering
+from analysis import charts, mlflow_links, pareto, pareto_charts
 from analysis.joined import join
 from analysis.tables import Study
 from analysis.words import inline
@@ -87,17 +87,23 @@ def test_legend_has_shapes_in_full_colour_and_references_apart(study: Study) -> 
 
 def test_files_use_the_font_that_the_renderer_carries(study: Study, tmp_path: Path) -> None:
     """So their bytes are the same where no font is installed."""
-    rendering.draw(charts.on_paper(spec_of(study)), tmp_path / "here")
+    code = "import sys, json; from analysis import rendering; from pathlib import Path; "
+    code += "rendering.draw(json.load(sys.stdin), Path(sys.argv[1]))"
+    spec = json.dumps(charts.on_paper(spec_of(study)))
+
+    def drawn(
+        name: str, *before: str
+    ) -> None:  # by a process of its own, since the renderer numbers its clips
+        command = [*before, sys.executable, "-c", code, str(tmp_path / name)]
+        subprocess.run(command, input=spec, text=True, check=True)
+
+    drawn("here")
     svg = (tmp_path / "here.svg").read_text(encoding="utf-8")
     assert set(re.findall(r'font-family="([^"]+)"', svg)) == {charts.PAPER_FONT}
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("hiding the fonts of this machine needs root and unshare")
-    hide = "mount -t tmpfs none /usr/share/fonts && exec " + sys.executable
-    code = "import sys, json; from analysis import rendering; from pathlib import Path; "
-    code += "rendering.draw(json.load(sys.stdin), Path(sys.argv[1]))"
-    spec = json.dumps(charts.on_paper(spec_of(study)))
-    command = ["unshare", "-m", "sh", "-c", f'{hide} -c "$0" "$1"', code, str(tmp_path / "bare")]
-    subprocess.run(command, input=spec, text=True, check=True)
+    hide = 'mount -t tmpfs none /usr/share/fonts && exec "$@"'
+    drawn("bare", "unshare", "-m", "sh", "-c", hide, "sh")
     for suffix in ("svg", "png"):
         assert (tmp_path / f"here.{suffix}").read_bytes() == (tmp_path / f"bare.{suffix}").read_bytes()
 
