@@ -1,5 +1,6 @@
 """Parts of the page that readers act on: links to runs, the front's chart, fonts, words, who was tested."""
 
+import dataclasses
 import json
 import os
 import re
@@ -23,7 +24,9 @@ from tests.analysis import synthetic
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     rows = synthetic.rows(trials=6, baseline_trials=3, diverged=0, failed=0)
-    return analysis.load(synthetic.write(tmp_path_factory.mktemp("runs") / "a", rows))
+    folder = synthetic.write(tmp_path_factory.mktemp("runs") / "a", rows)
+    (folder.parent / mlflow_links.DATABASE).touch()
+    return analysis.load(folder)
 
 
 def spec_of(study: Study) -> dict[str, Any]:
@@ -37,6 +40,8 @@ def test_a_trial_links_to_its_runs(study: Study) -> None:
     assert links == [(f"http://127.0.0.1:5000/#/runs/emargin-0000-{s}", str(s + 1)) for s in range(3)]
     assert mlflow_links.first_runs(study, ["pca", "nobody"]) == {"pca": "pca-0"}
     assert f"--out {study.folder.parent}" in mlflow_links.note(study)
+    elsewhere = dataclasses.replace(study, folder=study.folder / "copied")  # without a database beside it
+    assert mlflow_links.note(elsewhere) == ""
     unknown = study.with_rows(study.rows.assign(mlflow_run_id=None))
     assert mlflow_links.note(unknown) == "" and mlflow_links.links_html(unknown, "pca") == "–"
 
