@@ -140,7 +140,9 @@ def _claim(verdict: str, method: Side, reference: Side, metric: Metric, unit: st
             return f"{one} is ahead of {best}, {two}, with too few {unit}s to be sure"
         case "ceiling":
             return f"{method.title} and the best reference, {reference.title}, are at the ceiling"
-    return f"{method.title} ties with the best reference, {reference.title}"
+    if abs(method.value.estimate - reference.value.estimate) < SAME:
+        return f"{method.title} equals the best reference, {reference.title}"
+    return f"{method.title} and the best reference, {reference.title}, cannot be told apart"
 
 
 def _numbers(

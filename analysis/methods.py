@@ -61,7 +61,7 @@ def table(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
     trials["world"] = worlds(trials)
     trials = trials[trials["world"].isin(main_worlds(trials)) & ~controls(study, trials)]
     trials["setting"] = settings_text(study, trials)
-    trials["variant"] = variants(trials)
+    trials["variant"] = variants(study, trials)
     costs = seconds(study)
     rows = []
     for (dataset, method, variant), own in trials.groupby(["dataset", "method", "variant"], sort=False):
@@ -110,10 +110,13 @@ def _take_side(made: pd.DataFrame, cell: pd.DataFrame) -> None:
     made.loc[cell.index, ["value", "low", "high"]] = values
 
 
-def variants(rows: pd.DataFrame) -> pd.Series:
-    """The encoder variant of each row: `shared` where the study does not say, `none` for references."""
-    known = rows["encoder_variant"] if "encoder_variant" in rows else pd.Series(None, index=rows.index)
-    return known.fillna(rows["role"].map(lambda role: "none" if role == "reference" else SHARED))
+def variants(study: Study, trials: pd.DataFrame) -> pd.Series:
+    """The encoder variant of each trial: `shared` where the study does not say, `none` for references."""
+    otherwise = trials["role"].map(lambda role: "none" if role == "reference" else SHARED)
+    if "encoder_variant" not in study.rows:
+        return otherwise
+    known = study.rows.drop_duplicates("trial").set_index("trial")["encoder_variant"]
+    return trials["trial"].map(known).fillna(otherwise)
 
 
 def titled(study: Study, method: str, variant: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.tables import Study
 
 LOCAL = "http://127.0.0.1:5000"  # where `python -m study.server` shows the studies of a folder
+DATABASE = "mlflow.db"  # of all studies in a folder
 MOST = 10  # runs of a trial that are linked one by one
 
 
@@ -22,8 +23,13 @@ def server(study: Study) -> str:
 
 
 def runs(study: Study) -> "pd.Series[str]":
-    """Run ids by trial, one entry for each replicate that MLflow has, in the order of the replicates."""
-    if "mlflow_run_id" not in study.rows:
+    """Run ids by trial, one entry for each replicate that MLflow has, in the order of the replicates.
+
+    Empty where nothing says where that MLflow is: neither a server in study.toml nor a database beside the
+    study.
+    """
+    is_there = server(study) != LOCAL or (study.folder.parent / DATABASE).exists()
+    if "mlflow_run_id" not in study.rows or not is_there:
         return pd.Series(dtype=str)
     order = study.rows.sort_values(["split_seed", "seed"], kind="stable")
     known = order[order["mlflow_run_id"].notna()]

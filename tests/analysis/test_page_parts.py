@@ -1,5 +1,6 @@
 """Parts of the page that readers act on: links to runs, the front's chart, fonts, words, who was tested."""
 
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis import charts, mlflow_links, pareto, pareto_charts, rendering
+from analysis import charts, mlflow_links, pareto, pareto_charts
 from analysis.joined import join
 from analysis.tables import Study
 from analysis.words import inline
@@ -23,7 +24,9 @@ from tests.analysis import synthetic
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     rows = synthetic.rows(trials=6, baseline_trials=3, diverged=0, failed=0)
-    return analysis.load(synthetic.write(tmp_path_factory.mktemp("runs") / "a", rows))
+    folder = synthetic.write(tmp_path_factory.mktemp("runs") / "a", rows)
+    (folder.parent / mlflow_links.DATABASE).touch()
+    return analysis.load(folder)
 
 
 def spec_of(study: Study) -> dict[str, Any]:
@@ -37,6 +40,8 @@ def test_a_trial_links_to_its_runs(study: Study) -> None:
     assert links == [(f"http://127.0.0.1:5000/#/runs/emargin-0000-{s}", str(s + 1)) for s in range(3)]
     assert mlflow_links.first_runs(study, ["pca", "nobody"]) == {"pca": "pca-0"}
     assert f"--out {study.folder.parent}" in mlflow_links.note(study)
+    elsewhere = dataclasses.replace(study, folder=study.folder / "copied")  # without a database beside it
+    assert mlflow_links.note(elsewhere) == ""
     unknown = study.with_rows(study.rows.assign(mlflow_run_id=None))
     assert mlflow_links.note(unknown) == "" and mlflow_links.links_html(unknown, "pca") == "–"
 
@@ -87,17 +92,23 @@ def test_legend_has_shapes_in_full_colour_and_references_apart(study: Study) -> 
 
 def test_files_use_the_font_that_the_renderer_carries(study: Study, tmp_path: Path) -> None:
     """So their bytes are the same where no font is installed."""
-    rendering.draw(charts.on_paper(spec_of(study)), tmp_path / "here")
+    code = "import sys, json; from analysis import rendering; from pathlib import Path; "
+    code += "rendering.draw(json.load(sys.stdin), Path(sys.argv[1]))"
+    spec = json.dumps(charts.on_paper(spec_of(study)))
+
+    def drawn(
+        name: str, *before: str
+    ) -> None:  # by a process of its own, since the renderer numbers its clips
+        command = [*before, sys.executable, "-c", code, str(tmp_path / name)]
+        subprocess.run(command, input=spec, text=True, check=True)
+
+    drawn("here")
     svg = (tmp_path / "here.svg").read_text(encoding="utf-8")
     assert set(re.findall(r'font-family="([^"]+)"', svg)) == {charts.PAPER_FONT}
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("hiding the fonts of this machine needs root and unshare")
-    hide = "mount -t tmpfs none /usr/share/fonts && exec " + sys.executable
-    code = "import sys, json; from analysis import rendering; from pathlib import Path; "
-    code += "rendering.draw(json.load(sys.stdin), Path(sys.argv[1]))"
-    spec = json.dumps(charts.on_paper(spec_of(study)))
-    command = ["unshare", "-m", "sh", "-c", f'{hide} -c "$0" "$1"', code, str(tmp_path / "bare")]
-    subprocess.run(command, input=spec, text=True, check=True)
+    hide = 'mount -t tmpfs none /usr/share/fonts && exec "$@"'
+    drawn("bare", "unshare", "-m", "sh", "-c", hide, "sh")
     for suffix in ("svg", "png"):
         assert (tmp_path / f"here.{suffix}").read_bytes() == (tmp_path / f"bare.{suffix}").read_bytes()
 
