@@ -166,7 +166,7 @@ def ranked(
         left_out = f" {listed(lacking)} {'is' if one else 'are'} left out, without a value on every data set."
     if n < ranks.FEWEST_SETS:
         why = "there is one data set" if n == 1 else "there is no data set"
-        return pd.DataFrame(), None, f"No ranks by {name}: {why}, and ranks are averages over data sets."
+        return pd.DataFrame(), None, f"No ranks: {why}, and ranks are averages over data sets."
     if k < ranks.FEWEST_METHODS:
         why = f"{k} {plural(k, 'method')} with a value on every data set, where three are needed"
         return pd.DataFrame(), None, f"No ranks by {name}: {why}.{left_out}"

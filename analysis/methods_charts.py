@@ -31,7 +31,8 @@ def value_chart(study: Study, values: pd.DataFrame, metric: Metric) -> ChartType
     data["role"] = data["role"].where(~data["role"].isin(UNTRAINED), "reference")  # grey, as everywhere
     base = alt.Chart(data)
     y = alt.Y("title:N", title=None, sort=list(data["title"]), axis=alt.Axis(labelLimit=200))
-    x = charts.axis(alt.X, "value", metric, data["value"])
+    ends = pd.concat([data["value"], data["low"], data["high"]])  # an interval that is cut would look short
+    x = charts.axis(alt.X, "value", metric, ends)
     colour = charts.method_colour(study, ())
     whiskers = base.mark_rule(strokeWidth=2, opacity=0.6, clip=True).encode(
         x=alt.X("low:Q"), x2="high:Q", y=y, color=colour

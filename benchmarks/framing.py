@@ -3,11 +3,11 @@
     python -m benchmarks.framing        # two minutes; Linux
 
 framing_rate, build_rate  seconds of 100 Hz EEG framed per second on one core, alone and with the cache's
-                          files written; baseline: the 2,000 times real time that is asked for
+                          files written; baseline: the goal, 2,000 times real time
 open_seconds              opening 400,000 cached frames of 90 features, read from a warm page cache, with
                           checksums verified; baseline: 1 s
 open_memory               resident memory that this adds; baseline: 50 MB
-peak_memory               of building the frames of 50 recordings; baseline: the same of 5
+peak_memory               peak memory of building the frames of 50 recordings; baseline: the same for 5
 """
 
 import json

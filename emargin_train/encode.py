@@ -32,8 +32,8 @@ ENCODE_SEQUENCES = 64  # per batch
 def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | Tensor:
     """Embeddings of the chosen frames, in row-major order of `chosen`: (n, D) float32.
 
-    An array if the method is on a CPU, else a tensor that stays where the method is. The method is put into
-    evaluation mode for this, and sees batches of whole sequences.
+    They are an array if the method is on a CPU, and otherwise a tensor on the device of the method. The
+    method is put into evaluation mode, and sees batches of whole sequences.
 
     chosen: (N, T) bool
     """
@@ -41,7 +41,7 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
         raise TypeError(f"chosen is {chosen.dtype} {chosen.shape}, not bool {frames.shape[:2]}")
     like, was_training = method.like, method.training
     method.eval()
-    dim = method.encode(like.new_zeros(1, 1, frames.shape[2])).shape[-1]
+    dim = method.encode(like.new_zeros(1, *frames.shape[1:])).shape[-1]
     h = torch.empty((int(chosen.sum()), dim), device=like.device)
     done = 0
     touched = np.flatnonzero(chosen.any(1))
@@ -54,7 +54,7 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
 
 
 def recordings(source: str, data_dir: str | None = None) -> Iterator[Recording]:
-    """The recordings of a dataset, one after another: its name, or a .toml file that describes some."""
+    """The recordings of a dataset, one after another. source: its name, or a .toml file that describes it"""
     config = DataConfig(dataset=source, data_dir=data_dir)
     return (recording for _, recording in read_all(find(source).parts(config)))
 
@@ -127,7 +127,7 @@ def build_parser() -> Parser:
         type=Path,
         required=True,
         metavar="FILE",
-        help="The file that is written: one row for each frame, as Parquet (.parquet) or Arrow (.arrow).",
+        help="Write the embeddings to this .parquet or .arrow file, one row for each frame.",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="The folder that holds the recordings.")
     file = parser.add_argument_group("one file", "What the file does not state itself.")

@@ -1,4 +1,4 @@
-"""Command-line flags, their help and their reading, derived from the declared settings."""
+"""Command-line flags: how they are made from the declared settings, and how their values are read."""
 
 import argparse
 from collections.abc import Iterable

@@ -3,6 +3,8 @@
 import argparse
 import difflib
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -66,6 +68,15 @@ def _with_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argumen
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.values()
+
+
+def pasted(module: str, *words: object) -> str:
+    """The command that runs a program of this environment from this folder, for a shell."""
+    found, here = shutil.which("python"), os.path.abspath(sys.executable)
+    python = "python" if found is not None and os.path.abspath(found) == here else here
+    if python.startswith(os.getcwd() + os.sep):
+        python = os.path.relpath(python)
+    return shlex.join((python, "-m", module, *map(str, words)))
 
 
 def started_as(module: str) -> str:

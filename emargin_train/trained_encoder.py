@@ -1,4 +1,4 @@
-"""An encoder that a training found, ready to encode recordings.
+"""A trained encoder, ready to encode recordings.
 
 encoder = load_encoder("runs/first/checkpoints/emargin-0003-0-0.pt")
 found = encoder.encode(recording)        # found.h (n, D), found.start_s (n,)
@@ -32,8 +32,8 @@ PIECE = 1 << 16  # samples that are cut into frames at once
 class Encoded:
     """The embeddings of a recording's frames, in order of time.
 
-    h: (n, D) float32; start_s: (n,) float64, where each frame begins, in seconds from the start of the record
-    label: class that most of a frame has, None = unlabelled
+    h: (n, D) float32; start_s: (n,) float64, the start of each frame in seconds from the start of the record
+    label: the class of most of a frame's samples, None = unlabelled
     """
 
     h: np.ndarray
@@ -84,10 +84,10 @@ def cut(recording: Recording) -> Iterator[Recording]:
 
 @dataclass(frozen=True)
 class TrainedEncoder:
-    """A trained method, with what turns a recording into the frames that it was trained on.
+    """A trained method, with everything that turns a recording into frames like those of its training.
 
-    signal: the channels, units, rate and frames of the training; class_names: of its labels
-    about: where it comes from (git revision, versions, data hash, steps)
+    signal: the channels, units, rate and frames of the training; class_names: the names of its classes
+    about: its origin (git revision, versions, data hash, steps)
     """
 
     config: TrainConfig
@@ -105,8 +105,8 @@ class TrainedEncoder:
     def encode(self, recording: Recording) -> Encoded:
         """Embeddings of all frames of a recording.
 
-        Raises UserError where its channels, units or rate do not fit and cannot be converted, and where it is
-        shorter than a frame.
+        Raises UserError where the recording's channels, units or rate do not fit and cannot be converted, and
+        where it is shorter than a frame.
         """
         parts = list(self.encode_pieces(cut(recording)))
         if not parts:
@@ -238,8 +238,8 @@ def load_encoder(path: Path | str) -> TrainedEncoder:
     config = TrainConfig.from_dict(saved["config"])
     if saved["signal"] is None:
         raise UserError(
-            f"checkpoint {path} does not say what its signals were, since its training was given frames: "
-            "load its weights with torch instead"
+            f"checkpoint {path} does not say what its signals were, since its training was given frames "
+            "instead of recordings: load its weights with torch instead"
         )
     method = config.new_method(Shape(*saved["shape"]), saved["magnitude_scale"])
     method.load_state_dict(saved["method"])

@@ -74,7 +74,7 @@ def run(dataset: str | None = None, **flags: Any) -> Results:
     """
     args = build_parser().parse_args(words(({} if dataset is None else {"dataset": dataset}) | flags))
     settings = resumed_settings(Path(args.resume), flags_of(args)) if args.resume else settings_of(args)
-    outcome = run_study(settings, extend=args.extend, retry_failed=args.retry == "failed")
+    outcome = run_study(settings, extend=args.extend, retry_failed=args.retry == "failed", quiet=args.quiet)
     return Results(settings.folder, outcome)
 
 

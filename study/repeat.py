@@ -13,7 +13,7 @@ lie at its border: it may differ by 0.02. The exit code is 1 where a metric is o
 import math
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,7 @@ from emargin_train.settings import declared
 from study.settings import StudySettings
 
 SHARE_OF_SPREAD, SHARE_OF_RANGE, OF_A_PROBE = 0.25, 0.002, 0.02
+SPLITS = ("train:", "validation:", "test:")
 GIVEN_AS = ("threshold", "dissimilar_share")  # one of them was set, and the row has both
 
 
@@ -198,7 +199,31 @@ def tolerance_of(metric: Any, replicates: pd.Series) -> float:
     return max(SHARE_OF_SPREAD * spread, least)
 
 
-def shown(row: Row, repeated: Mapping[str, Any], compared: list[Compared], elsewhere: list[str]) -> list[str]:
+def other_split(row: Row, described: Sequence[str]) -> list[str]:
+    """Lines about the train, validation and test split that differ from those in the manifest, both of each.
+
+    described: what this version says of the split
+    """
+    stored = row.manifest.get("split") or ()
+    if isinstance(stored, dict):  # since version 2, by split seed
+        stored = stored.get(str(_split_seed(row.values)), ())
+    there, here = (
+        {line.partition(":")[0]: line for line in lines if line.startswith(SPLITS)}
+        for lines in (stored, described)
+    )
+    different = [name for name in there if there[name] != here.get(name)]
+    return [
+        f"  {text}" for name in different for text in (f"there: {there[name]}", f"here: {here.get(name)}")
+    ]
+
+
+def shown(
+    row: Row,
+    repeated: Mapping[str, Any],
+    compared: list[Compared],
+    elsewhere: list[str],
+    described: Sequence[str] = (),
+) -> list[str]:
     """The comparison as lines of text."""
     lines = [f"{row.name}: {row.values['method']} on {row.values['dataset']}"]
     if elsewhere:
@@ -211,6 +236,7 @@ def shown(row: Row, repeated: Mapping[str, Any], compared: list[Compared], elsew
             f"warning: the frames have the hash {repeated.get('data_hash')} here, and "
             f"{row.values.get('data_hash')} there: the recordings differ, or are framed in another way"
         )
+        lines += other_split(row, described)
     lines.append(f"{'metric':32}{'stored':>14}{'repeated':>14}{'difference':>13}{'tolerance':>12}")
     for one in compared:
         stored, here = (_number(value) for value in (one.stored, one.repeated))
@@ -244,10 +270,10 @@ def main() -> None:
     args = build_parser().parse_args()
     row = find(args.study, args.trial, args.replicate)
     settings = settings_of(row, data_dir=args.data_dir, dataset=args.dataset)
-    repeated = trained(settings)
+    repeated, described = trained(settings)
     elsewhere = same_place(row, repeated)
     compared = compare(row, repeated, bitwise=not elsewhere)
-    print("\n".join(shown(row, repeated, compared, elsewhere)))
+    print("\n".join(shown(row, repeated, compared, elsewhere, described)))
     same_end = row.values["status"] == repeated["status"]
     if not same_end:
         print(
@@ -256,17 +282,19 @@ def main() -> None:
     sys.exit(0 if same_end and all(one.is_inside for one in compared) else 1)
 
 
-def trained(settings: dict[str, object]) -> dict[str, Any]:
-    """The row of a training with one thread, as a worker of a study has it."""
+def trained(settings: dict[str, object]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The row of a training with one thread, as a worker of a study has it, and its split in words."""
     import torch
 
     from emargin_train.config import TrainConfig
+    from emargin_train.data import load
     from emargin_train.pretrain import Outcome, pretrain
 
     torch.set_num_threads(1)
-    *_, outcome = pretrain(TrainConfig.from_dict(settings))
+    config = TrainConfig.from_dict(settings)
+    *_, outcome = pretrain(config)
     assert isinstance(outcome, Outcome)
-    return outcome.row
+    return outcome.row, load(config.data).described
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The columns of results.parquet and what their metadata say: all that `analysis` knows of a study.
+"""The columns of results.parquet and their metadata, from which `analysis` learns all it knows of a study.
 
 Hyper-parameters come from the methods and encoders that declare them, metrics from the table of metrics.
 """
@@ -37,9 +37,9 @@ COST: dict[str, pa.DataType] = {
 
 
 def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
-    """The columns in order; their metadata say what each is, and those of the table which methods there are.
+    """The columns in order. Their metadata describe each column; the table's metadata list the methods.
 
-    goals: of the study's search
+    goals: the goals of the study's search
     """
     fields = _plain(IDENTITY, "identity") + _plain(SETTINGS, "setting")
     fields += [_hyperparameter(one) for one in all_hyperparameters().values()]
@@ -62,6 +62,8 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
         name: {
             "title": method.title,
             "role": method.role,
+            "encoder_variant": method.encoder_variant,
+            "variant_of": method.variant_of,
             "description": method.description,
             "hyperparameters": list(table(name)),
         }
@@ -94,7 +96,7 @@ def _hyperparameter(one: Setting) -> pa.Field:
 
 
 def of_extra(values: list[object]) -> pa.DataType:
-    """The type of a column that this version does not know: numbers if all are, else text."""
+    """The type of a column that this version does not know: numbers if all its values are, else text."""
     known = [value for value in values if value is not None]
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
     return NUMBER if known and is_number and all(map(math.isfinite, known)) else TEXT  # type: ignore[arg-type]

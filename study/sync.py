@@ -1,7 +1,7 @@
 """Export the runs of a study that MLflow lacks, from the study's records; doing it twice changes nothing.
 
 python -m study.sync runs/NAME                                   # to the study's own server or database
-python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another; a copy of the folder works too
+python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another one; a copied folder works too
 """
 
 import contextlib
@@ -24,7 +24,7 @@ PATIENCE_S = 60.0
 
 
 def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
-    """Number of records, and of runs that could not be exported.
+    """Export the runs; returns the number of records, and of runs that could not be exported.
 
     Raises UserError where the folder holds no study or the server does not answer.
     """
@@ -67,7 +67,9 @@ def build_parser() -> Parser:
     parser = Parser("study.sync", description=__doc__)
     parser.add_argument("folder", type=Path, help="The folder of the study, such as runs/NAME.")
     parser.add_argument(
-        "--tracking-uri", metavar="URI", help="The MLflow server or database (default: the study's)."
+        "--tracking-uri",
+        metavar="URI",
+        help="Export to this MLflow server or database (default: the study's).",
     )
     return parser
 

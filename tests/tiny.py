@@ -1,4 +1,4 @@
-"""A data set that trains and evaluates in about a second: noise whose colour is its class, in CSV files."""
+"""A small data set for quick trainings: noise in CSV files, where each class has another spectrum."""
 
 import atexit
 import shutil

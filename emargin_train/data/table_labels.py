@@ -164,6 +164,11 @@ def _intervals(
     if spec.clock.unit == "samples":
         if rate_hz is None:
             raise UserError(f"{path} counts samples, but their rate is not known: give rate_hz in [[signal]]")
+        if (starts[rows] < spec.first_sample).any():
+            raise UserError(
+                f"{path}: an interval starts at sample {np.nanmin(starts[rows]):g}, before the first one: "
+                f"give first_sample = {np.nanmin(starts[rows]):g}, or correct the file"
+            )
         last = 1 if spec.inclusive and spec.end is not None else 0
         starts, ends = (starts - spec.first_sample) / rate_hz, (ends - spec.first_sample + last) / rate_hz
     starts, ends = starts[rows], ends[rows]

@@ -18,6 +18,7 @@ from emargin_train.data.timeline import Stretch
 from emargin_train.errors import UserError
 
 DRIFT = 0.05  # share by which derived rates of one data set may differ
+BEYOND = 0.1  # share of the time of labels that may lie outside the signal
 SAME_S = 1.0  # by which sensors without time stamps may differ in length
 CLOCK_SOURCES = ("values", "intervals", "annotations")  # labels with a clock of their own
 
@@ -38,6 +39,9 @@ def read(
     if spec.labels.clock.unit == "samples" and spec.signals[0].format == "edf":
         edf_files.refuse_interrupted(own.paths[0], "labels.time_unit = samples")
     source = joined(spec, loaded, track, rate_hz)
+    if track is not None and spec.labels.source in ("intervals", "annotations"):
+        known = class_index(spec, track, class_names) != UNLABELLED
+        source = replace(source, doubts=(*source.doubts, *beyond(loaded, track, known)))
     empty, labelled = True, False
     for run, (subject, first) in enumerate(loaded[0].runs):
         sensors = [first, *([s for _, stretches in one.runs for s in stretches] for one in loaded[1:])]
@@ -149,6 +153,22 @@ def unequal(loaded: list[Loaded]) -> Iterator[str]:
         yield (
             f"its sensors last {told} s and have no time stamps: they were joined at their starts; give time "
             "in [[signal]], or check rate_hz"
+        )
+
+
+def beyond(loaded: list[Loaded], track: Track, known: np.ndarray) -> Iterator[str]:
+    """What to say of labels of which more than BEYOND lie outside the signal.
+
+    known: (words + 1,) bool, whether each word of the track is a class
+    """
+    start = min((s.start_s for _, stretches in loaded[0].runs for s in stretches), default=0.0)
+    inside = track.edges_s.clip(start, length_s(loaded[0]))
+    counted = known[track.codes] & np.isfinite(np.diff(track.edges_s))
+    whole, held = np.diff(track.edges_s)[counted].sum(), np.diff(inside)[counted].sum()
+    if held < (1 - BEYOND) * whole - SAME_S:
+        yield (
+            f"{1 - held / whole:.0%} of the time of its labels lies outside the signal: check the clocks, "
+            "and time_unit in [labels]"
         )
 
 

@@ -1,4 +1,4 @@
-"""The converged linear probe: multinomial logistic regression, its penalty chosen on training subjects.
+"""The converged linear probe: multinomial logistic regression, with a penalty chosen on training subjects.
 
 Letters: P problems over the same n frames of D features (and a column of ones), K classes.
 """
@@ -12,18 +12,18 @@ from torch import Tensor
 
 from emargin_train.evaluation.training import Scores, Training, folds
 
-PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
+PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak; each fit starts from the one before
 SELECTION_CAP = 4000  # training frames on which the penalty is chosen
 GRADIENT = 5e-5  # largest entry of the gradient at the end; at 1e-3 other penalties were chosen (docs/log.md)
 
 
 def logistic(training: Training) -> Scores:
-    """Multinomial logistic regression on standardised features, every class with the same weight.
+    """Multinomial logistic regression on standardised features. Every class has the same weight.
 
         min over W, b of  sum_i v_i (-log softmax(W h_i + b)[y_i])  +  penalty/2 |W|^2,   v_i = 1/(K n_(y_i))
 
-    The penalty is the one of `PENALTIES` with the lowest such loss on left-out training subjects
-    (`choose_penalty`). The probe is then fitted to all training subjects.
+    The penalty is the one in `PENALTIES` whose fit has the lowest loss on left-out training subjects
+    (`choose_penalty`). Then the probe is fitted to all training subjects.
     """
     features, scale = training.standardised
     x = with_ones(features)
@@ -41,8 +41,8 @@ def with_ones(x: Tensor) -> Tensor:
 class Basis:
     """The eigenbasis of an upper bound of the Hessian, 1/2 X^T diag(v) X.
 
-    The bound is Böhning's (1992, doi:10.1007/BF00048682). Features of embeddings depend strongly on each
-    other: L-BFGS in W itself needs many times as many steps as in u = W (bound + penalty)^(1/2), in which the
+    The bound is Böhning's (1992, doi:10.1007/BF00048682). Since the features of embeddings depend strongly on
+    each other, L-BFGS in W would need many times as many steps as in u = W (bound + penalty)^(1/2), where the
     Hessian is at most the identity.
 
     x: (n, D+1) float32; v: (n,) float32, weights that sum to 1
@@ -67,10 +67,10 @@ def fit(
     start: Tensor | None = None,
     gradient_at_end: float = GRADIENT,
 ) -> Tensor:
-    """Coefficients and, last, intercepts of P problems: (P, K, D+1) float64.
+    """Coefficients of P problems, with the intercepts last: (P, K, D+1) float64.
 
-    No entry of the gradient is above `gradient_at_end` at the end. Products are in float32, the rest in
-    float64. All problems are minimised as one, whose variables are theirs side by side.
+    At the end no entry of the gradient is above `gradient_at_end`. Products are in float32, the rest in
+    float64. All problems are minimised together, as one problem with all their variables.
 
     x: (n, D+1) float32
     goal: (P, K, n) float32, v_i in row y_i, 0 elsewhere and for a problem's left-out frames
@@ -111,11 +111,11 @@ def fit(
 
 
 def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor, Basis]:
-    """Return the penalty with the lowest loss on left-out subjects, classes weighing the same.
+    """Return the penalty with the lowest loss on left-out subjects; all classes have the same weight.
 
-    Penalties are tried from strong to weak as long as the loss falls: weaker ones only fit the other subjects
-    better. Returned beside it: the mean solution of the folds (1, K, D+1), from which a fit to all subjects
-    can start, and the basis in which they were found.
+    Penalties are tried from strong to weak as long as the loss falls, since weaker ones would only fit the
+    other subjects better. Two more values are returned: the mean solution of the folds (1, K, D+1), from
+    which a fit to all subjects can start, and the basis in which the solutions were found.
 
     x: (n, D+1) float32, standardised training features and ones
     """

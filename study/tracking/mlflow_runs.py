@@ -1,8 +1,7 @@
-"""MLflow as a view of a study: a run for the study, below it one for each trial, below that its replicates.
+"""A study in MLflow: a run for the study, below it one for each trial, and below that one for each replicate.
 
 Everything is made from the study's records. A run is found again by its key, and writing it a second time
-changes nothing. `study.tracking.exporter` calls this, beside the driver, and again after a
-failure.
+changes nothing. `study.tracking.exporter` calls this, and calls it again after a failure.
 """
 
 import contextlib
@@ -25,8 +24,8 @@ from study.tracking import uri as tracking_uri
 from study.tracking.sync_state import SyncState
 from study.tracking.trial_run import COST
 
-# MLflow reads these when it is imported or called: no usage statistics, no progress bars, and single tries of
-# ten seconds, since the exporter waits and tries again by itself.
+# MLflow reads these when it is imported or called. They turn off usage statistics and progress bars, and
+# allow a single attempt of ten seconds, since the exporter itself waits and tries again.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -56,10 +55,10 @@ def client(uri: str) -> mlflow.MlflowClient:
 
 
 class StudyRuns:
-    """One study's runs in one MLflow server or database.
+    """The runs of a study in one MLflow server or database.
 
-    Every method may raise what MLflow, its database or its artifact store raise, and may then be called again
-    on a new StudyRuns: what was half done is found and completed.
+    Every method may raise what MLflow, its database or its artifact store raise. It may then be called again
+    on a new StudyRuns, which finds and completes what was half done.
     """
 
     def __init__(self, uri: str, sync_state: SyncState, *, out: Path, dataset: str, study: str) -> None:
@@ -85,7 +84,7 @@ class StudyRuns:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        return self._experiment(name, artifacts)  # another study was quicker
+        return self._experiment(name, artifacts)  # another study has made it meanwhile
 
     def _begin_study(self) -> str:
         tags = self._tags("study") | {"mlflow.runName": self._study} | trial_run.source()
@@ -95,10 +94,10 @@ class StudyRuns:
         return {"study": self._study, "study_id": self._sync_state.study_id, "kind": kind}
 
     def _found(self, mine: str) -> tuple[dict[str, str], dict[str, str]]:
-        """Run id by key of what MLflow has of the study: runs that ended, and runs that were only begun.
+        """Run ids by key of the study's runs in MLflow: those that ended, and those that only began.
 
-        The latter are of a driver that was killed, or of a request whose answer was lost. MLflow is asked
-        each time, since the sync state is a file that may have lost lines.
+        The latter remain from a driver that was killed, or from a request whose answer was lost. MLflow is
+        asked each time, since the sync state is a file that may have lost lines.
         """
         ended: dict[str, str] = {}
         begun: dict[str, str] = {}
@@ -144,9 +143,9 @@ class StudyRuns:
         return keys
 
     def start(self, params: dict[str, str]) -> None:
-        """Mark the study's run as RUNNING, and write the parameters that it lacks: earlier ones stay.
+        """Mark the study's run as RUNNING, and write the parameters that it lacks. Existing ones stay.
 
-        What may change when a study is resumed or extended is written as tags, which MLflow lets change.
+        Values that may change when a study is resumed or extended are written as tags, which can be changed.
         """
         self._params = params
         known = self._client.get_run(self._study_run).data.params
@@ -157,7 +156,7 @@ class StudyRuns:
         self._client.update_run(self._study_run, status="RUNNING")
 
     def lacks(self, key: str) -> bool:
-        """Whether no run holds the record of this key, or only an incomplete one."""
+        """Whether MLflow has no complete run of this key's record."""
         return key not in self._sync_state.runs or key in self._begun
 
     def export(self, record: dict[str, Any], artifacts: list[Path]) -> None:
@@ -165,8 +164,8 @@ class StudyRuns:
         row, key = record["row"], records.key(record)
         if not self.lacks(key):
             return
-        if key in self._sync_state.void:  # of a trial that failed and was run again
-            with contextlib.suppress(MlflowException):  # deleted already, by the try before
+        if key in self._sync_state.void:  # the run of a failed replicate, which was trained again
+            with contextlib.suppress(MlflowException):  # an earlier attempt has deleted it
                 self._client.delete_run(self._sync_state.void[key])
         started = _milliseconds(row["started_at"])
         ended = started + _took_ms(row)
@@ -262,7 +261,7 @@ class StudyRuns:
         return self._client.create_run(self._experiment_id, start_time=started, tags=tags).info.run_id
 
     def note(self, time_ms: int, n_done: int, values: dict[str, float]) -> None:
-        """Write the study's summary, once `n_done` trials are done, to its own run."""
+        """Write the study's summary, after `n_done` trials, to the study's run."""
         self._log(self._study_run, [Metric(k, float(v), time_ms, n_done) for k, v in values.items()], {})
 
     def finish(self, status: str) -> None:
@@ -276,7 +275,7 @@ class StudyRuns:
 
 
 def batches(metrics: list[Metric], params: dict[str, str]) -> Iterator[tuple[list[Metric], list[Param]]]:
-    """As few batches as MLflow's limits allow; a parameter's text is cut where it is too long."""
+    """As few batches as MLflow's limits allow. A parameter's text is cut where it is too long."""
     left = [Param(name, value[:MAX_TEXT]) for name, value in params.items()]
     while metrics or left:
         n_params = min(len(left), MAX_PARAMS)

@@ -1,4 +1,4 @@
-"""Studies made up in version 2 of results.parquet, for tests of `analysis`: no training, known truth."""
+"""Simulated studies in version 2 of results.parquet, for tests of `analysis`: the right answers are known."""
 
 import json
 from pathlib import Path

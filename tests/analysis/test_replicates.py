@@ -1,4 +1,4 @@
-"""Split seeds are what repeats independently; training seeds within them are repeats."""
+"""Split seeds count as independent; training seeds within a split are averaged."""
 
 import re
 from pathlib import Path

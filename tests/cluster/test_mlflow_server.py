@@ -1,4 +1,4 @@
-"""A study tracked by a real MLflow server on PostgreSQL and S3, which stops for a while; what it leaves."""
+"""A study with a real MLflow server on PostgreSQL and S3, which stops for a while: nothing is lost."""
 
 import os
 import shutil

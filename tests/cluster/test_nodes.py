@@ -1,4 +1,4 @@
-"""A study on two nodes that share nothing but S3; one of them is lost; then as a job on what is left."""
+"""A study on two nodes that share only S3, of which one is lost; then a study as a Ray job on the other."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """The drill: a method, an encoder, a hyper-parameter, a metric and a dataset are added, each in one place.
 
-The packages are copied, the additions are made there as a contributor would make them, and everything runs
-for real: one training, a study on Ray with a search, MLflow, Parquet and the report, and the study resumed.
+The additions are made in a copy of the packages, as a contributor would make them. Then everything runs for
+real: one training, a study on Ray with a search, MLflow, Parquet and the report, and a resumed study.
 """
 
 import json
@@ -44,7 +44,7 @@ class Copy:
         self._add("encoder", "emargin_train/encoders/recurrent.py", (ADDED / "recurrent.py").read_text())
         infonce = "emargin_train/methods/infonce.py"
         self._replace("hyper-parameter", infonce, "\n\nclass InfoNCE(OneView)", HYPERPARAMETER)
-        self._replace("hyper-parameter", infonce, "return infonce(", "return settings.loss_scale * infonce(")
+        self._replace("hyper-parameter", infonce, "loss = infonce(", "loss = settings.loss_scale * infonce(")
         metrics, first = "emargin_train/evaluation/metrics.py", '    "effective_rank"'
         self._replace("metric", metrics, first, METRIC + first)
         (folder / "data").mkdir()

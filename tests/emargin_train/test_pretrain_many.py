@@ -1,4 +1,4 @@
-"""A stack of seeds ends in the rows of single trainings."""
+"""A stack of seeds gives the same rows as single trainings."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A stack trains each member as `train` does alone, whatever becomes of the others."""
+"""A stack trains each member exactly as `train` would, whatever happens to the other members."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A checkpoint is enough to encode recordings; it gives what the training's evaluation saw, bit by bit."""
+"""A checkpoint is enough to encode recordings; the embeddings equal those of the evaluation, bit by bit."""
 
 from dataclasses import replace
 from pathlib import Path

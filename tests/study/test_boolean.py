@@ -12,9 +12,9 @@ import tomli_w
 
 import study.schema
 from analysis import importance, tables
-from emargin_train.config import all_hyperparameters
 from emargin_train.errors import UserError
 from emargin_train.flags import add_flags, default_note, read_flags
+from emargin_train.hyperparameters import all_hyperparameters
 from emargin_train.settings import Settings, declared, hyperparameter
 from study import results, space
 from tests.study.tracking.views import record
@@ -59,7 +59,7 @@ def test_both_values_are_searched_as_categories_and_survive_toml():
     search = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     found = {space.suggest(search.ask(), {"own.scaled": domain})["own.scaled"] for _ in range(20)}
     assert found == {True, False}
-    with pytest.raises(UserError, match="is not a range of it"):
+    with pytest.raises(UserError, match="is not a range"):
         space.parse(SCALED, "false:true")
 
 

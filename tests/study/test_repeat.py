@@ -115,6 +115,10 @@ def test_the_report_names_what_is_outside_and_where_the_row_was_written(row):
     text = "\n".join(
         repeat.shown(row, again, repeat.compare(row, again, bitwise=False), repeat.same_place(row, again))
     )
+    split = json.loads((GATES / "manifest.json").read_text())["split"]
+    assert repeat.other_split(row, split) == []
+    other = [split[0], split[1].replace("validation: ", "validation: 1"), *split[2:]]
+    assert repeat.other_split(row, other) == [f"  there: {split[1]}", f"  here: {other[1]}"]
     assert "outside their tolerance: silhouette" in text and "hash other here" in text
     assert (
         "version 1 there" in text

@@ -1,4 +1,4 @@
-"""Studies on a real cluster of three nodes in this machine: limits, faults of workers, sharing of load."""
+"""Studies on a real cluster of three nodes on this machine: limits, faults of workers, sharing of work."""
 
 import dataclasses
 import gc

@@ -1,4 +1,4 @@
-"""Export to MLflow in the background: nothing slowed, lost or left behind, whatever the server does."""
+"""Export to MLflow in the background: it slows, loses and forgets nothing, whatever the server does."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A study's folder as MLflow sees it: runs written to a database, and read back."""
+"""Write the runs of a study's folder to an MLflow database, and read them back."""
 
 import mlflow
 
