@@ -107,6 +107,11 @@ def lead(study: Study) -> str:
         text += " The data are simulated, so these numbers say nothing about patients."
     elif simulated:
         text += f" Simulated data ({listed(simulated)}) say nothing about patients."
+    if study.manifest.get("classes") == []:
+        text += (
+            " The recordings have no labels, so nothing here says whether the embeddings tell apart what "
+            "people call different; a high Silhouette alone does not show it."
+        )
     return text
 
 

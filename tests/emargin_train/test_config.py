@@ -159,7 +159,7 @@ def test_every_hyper_parameter_and_every_setting_of_the_data_is_in_the_digest(
 ) -> None:
     config = of(method, encoder)
     other = {"split": "time", "subjects": 4, "sequence_length": 9, "dataset": "ecg", "noise_kind": "pink",
-             "noise_on": "train", "noise_seed": 3, "evaluation_frames": 99}  # fmt: skip
+             "noise_on": "train", "noise_seed": 3, "evaluation_frames": 99, "clusters": 7}  # fmt: skip
     for column, one in table(method, encoder).items():
         other[column] = another(one)
     digests = {column: changed(config, column, value).digest() for column, value in other.items()}
