@@ -14,7 +14,7 @@ from analysis.pareto import best_of, controls, goals
 from analysis.statistics import UNKNOWN, Interval, mean_interval
 from analysis.tables import Metric, Study, per_trial, settings_text
 from analysis.verdicts import IDLE
-from analysis.words import capitalised, inline, plural
+from analysis.words import bracketed, capitalised, inline, plural
 from analysis.worlds import main_worlds, worlds
 
 BY_SUBJECT = ("subject", "leave-one-subject-out")  # splits in which nobody is on two sides
@@ -73,7 +73,9 @@ def candidates(study: Study, pair: tuple[Metric, Metric]) -> pd.DataFrame:
     names = [name for m in pair for name in (m.name, f"test_{m.name}") if name in study.metrics]
     table = per_trial(study, list(dict.fromkeys(names)))
     table["world"] = worlds(table)
-    table["setting"] = settings_text(study, table)
+    table["setting"] = ""
+    for _, own in table.groupby("world"):  # what varies between worlds is not a setting to choose
+        table.loc[own.index, "setting"] = settings_text(study, own)
     table.loc[~table["complete"] | controls(study, table), list(names)] = np.nan
     return table
 
@@ -152,7 +154,7 @@ def _numbers(
     tried: int,
 ) -> str:
     setting = str(method.row["setting"])
-    chosen = f"the best of {tried} settings" if tried > 1 else ""
+    chosen = f"the best of {tried} settings on validation" if tried > 1 else ""
     about = "; ".join(text for text in (setting, chosen) if text)
     where = subjects_text(study, method.row, column != metric.name)
     n = difference.n
@@ -265,7 +267,11 @@ def _column(metric: Metric, rows: list["pd.Series[Any]"]) -> str:
 
 def _side(study: Study, row: "pd.Series[Any]", column: str) -> Side:
     low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return Side(row, study.method_title(row["method"]), Interval(row[column], low, high, row["units"]))
+    return Side(
+        row,
+        inline(bracketed(study.method_title(row["method"]))),
+        Interval(row[column], low, high, row["units"]),
+    )
 
 
 def _difference(study: Study, rows: list["pd.Series[Any]"], metric: Metric, column: str) -> Interval:

@@ -6,7 +6,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const paper = matchMedia("print");
 const drawn = new Map();
 
-const LEGEND = 165;  // pixels of a legend's column
+const LEGEND = 200;  // pixels of a legend's column
 
 function narrowed(node, columns) {  // the same spec with legends of at most so many columns
   if (Array.isArray(node)) return node.map(part => narrowed(part, columns));

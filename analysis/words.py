@@ -9,7 +9,7 @@ NAMES = ("Silhouette", "Gaussian")  # first words of titles that keep their capi
 
 
 def plural(n: int, word: str) -> str:
-    """The word as n things are called: "trial" or "trials"."""
+    """The word in singular or plural, for n things: "trial" or "trials"."""
     return word if n == 1 else f"{word}s"
 
 
@@ -32,11 +32,19 @@ def estimate(row: Any, name: str, digits: int = 3) -> str:
 
 def inline(title: str) -> str:
     """A title as it stands within a sentence: "Threshold" becomes "threshold"; names and "SNR" stay."""
-    first = title.partition(" ")[0]
-    is_word = first[1:] == first[1:].lower() and first not in NAMES and (len(title) == 1 or first[1:])
+    first = title.replace(",", " ").partition(" ")[0]
+    is_word = first not in NAMES and (
+        first[1:].islower() and first[1:].replace("-", "").isalpha() or len(title) == 1
+    )
     return title[:1].lower() + title[1:] if is_word else title
 
 
+def bracketed(title: str) -> str:
+    """A title with a comma as it stands in a list: "eMargin, as released" as "eMargin (as released)"."""
+    first, comma, rest = title.partition(", ")
+    return f"{first} ({rest})" if comma else title
+
+
 def capitalised(text: str) -> str:
-    """With its first letter as a capital; the others stay as they are."""
+    """The text with a capital as its first letter; the others stay as they are."""
     return text[:1].upper() + text[1:]

@@ -1,10 +1,11 @@
-"""Complete settings by name; flags given beside a preset win.
+"""Presets: complete settings of a study by name. Flags override them.
 
 smoke             2 eMargin trials, 1 seed, 20 steps on simulated sleep EEG: half a minute on two cores
-first             12 eMargin trials x 2 seeds beside InfoNCE on 4 simulated nights, 30 steps: `make study`
-paper-sleepeeg    the paper's settings with the loss as its code computes it, 5 seeds, beside its figures
-paper-harth       likewise
-paper-ecg         likewise
+first             10 eMargin trials x 5 splits beside InfoNCE on 10 simulated nights, 80 steps: `make study`
+paper-sleepeeg    the paper's settings, with the loss as the paper's code computes it, and 5 seeds; the
+                  results are printed with the paper's figures
+paper-harth       the same for HARTH
+paper-ecg         the same for ECG
 """
 
 from typing import Any
@@ -59,12 +60,13 @@ OWN: dict[str, dict[str, Any]] = {
     "first": {
         "dataset": "sleepeeg-sim",
         "name": "first",
-        "subjects": 4,  # few enough to be quick: training and validation only, no test subjects
-        "trials": 12,
-        "baseline_trials": 2,
-        "references": ("raw", "random"),
-        "seeds": (0, 1),
-        "hyperparameters": {"iterations": "30"},
+        "trials": 10,
+        "baseline_trials": 4,
+        "references": ("raw", "log-raw", "pca", "random"),
+        "split_seeds": (0, 1, 2, 3, 4),  # other people each time, so that intervals are about people
+        "seeds": (0,),
+        "hyperparameters": {"iterations": "80"},
+        "evaluation_frames": 2000,
     },
 }
 PAPER = "paper-"

@@ -1,7 +1,7 @@
-"""What this project uses of Ray that Ray does not promise: environment, private functions, one replacement.
+"""What this project uses of Ray beyond its public interface: environment, private functions, one patch.
 
-All of it is here, so that a new version of Ray is checked in one place. The test of this file fails for a
-version outside CHECKED, and says what to do.
+All of it is here, so that a new version of Ray has to be checked in one place only. The test of this file
+fails for a version outside CHECKED, and says what to do.
 """
 
 import os
@@ -19,7 +19,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is for its own restore
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is not used
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 for name, value in ENVIRONMENT.items():
@@ -36,25 +36,25 @@ from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined] 
 from ray.air._internal import usage  # noqa: E402
 from ray.tune.execution import class_cache  # noqa: E402
 
-# Ray counts a study's callbacks for its statistics even where these are off, and loads MLflow to do so, which
-# takes two seconds.
+# Ray counts a study's callbacks for its usage statistics even where these are off. For this it loads MLflow,
+# which takes two seconds.
 usage.tag_callbacks = lambda callbacks: False
 
-# Tune hands the driver's AWS keys to its workers, and Ray writes them into its logs. Every node has its own.
+# Tune would give the driver's AWS keys to its workers, and Ray would log them. Every node has its own keys.
 AWS_SECRETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 class_cache.ENV_VARS_TO_PROPAGATE.difference_update(AWS_SECRETS)
 
 
 def address_here() -> str | None:
-    """The address of the cluster that this machine belongs to, or None; its token, if any, is taken up."""
+    """The address of the cluster that this machine belongs to, or None. Its token, if any, is loaded."""
     address = find_bootstrap_address(None)
     if address:
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` did here
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # `ray start` does the same
     return address
 
 
 def health_check(address: str) -> tuple[str, ...]:
-    """The command that exits with 0 where a Ray head at host:port is healthy."""
+    """The command that exits with 0 if a Ray head at host:port is healthy."""
     return (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
 
 
@@ -70,12 +70,12 @@ def raylet() -> psutil.Process | None:
 
 
 def init(address: str, folder: str | None = None) -> None:
-    """Connect to a cluster, or start one here where the address is "local"; signal handlers stay as they are.
+    """Connect to a cluster, or start one here if the address is "local". Signal handlers stay as they are.
 
     folder: where a cluster that is started here keeps its files
 
-    `ray.init` would set two handlers of SIGTERM that end the process, in Python and in C++. That is for the
-    command line to decide.
+    `ray.init` sets two handlers of SIGTERM that end the process, one in Python and one in C++, but only the
+    command line may end it (`study.signals`).
     """
     handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard

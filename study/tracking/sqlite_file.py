@@ -1,4 +1,4 @@
-"""The SQLite file of all studies is checked first, since a damaged one would keep MLflow busy for minutes."""
+"""Check the SQLite file of all studies before MLflow opens it: MLflow tries for minutes on a damaged one."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from emargin_train.errors import UserError
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
-REMEDY = "move it away, and python -m study.sync FOLDER writes each study's runs into a new one"
+REMEDY = "move it away; python -m study.sync FOLDER then writes a study's runs into a new file"
 
 
 def check(file: Path) -> None:
-    """Raises UserError for what is not MLflow's database: a folder, another program's file, one cut short."""
+    """Raises UserError for what is not a whole MLflow database: a folder, another program's file, a part."""
     if not file.exists():
         return
     lock = Path(f"{file}.lock")  # held by whoever makes the database now
@@ -34,7 +34,7 @@ def _fault(file: Path) -> str | None:
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if not header:
-        return None  # just made: MLflow fills it
+        return None  # the file is new: MLflow fills it
     if not header.startswith(MAGIC) or len(header) < HEADER_BYTES:
         return "is not an SQLite database, or is damaged"
     # SQLite opens it first, for writing: it then undoes what a killed process has half written. While a

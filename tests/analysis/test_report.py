@@ -76,9 +76,12 @@ def test_hover_shows_the_setting_and_table_can_be_saved(built: Path, chromium: A
     details = page.locator('details[data-name="pareto.csv"]')
     details.locator("summary").press("Enter")  # by keyboard
     details.locator("tbody tr").first.wait_for()
-    details.locator("th button", has_text="silhouette").first.click()
-    shown = [float(t) for t in details.locator("tbody tr td:nth-child(11)").all_inner_texts()]
-    assert shown == sorted(shown)
+    heads = details.locator("th")
+    (at,) = [i for i, text in enumerate(heads.all_inner_texts()) if text.strip() == "Silhouette"]
+    heads.nth(at).locator("button").click()
+    cells = details.locator(f"tbody tr td:nth-child({at + 1})").all_inner_texts()
+    shown = [float(text.split()[0]) for text in cells]  # the interval stands below
+    assert shown == sorted(shown) and all(" to " in text for text in cells if text != cells[0])
     with page.expect_download() as download:
         details.get_by_role("button", name="Save as CSV").click()
     saved = tmp_path / "saved.csv"

@@ -1,5 +1,4 @@
-"""A method and a hyper-parameter that this package has never heard of appear in every chart, by their
-titles."""
+"""A method and a hyper-parameter that `analysis` does not know appear in every chart with their titles."""
 
 import json
 import re
@@ -78,9 +77,9 @@ def data_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def colours(spec: Any) -> Iterator[dict[str, Any]]:
-    """Every colour by method within a spec."""
+    """Every colour or shape by method within a spec that has a legend of methods."""
     if isinstance(spec, dict):
-        if spec.get("field") == "method" and "legend" in spec:
+        if spec.get("field") == "method" and "values" in (spec.get("legend") or {}):
             yield spec
         for value in spec.values():
             yield from colours(value)

@@ -1,4 +1,4 @@
-"""Real servers, started by the tests on loopback and ended with them; a test skips where one is missing."""
+"""Real servers, which the tests start on loopback and end. A test is skipped where its server is missing."""
 
 import contextlib
 import os

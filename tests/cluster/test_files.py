@@ -1,4 +1,4 @@
-"""The cluster files: valid by Ray's own schema, and what they promise."""
+"""The cluster files are valid by Ray's schema, and contain what the documentation promises."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The search in PostgreSQL: a restart in the middle costs nothing, and its password is written nowhere."""
+"""The search in PostgreSQL: a restart loses nothing, and its password is written nowhere."""
 
 import contextlib
 import dataclasses

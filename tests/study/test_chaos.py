@@ -1,9 +1,9 @@
-"""A seeded drill: a fault and a moment are drawn, again and again; after `--resume` the books are exact.
+"""Random faults at random times (seeded): after `--resume` the books of the study are exact.
 
     python -m tests.study.test_chaos 0:20          # seeds 0 to 19, by hand; a line for each
     python -m pytest tests/study/test_chaos.py     # the seeds of CI
 
-docs/log.md holds the seeds that found something.
+docs/log.md lists the seeds that found a fault.
 """
 
 import atexit

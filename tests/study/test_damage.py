@@ -1,4 +1,4 @@
-"""What a study wrote itself is not trusted: damaged files are put aside, and what they held is made again."""
+"""A study checks the files that it wrote: damaged ones are renamed, and their content is made again."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Every way a study can end closes its books: the table is whole, and nothing is left over."""
+"""However a study ends, its books are closed: the table is complete, and no temporary files remain."""
 
 import os
 import signal

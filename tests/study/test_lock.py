@@ -1,4 +1,4 @@
-"""A study belongs to one process at a time, and a command that is refused changes nothing."""
+"""Only one process at a time works on a study, and a command that is refused changes nothing."""
 
 import multiprocessing
 import tomllib

@@ -1,4 +1,4 @@
-"""What we use of Ray without its promise: the versions that were checked, and each private part at work."""
+"""What we use beyond Ray's public interface: the checked versions, and a test of each private part."""
 
 import os
 import signal
