@@ -2,21 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# What a study needs, without the tools of tests: make study, server and findings install no more.
+STUDY := .venv/installed-study
 # Two processes run tests, each a whole file: in the tests of studies, most of the time is Ray starting and ending.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: study findings server test test-fast test-cluster test-faults check bench bench-long bench-gpu clean
 
 # A first result: eMargin and InfoNCE on simulated sleep EEG, and the report.
-study: $(INSTALLED)
+study: $(STUDY)
 	$(BIN)/python -m study.run --preset first
 
 # MLflow shows the studies in runs/ at http://127.0.0.1:5000.
-server: $(INSTALLED)
+server: $(STUDY)
 	$(BIN)/python -m study.server
 
 # The tables and figures of docs/findings.md, made from the studies that docs/findings/run.sh wrote there.
-findings: $(INSTALLED)
+findings: $(STUDY)
 	$(BIN)/python -m analysis.findings docs/findings
 
 test: $(INSTALLED)
@@ -58,7 +60,12 @@ bench-gpu: $(INSTALLED)
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+$(STUDY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[study]'
+	touch $@
+
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	touch $@ $(STUDY)

@@ -1,4 +1,4 @@
-"""Every setting of one or more studies beside the others: mean of each metric, with its 95 % t interval.
+"""List every setting of one or more studies in a table: the mean of each metric, with its 95 % t interval.
 
 python -m analysis.arms runs/gates runs/methods
 python -m analysis.arms runs/gates --metrics silhouette,effective_rank --csv arms.csv
@@ -18,7 +18,7 @@ LEADING = ("arm", "replicates", "ok")
 
 
 def arms(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
-    """One row per trial: `arm` (method and setting in words), and per metric `m`, `m_low`, `m_high`."""
+    """One row for each trial: `arm` (method and setting in words), and `m`, `m_low`, `m_high` by metric m."""
     table = per_trial(study, metrics)
     words = settings_text(study, table)
     table.insert(0, "arm", table["method"] + words.where(words == "", " (" + words + ")"))
@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         "python -m analysis.arms", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="folders of studies")
-    parser.add_argument("--metrics", metavar="NAMES", help="a list a,b,c (default: every metric)")
+    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="The folders of the studies.")
+    parser.add_argument("--metrics", metavar="NAMES", help="Show these metrics, a list a,b,c (default: all).")
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="also write the table there, with all columns"
+        "--csv", type=Path, metavar="FILE", help="Also write the table with all columns to this CSV file."
     )
     arguments = parser.parse_args(argv)
     study = join([load(folder) for folder in arguments.studies])

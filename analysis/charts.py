@@ -22,7 +22,7 @@ COLUMNS = 3  # of a legend; fewer on a narrow page
 REFERENCE = "#838b95"  # of references, which are named on the chart; readable on white and on black
 
 WIDTH, HEIGHT = 420, 320
-MAX_POINTS = 1200  # beyond this a chart shows a random part, as `thinned` says
+MAX_POINTS = 1200  # of more points, a chart shows a random part, which the note of `thinned` says
 
 _THEMES = {
     "light": {
@@ -69,7 +69,7 @@ FONT = "ui-sans-serif, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Ar
 
 
 def theme(name: str, font: str = FONT) -> dict[str, Any]:
-    """Vega-Lite config, "light" or "dark". Charts hold no colours but grey, so that either fits."""
+    """Vega-Lite config of a theme, "light" or "dark". Charts set no colour but grey, so either fits."""
     t = _THEMES[name]
     axis = {
         "domainColor": t["grid"],
@@ -124,10 +124,10 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
 
 
 def method_colour(study: Study, present: Iterable[str]) -> alt.Color:
-    """One colour for each method in every chart of a study, grey for the rows of references.
+    """A colour for each method, the same in every chart of a study, and grey for references.
 
     Colours follow the display order of the methods that the study searched, and repeat after twelve. The
-    legend holds those of `present`; charts need the columns `method` (the title) and `role`.
+    legend shows the methods in `present`; charts need the columns `method` (the title) and `role`.
     """
     trained, shown = _methods(study, present)
     return alt.Color(
@@ -170,9 +170,9 @@ def _legend(shown: list[str]) -> alt.Legend | None:
 
 
 def axis(channel: type, name: str, metric: Metric, points: "pd.Series[float] | None" = None) -> Any:
-    """An axis of a metric, with its title, which end is better, and a domain that follows the data.
+    """An axis of a metric. It shows the title and which end is better, and its domain fits the data.
 
-    points: the values that the domain must hold; without them, all that is drawn
+    points: the values that the domain must contain; None = all values that are drawn
     """
     better = {"max": ", higher is better", "min": ", lower is better"}.get(metric.best or "", "")
     ticks = alt.Axis(tickCount=8 if channel is alt.X else 6)
@@ -184,17 +184,17 @@ def axis(channel: type, name: str, metric: Metric, points: "pd.Series[float] | N
 
 
 def layered(layers: Sequence[tuple[ChartType, bool]]) -> alt.LayerChart:
-    """The layers that have something to draw. Vega warns about the others, since they have no extent."""
+    """The layers that have something to draw. (Vega would warn about empty ones.)"""
     return alt.LayerChart(layer=[layer for layer, there in layers if there])
 
 
 def rows_height(names: pd.Series, step: int, per_row: int = 1) -> int:
-    """Height of a chart with one line for each distinct name. A fixed number, as a page sets the width."""
+    """The height of a chart with one line for each distinct name. Only its width is set by the page."""
     return step * per_row * max(int(names.nunique()), 1) + 12
 
 
 def compact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The columns that a chart needs, floats to five digits, so that pages stay small."""
+    """The columns that a chart needs, with floats rounded to five digits, so that pages stay small."""
     part = table[list(dict.fromkeys(columns))].copy()
     for name in part.columns:
         if pd.api.types.is_float_dtype(part[name]):
@@ -210,7 +210,7 @@ def significant(x: np.ndarray, digits: int = 5) -> np.ndarray:
 
 
 def thin(table: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.DataFrame:
-    """All rows where `keep`, and a fixed random part of the others, `limit` in all."""
+    """All rows where `keep` is true, and a fixed random part of the others, at most `limit` in all."""
     others = table[~keep]
     room = max(limit - int(keep.sum()), 0)
     if len(others) > room:
@@ -228,13 +228,13 @@ def thinned(n: int) -> tuple[str, ...]:
     if n <= MAX_POINTS:
         return ()
     return (
-        f"Charts draw {MAX_POINTS:,} of {n:,} trials, chosen at random beside the fronts; "
-        "numbers and tables hold all.",
+        f"Charts draw {MAX_POINTS:,} of {n:,} trials: the fronts and a random part of the others. "
+        "Numbers and tables include all.",
     )
 
 
 def save(chart: ChartType, stem: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write the chart in the light theme as `stem`.png, .svg, .pdf or .html; needs no browser, no network."""
+    """Write the chart in the light theme as `stem`.png, .svg, .pdf or .html; needs no browser or network."""
     spec = on_paper(chart.to_dict())
     written = []
     for suffix in formats:

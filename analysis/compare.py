@@ -1,8 +1,8 @@
 """Compare two studies, or two methods, setting by setting; differences are paired by replicate.
 
-python -m analysis.compare runs/A runs/B                        # the settings that both studies hold
+python -m analysis.compare runs/A runs/B                        # the settings that are in both studies
 python -m analysis.compare runs/A --arms emargin,infonce        # the best settings of two methods
-python -m analysis.compare runs/A runs/B --arms emargin,infonce # of two methods that were run apart
+python -m analysis.compare runs/A runs/B --arms emargin,infonce # the same for methods from two studies
 """
 
 import argparse
@@ -25,20 +25,20 @@ from analysis.words import inline, plural
 from analysis.worlds import worlds
 
 METRICS = ("davies_bouldin", "nmi", "knn_balanced_accuracy", "mlp_balanced_accuracy", "effective_rank")
-Pairs = list[tuple[str, pd.Series, pd.Series]]  # what is compared, and both values by split seed and seed
+Pairs = list[tuple[str, pd.Series, pd.Series]]  # what is compared, and the two values by split seed and seed
 
 
 def shared_settings(a: Study, b: Study, metric: str) -> Pairs:
-    """Values of each trained setting that both studies hold, by split seed and seed.
+    """Values of each trained setting that is in both studies, by split seed and seed.
 
-    References, such as PCA, are the same in both by construction and would only dilute the mean.
-    Raises UserError where they share no setting.
+    References such as PCA are left out: they are always the same in both and would only dilute the mean.
+    Raises UserError where the studies share no setting.
     """
     of = [_by_setting(study, metric) for study in (a, b)]
     both = [key for key in of[0] if key in of[1]]
     if not both:
         raise UserError(
-            f"{a.folder} and {b.folder} share no trained setting, so nothing can be paired: compare two "
+            f"{a.folder} and {b.folder} share no trained setting that could be paired: compare two "
             "methods with --arms, or run the same settings in both"
         )
     return [(key, of[0][key], of[1][key]) for key in both]
@@ -91,9 +91,9 @@ def differences(pairs: Pairs, metric: Metric) -> pd.DataFrame:
 
 
 def overall(pairs: Pairs, metric: Metric) -> tuple[Interval, Interval]:
-    """(difference, share won) over independent units: the value of each is its mean over the settings.
+    """(difference, share won) over independent units; the value of a unit is its mean over the settings.
 
-    Splits or seeds repeat independently, settings do not, so the interval is over the former.
+    Splits or seeds are independent repetitions, settings are not. So the interval is over splits or seeds.
     """
     gaps = replicates.units(pd.DataFrame({key: a - b for key, a, b in pairs}).mean(axis=1)).to_numpy()
     return mean_interval(gaps, within=metric.differences), _won(gaps, metric)
@@ -113,7 +113,7 @@ def section(
 ) -> Section:
     """Sentences and a chart of differences for each metric.
 
-    pair, unit: what a pair stands for and what repeats independently, each in a word
+    pair, unit: a word for what a pair is, and a word for what repeats independently
     """
     tables, said = [], []
     for name, pairs in pairs_of.items():
@@ -137,7 +137,7 @@ def section(
             Figure(
                 name="compare",
                 title=f"{names[0]} minus {names[1]}",
-                reading=f"Each dot is the mean difference of one {pair} over common {unit}s, with 95 % "
+                reading=f"Each dot is the mean difference of one {pair} over common {unit}s, with its 95 % "
                 "t interval.",
                 charts={m.title: difference_chart(table[table["metric"] == m.name], m) for m in drawn},
                 table=table,
@@ -185,12 +185,12 @@ def compared(
         )
     if arms is None:
         raise UserError(
-            "one study alone has nothing to be compared with: name a second one, or two methods with --arms"
+            "a single study needs two methods to compare: give a second study, or two methods with --arms"
         )
     methods = set(a.rows["method"])
     for arm in arms:
         if arm not in methods:
-            raise UserError(f"--arms has '{arm}', which {a.folder} does not hold: {nearest(arm, methods)}")
+            raise UserError(f"--arms has '{arm}', which {a.folder} does not have: {nearest(arm, methods)}")
     found = {n: best_settings(a, arms, m) for n, m in metrics.items() if m.best}
     found = {n: pairs for n, pairs in found.items() if pairs}
     if not found:
@@ -202,9 +202,9 @@ def compared(
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.compare", several=False)
-    made.add_argument("other", nargs="?", type=Path, help="folder of a second study")
-    made.add_argument("--arms", help="compare the best settings of two methods, such as emargin,infonce")
-    made.add_argument("--metric", help="compare only this metric")
+    made.add_argument("other", nargs="?", type=Path, help="The folder of a second study.")
+    made.add_argument("--arms", help="Compare the best settings of two methods, such as emargin,infonce.")
+    made.add_argument("--metric", help="Compare only this metric.")
     arguments: argparse.Namespace = made.parse_args(argv)
     arms = tuple(arguments.arms.split(",")) if arguments.arms else None
     if arms is not None and len(arms) != 2:

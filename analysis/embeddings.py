@@ -1,7 +1,7 @@
-"""What do the embeddings look like? t-SNE of chosen trials side by side, baselines beside searched methods.
+"""What do the embeddings look like? This draws t-SNE pictures of trials of searched methods and baselines.
 
-python -m analysis.embeddings runs/NAME                          # the kept ones of the front and the
-baselines python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --projection umap
+python -m analysis.embeddings runs/NAME                      # trials on the front, and the baselines
+python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --projection umap
 """
 
 import argparse
@@ -27,12 +27,12 @@ from analysis.tables import Study
 from analysis.words import inline, plural
 
 PANELS = 3
-FRAMES = 400  # a panel; more make slow, black pictures
+FRAMES = 400  # frames in a panel; more would make the picture slow and crowded
 PERPLEXITY = 30.0
 SEED = 0
 READING = (
-    "Each point is a frame. Distances between islands, and their sizes, mean nothing in such a picture; "
-    "threads whose colour changes steadily with time are one-dimensional embeddings."
+    "Each point is a frame. Distances between islands, and the sizes of islands, mean nothing in such a "
+    "picture. A thread whose colour changes steadily with time is a one-dimensional embedding."
 )
 COLOURS = {"class": "label", "KMeans cluster": "cluster", "time within record": "time"}
 
@@ -42,7 +42,7 @@ class Embedded:
     """Validation frames of one training.
 
     h: (n, D) embeddings
-    about: label, cluster, subject, record and frame of each
+    about: label, cluster, subject, record and frame of each embedding
     """
 
     trial: str
@@ -51,9 +51,9 @@ class Embedded:
 
 
 def available(study: Study) -> dict[str, Path]:
-    """The file of the first replicate of each trial whose embeddings were kept, by trial.
+    """For each trial whose embeddings were kept, the file of its first replicate.
 
-    It is named <trial>-<split seed>-<seed>.arrow; in version 1, <trial>-<seed>.arrow.
+    Files are named <trial>-<split seed>-<seed>.arrow; in version 1, <trial>-<seed>.arrow.
     """
     folder, found = study.folder / "embeddings", dict[str, Path]()
     rows = study.rows[["trial", "split_seed", "seed"]].sort_values(["trial", "split_seed", "seed"])
@@ -65,7 +65,7 @@ def available(study: Study) -> dict[str, Path]:
 
 
 def read(path: Path, trial: str) -> Embedded:
-    """Read one file of `embeddings/`. Raises UserError where it is not what a study writes."""
+    """Read one file of `embeddings/`. Raises UserError where a study cannot have written it."""
     try:
         table = feather.read_table(path)
         width = table.schema.field("h").type.list_size
@@ -79,7 +79,7 @@ def read(path: Path, trial: str) -> Embedded:
 
 
 def thinned(embedded: Embedded, frames: int = FRAMES) -> Embedded:
-    """At most so many frames, the same ones for every trial that has the same frames."""
+    """At most so many frames; trials with the same frames keep the same ones."""
     n = len(embedded.h)
     if n <= frames:
         return embedded
@@ -102,12 +102,12 @@ def project(h: np.ndarray, *, projection: str = "tsne", perplexity: float = PERP
     from sklearn.manifold import TSNE
 
     made = TSNE(perplexity=min(perplexity, (len(h) - 1) / 3), init="pca", random_state=SEED, max_iter=500)
-    with threadpool_limits(1):  # at this size threads only wait for each other
+    with threadpool_limits(1):  # for so few points, several threads would be slower
         return made.fit_transform(h.astype(np.float64))
 
 
 def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
-    """The trials to draw: as named, else the compromise, the best in both goals and the best baselines."""
+    """The trials to draw: those named, or the compromise, the best in each goal and the best baselines."""
     there = available(study)
     for name in trials:
         if name not in there:
@@ -125,14 +125,14 @@ def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
     order = [*wanted, *there]
     kept = [name for name in dict.fromkeys(order) if name in there]
     by_method = table.set_index("trial")["method"].to_dict()
-    first: dict[str, str] = {}  # one of each method comes first
+    first: dict[str, str] = {}  # one trial of each method comes first
     for name in kept:
         first.setdefault(by_method.get(name, name), name)
     return list(dict.fromkeys([*first.values(), *kept]))[:PANELS]
 
 
 def panels(study: Study, trials: Sequence[str], *, projection: str = "tsne") -> pd.DataFrame:
-    """One row per trial and frame: u, v, label, cluster, time within the record, and where the frame lies."""
+    """One row for each trial and frame: u, v, label, cluster, time within the record, and its origin."""
     there = available(study)
     parts = []
     for name in trials:
@@ -163,7 +163,7 @@ def section(study: Study, trials: Sequence[str] = (), projection: str = "tsne") 
     return Section(
         name="embeddings",
         title="Embeddings",
-        intro="Islands, clouds, or threads?",
+        intro="Do the embeddings form islands, clouds or threads?",
         figures=(
             Figure(
                 name="embeddings",
@@ -179,7 +179,7 @@ def section(study: Study, trials: Sequence[str] = (), projection: str = "tsne") 
 
 
 def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:
-    """What stands above a panel: the method and the scores of the trial."""
+    """The title of a panel: the method and the scores of the trial."""
     rows = study.ok[study.ok["trial"] == trial]
     x, y = goals(study)
     scores = ", ".join(
@@ -190,9 +190,9 @@ def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:
 
 
 def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
-    """One trial's frames, coloured by class, cluster or time as chosen on the page.
+    """The frames of a trial, coloured by class, cluster or time, which can be chosen on the page.
 
-    classes: names by label; a label without one is shown as its number
+    classes: class names by label; a label without a name is shown as its number
     """
     labels = frames["label"].map(lambda label: classes.get(label, str(label)))
     known = [name for name in COLOURS if frames[COLOURS[name]].nunique() > 1]
@@ -226,8 +226,8 @@ def panel(frames: pd.DataFrame, classes: dict[int, str]) -> ChartType:
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.embeddings", several=False)
-    made.add_argument("--trials", default="", help="trials to draw, such as emargin-0003,infonce-0001")
-    made.add_argument("--projection", default="tsne", help="how to draw them: tsne (default) or umap")
+    made.add_argument("--trials", default="", help="Draw these trials, such as emargin-0003,infonce-0001.")
+    made.add_argument("--projection", default="tsne", help="Draw by this projection: tsne (default) or umap.")
     arguments: argparse.Namespace = made.parse_args(argv)
 
     def needed(study: Study) -> Section:
@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = section(study, names, arguments.projection)
         if found is None:
             raise UserError(
-                f"{study.folder} keeps no embeddings to draw: run it with --keep-embeddings front or all"
+                f"{study.folder} has no embeddings to draw: run a study with --keep-embeddings front or all"
             )
         return found
 

@@ -1,11 +1,11 @@
-"""Rebuild the numbers and figures of a findings document from the studies that lie beside it.
+"""Rebuild the numbers and figures of a findings document from its studies.
 
 python -m analysis.findings docs/findings            # writes the blocks of docs/findings.md, and the figures
 python -m analysis.findings docs/findings --check    # changes nothing; exit code 1 if a block would change
 
-The folder holds one folder for each study (results.parquet, study.toml, manifest.json) and tables.toml, which
-says what each block and figure shows. The document beside the folder has the folder's name and marks
-blocks by `<!-- begin NAME -->` and `<!-- end -->`; the words between blocks are kept.
+FOLDER has one folder for each study (results.parquet, study.toml, manifest.json), and tables.toml, which says
+what each block and figure shows. The document is FOLDER.md. It marks blocks by `<!-- begin NAME -->` and
+`<!-- end -->`; the words between blocks are kept.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def plan(folder: Path) -> Plan:
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: say there which table each block shows") from None
+        raise UserError(f"{path} does not exist: write it, to say which table each block shows") from None
     except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}): correct it") from None
     for part, key, known in (("blocks", "table", TABLES), ("figures", "chart", CHARTS)):
@@ -78,15 +78,15 @@ def _part(study: Study, options: Mapping[str, Any]) -> Study:
 
 
 def studies(folder: Path) -> Study:
-    """All studies of a folder as one. Raises UserError where it holds none."""
+    """All studies of a folder, read as one. Raises UserError where there are none."""
     found = sorted(path.parent for path in folder.glob("*/results.parquet"))
     if not found:
-        raise UserError(f"{folder} holds no study (no */results.parquet): give the folder of the findings")
+        raise UserError(f"{folder} has no study (no */results.parquet): give the folder of the findings")
     return join([load(path) for path in found])
 
 
 def rebuilt(text: str, study: Study, planned: Plan) -> str:
-    """The document with every block written anew. Raises UserError for a block that is not planned."""
+    """The document with every block rebuilt. Raises UserError for a block that tables.toml does not have."""
 
     def block(match: re.Match[str]) -> str:
         name = match.group(2)
@@ -105,9 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="folder of the studies; its document is FOLDER.md")
+    parser.add_argument("folder", type=Path, help="The folder of the studies; the document is FOLDER.md.")
     parser.add_argument(
-        "--check", action="store_true", help="change nothing; say whether the document is up to date"
+        "--check", action="store_true", help="Change nothing, and print whether the document is up to date."
     )
     arguments = parser.parse_args(argv)
     document = arguments.folder.with_suffix(".md")

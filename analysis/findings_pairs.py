@@ -1,4 +1,4 @@
-"""The tables of a findings document that compare: settings, labels, and best settings of two methods."""
+"""Those tables of a findings document that compare settings, label shares, or the best of two methods."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -17,9 +17,9 @@ POOLED = "all data sets"
 
 
 def differences(study: Study, options: Options) -> str:
-    """Pairs of values of one column, paired by replicate, for each data set and over all of them.
+    """Differences between two values of a column, paired by replicate, for each data set and over all.
 
-    Over all data sets: mean of their differences with a t interval over data sets, each of which counts once.
+    Over all data sets, it is the mean of their differences with a t interval; each data set counts once.
     """
     column, rows = options["column"], []
     for metric, pair in product(options["metrics"], options["pairs"]):
@@ -39,7 +39,7 @@ def differences(study: Study, options: Options) -> str:
 
 
 def gains(study: Study, options: Options) -> str:
-    """Each label share minus the same method without labels, paired by replicate; p by Holm over all rows."""
+    """Each label share minus the same method without labels, paired by replicate; p is corrected (Holm)."""
     table = semi.differences(study, [study.metric(name) for name in options["metrics"]])
     table = table[table["plain"]].assign(change=bounds(table, "difference", "low", "high", sign="+"))
     table = table[~table["p_holm"].isna()]
@@ -51,7 +51,7 @@ def gains(study: Study, options: Options) -> str:
 
 
 def gain_sentences(study: Study, options: Options) -> str:
-    """The best label share and weight against each end, by data set."""
+    """For each data set, the best label share and weight, compared with each end (see analysis.semi)."""
     x, y = (study.metric(name) for name in options["metrics"])
     lines = []
     for dataset, rows in study.rows.groupby("dataset", sort=True):
@@ -64,7 +64,7 @@ def gain_sentences(study: Study, options: Options) -> str:
 def best(study: Study, options: Options) -> str:
     """The best settings of two selections: chosen on validation, compared on test subjects where possible.
 
-    Choosing the best of several flatters both on validation.
+    On validation, the best of several settings looks better than it is.
     """
     rows = []
     sides = {name: study.with_rows(selected(study.rows, [where])) for name, where in options["sides"].items()}
@@ -93,10 +93,9 @@ def best(study: Study, options: Options) -> str:
 
 
 def largest(study: Study, options: Options) -> str:
-    """The setting of each data set in which one metric lies farthest above another, and its test subjects.
+    """For each data set, the setting in which one metric is furthest above another, also on test subjects.
 
-    The largest of many differences is partly luck, on validation subjects; the same difference on
-    test subjects is not chosen.
+    On validation subjects the largest of many differences is partly luck; on test subjects nothing is chosen.
     """
     above, below = options["metrics"]
     rows = []

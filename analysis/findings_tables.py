@@ -1,6 +1,6 @@
 """The tables of a findings document: each turns the rows that its block selects into Markdown.
 
-What a block shows, of which studies, stands in tables.toml beside the studies; nothing here names a study.
+tables.toml, in the folder of the studies, says which rows a block shows; nothing here names a study.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ Options = Mapping[str, Any]
 
 
 def counts(study: Study, options: Options) -> str:
-    """How many rows of each data set came to what, by method; references together."""
+    """The number of rows of each data set, by method and by how they ended; references count together."""
     rows = study.rows
     methods = rows["method"].map(study.method_title).where(rows["role"] != "reference", "references")
     order = [*(method.title for method in study.methods.values()), "references"]
@@ -35,7 +35,7 @@ def counts(study: Study, options: Options) -> str:
 
 
 def revisions(study: Study, options: Options) -> str:
-    """Which revision of the code trained how many rows of which studies, and whether it was clean."""
+    """For each revision of the code, how many rows of which studies it trained, and whether it was clean."""
     rows = study.rows.assign(kind=study.rows["study"].str.rsplit("-", n=1).str[-1])
     table = rows.groupby("git_revision").agg(
         rows=("trial", "size"), studies=("kind", lambda kinds: ", ".join(dict.fromkeys(kinds)))
@@ -48,7 +48,7 @@ def revisions(study: Study, options: Options) -> str:
 
 
 def setting_arms(study: Study, options: Options) -> str:
-    """Every trial's setting with its means and intervals, a table for each data set."""
+    """The setting of every trial with its means and intervals, in a table for each data set."""
     metrics = options["metrics"]
     table = arms(study, metrics)
     return "\n\n".join(
@@ -79,7 +79,7 @@ def _needed(row: Any) -> str:
 
 
 def relations(study: Study, options: Options) -> str:
-    """Spearman's rho of each metric with threshold and SNR, the other held constant; their interaction."""
+    """Spearman's rho of each metric with threshold and SNR, each within levels of the other; interaction."""
     found = _grids(study)
     metrics = [study.metric(name) for name in options["metrics"]]
     table = pd.concat([robustness.rank_correlations(found, m) for m in metrics])
@@ -89,7 +89,7 @@ def relations(study: Study, options: Options) -> str:
 
 
 def activity(study: Study, options: Options) -> str:
-    """Share of steps called dissimilar by each cosine and noise level, and the labels' AUROC."""
+    """The share of steps that each threshold calls dissimilar at each noise level, and the labels' AUROC."""
     parts = []
     for grid in _grids(study):
         if grid.given != "threshold":
@@ -105,7 +105,7 @@ def activity(study: Study, options: Options) -> str:
 
 
 def one_curve(study: Study, options: Options) -> str:
-    """R2 of one curve for all noise levels, over the cosine and over the share, both grids read as one."""
+    """R2 of one curve for all noise levels, over the cosine and over the share, from both grids together."""
     found = _grids(study)
     metrics = [study.metric(name) for name in options["metrics"]]
     table = pd.concat([robustness.common_curve(found, m) for m in metrics])
@@ -117,7 +117,7 @@ def one_curve(study: Study, options: Options) -> str:
 
 
 def shapes(study: Study, options: Options) -> str:
-    """How much of the clustering scores the shape accounts for, within each noise level."""
+    """How much of the clustering scores the shape explains, within each noise level."""
     table = geometry.fits(geometry.measured(study))
     table["r2"] = bounds(table, "r2", "low", "high")
     wide = table.pivot(index=["world", "score", "trials"], columns="shape", values="r2").reset_index()
@@ -133,7 +133,7 @@ def correlations(study: Study, options: Options) -> str:
 
 
 def probes(study: Study, options: Options) -> str:
-    """What other probes read beyond the linear one, and what is left of Silhouette after calibration."""
+    """How far other probes are ahead of the linear one, and the Silhouette beyond a Gaussian."""
     table = geometry.gaps(study, geometry.measured(study))
     table["mean"] = bounds(table, "mean", "low", "high")
     wide = table.pivot(index=["world", "method"], columns="quantity", values="mean").reset_index()

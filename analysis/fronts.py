@@ -1,6 +1,6 @@
-"""Pareto fronts of two goals: pure numbers.
+"""Pareto fronts of two goals: functions of arrays.
 
-Points are (n, 2); `best` holds "max" or "min" for each goal. A point with a nan is on no front.
+Points are (n, 2); `best` has "max" or "min" for each goal. A point with a nan is on no front.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from scipy import stats
 
 
 def upward(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
-    """The points with every goal turned so that more is better."""
+    """The points with signs chosen so that more is better in every goal."""
     signs = np.array([{"max": 1.0, "min": -1.0}[end] for end in best])
     return np.asarray(points, dtype=float) * signs
 
 
 def non_dominated(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
-    """(n,) bool: no other point is at least as good in both goals and better in one; equal points stay."""
+    """(n,) bool: True where no other point is at least as good in both goals and better in one."""
     p = upward(points, best)
     valid = ~np.isnan(p).any(axis=1)
     mask = np.zeros(len(p), dtype=bool)
@@ -28,7 +28,7 @@ def non_dominated(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
 
 
 def _front(q: np.ndarray) -> np.ndarray:
-    """Sweep from the best x down: a point stays if its y beats all y of better x. O(n log n)."""
+    """Sweep down from the best x: a point stays if its y is better than all y at better x. O(n log n)."""
     order = np.lexsort((-q[:, 1], -q[:, 0]))
     x, y = q[order, 0], q[order, 1]
     seen = np.maximum.accumulate(y)
@@ -58,7 +58,7 @@ def hypervolume(points: np.ndarray, reference: Sequence[float], best: Sequence[s
 
 
 def hypervolume_course(points: np.ndarray, reference: Sequence[float], best: Sequence[str]) -> np.ndarray:
-    """(n,) hypervolume of the first 1, 2, … n points: never falls."""
+    """(n,) hypervolumes of the first 1, 2, … n points. They never fall."""
     course = np.zeros(len(points))
     front = np.empty((0, 2))
     for i, point in enumerate(np.asarray(points, dtype=float)):
@@ -81,7 +81,7 @@ def expected_hypervolume(
     rng: np.random.Generator,
     draws: int = 200,
 ) -> float:
-    """Mean hypervolume of `size` points drawn without replacement: makes unequal budgets comparable."""
+    """Mean hypervolume of `size` points drawn without replacement, which makes unequal budgets comparable."""
     points = np.asarray(points, dtype=float)
     if size >= len(points):
         return hypervolume(points, reference, best)
@@ -98,26 +98,28 @@ def front_probability(
     rng: np.random.Generator,
     draws: int = 400,
 ) -> np.ndarray:
-    """(n,) share of draws of all true means in which a trial is on the front.
+    """(n,) probability that each trial is on the front: the share of random draws of all true means.
 
-    A trial's true mean is drawn from t with its own standard error (n, goals) and degrees of freedom (n,),
-    goals independent: the posterior of a normal mean under the usual flat prior. nan for an unknown spread.
+    The true means of a trial are drawn from t distributions with its standard errors (n, goals) and degrees
+    of freedom (n,), independently for the goals. This is the posterior of a normal mean under the usual flat
+    prior. The probability is nan where the spread is unknown.
     """
     known = ~np.isnan(means).any(axis=1) & ~np.isnan(standard_errors).any(axis=1) & (degrees > 0)
     probability = np.full(len(means), np.nan)
     if not known.any():
         return probability
     m, s = means[known], standard_errors[known]
-    draws = max(draws // (1 + len(m) // 5000), 50)  # many trials: fewer draws, still within 0.07
+    draws = max(draws // (1 + len(m) // 5000), 50)  # for many trials fewer draws: still precise to 0.07
     t = stats.t.rvs(degrees[known][None, :, None], size=(draws, *m.shape), random_state=rng)
     probability[known] = np.mean([non_dominated(m + s * noise, best) for noise in t], axis=0)
     return probability
 
 
 def knee(points: np.ndarray, best: Sequence[str]) -> int | None:
-    """Index of the front's point farthest above the chord between its two ends, goals scaled to [0, 1].
+    """Index of the front's point farthest above the chord between its two ends, with goals scaled to [0, 1].
 
-    None where the front has under three points or none bulges out (Das 1999, normal-boundary intersection).
+    None if the front has fewer than three points, or none is above the chord (Das 1999, normal-boundary
+    intersection).
     """
     p = upward(points, best)
     front = np.flatnonzero(non_dominated(points, best))

@@ -1,4 +1,4 @@
-"""Why do embeddings cluster well and classify badly? Their shape beside their scores.
+"""Why do embeddings cluster well and classify badly? Compare their shape with their scores.
 
 python -m analysis.geometry runs/NAME [runs/OTHER ...]
 """
@@ -25,14 +25,14 @@ CLUSTERING = ("silhouette", "davies_bouldin", "silhouette_excess", "nmi")
 PROBES = ("probe_balanced_accuracy", "knn_balanced_accuracy", "mlp_balanced_accuracy")
 LOGARITHMIC = ("effective_rank", "intrinsic_dimension")
 ALL = "all trained"
-MINIMUM = 6  # trials that make a relation
+MINIMUM = 6  # trials that are needed for a relation
 
 
 def measured(study: Study) -> pd.DataFrame:
-    """Trial means of every metric used here that was measured, with `world` and `setting`; distinct trials.
+    """Trial means of the metrics used here that were measured, with `world` and `setting`; distinct trials.
 
-    A relation is sought within one data set and noise level: noise moves rank, score and accuracy alike, so
-    that pooled over noise levels a correlation can reverse (Simpson's paradox).
+    Relations are computed within one data set and noise level. Since noise moves rank, score and accuracy
+    together, a correlation pooled over noise levels can have the opposite sign (Simpson's paradox).
     """
     wanted = dict.fromkeys((*SCORES, *SHAPE, *BALANCE, *CLUSTERING, *PROBES))
     there = [name for name in wanted if name in study.metrics and study.rows[name].notna().any()]
@@ -63,7 +63,7 @@ def fits(table: pd.DataFrame) -> pd.DataFrame:
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
     """Spearman's rho of each clustering metric with each probe, over all trained trials and by method.
 
-    The headline of the paper, better clustering with worse probes, is the first of these below 0.
+    A rho below 0 is the main result of the paper: better clustering with worse probes.
     """
     rows = []
     for world, part in _trained(table).groupby("world", sort=False):
@@ -77,14 +77,14 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def gaps(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """For each method and world: how much kNN and MLP probes read beyond the linear one, and the excess.
+    """For each method and world: how far kNN and MLP are ahead of the linear probe, and Silhouette's excess.
 
-    Each replicate's value is its mean over the distinct settings; means and t intervals are over replicates.
+    A replicate's value is its mean over the distinct settings; means and t intervals are over replicates.
     """
     pairs = {
         "MLP minus linear": ("mlp_balanced_accuracy", "probe_balanced_accuracy"),
         "kNN minus linear": ("knn_balanced_accuracy", "probe_balanced_accuracy"),
-        "calibrated Silhouette": ("silhouette_excess", None),
+        "Silhouette beyond a Gaussian": ("silhouette_excess", None),
         "largest cluster": ("largest_cluster_share", None),
     }
     rows = []
@@ -106,7 +106,7 @@ def _trained(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def section(study: Study) -> Section | None:
-    """Shape against scores, calibration, probes; None with fewer than six trained trials measured."""
+    """Shape, scores, Silhouette beyond a Gaussian, probes; None for fewer than six measured trials."""
     table = measured(study)
     needed = [name for name in ("silhouette", "effective_rank") if name in table]
     if len(needed) < 2 or len(_trained(table).dropna(subset=needed)) < MINIMUM:
@@ -120,8 +120,8 @@ def section(study: Study) -> Section | None:
         headlines=3,
         figures=geometry_charts.figures(study, table, r2, rho, gap),
         notes=(
-            "A search does not sample settings at random, so these are relations among the settings tried. "
-            "They are taken within one data set and noise level, over distinct settings.",
+            "A search does not sample settings at random, so these relations hold only among the settings "
+            "that were tried. They are computed within one data set and noise level, over distinct settings.",
             *charts.thinned(len(table)),
         ),
     )
@@ -136,8 +136,8 @@ def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFra
     for _, row in rank.iterrows():
         where = f" on {row['world']}" if several else ""
         found.append(
-            f"Effective rank alone accounts for {row['r2']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of "
-            f"what {title['silhouette']} varies over {row['trials']} trained trials{where}."
+            f"Effective rank alone explains {row['r2']:.0%} [{row['low']:.0%}, {row['high']:.0%}] of the "
+            f"variance of {title['silhouette']} over {row['trials']} trained trials{where}."
         )
     main = rho[(rho["clustering"] == "silhouette") & (rho["probe"] == "probe_balanced_accuracy")]
     for _, row in main[main["method"] != ALL].iterrows():
@@ -152,16 +152,17 @@ def sentences(study: Study, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFra
         if row["trials"] < MINIMUM:
             continue
         where = f" on {row['world']}" if several else ""
-        verb = _sign(row, "less", "more", "neither more nor less")
+        verdict = _sign(row, "less accurate than", "more accurate than", "not clearly different from")
         found.append(
-            f"From {study.method_title(row['method'])}{where} a non-linear probe reads {verb} than a "
-            f"linear one: {row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] balanced accuracy."
+            f"On the embeddings of {study.method_title(row['method'])}{where}, a non-linear probe is "
+            f"{verdict} a linear one: {row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] balanced "
+            "accuracy."
         )
     return found
 
 
 def _sign(row: Any, below: str, above: str, neither: str) -> str:
-    """The word for an interval below zero, above zero, or across it."""
+    """The word for an interval that is below zero, above zero, or contains zero."""
     return below if row["high"] < 0 else above if row["low"] > 0 else neither
 
 

@@ -1,4 +1,4 @@
-"""Charts of analysis.geometry: scores over shape, calibration, probes against each other, correlations."""
+"""Charts of analysis.geometry: scores over shape, Silhouette beyond a Gaussian, probes, correlations."""
 
 import altair as alt
 import pandas as pd
@@ -13,36 +13,36 @@ MAX_WORLDS = 2
 READINGS = {
     "rank": "Each point is a trial.",
     "shapes": " Crosses are shapes without any clusters (a segment, an arc, a spiral, Gaussian clouds), cut "
-    "by the same KMeans: trials near them owe their score to low dimension.",
-    "null": "Left, the score against what KMeans reaches on Gaussian data of the same covariance: on the "
-    "line there are no clusters beyond the spread. Right, the share of frames in the largest cluster: near "
-    "1, one giant cluster stands beside a few outliers.",
-    "probes": "Above the line, a non-linear probe or the nearest neighbours read more than a linear probe.",
+    "by the same KMeans: trials near them have their score only because of their low dimension.",
+    "null": "Left: the score over the score that KMeans reaches on Gaussian data of the same covariance. On "
+    "the line, the embeddings are no more clustered than a Gaussian. Right: the share of frames in the "
+    "largest cluster. Near 1 there is one giant cluster and a few outliers.",
+    "probes": "Above the line, a non-linear probe or the nearest neighbours are more accurate than a linear "
+    "probe.",
     "correlations": "Rank correlation over the distinct trained settings of one data set and noise level, "
-    "with 95 % interval. Below zero, better clustering "
-    "goes with worse probes.",
+    "with its 95 % interval. Below zero, better clustering goes with worse probes.",
 }
 
 
 def figures(
     study: Study, table: pd.DataFrame, r2: pd.DataFrame, rho: pd.DataFrame, gap: pd.DataFrame
 ) -> tuple[Figure, ...]:
-    """Those figures whose metrics were measured."""
+    """The figures whose metrics were measured."""
     reading = READINGS["rank"] + (READINGS["shapes"] if study.manifest.get("clusters") else "")
     made = [Figure("geometry-rank", "Score against effective rank", reading, _rank_panels(study, table), r2)]
     pairs = [("silhouette_null", "silhouette", True), ("largest_cluster_share", "silhouette", False)]
     if panels := _panels(study, table, pairs):
         made.append(
-            Figure("geometry-calibration", "Clusters, or only spread?", READINGS["null"], panels, gap)
+            Figure("geometry-calibration", "Real clusters, or only spread?", READINGS["null"], panels, gap)
         )
     linear = "probe_balanced_accuracy"
     pairs = [(linear, "mlp_balanced_accuracy", True), (linear, "knn_balanced_accuracy", True)]
     if panels := _panels(study, table, pairs):
         own = gap[gap["quantity"].str.contains("linear")]
-        made.append(Figure("geometry-probes", "What other probes read", READINGS["probes"], panels, own))
+        made.append(Figure("geometry-probes", "Probes that are not linear", READINGS["probes"], panels, own))
     if len(rho):
         panels = {"": correlation_chart(study, rho)}
-        title = "Clustering against probes"
+        title = "Clustering and probes"
         made.append(Figure("geometry-correlations", title, READINGS["correlations"], panels, rho))
     return tuple(made)
 
@@ -80,7 +80,7 @@ def rank_chart(
 ) -> ChartType:
     """A clustering score over effective rank (log), with shapes that have no clusters.
 
-    clusters: that KMeans looked for; where that is not known, no shapes are shown
+    clusters: the number that KMeans looked for; where it is unknown, no shapes are shown
     """
     scale = alt.Scale(type="log", nice=False, padding=12)
     x = alt.X("effective_rank:Q", title=rank.title, scale=scale)
@@ -93,7 +93,7 @@ def rank_chart(
 
 
 def _shapes(clusters: int, score: str, most: float, x: alt.X, y: alt.Y) -> tuple[alt.Chart, ...]:
-    """Reference curves up to a score: those above would flatten the trials."""
+    """Reference curves up to a score. Higher ones would squeeze the trials together."""
     shapes = reference_curves(clusters)
     shapes = charts.compact(shapes[shapes[score] <= most], ["shape", "effective_rank", score])
     base = alt.Chart(shapes)
@@ -109,7 +109,7 @@ def _shapes(clusters: int, score: str, most: float, x: alt.X, y: alt.Y) -> tuple
 
 
 def scatter(study: Study, trials: pd.DataFrame, x: Metric, y: Metric, *, diagonal: bool) -> ChartType:
-    """Trials in two metrics, with the line of equality if asked for."""
+    """Trials in two metrics, with the line of equality if `diagonal`."""
     at_x, at_y = charts.axis(alt.X, x.name, x), charts.axis(alt.Y, y.name, y)
     layers = [_points(study, trials, x, y, at_x, at_y)]
     if diagonal:

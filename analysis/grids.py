@@ -1,4 +1,4 @@
-"""Grids in a study: thresholds crossed with noise levels, at otherwise equal settings."""
+"""The grids of a study: thresholds combined with noise levels, at otherwise equal settings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ import pandas as pd
 from analysis.replicates import SEED, SPLIT
 from analysis.tables import GIVEN, Study, settings_text
 
-MINIMUM = 3  # values of the threshold that make a grid
-# Settings that a grid varies, or that tell grids apart.
+MINIMUM = 3  # values of the threshold that a grid needs
+# Settings that vary within a grid, or that distinguish grids.
 VARIED = (*GIVEN, "snr_db", "noise_kind", "gate")
 FIXED_GATES = {"all-similar": 0.0, "all-dissimilar": 1.0}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows that differ in threshold and noise level alone.
+    """Rows that differ only in threshold, noise level and replicate.
 
     given: the column that was set, as the study says: "threshold" (a cosine) or "dissimilar_share"
     rest: the settings that the rows share, in words
-    rows: of the study, failed ones included, with
+    rows: the rows, including failed ones, with these columns added:
         at: the value of `given`
         snr: in dB, inf without added noise
         unit: what repeats independently: the split seed where there are several, else the training seed
-        activity: share of steps at which the gate fires, null where unknown
+        activity: share of steps that the gate calls dissimilar, null where unknown
     """
 
     dataset: str
@@ -37,7 +37,7 @@ class Grid:
 
     @property
     def at(self) -> np.ndarray:
-        """(thresholds,) sorted."""
+        """(thresholds,) the values of `given`, sorted."""
         return np.sort(self.rows["at"].unique())
 
     @property
@@ -56,7 +56,7 @@ class Grid:
         return found
 
     def activity(self) -> list[np.ndarray]:
-        """For each noise level (thresholds,): share of steps at which the gate fires."""
+        """For each noise level (thresholds,): share of steps that the gate calls dissimilar."""
         parts = (self.rows[self.rows["snr"] == snr] for snr in self.snrs)
         return [
             part.groupby("at")["activity"].mean().reindex(self.at).to_numpy(dtype=float) for part in parts
@@ -80,7 +80,7 @@ def _grids(study: Study) -> Iterator[Grid]:
     gated["gate"] = gated["gate"].fillna("intended")
     gated["snr"] = gated["snr_db"].astype(float).fillna(np.inf)
     gated["activity"] = _activity(gated)
-    # Shares are resolved on frames, so equal ones may differ in late digits.
+    # Shares are computed from frames, so equal ones may differ in their last digits.
     gated["at"] = gated["threshold"].where(gated["given"] == "threshold", gated["dissimilar_share"])
     gated["at"] = gated["at"].astype(float).round(4)
     same = gated.groupby(["dataset", "method", "gate", "given", "rest"], sort=False)
@@ -91,10 +91,10 @@ def _grids(study: Study) -> Iterator[Grid]:
 
 
 def _activity(rows: pd.DataFrame) -> pd.Series:
-    """Share of steps at which each row's gate fires: as recorded, unless the gate ignores the threshold."""
+    """Share of steps that each row's gate calls dissimilar: as recorded, unless it ignores the threshold."""
     share = rows["dissimilar_share"].astype(float)
     share = share.where(~rows["gate"].isin(FIXED_GATES), rows["gate"].map(FIXED_GATES))
-    ignores = (rows["gate"] == "released") & (rows["threshold"] >= 0)  # all labels are 1 there
+    ignores = (rows["gate"] == "released") & (rows["threshold"] >= 0)  # there, all labels are 1
     return share.mask(ignores, 1.0).mask(rows["gate"] == "oracle", np.nan)
 
 

@@ -1,4 +1,4 @@
-"""Whether a study can be trusted: how its trainings ended, and what to be careful about."""
+"""How far a study can be trusted: how its trainings ended, and what to be careful about."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from analysis.tables import Study, per_trial, settings_text
 from analysis.verdicts import IDLE
 from analysis.words import listed, plural
 
-ENOUGH = 200  # trials for a median
-FEW = 5  # t intervals of fewer values are wide: those of 3 reach 2.5 standard deviations each way
+ENOUGH = 200  # trials that are used for a median
+FEW = 5  # t intervals from fewer values are wide: from 3 values, 2.5 standard deviations each way
 
 
 def section(study: Study) -> Section:
@@ -21,13 +21,13 @@ def section(study: Study) -> Section:
     return Section(
         name="health",
         title="Health",
-        intro="What ended, what did not, and what to be careful about.",
+        intro="Which trainings ended well, which did not, and what to be careful about.",
         notes=tuple(cautions(study)),
         figures=(
             Figure(
                 name="health",
                 title="How trainings ended",
-                reading="Rows (one for each replicate of a trial) by method and by how they ended.",
+                reading="Rows (one for each replicate of a trial), counted by method and by how they ended.",
                 charts={},
                 table=fates,
             ),
@@ -57,7 +57,7 @@ def cautions(study: Study) -> list[str]:
 
 
 def few_units(study: Study) -> list[str]:
-    """Whether intervals are wide because too little repeats independently."""
+    """A caution if intervals are wide because there are too few independent repetitions."""
     searched = study.rows[study.rows["role"] == "searched"]
     if searched.empty:
         return []
@@ -67,11 +67,11 @@ def few_units(study: Study) -> list[str]:
     if n >= FEW:
         return []
     how = "no interval can be given" if n < FEWEST else "intervals are wide"
-    return [f"At most {n} {plural(n, unit)} per trial: {how}; {FEW} or more tell settings apart."]
+    return [f"At most {n} {plural(n, unit)} per trial: {how}; {FEW} or more can distinguish settings."]
 
 
 def spreads(study: Study) -> list[str]:
-    """How far other subjects and other training seeds move each goal; empty with one split or one seed."""
+    """How much each goal varies with subjects and with training seeds; empty with one split or one seed."""
     trained = study.ok[study.ok["role"] != "reference"]
     if trained[SPLIT].nunique() < 2:
         return []
@@ -94,7 +94,7 @@ def spreads(study: Study) -> list[str]:
 
 
 def dirty_revisions(study: Study) -> list[str]:
-    """How many rows come from a tree with uncommitted changes, which a revision shows by a plus sign."""
+    """How many rows come from code with uncommitted changes; a plus sign after the revision marks them."""
     if "git_revision" not in study.rows:
         return []
     revisions = study.rows["git_revision"].dropna().astype(str)
@@ -103,13 +103,13 @@ def dirty_revisions(study: Study) -> list[str]:
         return []
     named = listed([f"{revision[:7]}+" for revision in dirty.unique()])
     return [
-        f"{len(dirty)} of {len(study.rows)} rows come from a tree with uncommitted changes ({named}): the "
-        "code behind them cannot be restored, so replace them before you cite them."
+        f"{len(dirty)} of {len(study.rows)} rows come from code with uncommitted changes ({named}). This "
+        "code cannot be restored, so replace these rows before you cite them."
     ]
 
 
 def idle_gates(study: Study) -> list[str]:
-    """How many trials have a gate that fires hardly ever or nearly always: their threshold did nothing."""
+    """How many trials have a threshold without effect: hardly any or nearly all steps are dissimilar."""
     found = []
     trials = study.rows.drop_duplicates("trial")
     trials = trials[trials["gate"].eq("intended") & trials["dissimilar_share"].notna()]
@@ -119,8 +119,8 @@ def idle_gates(study: Study) -> list[str]:
         if never or always:
             found.append(
                 f"{never + always} of {len(arm)} trials of {study.method_title(str(method))} have a "
-                f"vacuous gate: it fires at under {IDLE:.0%} of steps in {never}, "
-                f"at over {1 - IDLE:.0%} in {always}."
+                f"vacuous gate: it calls under {IDLE:.0%} of steps dissimilar in {never} trials, and over "
+                f"{1 - IDLE:.0%} in {always}."
             )
     return found
 
@@ -136,8 +136,8 @@ def trials_figure(study: Study) -> Figure:
     return Figure(
         name="trials",
         title="All trials",
-        reading="One row per trial: its setting, its replicates and those with results, their means with "
-        "95 % t intervals.",
+        reading="Each row is a trial: its setting, the number of its replicates and of those with results, "
+        "and the means over these with 95 % t intervals.",
         charts={},
         table=table[list(dict.fromkeys(columns))],
     )

@@ -1,4 +1,4 @@
-"""Area under the fronts: by method, at equal budgets, and as trials come in."""
+"""The area under the fronts (hypervolume): by method, at equal budgets, and as the number of trials grows."""
 
 import altair as alt
 import numpy as np
@@ -9,12 +9,12 @@ from analysis import charts, fronts
 from analysis.sections import Figure
 from analysis.tables import Metric, Study
 
-MINIMUM = 4  # trials of the smaller arm, below which budgets are not compared
+MINIMUM = 4  # budgets are compared only if the smaller arm has at least so many trials
 MAX_PANELS = 4
 
 
 def reference_point(table: pd.DataFrame, x: Metric, y: Metric) -> tuple[float, float]:
-    """Where areas are measured from: the worst end of each metric's range, or the worst mean seen."""
+    """The point from which areas are measured: the worst ends of the metrics' ranges, or the worst means."""
 
     def worst(metric: Metric) -> float:
         end = metric.low if metric.best == "max" else metric.high
@@ -27,8 +27,8 @@ def reference_point(table: pd.DataFrame, x: Metric, y: Metric) -> tuple[float, f
 def volumes(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
     """Hypervolume of each trained method in each world of `pareto.trade_off`.
 
-    hypervolume: of all its complete trials; reference_x, reference_y: where it is measured from
-    at_equal_budget: expected for as many trials as the world's smallest arm has (`budget`)
+    hypervolume: that of all complete trials; reference_x, reference_y: the point from which it is measured
+    at_equal_budget: the expected hypervolume of as many trials as the world's smallest arm has (`budget`)
     """
     best, reference = (x.best or "", y.best or ""), reference_point(table, x, y)
     rng = np.random.default_rng(0)
@@ -69,8 +69,8 @@ def figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure | 
     return Figure(
         name="hypervolume",
         title="Has the search settled?",
-        reading=f"Area between the front and the reference point ({a:.3g}, {b:.3g}) as trials come in: a "
-        "curve that still rises asks for more trials.",
+        reading=f"The area between the front and the reference point ({a:.3g}, {b:.3g}), over the number of "
+        "trials. If a curve still rises, more trials may find better settings.",
         charts={
             str(world): course_chart(study, part)
             for world, part in list(course.groupby("world", sort=False))[:MAX_PANELS]
@@ -82,7 +82,7 @@ def figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure | 
 def course_chart(study: Study, course: pd.DataFrame) -> ChartType:
     """The chart of one world: a step line for each method."""
     data = course.assign(method=course["method"].map(study.method_title), role="searched")
-    if len(data) > charts.MAX_POINTS:  # a trial that changes nothing need not be drawn
+    if len(data) > charts.MAX_POINTS:  # trials that change nothing need not be drawn
         changes = data.groupby("method")["hypervolume"].diff().fillna(1) != 0
         data = data[changes | ~data.duplicated("method", keep="last")]
     return (

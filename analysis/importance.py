@@ -1,9 +1,9 @@
-"""Which settings matter for which metric? Optuna's PED-ANOVA over the trials of each method.
+"""Which hyper-parameters matter for which metric? Optuna's PED-ANOVA over the trials of each method answers.
 
     python -m analysis.importance runs/NAME [runs/OTHER ...]
     python -m analysis.importance runs/NAME --evaluator fanova
 
-Needs Optuna, which `pip install 'emargin-study[study]'` brings.
+This needs Optuna: pip install 'emargin-study[study]'.
 """
 
 import argparse
@@ -21,16 +21,17 @@ from analysis.sections import Figure, Section, parser, run
 from analysis.tables import Metric, Study, as_given, per_trial, settings_text, varying
 from analysis.worlds import worlds
 
-MINIMUM = 10  # trials of an method below which an importance is noise
+MINIMUM = 10  # with fewer trials of a method, an importance would be noise
 DRAWS = 15
-PER_DRAW = 200  # trials of one draw: more change little and take long
-EDGE = 0.05  # share of a range; a best setting closer to an end asks for a wider range
+PER_DRAW = 200  # trials in one draw: more change little and take long
+EDGE = 0.05  # share of a range; if the best value is closer to an end, a wider range may be better
 EVALUATORS = ("ped-anova", "fanova")
 READINGS = {
-    "shares": "How much of what sets good trials apart falls to each setting; whiskers hold 90 % of the "
-    "values over resampled trials. Settings whose whiskers overlap are not ranked.",
-    "parallel": "Each line is a trial, coloured by its outcome; where lines of one colour bundle, that "
-    "setting matters. Axes are ranks, so that each is spread evenly.",
+    "shares": "How much each hyper-parameter contributes to the difference between good and other trials. "
+    "Whiskers contain 90 % of the values over resampled trials. Where whiskers overlap, the order is not "
+    "clear.",
+    "parallel": "Each line is a trial, coloured by its outcome. Where lines of one colour come together, "
+    "that hyper-parameter matters. Axes are ranks, so that each is evenly filled.",
 }
 
 
@@ -42,13 +43,15 @@ def importances(
     evaluator: str = "ped-anova",
     draws: int = DRAWS,
 ) -> pd.DataFrame:
-    """Importance of each searched setting for each metric, by world and method; those of one metric sum to 1.
+    """Importance of each searched hyper-parameter for each metric, by world and method.
 
-    table: of `tables.per_trial` with `world`. PED-ANOVA (Watanabe et al. 2023) asks what sets the best
-    tenth of trials apart; fANOVA (Hutter et al. 2014) what explains the variance of the metric.
+    The importances for one metric sum to 1. PED-ANOVA (Watanabe et al. 2023) measures what distinguishes the
+    best tenth of trials; fANOVA (Hutter et al. 2014) measures what explains the variance of the metric.
 
-    Columns: `importance`, mean over draws of the trials with replacement; `low` and `high`, the middle 90 %
-    of these draws; `on_all`, the value of the trials as they are, which a few good ones can decide alone.
+    table: from `tables.per_trial`, with a column `world`
+
+    Columns: `importance`, the mean over draws of the trials with replacement; `low` and `high`, the middle 90
+    % of these draws; `on_all`, the value without resampling, which a few good trials can decide alone.
     """
     if evaluator not in EVALUATORS:
         raise UserError(f"--evaluator is '{evaluator}': choose one of {', '.join(EVALUATORS)}")
@@ -88,13 +91,13 @@ def importances(
 
 
 def searched_settings(study: Study, arm: pd.DataFrame) -> list[str]:
-    """Settings that vary and that every trial of the arm has; of threshold and share, the one given."""
+    """Hyper-parameters that vary and that all trials of the arm have; of threshold and share, one."""
     given = as_given(arm)
     return [name for name in varying(study, arm) if given[name].notna().all()]
 
 
 def _as_trials(study: Study, arm: pd.DataFrame, names: Sequence[str], metric: Metric) -> list[Any]:
-    """The rows as finished Optuna trials; each range is that of the values tried."""
+    """The rows as finished Optuna trials. The range of a hyper-parameter is that of the values tried."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
     from optuna.trial import create_trial
 
@@ -124,7 +127,7 @@ def _evaluate(trials: list[Any], metric: Metric, evaluator: str) -> dict[str, fl
     study.add_trials(trials)
     names = list(trials[0].params)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # experimental evaluators; draws whose best tenth is the whole
+        warnings.simplefilter("ignore")  # experimental evaluators; draws whose best tenth is everything
         made: Any = (
             optuna.importance.PedAnovaImportanceEvaluator()
             if evaluator == "ped-anova"
@@ -135,9 +138,10 @@ def _evaluate(trials: list[Any], metric: Metric, evaluator: str) -> dict[str, fl
 
 
 def edges(study: Study, table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
-    """Best complete trials whose setting lies within a twentieth of the end of the range tried.
+    """Best complete trials with a value within a twentieth of the end of the range tried.
 
-    Logarithmic settings are measured on their scale. A best trial at the edge asks for a wider range.
+    Logarithmic hyper-parameters are measured on their scale. If the best trial is at the edge of a range, a
+    wider range may contain a better one.
     """
     rows = []
     searched = table[(table["role"] != "reference") & table["complete"]]
@@ -178,12 +182,12 @@ def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
     return Section(
         name="importance",
         title="What matters",
-        intro="Which settings decide between good and bad trials?",
+        intro="Which hyper-parameters decide between good and bad trials?",
         verdicts=tuple(sentences(study, found, (x, y))),
         figures=(
             Figure(
                 name="importance",
-                title=f"Importance of each setting ({evaluator})",
+                title=f"Importance of each hyper-parameter ({evaluator})",
                 reading=READINGS["shares"],
                 charts={
                     m.title: importance_charts.shares(study, found[found["metric"] == m.name]) for m in (x, y)
@@ -192,7 +196,7 @@ def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
             ),
             Figure(
                 name="importance-parallel",
-                title="Settings and outcomes side by side",
+                title="Hyper-parameters and outcomes side by side",
                 reading=READINGS["parallel"],
                 charts={
                     m.title: importance_charts.parallel(study, table, str(largest), m, y if m is x else x)
@@ -206,7 +210,7 @@ def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
 
 
 def sentences(study: Study, found: pd.DataFrame, metrics: Sequence[Metric]) -> list[str]:
-    """The most important setting of each method for each metric, and whether it is clearly first."""
+    """The most important hyper-parameter of each method for each metric, and whether it is clearly first."""
     said = []
     titles = {m.name: m.title for m in metrics}
     several = found["world"].nunique() > 1
@@ -218,7 +222,7 @@ def sentences(study: Study, found: pd.DataFrame, metrics: Sequence[Metric]) -> l
         clear = "clearly" if first.low > second.high else "not clearly"
         said.append(
             f"For {titles[metric]} of {study.method_title(method)}{where}, "
-            f"{study.title(first.setting)} matters most ({first.importance:.0%}), {clear} more than "
+            f"{study.title(first.setting)} matters most ({first.importance:.0%}), and {clear} more than "
             f"{study.title(second.setting)} "
             f"({second.importance:.0%}), over {first.trials} trials."
         )
@@ -226,25 +230,28 @@ def sentences(study: Study, found: pd.DataFrame, metrics: Sequence[Metric]) -> l
 
 
 def edge_notes(found: pd.DataFrame, study: Study) -> list[str]:
-    """One sentence for each setting whose best value sits at the end of its range."""
+    """One sentence for each hyper-parameter whose best value is at the end of its range."""
     return [
         f"{study.method_title(row.method)} on {row.world} has its best "
         f"{study.metrics[row.metric].title} at {study.title(row.setting)} {row.value:.3g}, the "
-        f"{row.end} end of what was tried: a wider range may hold better."
+        f"{row.end} end of what was tried: a wider range may contain better values."
         for row in found.itertuples()
     ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.importance")
-    made.add_argument("--evaluator", default="ped-anova", help="ped-anova (default) or fanova")
+    made.add_argument(
+        "--evaluator", default="ped-anova", help="Measure importance by ped-anova (default) or fanova."
+    )
     arguments: argparse.Namespace = made.parse_args(argv)
 
     def needed(study: Study) -> Section:
         found = section(study, arguments.evaluator)
         if found is None:
             raise UserError(
-                f"{study.folder} has no method with {MINIMUM} trials and two varying settings: run more"
+                f"{study.folder} has no method with {MINIMUM} trials and two varying hyper-parameters: "
+                "run more trials"
             )
         return found
 

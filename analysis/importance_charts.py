@@ -31,7 +31,7 @@ def shares(study: Study, found: pd.DataFrame) -> ChartType:
 
 
 def parallel(study: Study, table: pd.DataFrame, method: str, colour_by: Metric, other: Metric) -> ChartType:
-    """Parallel coordinates of one method's trials: settings, then both goals, each as a rank."""
+    """Parallel coordinates of one method's trials: hyper-parameters, then both goals, each as a rank."""
     arm = table[(table["method"] == method) & table[[colour_by.name, other.name]].notna().all(axis=1)]
     arm = charts.thin(arm, arm["trial"].isna(), 300)
     numeric = [n for n in varying(study, arm) if pd.api.types.is_numeric_dtype(arm[n])]
@@ -44,7 +44,7 @@ def parallel(study: Study, table: pd.DataFrame, method: str, colour_by: Metric, 
     long["axis"] = long["axis"].map(lambda name: titles.get(name) or study.title(name))
     base = alt.Chart(charts.compact(long, ["trial", "shade", "setting", "axis", "rank"]))
     return (
-        base.mark_line(strokeOpacity=0.5)  # not opacity: each line would be a layer of its own
+        base.mark_line(strokeOpacity=0.5)  # not `opacity`, which would make each line a separate layer
         .encode(
             x=alt.X(
                 "axis:N", sort=None, title=None, scale=alt.Scale(padding=0.1), axis=alt.Axis(labelAngle=-20)

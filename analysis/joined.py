@@ -1,4 +1,4 @@
-"""Several studies read as one, so that data sets and noise levels of separate studies are judged together."""
+"""Read several studies as one, so that data sets and noise levels of separate studies are judged together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from analysis.tables import Study
 
 
 def join(studies: Sequence[Study]) -> Study:
-    """The rows of all studies as one study; a single study is returned as it is.
+    """The rows of all studies as one study; a single study is returned unchanged.
 
-    A trial is called "study/trial", with the folder of the study where two studies have the same name, so
-    that all stay apart. Charts go to the folder of the first study. Settings are those that all share; the
-    numbers of rows asked for add up.
+    A trial is called "study/trial", so that all names differ; if two studies have the same name, their
+    folders are used instead. Charts go to the folder of the first study. The settings are those that all
+    studies share; the planned numbers of rows add up.
     """
     if len(studies) == 1:
         return studies[0]

@@ -4,7 +4,7 @@ import pandas as pd
 
 
 def markdown(table: pd.DataFrame, digits: int = 3) -> str:
-    """A Markdown table; numbers with so many significant digits (0: whole numbers), – for null."""
+    """A Markdown table. Numbers have so many significant digits (0 = whole numbers); null is –."""
 
     def cell(value: object) -> str:
         if isinstance(value, float):
@@ -18,7 +18,7 @@ def markdown(table: pd.DataFrame, digits: int = 3) -> str:
 
 
 def bounds(table: pd.DataFrame, mean: str, low: str, high: str, *, sign: str = "") -> "pd.Series[str]":
-    """Three columns as text: 0.52 [0.41, 0.63]. With `sign` = "+", positive numbers carry their sign."""
+    """Three columns as text: 0.52 [0.41, 0.63]. With `sign` = "+", positive numbers have a plus sign."""
     texts = [
         "–"
         if pd.isna(m)

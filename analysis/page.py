@@ -13,9 +13,9 @@ import pandas as pd
 from analysis import charts
 from analysis.sections import Figure, Section
 
-SHORT = 15  # rows of a table without chart that is shown at once
-PAGE_ROWS = 1000  # of a table within the page
-MAX_SVG_POINTS = 1500  # beyond this a chart is drawn on a canvas
+SHORT = 15  # a table without a chart is open at first if it has at most so many rows
+PAGE_ROWS = 1000  # rows of a table that are in the page
+MAX_SVG_POINTS = 1500  # charts with more points are drawn on a canvas
 
 
 @cache
@@ -23,7 +23,7 @@ def _resource(name: str) -> str:
     return files("analysis").joinpath(name).read_text(encoding="utf-8")
 
 
-Specs = dict[str, dict[str, Any]]  # stem of a chart's files to its Vega-Lite spec
+Specs = dict[str, dict[str, Any]]  # the Vega-Lite spec of each chart, by the stem of its files
 
 
 def page(
@@ -58,7 +58,7 @@ def page(
 {header}
 <nav aria-label="Sections"><ul>{contents}</ul></nav>
 <main id="content">
-<noscript><p>The charts need JavaScript; they also lie beside this page as PNG and SVG files.</p></noscript>
+<noscript><p>The charts need JavaScript; PNG and SVG files of them are beside this page.</p></noscript>
 {body}
 </main>
 {footer}
@@ -73,7 +73,7 @@ def page(
 
 
 def section_html(section: Section, specs: Specs) -> str:
-    """One section: intro, findings, what cannot be said, figures, commands."""
+    """One section: intro, findings, notes, figures, commands."""
     parts = [f'<section id="{section.name}" aria-labelledby="{section.name}-title">']
     parts.append(f'<h2 id="{section.name}-title">{html.escape(section.title)}</h2>')
     if section.intro:
@@ -93,13 +93,13 @@ def bullets(sentences: Iterable[str]) -> str:
 
 
 def prose(sentence: str) -> str:
-    """Escaped, with true minus signs, and intervals that are not broken over lines."""
+    """The sentence as HTML, with true minus signs, and intervals that are not broken over lines."""
     text = re.sub(r"(?<![\w.])-(?=\d)", "−", html.escape(sentence))
     return re.sub(r"\[[^\]]*\]", lambda interval: f'<span class="iv">{interval.group()}</span>', text)
 
 
 def figure_html(figure: Figure, specs: Specs) -> str:
-    """Charts beside each other, their reading above, their numbers below."""
+    """A figure: how to read it, its charts beside each other, and their numbers below."""
     panels = []
     for stem, title in zip(figure.stems(), figure.charts, strict=True):
         spec = responsive(specs[stem])
@@ -120,7 +120,7 @@ def figure_html(figure: Figure, specs: Specs) -> str:
 
 
 def table_html(name: str, table: pd.DataFrame, *, alone: bool) -> str:
-    """The numbers, closed at first; page.js shows, sorts and saves them from one copy of the CSV."""
+    """The numbers, hidden at first; page.js shows, sorts and saves them from one copy of the CSV."""
     part = table.head(PAGE_ROWS)
     csv = charts.compact(part, list(table.columns)).to_csv(index=False, lineterminator="\n")
     cut = f"These are the first {PAGE_ROWS:,} rows; {name}.csv beside this page holds all {len(table):,}."
@@ -135,14 +135,14 @@ def table_html(name: str, table: pd.DataFrame, *, alone: bool) -> str:
 
 
 def responsive(spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec whose single view fills its column; composed views keep their size and scroll."""
+    """A spec that fills its column if it is a single view; composed views keep their size and scroll."""
     if "layer" in spec or "mark" in spec:
         spec = spec | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     return {name: value for name, value in spec.items() if name != "config"}
 
 
 def points(spec: dict[str, Any]) -> int:
-    """Rows in a chart's largest data set."""
+    """The number of rows in a chart's largest data set."""
     return max((len(rows) for rows in spec.get("datasets", {}).values()), default=0)
 
 
@@ -152,5 +152,5 @@ def _json(value: Any) -> str:
 
 
 def _script(text: str) -> str:
-    """JavaScript that cannot end the script element that holds it."""
+    """JavaScript that can be embedded: it does not contain the end of a script element."""
     return re.sub("<(?=/script|!--)", r"\\x3C", text, flags=re.IGNORECASE)

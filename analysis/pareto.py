@@ -1,4 +1,4 @@
-"""The Pareto front of two metrics, means over replicates, beside baselines and references.
+"""The Pareto front of two metrics (means over replicates), compared with baselines and references.
 
 python -m analysis.pareto runs/NAME [runs/OTHER ...]
 python -m analysis.pareto runs/NAME --x davies_bouldin --y knn_balanced_accuracy
@@ -25,7 +25,7 @@ GOALS = ("silhouette", "probe_balanced_accuracy")
 
 
 def goals(study: Study, x: str | None = None, y: str | None = None) -> tuple[Metric, Metric]:
-    """The two metrics to trade off: as given, else the study's own goals, else Silhouette and accuracy.
+    """The two goals: the given metrics, or the study's goals, or Silhouette and accuracy.
 
     Raises UserError for a metric without a better end.
     """
@@ -45,8 +45,9 @@ def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
 
     world: the condition it was measured under, in words
     on_front: non-dominated among the complete trials of its method and world
-    on_joint_front: likewise among all trained trials of its world
-    front_probability: of being on the front of its method, given the spread of replicates; null where unknown
+    on_joint_front: non-dominated among all trained trials of its world
+    front_probability: probability of being on the front of its method, given the spread of replicates; null
+        where unknown
     """
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
     table = table[~controls(study, table)].reset_index(drop=True)
@@ -73,7 +74,7 @@ def trade_off(study: Study, x: Metric, y: Metric) -> pd.DataFrame:
 
 
 def best_of(arm: pd.DataFrame, metric: Metric, other: Metric) -> Any:
-    """Index of the best trial in a metric; of equal ones, that with the better other one."""
+    """Index of the best trial in a metric; among equal ones, the best in the other metric."""
     order = arm.sort_values(
         [metric.name, other.name], ascending=[m.best == "min" for m in (metric, other)], kind="stable"
     )
@@ -81,7 +82,7 @@ def best_of(arm: pd.DataFrame, metric: Metric, other: Metric) -> Any:
 
 
 def controls(study: Study, table: pd.DataFrame) -> pd.Series:
-    """Whether a trial is there for comparison, as its file says (a random gate, …): not one to choose."""
+    """Whether each trial is a control: the file says that it is only for comparison (as a random gate is)."""
     found = pd.Series(False, index=table.index)
     for name, about in study.hyperparameters.items():
         if about.controls and name in table:
@@ -101,12 +102,12 @@ def recommended(table: pd.DataFrame, x: Metric, y: Metric) -> pd.DataFrame:
 
 
 def section(study: Study, x: str | None = None, y: str | None = None) -> Section:
-    """Fronts, what they say about searched methods beside baselines, and a recommended setting."""
+    """Fronts, how searched methods compare with baselines, and a recommended setting."""
     a, b = goals(study, x, y)
     table = trade_off(study, a, b)
     table["setting"] = settings_text(study, table)
     name, title = "pareto", "The trade-off"
-    intro = f"How much {inline(a.title)} and how much {inline(b.title)} can be had together?"
+    intro = f"How well can {inline(a.title)} and {inline(b.title)} be reached together?"
     if table.empty:
         return Section(name, title, intro, notes=("No trial has both metrics: there is no front to draw.",))
     knees = recommended(table, a, b)
@@ -131,8 +132,8 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     aside = int(controls(study, trials).sum())
     if aside:
         found.append(
-            f"{aside} {plural(aside, 'control')} (trials with a random gate, for example) stand beside the "
-            "threshold, not here."
+            f"{aside} {plural(aside, 'control')} (such as trials with a random gate) left out here: see the "
+            "section on the threshold."
         )
     worlds_drawn = table["world"].nunique()
     if worlds_drawn > len(main_worlds(table)):
@@ -144,7 +145,7 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     if partial:
         found.append(
             f"{partial} {plural(partial, 'trial')} lost replicates to divergence or failure: charts show the "
-            "mean of those that are left, and fronts leave these trials out."
+            "mean of the other replicates, and fronts leave these trials out."
         )
     most = int(table["units"].max())
     if most < FEWEST:
@@ -157,7 +158,7 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
 
 
 def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
-    """Sentences: the best of each metric by method, the area under the fronts at equal budgets, the knee."""
+    """Sentences on the best value of each metric by method, the areas under the fronts, and the knee."""
     found = []
     main = main_worlds(table)
     several = table["world"].nunique() > 1
@@ -177,7 +178,7 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
             ]
             budget = area["budget"].iloc[0]
             found.append(
-                begin(where, f"with {budget} trials each, the area under the front is {listed(each)}.")
+                begin(where, f"with {budget} trials each, the areas under the fronts are {listed(each)}.")
             )
     for _, row in recommended(table, x, y).iterrows():
         if row["world"] in main:
@@ -193,8 +194,8 @@ def findings(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[st
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.pareto")
-    made.add_argument("--x", help="metric on the x axis (default: the study's first goal)")
-    made.add_argument("--y", help="metric on the y axis (default: the study's second goal)")
+    made.add_argument("--x", help="Show this metric on the x axis (default: the study's first goal).")
+    made.add_argument("--y", help="Show this metric on the y axis (default: the study's second goal).")
     arguments: argparse.Namespace = made.parse_args(argv)
     run(arguments, lambda study: section(study, arguments.x, arguments.y))
 

@@ -1,4 +1,4 @@
-"""The Pareto chart: every trial with its intervals, each method's front, references by name."""
+"""The Pareto chart shows every trial with its intervals, each method's front, and the names of references."""
 
 import altair as alt
 import pandas as pd
@@ -13,7 +13,7 @@ MAX_PANELS = 6
 
 
 def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure:
-    """Every trial with its intervals, each method's front joined; a panel for each world."""
+    """Every trial with its intervals, and each method's front as a line; a panel for each world."""
     panels: dict[str, ChartType] = {}
     for world, part in list(table.groupby("world", sort=False))[:MAX_PANELS]:
         panels[str(world)] = front_chart(study, part, x, y)
@@ -36,8 +36,9 @@ def front_figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Fig
         title=f"{y.title} against {inline(x.title)}",
         reading="Each point is a trial, the mean of its replicates. Large points joined by steps are a "
         "method's front: none of its other trials beats them in both metrics. Whiskers of fronts and "
-        "references are 95 % t intervals, cut at the ends of the metric and of the chart, and left out below "
-        f"three replicates. Best is {_corner(x, y)}. Hollow shapes are references, not searched.",
+        "references are 95 % t intervals; they are cut at the ends of the metric and of the chart, and left "
+        f"out for fewer than three replicates. The best corner is {_corner(x, y)}. Hollow shapes are "
+        "references, which were not searched.",
         charts=panels,
         table=shown[columns],
     )
@@ -55,7 +56,7 @@ def front_chart(study: Study, trials: pd.DataFrame, x: Metric, y: Metric) -> Cha
     """
     columns = ["trial", "role", "setting", "on_front", "ok", "replicates", "complete", "front_probability"]
     columns += [f"{m.name}{end}" for m in (x, y) for end in ("", "_low", "_high")]
-    # Studies read as one may each hold the same reference.
+    # Several studies that are read as one may have the same reference.
     again = trials["role"].eq("reference") & trials.duplicated(["method", x.name, y.name])
     named = trials[~again].assign(method=trials["method"].map(study.method_title))
     data = charts.compact(named, [*columns, "method"])

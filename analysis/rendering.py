@@ -1,7 +1,7 @@
-"""PNG and SVG files of many charts, drawn by a second process while this one computes the next.
+"""PNG and SVG files of many charts: a second process draws them while this one computes the next.
 
-vl-convert holds Python's lock while it draws, so a thread would not help. The process is this very file, run
-by path: it imports vl-convert and nothing else of the package.
+vl-convert holds Python's global lock while it draws, so a thread would not help. The second process runs this
+file by its path, so it imports vl-convert but nothing else of the package.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ EXPORTS = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = v
 
 
 class Renderer:
-    """Draws what it is given, in order; `finish` waits and hands back Vega's JavaScript for a page.
+    """Draws the charts that it is given, in order; `finish` waits for them and returns Vega's JavaScript.
 
-    Use as a context: leaving it ends the process, whatever happened.
+    Use it as a context: leaving the context always ends the process.
     """
 
     def __enter__(self) -> Self:
@@ -33,7 +33,7 @@ class Renderer:
         return self
 
     def add(self, spec: dict[str, Any], stem: Path) -> None:
-        """Draw a Vega-Lite spec, its config included, as `stem`.png and `stem`.svg."""
+        """Draw a Vega-Lite spec, which includes its config, as `stem`.png and `stem`.svg."""
         assert self._process.stdin is not None
         self._count += 1
         path = Path(self._folder.name) / f"{self._count}.json"
@@ -42,7 +42,7 @@ class Renderer:
             self._process.stdin.write(json.dumps([str(path), str(stem)]) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            self.finish()  # raises with what the process said
+            self.finish()  # raises an error with the output of the process
 
     def finish(self) -> str:
         """Wait for all charts. Returns Vega, Vega-Lite and vega-embed as one script."""
@@ -65,7 +65,7 @@ class Renderer:
 
 
 def draw(spec: dict[str, Any], stem: Path) -> None:
-    """`stem`.svg and, from it, `stem`.png at twice the size."""
+    """Write `stem`.svg and, from it, `stem`.png at twice the size."""
     svg = vl_convert.vegalite_to_svg(spec)
     stem.with_name(f"{stem.name}.svg").write_text(svg, encoding="utf-8")
     stem.with_name(f"{stem.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))

@@ -1,8 +1,8 @@
 """What repeats independently in a study, and how replicates are paired.
 
-Training seeds of one split share its subjects, so they say nothing about other subjects. Where a setting was
-trained on several splits, its splits count as independent and its training seeds are averaged within them;
-where there is one split, training seeds are all that repeats.
+All training seeds of one split use the same subjects, so they say nothing about other subjects. Where a
+setting was trained on several splits, the splits count as independent, and training seeds are averaged within
+them. With a single split, the training seeds are the only repetition.
 """
 
 import pandas as pd
@@ -25,7 +25,7 @@ def values(rows: pd.DataFrame, metric: str) -> "pd.Series[float]":
 
 
 def units(values: "pd.Series[float]") -> "pd.Series[float]":
-    """Values by (split seed, seed) to independent ones: means of the splits; of one split, its seeds."""
+    """Values by (split seed, seed) -> independent ones: means of splits, or the seeds of a single split."""
     known = values.dropna()
     if known.index.get_level_values(SPLIT).nunique() > 1:
         return known.groupby(level=SPLIT).mean()
@@ -55,5 +55,5 @@ def _once_a_split(values: "pd.Series[float]") -> bool:
 
 
 def unit_word(rows: pd.DataFrame) -> str:
-    """What the independent units of these rows are, in a word: "split" or "seed"."""
+    """The word for the independent units of these rows: "split" or "seed"."""
     return "split" if rows[SPLIT].nunique() > 1 else "seed"

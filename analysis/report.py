@@ -1,7 +1,7 @@
 """Write a study's report: one page that opens without a network, and a PNG and SVG of each chart beside it.
 
 python -m analysis.report runs/NAME                     # -> runs/NAME/report/index.html
-python -m analysis.report runs/NAME runs/OTHER ...      # reads all as one; the page goes to the first
+python -m analysis.report runs/NAME runs/OTHER ...      # reads them as one; the page goes to the first one
 """
 
 import argparse
@@ -50,7 +50,7 @@ ELSEWHERE = ("subjects", "dataset_titles")  # entries of the manifest that the p
 def build(folder: Path | str, *others: Path | str) -> Path:
     """Write `folder`/report/index.html with its figures and tables; returns its path.
 
-    With others, all studies are read as one; embeddings, which lie in the folder of each study, are left out.
+    With others, all studies are read as one; their embeddings, which are in separate folders, are left out.
 
     Raises UserError where there is no exported study or its table cannot be read.
     """
@@ -126,17 +126,21 @@ def _flat(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def build_parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m analysis.report",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
+    made.add_argument("study", type=Path, help="The folder of an exported study, such as runs/NAME.")
     made.add_argument(
-        "others", nargs="*", type=Path, help="folders of more studies, which are read together with the first"
+        "others", nargs="*", type=Path, help="The folders of more studies, read as one with the first."
     )
-    arguments = made.parse_args(argv)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = build_parser().parse_args(argv)
     print(f"report: {build(arguments.study, *arguments.others)}")
 
 

@@ -22,11 +22,11 @@ from analysis.tables import GIVEN, Metric, Study
 from analysis.verdicts import LIMIT, Judged, corrected, judge
 from analysis.words import inline, listed, plural
 
-MARGIN = 0.05  # of the metric's range: five points of accuracy, 0.1 of Silhouette
+MARGIN = 0.05  # share of the metric's range: five points of accuracy, 0.1 of Silhouette
 
 
 def margin_of(metric: Metric, given: float | None = None) -> float:
-    """The difference that matters: as given, else a twentieth of the metric's range."""
+    """The smallest difference that matters: the given one, or a twentieth of the metric's range."""
     if given is not None:
         if not given > 0:
             raise UserError(
@@ -35,7 +35,7 @@ def margin_of(metric: Metric, given: float | None = None) -> float:
         return given
     width = metric.high - metric.low
     if not np.isfinite(width):
-        raise UserError(f"{metric.name} has no finite range to take a margin from: give --margin")
+        raise UserError(f"{metric.name} has no finite range, so there is no default margin: give --margin")
     return MARGIN * width
 
 
@@ -81,7 +81,7 @@ def _row(grid: Grid, j: Judged, metric: Metric, margin: float) -> dict[str, obje
 
 
 def _slope(grid: Grid, metric: str) -> Interval:
-    """Least-squares change of the metric per unit of threshold, mean of the noise levels, over replicates."""
+    """Least-squares slope of the metric over the threshold, mean of the noise levels, over replicates."""
     centred = grid.at - grid.at.mean()
     per_unit = [centred @ (curve - curve.mean(axis=0)) / (centred @ centred) for curve in grid.curves(metric)]
     return mean_interval(np.mean(per_unit, axis=0))
@@ -90,8 +90,8 @@ def _slope(grid: Grid, metric: str) -> Interval:
 def rank_correlations(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
     """Spearman's rho of the metric with the threshold and with SNR, and their interaction.
 
-    Each correlation holds the other constant: with the threshold within each noise level, with SNR within
-    each threshold, then averaged. Pooled, the larger effect would hide or reverse the smaller one. The
+    Rho with the threshold is computed within each noise level, and rho with SNR within each threshold; then
+    they are averaged. If all rows were pooled, the larger effect would hide or reverse the smaller one. The
     interaction is rho with the threshold at the highest SNR minus that at the lowest. Settings that train
     identically count once. Each replicate gives one value of each; intervals are Student's over replicates.
     """
@@ -113,7 +113,7 @@ def _named(grid: Grid, metric: Metric) -> dict[str, object]:
 
 
 def _by_unit(cells: np.ndarray) -> dict[str, list[float]]:
-    """Each replicate's correlations: nan where a replicate lacks a cell or nothing varies."""
+    """The correlations of each replicate; nan where a replicate lacks a cell or nothing varies."""
     levels = [_distinct(level) for level in cells]
     at = np.arange(cells.shape[1], dtype=float)
     thresholds = _distinct(cells.transpose(1, 0, 2).reshape(cells.shape[1], -1))
@@ -131,7 +131,7 @@ def _by_unit(cells: np.ndarray) -> dict[str, list[float]]:
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """(n, ...) -> indices of the first of each set of equal rows, in order."""
+    """(n, ...) -> the indices of rows that equal no earlier row."""
     _, first = np.unique(values.reshape(len(values), -1), axis=0, return_index=True)
     return np.sort(first)
 
@@ -143,12 +143,12 @@ def _rho(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def common_curve(found: Sequence[Grid], metric: Metric) -> pd.DataFrame:
-    """How well one curve serves all noise levels, drawn over the cosine or over the share it resolves to.
+    """How well one curve fits all noise levels, over the cosine or over the share of dissimilar steps.
 
-    Grids of thresholds and of shares at otherwise equal settings are read as one. For each replicate: R2
-    of one cubic, of what varies within the noise levels; t interval over replicates. The row `over` =
-    "share minus cosine" is the difference of both, paired by replicate. Trainings that are equal although
-    their cosines differ all stay: whether the cosine or the share tells them apart is the question.
+    Grids of thresholds and of shares at otherwise equal settings are read as one. For each replicate, R2 is
+    that of one cubic for the variation within the noise levels; t intervals are over replicates. The row with
+    `over` = "share minus cosine" is their difference, paired by replicate. Equal trainings with different
+    thresholds are all kept, since the question is whether the cosine or the share distinguishes them.
     """
     rows = []
     alike: dict[tuple[str, ...], list[Grid]] = {}
@@ -198,7 +198,7 @@ def section(study: Study, metric: str | None = None, margin: float | None = None
     return Section(
         name="robustness",
         title="Is the threshold robust?",
-        intro="Does it matter where the threshold stands, and does noise change the answer?",
+        intro="Does it matter which threshold is used, and does noise change the answer?",
         verdicts=(
             *(sentence(row, study) for _, row in judged[judged["gate"] == "intended"].iterrows()),
             *control_sentences(judged[judged["gate"] != "intended"], study),
@@ -210,7 +210,7 @@ def section(study: Study, metric: str | None = None, margin: float | None = None
 
 
 def sentence(row: Any, study: Study) -> str:
-    """A verdict in words, with the numbers it rests on."""
+    """A verdict in words, with the numbers behind it."""
     title = study.metrics[row["metric"]].title
     setting = study.title(row["given"])
     gate = "" if row["gate"] == "intended" else f", gate {row['gate']}"
@@ -223,14 +223,16 @@ def sentence(row: Any, study: Study) -> str:
         case "sensitive":
             return f"{start} sensitive to the {setting} ({numbers})."
         case "vacuous":
-            return f"{start} not put to the test: the gate fires hardly ever, or nearly always (vacuous)."
+            return (
+                f"{start} not tested: the gate calls hardly any, or nearly all, steps dissimilar (vacuous)."
+            )
     need, now, unit = row["units_needed"], int(row["units"]), row["unit"]
     many = f"more than {LIMIT:,}" if pd.isna(need) else f"about {int(need)}"
     return f"{start} undecided with {now} {plural(now, unit)} ({numbers}); {many} {unit}s would decide."
 
 
 def control_sentences(judged: pd.DataFrame, study: Study) -> list[str]:
-    """One sentence for each control gate, metric and verdict, naming the data sets."""
+    """One sentence for each control gate, metric and verdict, with the names of the data sets."""
     return [
         f"Control: with the gate {gate}, {inline(study.metrics[str(metric)].title)} is {verdict} on "
         f"{listed(list(part['dataset'].unique()))}."
@@ -239,28 +241,28 @@ def control_sentences(judged: pd.DataFrame, study: Study) -> list[str]:
 
 
 def notes(found: Sequence[Grid]) -> tuple[str, ...]:
-    """What the grids cannot say."""
+    """Notes on what the grids cannot show."""
     said = []
     if all(len(grid.snrs) < 2 for grid in found):
         said.append("Only one noise level was studied, so nothing can be said about noise.")
     if all(grid.rows["split_seed"].nunique() < 2 for grid in found):
-        said.append("Seeds vary the training, not the people: there is one split of the subjects.")
+        said.append("There is only one split of the subjects: seeds vary the training, not the people.")
     lost = sum(int((grid.rows["status"] != "ok").sum()) for grid in found)
     if lost:
         said.append(
             f"{lost} {plural(lost, 'training')} of the grid ended without a result; "
-            "nothing is called robust where a cell keeps fewer than two replicates."
+            "nothing is called robust where a cell has fewer than two replicates left."
         )
     return tuple(said)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.robustness")
-    made.add_argument("--metric", help="the metric to judge (default: both goals of the study)")
+    made.add_argument("--metric", help="Judge this metric (default: both goals of the study).")
     made.add_argument(
         "--margin",
         type=float,
-        help="the difference that matters (default: a twentieth of the range of the metric)",
+        help="Use this as the smallest difference that matters (default: a twentieth of the metric's range).",
     )
     arguments: argparse.Namespace = made.parse_args(argv)
 

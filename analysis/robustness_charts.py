@@ -1,4 +1,4 @@
-"""Charts of analysis.robustness: heat maps, curves with the gate's activity beneath, verdicts as ranges."""
+"""Charts of analysis.robustness: ranges with verdicts, heat maps, curves with the gate's activity below."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,19 +16,22 @@ from analysis.tables import Metric, Study
 
 MAX_PANELS = 6
 READINGS = {
-    "verdicts": "Dot: range of the means over thresholds; bar: bounds of the true range, each wrong in "
-    "at most 5 % of cases. A bar left of the dashed margin speaks for robust, right of it for sensitive; the "
-    "verdict also holds after the correction over data sets, or else it is undecided.",
-    "map": "Each cell is the mean over replicates at one threshold and noise level; choose another metric "
-    "below. If colours change from row to row, noise matters; from column to column, the threshold does.",
-    "curves": "Above: mean and 95 % t interval at each noise level. Middle: share of steps at which the gate "
-    "fires; near 0 or 1 the threshold does nothing. Below: how well adjacent cosines find true changes of "
-    "class; 0.5 is chance.",
+    "verdicts": "The dot is the range of the means over thresholds. The bar shows bounds of the true range, "
+    "each wrong in at most 5 % of cases. If the bar is left of the dashed margin, the result is robust; if "
+    "it is right of it, sensitive. A verdict is given only if it holds after the correction over data sets; "
+    "otherwise the result is undecided.",
+    "map": "Each cell is the mean over replicates at one threshold and noise level; you can choose another "
+    "metric below. If colours change from row to row, noise matters; if they change from column to column, "
+    "the threshold matters.",
+    "curves": "Top: mean and 95 % t interval at each noise level. Middle: the share of steps that the gate "
+    "calls dissimilar; near 0 or 1 the threshold has no effect. Bottom: how well adjacent cosines find true "
+    "changes of class; 0.5 is chance.",
     "ranks": "Spearman's correlation of the metric with the threshold within a noise level, and with SNR "
-    "within a threshold; their interaction is the first at the highest SNR minus that at the lowest. Means "
-    "over replicates with 95 % t intervals; a bar that excludes zero is a relation.",
-    "common": "R² of one curve for all noise levels, after taking out the mean of each. A higher value "
-    "over the share than over the cosine means that the share is what acts.",
+    "within a threshold. The interaction is the correlation with the threshold at the highest SNR minus that "
+    "at the lowest. Dots and bars are means over replicates with 95 % t intervals; a bar that excludes zero "
+    "shows a relation.",
+    "common": "R² of one curve for all noise levels, after subtracting the mean of each level. A higher "
+    "value over the share than over the cosine means that the threshold acts through the share.",
 }
 MAPPED = (
     "davies_bouldin",
@@ -49,14 +52,14 @@ def figures(
     ranks: pd.DataFrame,
     shared: pd.DataFrame,
 ) -> tuple[Figure, ...]:
-    """Verdicts first, then what they rest on."""
+    """The figures: verdicts first, then the data behind them."""
     mapped = [*chosen, *(study.metrics[name] for name in MAPPED if name in study.metrics)]
     mapped = [m for m in dict.fromkeys(mapped) if study.rows[m.name].notna().any()]
     cells = cell_table(found, mapped)
     made = [
         Figure(
             name="robustness-verdicts",
-            title="How far the metric moves over the thresholds",
+            title="How much the metric changes with the threshold",
             reading=READINGS["verdicts"],
             charts={m.title: range_chart(study, judged[judged["metric"] == m.name]) for m in chosen},
             table=judged,
@@ -82,7 +85,7 @@ def figures(
         made.append(
             Figure(
                 name="robustness-ranks",
-                title="What the metric follows",
+                title="Does the metric follow the threshold or the noise?",
                 reading=READINGS["ranks"],
                 charts={
                     m.title: rank_chart(study, ranks[ranks["metric"] == m.name])
@@ -96,7 +99,7 @@ def figures(
         made.append(
             Figure(
                 name="robustness-common-curve",
-                title="Does one curve serve every noise level?",
+                title="Does one curve fit every noise level?",
                 reading=READINGS["common"],
                 charts={},
                 table=shared,
@@ -153,7 +156,7 @@ _SHOWN = ["verdict", "range", "range_low", "range_high", "margin", "unit", "unit
 
 
 def map_chart(cells: pd.DataFrame, grid: Grid, metrics: Sequence[Metric]) -> ChartType:
-    """Threshold x SNR as coloured cells with their means written in; the metric can be chosen on the page."""
+    """Threshold x SNR as coloured cells that show their means; the metric can be chosen on the page."""
     titles = {m.name: m.title for m in metrics}
     data = charts.compact(cells.assign(metric=cells["metric"].map(titles)), _CELLS)
     options = [m.title for m in metrics if m.title in set(data["metric"])]
@@ -200,7 +203,7 @@ _CELLS = ["metric", "at", "snr", "mean", "low", "high", "n", "activity"]
 
 
 def curve_chart(cells: pd.DataFrame, grid: Grid, metric: Metric) -> ChartType:
-    """The metric over thresholds at each noise level; beneath, gate activity and AUROC of pseudo-labels."""
+    """The metric over thresholds at each noise level; below it, gate activity and AUROC of pseudo-labels."""
     own = cells[cells["metric"] == metric.name]
     data = charts.compact(own, [*_CELLS, "auroc"])
     base = alt.Chart(data)
@@ -214,7 +217,7 @@ def curve_chart(cells: pd.DataFrame, grid: Grid, metric: Metric) -> ChartType:
     )
     line = base.mark_line(point=alt.OverlayMarkDef(size=25)).encode(x=x, y=y, color=colour, tooltip=_CELLS)
     share = base.mark_line(point=alt.OverlayMarkDef(size=20)).encode(
-        x=x, y=alt.Y("activity:Q", title="gate fires", scale=alt.Scale(domain=[0, 1])), color=colour
+        x=x, y=alt.Y("activity:Q", title="dissimilar", scale=alt.Scale(domain=[0, 1])), color=colour
     )
     auroc = base.mark_line(point=alt.OverlayMarkDef(size=20)).encode(
         x=last, y=alt.Y("auroc:Q", title="AUROC", scale=alt.Scale(domain=[0, 1])), color=colour
@@ -262,7 +265,7 @@ def rank_chart(study: Study, ranks: pd.DataFrame) -> ChartType:
 def _panels(
     study: Study, found: Sequence[Grid], cells: pd.DataFrame
 ) -> Iterator[tuple[str, Grid, pd.DataFrame]]:
-    """Title, grid and cells of each grid to draw, those of the intended gate first."""
+    """Title, grid and cells of each grid that is drawn, those of the intended gate first."""
     order = sorted(range(len(found)), key=lambda i: found[i].gate != "intended")
     return ((_title(study, found[i]), found[i], cells[cells["grid"] == i]) for i in order[:MAX_PANELS])
 

@@ -1,4 +1,4 @@
-"""What results.parquet says about its own columns: their kinds, the metrics, hyper-parameters and methods."""
+"""What results.parquet says about its columns: their kinds, metrics, hyper-parameters and methods."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 VERSION = "2"
 KINDS = ("identity", "hyperparameter", "setting", "outcome", "metric", "cost")
-EVERY_METHOD = "*"  # as the only entry of a hyper-parameter's methods
+EVERY_METHOD = "*"  # the only entry of a hyper-parameter's methods, if all trained methods read it
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Schema:
-    """All that a file says about its columns.
+    """Everything that a file says about its columns.
 
-    kinds: column to its kind, None where the file does not say one of KINDS
-    titles: column to its name in words
-    methods: in display order; all that the writing program knows, used in the study or not
-    goals: names of the metrics that the study searched for, empty where the file does not say
+    kinds: the kind of each column, None where the file does not give one of KINDS
+    titles: the name of each column in words
+    methods: in display order; all methods that the writing program knows, used in the study or not
+    goals: names of the metrics that the study optimised, empty where the file does not say
     """
 
     kinds: dict[str, str | None] = field(default_factory=dict)
@@ -90,11 +90,11 @@ class Schema:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Columns of which the file does not say what they are."""
+        """The columns whose kind the file does not give."""
         return tuple(name for name, kind in self.kinds.items() if kind is None)
 
     def with_methods(self, named: Mapping[str, str]) -> "Schema":
-        """This schema with every method of `named` (name to role), those it lacks at the end."""
+        """This schema with every method of `named` (roles by name); missing ones are added at the end."""
         more = {name: Method(name, name, role) for name, role in named.items() if name not in self.methods}
         return Schema(
             self.kinds, self.titles, self.metrics, self.hyperparameters, self.methods | more, self.goals
@@ -119,7 +119,7 @@ def read(schema: pa.Schema) -> Schema:
 
 
 def merged(schemas: Iterable[Schema]) -> Schema:
-    """The union; of what several describe, the first description. Goals are those that all share."""
+    """The union of schemas. The first description of a name counts; goals are those that all share."""
     parts = list(schemas)
 
     def union(name: str) -> dict[str, Any]:
@@ -136,6 +136,11 @@ def merged(schemas: Iterable[Schema]) -> Schema:
 def words(name: str) -> str:
     """A column's name as words, for columns without a title."""
     return name.replace("_", " ")
+
+
+def in_words(value: Any) -> Any:
+    """True and False as the flags read them, "true" and "false"; any other value as it is."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _metric(name: str, texts: Mapping[str, str]) -> Metric:
@@ -158,10 +163,10 @@ def _hyperparameter(name: str, texts: Mapping[str, str]) -> Hyperparameter:
         scale=texts.get("scale", "linear"),
         low=_bound(texts.get("low"), "-inf"),
         high=_bound(texts.get("high"), "inf"),
-        default=json.loads(texts.get("default", "null")),
+        default=in_words(json.loads(texts.get("default", "null"))),
         role=texts.get("role", "fixed"),
         methods=tuple(json.loads(texts.get("methods", f'["{EVERY_METHOD}"]'))),
-        controls=tuple(json.loads(texts.get("controls", "[]"))),
+        controls=tuple(map(in_words, json.loads(texts.get("controls", "[]")))),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an analysis returns: sections of figures with the numbers behind them; and its command line."""
+"""What an analysis returns (sections of figures with their numbers), and the command line of analyses."""
 
 import argparse
 import re
@@ -16,7 +16,7 @@ from analysis.tables import Study, load
 
 @dataclass(frozen=True)
 class Figure:
-    """Charts that belong together, how to read them, and their numbers.
+    """Charts that belong together, an explanation of how to read them, and their numbers.
 
     name: stem of the files
     charts: panel title to chart; panels share the figure's reading and table
@@ -31,7 +31,7 @@ class Figure:
     printed: pd.DataFrame | None = None
 
     def stems(self) -> dict[str, ChartType]:
-        """File stem to chart: the figure's name, numbered where there are several panels."""
+        """Charts by file stem: the figure's name, with a number where there are several panels."""
         if len(self.charts) == 1:
             return {self.name: next(iter(self.charts.values()))}
         return {f"{self.name}-{i}": chart for i, chart in enumerate(self.charts.values(), 1)}
@@ -64,22 +64,22 @@ class Section:
 
 
 def parser(doc: str | None, prog: str, *, several: bool = True) -> argparse.ArgumentParser:
-    """The arguments that every analysis takes: one exported study, or several that are read as one."""
+    """A parser with the arguments of every analysis: one exported study, or several that are read as one."""
     made = argparse.ArgumentParser(
         prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("study", type=Path, help="folder of an exported study, such as runs/NAME")
+    made.add_argument("study", type=Path, help="The folder of an exported study, such as runs/NAME.")
     if several:
         made.add_argument(
             "others",
             nargs="*",
             type=Path,
-            help="folders of more studies, which are read together with the first",
+            help="The folders of more studies, which are read as one with the first.",
         )
     made.add_argument(
         "--formats",
         default="png,svg,pdf,html",
-        help="which files to write of each chart, a list of png, svg, pdf and html (default: all)",
+        help="Write these files of each chart, a list of png, svg, pdf and html (default: all).",
     )
     return made
 

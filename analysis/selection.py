@@ -1,4 +1,4 @@
-"""Rows chosen by what they are: how a findings document says which rows a table shows."""
+"""Choose rows by conditions: in this way a findings document says which rows a table shows."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,9 +14,9 @@ QUIET = "quiet"  # true: at the least noise among the rows chosen so far
 def selected(rows: pd.DataFrame, wheres: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows that meet any of the conditions, in their order; all rows without a condition.
 
-    Each condition is a table of columns: a value, a list of values, or a pattern such as "*-gates"; a row
-    meets it where it agrees in all of them. `quiet = true` keeps the rows with the least noise.
-    Raises UserError for a column that there is not, and for a condition that no row meets.
+    Each condition gives a value, a list of values, or a pattern such as "*-gates" for some columns; a row
+    meets it if it agrees in all of them. `quiet = true` keeps the rows with the least noise. Raises UserError
+    for a column that does not exist, and for a condition that no row meets.
     """
     if not wheres:
         return rows

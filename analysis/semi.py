@@ -1,4 +1,4 @@
-"""Can labels on a few sequences buy accuracy without losing Silhouette? By label share and supervised weight.
+"""Can labels on a few sequences raise accuracy and keep Silhouette? By label share and supervised weight.
 
 python -m analysis.semi runs/NAME [runs/OTHER ...]
 """
@@ -41,19 +41,19 @@ COLUMNS = (
 
 
 def labelled(study: Study) -> list[str]:
-    """The methods that see some labels: those whose rows say which share."""
+    """The methods that see some labels: those whose rows have a label share."""
     rows = study.rows[~study.rows["role"].isin(("reference", "upper bound")) & study.rows[SHARE].notna()]
     return [str(name) for name in rows["method"].unique()]
 
 
 def label_settings(study: Study) -> set[str]:
-    """The hyper-parameters that only methods with labels read, the labelled share among them."""
+    """The hyper-parameters that only methods with labels read, including the label share."""
     readers = {name for name, method in study.methods.items() if SHARE in method.hyperparameters}
     return {name for name, about in study.hyperparameters.items() if set(about.methods) <= readers}
 
 
 def plain(study: Study, method: str) -> str | None:
-    """The same method without labels: the one that reads all its other hyper-parameters and nothing else."""
+    """The same method without labels: the one that reads all its other hyper-parameters and no more."""
     own = set(study.methods[method].hyperparameters) - label_settings(study)
     for name, about in study.methods.items():
         if about.role == "method" and set(about.hyperparameters) == own and name in set(study.rows["method"]):
@@ -62,7 +62,7 @@ def plain(study: Study, method: str) -> str | None:
 
 
 def ends(study: Study, method: str) -> list[str]:
-    """What a semi-supervised method is compared with: itself without labels, baselines and upper bounds."""
+    """What a semi-supervised method is compared with: itself without labels, baselines, upper bounds."""
     rows = study.rows[~study.rows["method"].isin(labelled(study))]
     upper = [name for name, about in study.methods.items() if about.role == "upper bound"]
     named = [plain(study, method), *rows[rows["role"] == "baseline"]["method"].unique(), *upper]
@@ -72,7 +72,8 @@ def ends(study: Study, method: str) -> list[str]:
 def differences(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
     """Each semi-supervised trial minus each end, paired by replicate: mean with t interval, Holm over trials.
 
-    The end is the trial nearest in the settings that both methods read, equal where the study has one.
+    Of an end, the trial is taken whose setting is equal, or else nearest, in the hyper-parameters of both
+    methods.
     """
     rows = []
     trials = study.rows.drop_duplicates("trial").set_index("trial")
@@ -114,7 +115,7 @@ def _shared(study: Study, method: str, end: str) -> list[str]:
 
 
 def _nearest(candidates: pd.DataFrame, semi: "pd.Series[Any]", shared: Sequence[str]) -> str | None:
-    """The trial in the same world that agrees in most settings, then the closest in their numbers."""
+    """The trial in the same world that agrees in most hyper-parameters; of these, the closest in numbers."""
     same = candidates[candidates["world"] == semi["world"]]
     if same.empty:
         return None
@@ -130,7 +131,7 @@ def _nearest(candidates: pd.DataFrame, semi: "pd.Series[Any]", shared: Sequence[
 
 
 def section(study: Study) -> Section | None:
-    """Semi-supervised trials between their ends without labels and with all; None without such trials."""
+    """Semi-supervised trials between their ends, without labels and with all; None without such trials."""
     semi = labelled(study)
     if not study.ok["method"].isin(semi).any():
         return None
@@ -144,7 +145,7 @@ def section(study: Study) -> Section | None:
     return Section(
         name="semi",
         title="A few labels",
-        intro=f"Can a semi-supervised eMargin keep its {x.title} and gain {y.title}?",
+        intro=f"Can labels improve {y.title} while {x.title} is kept?",
         verdicts=tuple(sentences(study, table, x, y)),
         headlines=2,
         figures=(
@@ -152,16 +153,16 @@ def section(study: Study) -> Section | None:
                 name="semi",
                 title="Gain from labels",
                 reading="Each dot is one label share and weight, minus the same method without labels, "
-                "paired by replicate, with 95 % t intervals. Dots right of zero are gains in the metric. "
-                "The table also holds the differences to baselines and upper bounds.",
+                "paired by replicate, with its 95 % t interval. Dots right of zero are gains in the metric. "
+                "The table also has the differences to baselines and upper bounds.",
                 charts=_gain_panels(table, x, y),
                 table=table.drop(columns=["end", "plain"]),
             ),
             Figure(
                 name="semi-ends",
                 title="Between the two ends",
-                reading="Label share and weight move a trial between the unsupervised ends and the encoder "
-                "trained on all labels.",
+                reading="With label share and weight, a trial moves between the methods without labels and "
+                "the encoder that is trained on all labels.",
                 charts={
                     str(world): plane_chart(study, part, x, y)
                     for world, part in means.groupby("world", sort=False)
@@ -172,8 +173,7 @@ def section(study: Study) -> Section | None:
         notes=()
         if table["plain"].any()
         else (
-            "No trial of the same method without labels is beside these, so no gain from labels can be "
-            "given.",
+            "The study has no trial of the same method without labels, so no gain from labels can be given.",
         ),
     )
 
@@ -238,7 +238,7 @@ def plane_chart(study: Study, means: pd.DataFrame, x: Metric, y: Metric) -> Char
 
 
 def sentences(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[str]:
-    """For each world, method and end: the best gain in y, and whether x was kept."""
+    """For each world, method and end: the largest gain in y, and how x changed."""
     found = []
     worlds_there, methods = table["world"].nunique() > 1, table["method"].nunique() > 1
     for (world, method, end), part in table.groupby(["world", "method", "end"], sort=False):
@@ -251,15 +251,15 @@ def sentences(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> list[s
         best = gains.loc[(gains["difference"] * (1 if y.best == "max" else -1)).idxmax()]
         change = kept.loc[best.name] if best.name in kept.index else None
         also = "" if change is None else f"; {x.title} changes by {_signed(change)}"
-        shown = "shown" if best["p_holm"] < 0.05 else "not shown beyond the spread of replicates"
+        shown = "a difference" if best["p_holm"] < 0.05 else "no difference"
         unit = replicates.unit_word(study.rows[study.rows["dataset"] == best["dataset"]])
         units = f"{best['units']} {plural(int(best['units']), unit)}"
         weight = best["supervised_weight"]
         with_weight = "" if pd.isna(weight) else f" with weight {weight:g}"
         found.append(
-            f"Against {study.method_title(end)}{where}, the most {y.title}{of} comes from "
+            f"Against {study.method_title(end)}{where}, the best {y.title}{of} comes from "
             f"{best['label_share']:.0%} labels{with_weight}: {_signed(best)} "
-            f"over {units}, {shown}{also}."
+            f"over {units}; {shown} is shown beyond the spread of replicates{also}."
         )
     return found
 

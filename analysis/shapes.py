@@ -1,8 +1,8 @@
-"""Silhouette of KMeans on closed-form shapes: what a clustering score says where there are no clusters.
+"""Silhouette of KMeans on simple shapes: the clustering score of data without clusters.
 
-KMeans cuts any shape into k pieces, and Silhouette rewards the cut: a segment of uniform density reaches
-more than 0.5 for every k, although it has no clusters. These curves are drawn beside the trials, at the same
-effective rank.
+KMeans cuts any shape into k pieces, and Silhouette rewards the cut: a segment of uniform density reaches more
+than 0.5 for every k, although it has no clusters. Charts show these curves with the trials, over effective
+rank.
 """
 
 from collections.abc import Callable
@@ -57,13 +57,13 @@ def effective_rank(x: np.ndarray) -> float:
 
 @cache
 def reference_curves(n_clusters: int = 5, draws: int = 4, seed: int = 0) -> pd.DataFrame:
-    """Scores of KMeans with n_clusters clusters on each shape, means of some draws.
+    """Scores of KMeans with n_clusters clusters on each shape, as means over some draws.
 
     Columns: shape, effective_rank, silhouette, davies_bouldin.
     """
     rng = np.random.default_rng(seed)
     rows = []
-    with threadpool_limits(1):  # at this size threads only wait for each other
+    with threadpool_limits(1):  # for so few points, several threads would be slower
         for name, shape in SHAPES.items():
             scores = np.mean([_scores(shape(rng, POINTS), n_clusters) for _ in range(draws)], axis=0)
             rows.append((name, *scores))

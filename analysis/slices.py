@@ -1,4 +1,4 @@
-"""Each searched setting against the goals, with all other settings varying along.
+"""The goals over each searched hyper-parameter, while all other hyper-parameters vary too.
 
 python -m analysis.slices runs/NAME [runs/OTHER ...]
 """
@@ -20,13 +20,13 @@ from analysis.tables import Metric, Study, as_given, per_trial, settings_text
 from analysis.words import capitalised
 from analysis.worlds import worlds
 
-MAX_WORLDS = 3  # drawn; the table holds all
-MINIMUM = 10  # distinct values that make a curve; fewer are a grid, which robustness.py reads
+MAX_WORLDS = 3  # worlds that are drawn; the table has all
+MINIMUM = 10  # distinct values that a curve needs; fewer are a grid, which robustness.py reads
 COLUMNS = ["setting", "world", "method", "metric", "trials", "spearman", "low", "high"]
 
 
 def section(study: Study) -> Section | None:
-    """Each searched setting against both goals; None where no setting takes ten values."""
+    """Both goals over each searched hyper-parameter; None where none has ten values."""
     x, y = goals(study)
     table = per_trial(study, [x.name, y.name]).dropna(subset=[x.name, y.name])
     table = as_given(table[table["role"] != "reference"])
@@ -37,8 +37,8 @@ def section(study: Study) -> Section | None:
     found = correlations(study, table, names, (x, y))
     return Section(
         name="settings",
-        title="The settings",
-        intro="What does each setting do to both goals, while the others vary too?",
+        title="The hyper-parameters",
+        intro="How does each hyper-parameter change both goals, while the others vary too?",
         verdicts=tuple(_sentences(study, found, (x, y))),
         headlines=2,
         notes=charts.thinned(len(table)),
@@ -47,7 +47,7 @@ def section(study: Study) -> Section | None:
 
 
 def searched(study: Study, table: pd.DataFrame) -> list[str]:
-    """Numeric settings with at least ten values; those that the study asks about come first."""
+    """Numeric hyper-parameters with at least ten values; those that the study asks about come first."""
     names = [
         name
         for name in study.setting_columns
@@ -63,7 +63,7 @@ def _scientific(study: Study, name: str) -> bool:
 def correlations(
     study: Study, table: pd.DataFrame, names: Sequence[str], metrics: Sequence[Metric]
 ) -> pd.DataFrame:
-    """Spearman's rho of setting and metric over the distinct trials of a method in a world."""
+    """Spearman's rho of hyper-parameter and metric over the distinct trials of a method in a world."""
     rows = []
     table = distinct(study, table, [metric.name for metric in metrics])
     for name in names:
@@ -80,7 +80,7 @@ def correlations(
 def setting_figure(
     study: Study, table: pd.DataFrame, name: str, metrics: Sequence[Metric], found: pd.DataFrame
 ) -> Figure:
-    """One setting against each goal, side by side."""
+    """Each goal over one hyper-parameter, side by side."""
     title = study.title(name)
     own = table[table[name].notna()]
     panels: dict[str, ChartType] = {}
@@ -89,16 +89,16 @@ def setting_figure(
             panels[f"{metric.title} on {world}"] = setting_chart(study, part, name, metric)
     return Figure(
         name=f"settings-{re.sub(r'[^a-z0-9]+', '-', name.lower())}",
-        title=f"{capitalised(title)} against both goals",
-        reading=f"Each point is a trial at its {title}; the line is its local mean (LOESS). "
-        "A flat line means that the setting does not matter within the range searched.",
+        title=f"{capitalised(title)} and both goals",
+        reading=f"Each point is a trial at its {title}; the line is the local mean of the points (LOESS). "
+        "A flat line means that the hyper-parameter does not matter within the range searched.",
         charts=panels,
         table=found[found["setting"] == name],
     )
 
 
 def setting_chart(study: Study, trials: pd.DataFrame, name: str, metric: Metric) -> ChartType:
-    """Points with t intervals and their local mean, for each method that has the setting."""
+    """Points with t intervals and their local mean, for each method that has the hyper-parameter."""
     m = metric.name
     # A column's name may hold a dot, which Vega would read as a path: the chart calls it `at`.
     named = trials.assign(method=trials["method"].map(study.method_title), at=trials[name].astype(float))
@@ -151,8 +151,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = section(study)
         if found is None:
             raise UserError(
-                f"{study.folder} has no setting with {MINIMUM} values, so there is no curve to draw: search "
-                "a range, as --threshold 0.2:0.99, or read a grid with `python -m analysis.robustness`"
+                f"{study.folder} has no hyper-parameter with {MINIMUM} values, so there is no curve to draw: "
+                "search a range, such as --threshold 0.2:0.99, or read a grid with "
+                "`python -m analysis.robustness`"
             )
         return found
 

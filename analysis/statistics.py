@@ -1,7 +1,7 @@
-"""Statistics of small samples: arrays in, numbers out, without charts or files.
+"""Statistics of small samples: functions from arrays to numbers, without charts or files.
 
-Replicates are few, so means come with Student's t intervals: a percentile bootstrap of 5 values covers 84 %.
-Each function is checked by simulation in tests/analysis/test_statistics.py.
+Replicates are few, so means have Student's t intervals: a percentile bootstrap of 5 values would cover only
+84 %. Each function is checked by simulation in tests/analysis/test_statistics.py.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ import pandas as pd
 from scipy import special, stats
 
 CONFIDENCE = 0.95
-LEAST_ERROR = 1e-12  # values that differ by less are equal: nothing about them is random
-FEWEST = 3  # values of an interval: that of two is 13 standard errors each way
+LEAST_ERROR = 1e-12  # values that differ by less count as equal: nothing about them is random
+FEWEST = 3  # values that an interval needs: from two, it would extend 13 standard errors each way
 ANY = (-np.inf, np.inf)
 Values = np.ndarray | Sequence[float]
 Numbers = TypeVar("Numbers", float, "pd.Series[float]")
@@ -40,9 +40,9 @@ def known(values: Values) -> np.ndarray:
 def mean_interval(
     values: Values, confidence: float = CONFIDENCE, *, within: tuple[float, float] = ANY
 ) -> Interval:
-    """Mean with Student's t interval; nan in `values` are left out.
+    """Mean with Student's t interval. nan in `values` are left out.
 
-    within: range of the quantity, at whose ends the interval is cut
+    within: range of the quantity; the interval is cut at its ends
     """
     x = known(values)
     if len(x) < FEWEST:
@@ -71,9 +71,9 @@ def mean_intervals(
 
 
 def variance_components(values: Values, groups: np.ndarray) -> tuple[float, float]:
-    """Standard deviations (between groups, within groups), by moments; nan where they cannot be told apart.
+    """Standard deviations (between groups, within groups), by moments; nan where they cannot be separated.
 
-    The variance of group means holds the within-group variance over n; what is left is between groups, >= 0.
+    The variance of group means contains the within-group variance over n; the rest is between groups, >= 0.
     """
     table = pd.DataFrame({"group": groups, "value": np.asarray(values, dtype=float)}).dropna()
     of = table.groupby("group")["value"]
@@ -106,8 +106,8 @@ def moments(values: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def above_p(values: Values, bound: float) -> np.ndarray:
     """One-sided p of the t test that the mean is at most `bound`: small where it is above.
 
-    Along the last axis; nan below two values. Values without spread (settings that train identically) give 0
-    or 1: there is nothing random about them.
+    It is computed along the last axis, and is nan for fewer than two values. Values without spread (settings
+    that train identically) give 0 or 1, since nothing about them is random.
     """
     n, mean, sd = moments(values)
     excess, error = mean - bound, sd / np.sqrt(np.maximum(n, 1))
@@ -154,8 +154,9 @@ def improvement(a: Values, b: Values, *, higher_is_better: bool, confidence: flo
 def spearman_interval(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     """Spearman's rank correlation with Bonett and Wright's interval (Psychometrika 2000); nan below 5 pairs.
 
-    Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)). A perfect order of n pairs counts as
-    half way to the next value that rho can take, 1 - 12 / (n^3 - n): else its interval would have no width.
+    It uses Fisher's z with standard error sqrt((1 + r^2 / 2) / (n - 3)). A perfect order of n pairs would
+    give an interval without width, so it counts as half way to the next possible value of rho, 1 - 12 / (n^3
+    - n).
     """
     pairs = ~(np.isnan(x) | np.isnan(y))
     n = int(pairs.sum())
@@ -172,9 +173,9 @@ def spearman_interval(x: np.ndarray, y: np.ndarray, confidence: float = CONFIDEN
 def seeds_needed(
     sd: float, gap: float, *, alpha: float = 0.05, power: float = 0.8, limit: int = 1000
 ) -> int | None:
-    """Smallest n at which a one-sided t test sees a gap with that power; None beyond `limit`.
+    """Smallest n with which a one-sided t test detects a gap with this power; None if it is above `limit`.
 
-    sd: of the paired differences; gap: distance of the true mean from the tested bound, > 0.
+    sd: that of the paired differences; gap: distance of the true mean from the tested bound, > 0
     """
     n = np.arange(2, limit + 1)
     needed = special.stdtrit(n - 1, 1 - alpha)

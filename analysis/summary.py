@@ -1,4 +1,4 @@
-"""The report's first screen: what was studied, on which data, how it ended, what was found."""
+"""The first screen of the report: what was studied, on which data, how it ended, and what was found."""
 
 import html
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MOST_NAMED = 3  # methods in the title of the page
 
 
 def headline(study: Study) -> str:
-    """One line: which methods beside which baselines, on which data."""
+    """One line: which methods were compared with which baselines, on which data."""
     methods = study.rows.drop_duplicates("method")
     titles = methods.assign(title=[bracketed(study.method_title(name)) for name in methods["method"]])
     names = {role: list(part["title"]) for role, part in titles.groupby("role")}
@@ -27,11 +27,11 @@ def headline(study: Study) -> str:
     searched = listed(shown) if len(shown) <= MOST_NAMED else f"{len(shown)} methods"
     beside = listed(names["baseline"]) if names.get("searched") and names.get("baseline") else ""
     data = listed([study.data_title(name) for name in study.rows["dataset"].unique()])
-    return f"{searched}{f' beside {beside}' if beside else ''}, on {data}"
+    return f"{searched}{f' compared with {beside}' if beside else ''}, on {data}"
 
 
 def counts(study: Study) -> dict[str, int]:
-    """Rows by how they ended; `asked` and `missing` only where the manifest says how many were asked for."""
+    """The number of rows by how they ended; `asked` and `missing` only if the manifest has a plan."""
     status = study.rows["status"].value_counts()
     found = {name: int(status.get(name, 0)) for name in ("ok", "diverged", "failed")}
     asked = study.manifest.get("asked")
@@ -75,7 +75,7 @@ def answers_html(study: Study) -> str:
 _BAD = ("diverged", "failed", "missing")
 _FACTS = {
     "trials": "trials (settings)",
-    "asked": "trainings asked for",
+    "asked": "trainings planned",
     "ok": "ended well",
     "diverged": "diverged",
     "failed": "failed",
@@ -97,6 +97,7 @@ def lead(study: Study) -> str:
     splits = set(study.rows["split"].dropna())
     if splits == {"subject"}:
         text += " Everything is measured on subjects who were not in the training data."
+    text += context(study)
     described = [study.full_data_title(name) for name in study.rows["dataset"].unique()]
     if titles := [title for title in described if ":" in title]:
         text += f" Data: {'; '.join(titles)}."
@@ -106,7 +107,27 @@ def lead(study: Study) -> str:
         text += " The data are simulated, so these numbers say nothing about patients."
     elif simulated:
         text += f" Simulated data ({listed(simulated)}) say nothing about patients."
+    if study.manifest.get("classes") == []:
+        text += (
+            " The recordings have no labels, so nothing here says whether the embeddings tell apart what "
+            "people call different; a high Silhouette alone does not show it."
+        )
     return text
+
+
+def context(study: Study) -> str:
+    """Which methods' embeddings depend on the other frames of a sequence; empty where none do."""
+    if "encoder_context" not in study.rows:
+        return ""
+    sees = study.rows[study.rows["encoder_context"] == "sequence"]
+    methods = sees["method"].unique()
+    if not len(methods):
+        return ""
+    alone = study.rows.loc[study.rows["encoder_context"] == "frame", "method"].unique()
+    some = " in some trials" if set(methods) & set(alone) else ""
+    others = "; all others see one frame at a time" if len(alone) else ""
+    names = listed([study.method_title(name) for name in methods])
+    return f" The encoder of {names} sees a frame with its sequence{some}{others}."
 
 
 def repeated(study: Study) -> str:
@@ -122,7 +143,7 @@ def repeated(study: Study) -> str:
 def best_trials(study: Study) -> pd.DataFrame:
     """The best complete trial of each method for each goal, and the compromise between the goals.
 
-    These are of each data set at its least noise; `what` says what the trial is best at.
+    For each data set, only its least noise is considered; `what` says in what the trial is best.
     """
     x, y = goals(study)
     table = trade_off(study, x, y)
@@ -149,7 +170,7 @@ def best_html(study: Study) -> str:
     """Those trials as a table, intervals beside the means, with links to their runs."""
     best = best_trials(study)
     if best.empty:
-        return '<p class="note">No trial ended well with every seed, so there is no best one to name.</p>'
+        return '<p class="note">No trial ended well with every replicate, so there is no best trial.</p>'
     x, y = goals(study)
     tested = [m for m in (x, y) if f"test_{m.name}" in best and best[f"test_{m.name}"].notna().any()]
     several = best["world"].nunique() > 1
@@ -178,7 +199,7 @@ def best_html(study: Study) -> str:
         )
         body.append(f"<tr>{tds}</tr>")
     luck = "The best of many trials is partly luck, and these intervals do not account for the choice"
-    luck += "; the test columns are other people, not used in the search." if tested else "."
+    luck += "; the test columns show other people, who were not used in the search." if tested else "."
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials">
 <table class="best sortable"><thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
 <p class="note">{luck} {html.escape(linked)}</p>"""

@@ -1,4 +1,4 @@
-"""An exported study as a checked table: the one place that reads results.parquet."""
+"""An exported study as a checked table. Only this file reads results.parquet."""
 
 import dataclasses
 import json
@@ -20,23 +20,24 @@ from analysis.words import inline
 
 REQUIRED = ("trial", "seed", "dataset", "method", "status")
 STATUSES = ("ok", "diverged", "failed")
-# Columns that analyses ask for by name; null where the file has none.
+# Columns that analyses use by name; they are null where the file does not have them.
 ASKED = (
     "role", "split", "split_seed", "gate", "threshold", "dissimilar_share", "gate_given_as", "snr_db",
     "noise_kind", "label_share", "supervised_weight", "pseudo_label_auroc",
 )  # fmt: skip
-# Columns of the kind "setting" that say where and how often a setting was tried, not what it is.
-AROUND = ("dataset", "method", "encoder_variant", "gate_given_as", "seed", "split_seed")
+# Columns of the kind "setting" that say where and how often a setting was tried, or that follow from it.
+AROUND = ("dataset", "method", "encoder_context", "encoder_variant", "gate_given_as", "seed", "split_seed")
 SIMULATED = "-sim"  # how the names of simulated data sets end
 GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study exported.
+    """The results that a study exported.
 
-    rows: one row per trial and replicate, every column of the file and of ASKED (null where the file has
-        none); `role` is "searched", "baseline" or "reference"
+    rows: one row for each trial and replicate, with every column of the file and of ASKED (null where the
+        file
+        does not have it); `role` is "searched", "baseline" or "reference"
     schema: what the file says about its columns
     settings, manifest: study.toml and manifest.json beside the file, empty where there are none
     absent: columns of ASKED that the file lacks
@@ -56,7 +57,7 @@ class Study:
 
     @property
     def methods(self) -> dict[str, Method]:
-        """In display order, every method of the rows among them."""
+        """The methods in display order, including every method of the rows."""
         return self.schema.methods
 
     @property
@@ -76,17 +77,17 @@ class Study:
 
     @property
     def ok(self) -> pd.DataFrame:
-        """Rows whose training ended with finite loss and was evaluated."""
+        """The rows whose training ended with a finite loss and was evaluated."""
         return self.rows[self.rows["status"] == "ok"]
 
     def metric(self, name: str) -> Metric:
-        """The metric of that name; UserError names the nearest where there is none."""
+        """The metric of that name. Where there is none, UserError names the nearest."""
         if name not in self.metrics:
             raise UserError(f"'{name}' is not a metric of {self.folder}: {nearest(name, self.metrics)}")
         return self.metrics[name]
 
     def title(self, column: str) -> str:
-        """A column's name in words, as it stands within a sentence."""
+        """A column's name in words, as it is written within a sentence."""
         return inline(self.schema.titles.get(column) or schema.words(column))
 
     def method_title(self, name: str) -> str:
@@ -142,10 +143,13 @@ def load(folder: str | Path) -> Study:
         ) from None
     if not described.metrics:
         raise UserError(
-            f"{path} has no metric column that tells its range and best end: export the study again with "
+            f"{path} has no metric column with a range and a best end: export the study again with "
             f"`python -m study.run --resume {folder}`"
         )
     rows = table.to_pandas()
+    for column in table.schema:
+        if pa.types.is_boolean(column.type):  # a category for every chart and test, never the numbers 0 and 1
+            rows[column.name] = rows[column.name].map(schema.in_words, na_action="ignore").astype(object)
     absent = tuple(name for name in ASKED if name not in rows)
     rows = rows.assign(**{name: None for name in absent})
     rows["trial"] = rows["trial"].astype(str)
@@ -166,10 +170,10 @@ def load(folder: str | Path) -> Study:
 def per_trial(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
     """One row per trial: its settings, and each metric's mean over the replicates that ended `ok`.
 
-    Columns of a metric m: `m` (mean), `m_low` and `m_high` (95 % t interval within the metric's range, null
-    below three independent values) and `m_error` (standard error). Independent are the split seeds where the
-    trial has several, else its training seeds; `units` counts them. `replicates` counts the rows, `ok` those
-    with results; `complete` is whether all ended ok.
+    A metric m has the columns `m` (mean), `m_low` and `m_high` (95 % t interval within the metric's range,
+    null for fewer than three independent values) and `m_error` (standard error). The independent units are
+    the split seeds if the trial has several, else its training seeds; `units` is their number. `replicates`
+    is the number of rows, `ok` that of rows with results; `complete` says whether all replicates ended ok.
     """
     limits = {name: study.metric(name) for name in metrics}
     known = dict.fromkeys(["dataset", "method", *ASKED, *study.setting_columns])
@@ -191,20 +195,20 @@ def per_trial(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def as_given(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with null in place of a threshold or share that was not set but follows from the other."""
+    """The table with null in place of a threshold or share that was not set, but follows from the other."""
     given = table["gate_given_as"]
     known = given.isin(GIVEN)
     return table.assign(**{name: table[name].mask(known & (given != name)) for name in GIVEN})
 
 
 def varying(study: Study, table: pd.DataFrame) -> list[str]:
-    """Settings that take more than one value in the table, leaving out nulls and what only follows."""
+    """The setting columns with several values in the table; nulls and values that follow do not count."""
     given = as_given(table)
     return [name for name in study.setting_columns if given[name].nunique() > 1]
 
 
 def settings_text(study: Study, table: pd.DataFrame, names: Sequence[str] | None = None) -> pd.Series:
-    """Each row's settings in words, absent ones left out: "threshold 0.4, margin 5".
+    """Each row's setting in words, without nulls: "threshold 0.4, margin 5".
 
     names: which columns; by default the settings that vary within the table
     """
@@ -220,7 +224,7 @@ def settings_text(study: Study, table: pd.DataFrame, names: Sequence[str] | None
 
 
 def command(study: Study, row: "pd.Series[Any]") -> str:
-    """The command that trains the setting of a row once more; data as study.toml names them."""
+    """The command that trains the setting of a row again, on the data that study.toml names."""
     named = str(study.settings.get("dataset", ""))
     dataset = named if named.endswith(f"{row['dataset']}.toml") else row["dataset"]
     parts = ["python -m emargin_train.pretrain", f"--dataset {dataset}"]
@@ -245,7 +249,9 @@ def _check(path: Path, table: pa.Table) -> None:
             if older
             else "install the version of this package that wrote it"
         )
-        raise UserError(f"{path} has schema version {version}, this reads 1 and {schema.VERSION}: {remedy}")
+        raise UserError(
+            f"{path} has schema version {version}, but this program reads 1 and {schema.VERSION}: {remedy}"
+        )
     missing = [name for name in REQUIRED if name not in table.column_names]
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}: export the study again")
@@ -253,11 +259,14 @@ def _check(path: Path, table: pa.Table) -> None:
         raise UserError(f"{path} has no rows: the study ended before its first trial; resume it")
     strange = set(table["status"].to_pylist()) - set(STATUSES)
     if strange:
-        raise UserError(f"{path} has status {sorted(map(str, strange))}: known are {', '.join(STATUSES)}")
+        raise UserError(
+            f"{path} has status {sorted(map(str, strange))}, but only {', '.join(STATUSES)} are known: "
+            "export the study again"
+        )
 
 
 def _role(method: Method | None) -> str:
-    """The role of a row of a file without that column."""
+    """The role of a row, for files without the column `role`."""
     return "searched" if method is None or method.role == "method" else "reference"
 
 
@@ -266,7 +275,7 @@ def _read(path: Path, parse: Any) -> dict[str, Any]:
         return {}
     try:
         return parse(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of both parsers
+    except ValueError as error:  # both parsers raise this
         raise UserError(f"{path} cannot be read ({error}): correct or remove it") from None
 
 

@@ -1,12 +1,13 @@
-"""Is a metric robust to the threshold? A verdict that could have come out otherwise.
+"""Is a metric robust to the threshold? Each verdict follows from statistical tests.
 
-All pairs of thresholds are compared, paired by seed; the range of the true means is their largest difference.
+All pairs of thresholds are compared, paired by replicate; the range of the true means is their largest
+difference.
 
 - *robust*: every pair is shown to differ by less than the margin (two one-sided tests each; as all must
   succeed, together they err at their own level, whatever the number of pairs);
-- *sensitive*: some pair is shown to differ by more than the margin (Bonferroni over pairs);
-- *vacuous*: the gate hardly ever, or always, fires at every threshold, so nothing was varied;
-- *undecided*: none of these, with the number of replicates that would decide.
+- *sensitive*: at least one pair is shown to differ by more than the margin (Bonferroni over pairs);
+- *vacuous*: at every threshold, hardly any or nearly all steps are called dissimilar, so nothing was varied;
+- *undecided*: none of these; it comes with the number of replicates that would decide.
 
 A replicate is what repeats independently: a split of the subjects where there are several, else a
 training seed.
@@ -22,20 +23,20 @@ from scipy import special
 from analysis.statistics import equivalence_p, exceedance_p, holm, known, moments, seeds_needed
 
 LEVEL = 0.05
-LIMIT = 1000  # replicates; beyond so many nobody will run them
-IDLE = 0.01  # a gate that fires at fewer steps, or all but fewer, is idle
+LIMIT = 1000  # replicates; nobody will run more
+IDLE = 0.01  # a gate is idle if the share of dissimilar steps, or of similar ones, is below this
 WORDS = ("robust", "sensitive", "vacuous", "undecided")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the pairs of one data set, method and gate say.
+    """The result of all pairs for one data set, method and gate.
 
     spread: range of the means over thresholds, the largest of all noise levels
     low, high: bounds of the true range, each wrong in at most 5 % of cases
-    p_robust, p_sensitive: of the two claims, before any correction over data sets
-    units: fewest replicates of any comparison
-    margin: the difference that matters
+    p_robust, p_sensitive: p of the two claims, before any correction over data sets
+    units: the smallest number of replicates in a comparison
+    margin: the smallest difference that matters
     mean, sd: (pairs,) of the paired differences
     """
 
@@ -51,7 +52,7 @@ class Judged:
     sd: np.ndarray
 
     def word(self, p_robust: float | None = None, p_sensitive: float | None = None) -> str:
-        """The verdict; with the p given (corrected ones), else its own."""
+        """The verdict from the given (corrected) p, or from the uncorrected p."""
         if self.idle:
             return "vacuous"
         if (self.p_robust if p_robust is None else p_robust) < LEVEL:
@@ -61,10 +62,10 @@ class Judged:
         return "undecided"
 
     def needed(self, family: int = 1) -> int | None:
-        """Replicates that would show, four times in five, what the means now suggest; None beyond LIMIT.
+        """The number of replicates that would show with 80 % power what the means suggest; None beyond LIMIT.
 
-        The answer always exceeds the present number: a claim whose own p is small may still be undecided
-        after the correction.
+        It always exceeds the present number: a claim with a small uncorrected p may still be undecided after
+        the correction.
 
         family: number of data sets over which the claim is corrected
         """
@@ -82,10 +83,10 @@ class Judged:
 
 
 def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: float) -> Judged:
-    """Weigh the curves of one data set, method and gate.
+    """Judge the curves of one data set, method and gate.
 
     curves: for each noise level (thresholds, replicates), nan where a training has no result
-    shares: for each noise level (thresholds,), share of steps at which the gate fires
+    shares: for each noise level (thresholds,), share of steps that the gate calls dissimilar
     """
     gate = np.concatenate([known(share) for share in shares])
     idle = bool(len(gate)) and bool((gate <= IDLE).all() or (gate >= 1 - IDLE).all())
@@ -127,7 +128,7 @@ class Corrected(NamedTuple):
 
 
 def corrected(family: Sequence[Judged]) -> list[Corrected]:
-    """The verdicts of several data sets, each claim's p corrected by Holm."""
+    """The verdicts of several data sets, with the p of each claim corrected by Holm."""
     robust, sensitive = holm([j.p_robust for j in family]), holm([j.p_sensitive for j in family])
     found = []
     for j, r, s in zip(family, map(float, robust), map(float, sensitive), strict=True):
@@ -138,7 +139,7 @@ def corrected(family: Sequence[Judged]) -> list[Corrected]:
 
 
 def _bounds(n: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One-sided bounds of each |mean|; the lower is corrected for choosing the largest of all pairs."""
+    """One-sided bounds of each |mean|. The lower one is corrected for choosing the largest of all pairs."""
     error = sd / np.sqrt(n)
     lower = np.abs(mean) - special.stdtrit(n - 1, 1 - LEVEL / (2 * len(n))) * error
     return lower, np.abs(mean) + special.stdtrit(n - 1, 1 - LEVEL) * error

@@ -1,7 +1,7 @@
 """Version 1 of results.parquet, converted to version 2 on reading.
 
-Version 1 files do not say which methods and hyper-parameters there are; those of the program that wrote them
-are described here. They are history: nothing is ever added.
+Version 1 files do not describe their methods and hyper-parameters; so this file describes those of the
+program that wrote them. It never needs additions.
 """
 
 import json
@@ -23,7 +23,7 @@ MARGIN = (
     "gamma",
 )
 LABELS = ("label_share", "supervised_term", "supervised_weight")
-# name: title, role, and the hyper-parameters that it alone or some others read
+# name: title, role, and those of its hyper-parameters that not all methods read
 METHODS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "emargin": ("eMargin", "method", MARGIN),
     "infonce": ("InfoNCE", "method", ("temperature", "neighbours")),
@@ -41,7 +41,7 @@ METHODS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "log-raw": ("Log spectra", "reference", ()),
     "random": ("Random encoder", "reference", ()),
 }
-BASELINES = ("infonce", "infonce-released")  # the role of their rows, in files that lack this column
+BASELINES = ("infonce", "infonce-released")  # these have the role "baseline", in files without this column
 WITHOUT_ENCODER = ("pca", "raw", "log-raw")
 # name: title, scale, low, high, default, role
 HYPERPARAMETERS: dict[str, tuple[str, str, float | None, float | None, Any, str]] = {
@@ -79,10 +79,11 @@ COSTS = ("data_seconds", "train_seconds", "eval_seconds", "log_seconds", "peak_m
 
 
 def converted(table: pa.Table, study: Mapping[str, Any]) -> pa.Table:
-    """A version 1 table as one of version 2.
+    """Convert a version 1 table to version 2.
 
-    study: the study.toml beside the file. Which of threshold and share was set stands there alone: where it
-        is missing, `gate_given_as` is null.
+    study: the study.toml beside the file. Only this file says which of threshold and share was set: where it
+        is
+        missing, `gate_given_as` is null.
     """
     rows = table.rename_columns([RENAMED.get(name, name) for name in table.column_names])
     if "method" not in rows.column_names:
@@ -127,7 +128,7 @@ def _given(method: str, study: Mapping[str, Any]) -> str | None:
 
 
 def _about(column: pa.Field) -> dict[str, str]:
-    """The field's metadata in version 2; a column that version 1 did not have says nothing."""
+    """The field's metadata in version 2; empty for a column that version 1 did not have."""
     name, known = column.name, {k.decode(): v.decode() for k, v in (column.metadata or {}).items()}
     if "best" in known:
         return known | {"kind": "metric"}

@@ -9,7 +9,7 @@ NAMES = ("Silhouette", "Gaussian")  # first words of titles that keep their capi
 
 
 def plural(n: int, word: str) -> str:
-    """The word as n things are called: "trial" or "trials"."""
+    """The word in singular or plural, for n things: "trial" or "trials"."""
     return word if n == 1 else f"{word}s"
 
 
@@ -46,5 +46,5 @@ def bracketed(title: str) -> str:
 
 
 def capitalised(text: str) -> str:
-    """With its first letter as a capital; the others stay as they are."""
+    """The text with a capital as its first letter; the others stay as they are."""
     return text[:1].upper() + text[1:]

@@ -1,16 +1,17 @@
-"""The conditions under which trials are comparable: one data set at one noise level."""
+"""Worlds: trials can be compared only within one data set at one noise level, which we call a world."""
 
 import numpy as np
 import pandas as pd
 
-LEVELS = 8  # of noise, beyond which they are a range: trials are then compared within bands of it
+LEVELS = 8  # more noise levels are treated as a range: trials are then compared within bands of it
 BANDS = 3
 
 
 def worlds(table: pd.DataFrame) -> pd.Series:
-    """The condition of each row in words: its data set, and its noise where that differs within the table.
+    """The world of each row in words: its data set, and its noise if that differs within the table.
 
-    Of more than eight noise levels, such as a searched range, thirds with equally many levels are told apart.
+    More than eight noise levels, such as those of a searched range, are divided into three bands with equally
+    many levels.
     """
     named = table["dataset"].astype(str)
     if table["snr_db"].nunique(dropna=False) > 1:
@@ -30,7 +31,7 @@ def _levels(snr: pd.Series) -> pd.Series:
 
 
 def main_worlds(table: pd.DataFrame) -> list[str]:
-    """One world for each data set, the one with least noise: those that sentences are about."""
+    """The worlds that sentences are about: for each data set, the one with the least noise."""
     quiet = table.assign(snr=table["snr_db"].astype(float).fillna(np.inf))
     best = quiet.groupby("dataset", sort=False)["snr"].transform("max") == quiet["snr"]
     return [str(world) for world in quiet.loc[best, "world"].drop_duplicates()]

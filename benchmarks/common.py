@@ -1,4 +1,4 @@
-"""What every benchmark does: measure some times, print one JSON line per result."""
+"""What all benchmarks share: they measure times, and print one JSON line for each result."""
 
 import ctypes
 import json

@@ -1,14 +1,15 @@
-"""What evaluating an encoder costs, beside training it and beside scikit-learn.
+"""The time of evaluating an encoder, compared with its training and with scikit-learn.
 
     python -m benchmarks.evaluation        # two minutes
 
-At the paper's sleep size: 15,000 training frames, 5,000 class-balanced and 5,000 natural validation frames,
-320 dimensions, 5 classes; data are noise about class means, the encoder is trained with eMargin.
+The size is that of the paper's sleep data: 15,000 training frames, 5,000 class-balanced and 5,000 natural
+validation frames, 320 dimensions, 5 classes. The data are class means with noise, and the encoder is trained
+with eMargin.
 
 evaluation_share_paper   share of a trial (600 steps and evaluation) that the paper's battery takes (KMeans,
-                         Silhouette, DBI, CH, its probe); baseline: the 0.15 that is asked for
-evaluation_share_full    the same of everything in docs/metrics.md on validation; baseline: 0.12
-evaluation_share_goals   the same of the default goals alone, as in a search; baseline: 0.04
+                         Silhouette, DBI, CH, its probe); baseline: the goal, 0.15
+evaluation_share_full    the same for everything in docs/metrics.md on validation; baseline: 0.12
+evaluation_share_goals   the same for the default goals alone, as in a search; baseline: 0.04
 evaluation_seconds       everything on validation; baseline: the 600 steps
 evaluation_seconds_test  everything on validation and test; baseline: the 600 steps
 silhouette_seconds, nearest_seconds, logistic_seconds

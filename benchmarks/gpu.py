@@ -1,4 +1,4 @@
-"""Stacked trainings, evaluation and a study on a GPU. Ends with a word where there is none.
+"""Stacked trainings, evaluation and a study on a GPU. Without a GPU it prints so and ends.
 
     python -m benchmarks.gpu               # under ten minutes
 

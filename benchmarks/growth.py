@@ -1,16 +1,17 @@
-"""How time and memory grow, drawn: nothing is quadratic but in N, the frames of a batch.
+"""Draw how time and memory grow: they may be quadratic only in N, the number of frames in a batch.
 
     python -m benchmarks.growth            # N to 6,400, K to 8, 100,000 frames, 200 trials; minutes
     python -m benchmarks.growth --long     # N to 50,000, K to 256, 1,000,000 frames, 1,000 trials
 
 step_seconds_N<n>, step_memory_mb_N<n>   one step of the loss on N frames, 320 dimensions
 step_seconds_D<d>                        the same on 1,600 frames of D dimensions
-member_step_seconds_K<k>                 of each of K stacked members, 4 sequences of 50 frames
-member_memory_mb_K<k>                    peak growth of a step of all members, for each
-start_seconds_frames<n>                  what a trial does with n training frames before its first step
-start_memory_mb_frames<n>                peak growth while it does
-trial_seconds_trials<n>                  each of the tenth ending with n of a study whose trials do nothing
-driver_memory_mb_trials<n>               resident in the driver by then
+member_step_seconds_K<k>                 a step of K stacked members (4 sequences of 50 frames), divided by K
+member_memory_mb_K<k>                    peak growth of memory in a step of all members, divided by K
+start_seconds_frames<n>                  the time of a trial with n training frames before its first step
+start_memory_mb_frames<n>                peak growth of memory in that time
+trial_seconds_trials<n>                  a study whose trials do nothing: the time of a trial in the tenth of
+                                         the study that ends with trial n
+driver_memory_mb_trials<n>               resident memory of the driver after trial n
 """
 
 import argparse
@@ -34,7 +35,7 @@ from emargin_train.losses.contrast import emargin
 from emargin_train.train import start
 
 FIGURE = Path("docs/figures/growth.png")
-NAMES = {  # of each panel: what grows with what, and the name of its results
+NAMES = {  # for each panel: x and y, and the name of its results
     ("N frames in a batch", "seconds a step"): "step_seconds_N",
     ("N frames in a batch", "MB of a step"): "step_memory_mb_N",
     ("D dimensions", "seconds a step"): "step_seconds_D",

@@ -1,7 +1,7 @@
 """Memory of one training step beyond weights and inputs, on the CPU (Linux).
 
 python -m benchmarks.memory             # N = 1,600, seconds
-python -m benchmarks.memory --long      # also N = 50,000 frames blockwise, minutes
+python -m benchmarks.memory --long      # also N = 50,000 frames, block by block; minutes
 
 step_memory_matrices    peak growth of a step at N = 1,600, in matrices of N x N float32 (wanted: at most 4)
 blockwise_memory_gb     the same at N = 50,000, in GB (wanted: under 2); one such matrix would be 10 GB

@@ -1,18 +1,18 @@
 """The baselines' losses on the paper's sleep shape (8 x 200 frames, 90 features, 320 dimensions), on the CPU.
 
     python -m benchmarks.methods                    # about a minute on two cores
-    python -m benchmarks.methods --only ts2vec,tnc  # of these methods alone
+    python -m benchmarks.methods --only ts2vec,tnc  # only these methods
     OMP_NUM_THREADS=1 python -m benchmarks.methods --cpu-time   # on a machine with other work
 
-Runs take turns, so that a busy machine slows all of them alike. Ratios are time over baseline:
+Runs take turns, so that a busy machine slows all of them equally. A ratio is a time divided by its baseline:
 
     <method>_loss_vs_plain    value and gradient / the same in plain, vectorised PyTorch (wanted: never
                               above 1; `tnc` and `simmtm` on two sequences)
     <method>_step_vs_emargin  encoder, heads, views and loss of a step / an eMargin step (wanted for SimMTM
                               frame by frame and TNC with all anchors: at most 3)
     <method>_memory_mb        peak growth of such a step (wanted: at most 200)
-    cost_trend_vs_whole       CoST's trend at one frame / at all (wanted: at most 0.05)
-    mf_clr_view_us            MF-CLR's view a series of 200 frames / 4,300 us of the official routine
+    cost_trend_vs_whole       CoST's trend at one frame / at all frames (wanted: at most 0.05)
+    mf_clr_view_us            MF-CLR's view of a series of 200 frames / 4,300 us of the official routine
                               (wanted: at most 0.01)
     softclt_distances_1000    cosine distances of 1,000 sequences (wanted: under 1 s)
 """

@@ -1,17 +1,17 @@
 """What a study costs beyond training: a trial's overhead, thousands of trials, resuming them, the search.
 
 python -m benchmarks.overhead           # small sizes, two minutes
-python -m benchmarks.overhead --long    # 200 trials of a second, 10,000 of none: half an hour, alone
+python -m benchmarks.overhead --long    # 200 trials of a second, 10,000 that do nothing: half an hour
 
 trial_overhead_s            seconds of a worker per trial beyond its training (wanted: at most 0.15);
                             baseline: Ray Tune alone, without loggers or search, its actors reused
-steady_trial_overhead_s     the same without the study's start and end: of trials after the first tenth
+steady_trial_overhead_s     the same without the study's start and end, from trials after the first tenth
 ten_thousand_trials         seconds per trial in the last tenth of a study of trials that do nothing, one at a
                             time (with more, Tune keeps starting workers that it has no use for once they are
                             up: docs/log.md); baseline: in the first tenth (wanted: a ratio of at most 1.25)
 ten_thousand_trials_mb      growth of the driver's memory per 100 of these trials (wanted: under 1)
-resume_ten_thousand_s       resuming that study: all read, two trials run, the table written (under 30)
-tpe_ask_ms_<n>              two-objective TPE: one setting with n trials behind it; baseline: random
+resume_ten_thousand_s       resuming that study: reading all, running two trials, writing the table (under 30)
+tpe_ask_ms_<n>              TPE with two goals: choosing one setting after n trials; baseline: random
 """
 
 import argparse

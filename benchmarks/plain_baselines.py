@@ -1,4 +1,4 @@
-"""The baselines' losses as one writes them in plain PyTorch: what ours are measured against."""
+"""The baselines' losses in plain PyTorch, with which ours are compared."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,8 @@
-"""The released training step in plain PyTorch, pass by pass as published, in our own words.
+"""The released training step in plain PyTorch, with the same operations as published, rewritten by us.
 
-What `emargin_released` computes, without its regard for cost: a diagonal matrix is built to take a
-diagonal off, column sums are taken twice over slices, and a convolution of kernel 1 transposes.
+It computes the same as `emargin_released`, but as slowly as the released code: a diagonal matrix is built in
+order to remove a diagonal, column sums are computed twice over slices, and a convolution of kernel 1
+transposes.
 """
 
 import torch

@@ -3,13 +3,13 @@
     python -m benchmarks.step                  # about 20 s on two cores
     OMP_NUM_THREADS=1 python -m benchmarks.step
 
-Runs take turns, so that a busy machine slows all of them alike. Ratios are time over baseline:
+Runs take turns, so that a busy machine slows all of them equally. A ratio is a time divided by its baseline:
 
     cpu_step_vs_released   `emargin` / the released loss as published, same encoder and optimiser
                            (wanted: at most 0.357, 2.8 times as fast)
     cpu_step_vs_limit      `emargin` / encoder, optimiser and two products, S = z z^T and M z
                            (wanted: at most 1.4)
-    cpu_infonce_step_vs_limit, cpu_encoder_step: for the record
+    cpu_infonce_step_vs_limit, cpu_encoder_step: for comparison
 """
 
 import argparse

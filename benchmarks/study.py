@@ -1,4 +1,4 @@
-"""A CPU study against the same trainings one after another in plain PyTorch.
+"""A study on a CPU, compared with the same trainings one after another in plain PyTorch.
 
     python -m benchmarks.study             # parts of both, timed and extrapolated; three minutes on two cores
     python -m benchmarks.study --long      # the study itself is run: 8 trials x 3 seeds, an hour on two cores

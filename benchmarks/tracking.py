@@ -1,8 +1,8 @@
-"""Writing one finished training to MLflow on SQLite: ours beside Tune's own way.
+"""The time of writing one finished training to MLflow on SQLite, compared with Ray Tune's own way.
 
     python -m benchmarks.tracking        # half a minute
 
-mlflow_run_ms    a whole run: 40 parameters, all metrics, a loss curve of 100 points, tags, its end (wanted:
+mlflow_run_ms    a whole run with 40 parameters, all metrics, a loss curve of 100 points and tags (wanted:
                  at most 40 ms). The baseline writes the same parameters and metrics through the helper of Ray
                  Tune's MLflow callback, one request for each key, and no curve.
 """
@@ -74,7 +74,7 @@ def main() -> None:
         for seed in range(repeats + 2):
             item = record(seed)
             begun = time.perf_counter()
-            runs.deliver(item, [])
+            runs.export(item, [])
             between = time.perf_counter()
             key_by_key(logger, item)
             if seed >= 2:  # the first ones open connections

@@ -20,7 +20,7 @@ nodes=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes%%$'\n'*} # not `| head -1`: it could end before scontrol has written everything, which would end the job
 
 # On the first machine this starts Ray, waits for the other nodes, runs the command and stops Ray; the others join.
-# It stops all of the user's Ray processes on a machine, which is why the job asks for --exclusive.
+# Stopping Ray stops all of the user's Ray processes on a machine, which is why the job needs --exclusive.
 srun --export=ALL ray symmetric-run --address "$head:6379" --min-nodes "$SLURM_NNODES" \
     --num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "${SLURM_GPUS_ON_NODE:-0}" \
     -- python -m study.run --address auto --out runs "$@"

@@ -1,4 +1,4 @@
-"""The figures of docs/methods.md and docs/pseudo_labels.md.
+"""Draw the figures of docs/methods.md and docs/pseudo_labels.md.
 
 python docs/draw.py       # writes kernel.svg and adjacent_cosine.svg in docs/figures, in some seconds
 """

@@ -1,4 +1,4 @@
-"""A State as bytes, and on disk: whole or not at all."""
+"""A training's State as bytes, and as a file that is written whole or not at all."""
 
 import io
 import pickle
@@ -18,11 +18,11 @@ DAMAGED = (
     OSError,
     ValueError,
     LookupError,
-)  # what torch.load raises for damaged files
+)  # torch.load may raise any of these for damaged files
 
 
 class Savable(Protocol):
-    """A State, as far as this file knows it."""
+    """The part of a State that this file uses."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
@@ -52,8 +52,8 @@ def load(source: Path | bytes) -> dict[str, Any]:
         raise UserError(f"checkpoint {name} does not exist: give one that a training wrote") from None
     except DAMAGED as error:
         raise UserError(
-            f"checkpoint {name} is damaged ({type(error).__name__}): give another, or start anew"
+            f"checkpoint {name} is damaged ({type(error).__name__}): give another, or train again"
         ) from None
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-        raise UserError(f"checkpoint {name} has another format than {FORMAT}: write it with this version")
+        raise UserError(f"checkpoint {name} does not have format {FORMAT}: train again with this version")
     return saved

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from emargin_train.data.settings import DataConfig
-from emargin_train.encoders import ENCODERS, find_encoder
-from emargin_train.encoders.base import NoSettings
+from emargin_train.encoders import find_encoder
+from emargin_train.encoders.base import Encoder, NoSettings
 from emargin_train.errors import UserError
 from emargin_train.hyperparameters import DEFAULT_ENCODER, DEFAULT_METHOD, FORMER, not_read, table
 from emargin_train.methods import METHODS, find_method
@@ -21,7 +21,7 @@ RUN = {
     "seed": Setting(column="seed", kind=int, low=0, high=2**31 - 1, why="it seeds generators"),
     "report_every": Setting(column="report_every", kind=int, low=1, why="it counts steps"),
 }
-# The replicates of a trial share all but these.
+# The replicates of a trial share all settings but these.
 OUTSIDE_A_TRIAL = ("seed", "split_seed", "report_every", "data_dir")
 
 
@@ -29,8 +29,8 @@ OUTSIDE_A_TRIAL = ("seed", "split_seed", "report_every", "data_dir")
 class TrainConfig:
     """Everything that determines one training.
 
-    settings, encoder_settings: the method's and the encoder's own; the defaults where they are left out
-    training: how it is trained; None for a method of zero steps
+    settings, encoder_settings: those of the method and of the encoder; defaults where they are left out
+    training: learning rate, batch size and the like; None for a method of zero steps
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -43,10 +43,10 @@ class TrainConfig:
     report_every: int = 50
 
     def __post_init__(self) -> None:
-        method, encoder = find_method(self.method), find_encoder(self.encoder)
+        method = find_method(self.method)
         for name, kind in (
             ("settings", method.Settings),
-            ("encoder_settings", encoder.Settings if method.uses_encoder else NoSettings),
+            ("encoder_settings", _encoder_settings(method, self.encoder)),
             ("training", method.Training),
         ):
             value = getattr(self, name)
@@ -67,12 +67,12 @@ class TrainConfig:
         return 0 if self.training is None else self.training.iterations
 
     def setup(self, shape: Shape, magnitude_scale: float) -> Setup:
-        """All that the method is made from, for data of this shape."""
+        """Everything that the method's constructor needs, for data of this shape."""
         assert self.settings is not None and self.encoder_settings is not None
         return Setup(
             settings=self.settings,
             training=self.training,
-            encoder=ENCODERS[self.encoder],
+            encoder=encoder_of(self.method_class, self.encoder) or find_encoder(self.encoder),
             encoder_settings=self.encoder_settings,
             shape=shape,
             scale=self.data.spectrum_scale,
@@ -86,12 +86,12 @@ class TrainConfig:
         return method.double() if self.training and self.training.precision == "float64" else method
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Values by column, of all hyper-parameters that this training reads."""
+        """The values of all hyper-parameters that this training reads, by column."""
         flat = self.to_dict()
         return {column: flat[column] for column in table(self.method, self.encoder)}
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat dictionary by the column names of results.parquet."""
+        """One flat dictionary with the column names of results.parquet as keys."""
         flat = self.data.flat() | {"method": self.method, "encoder": self.encoder}
         if self.method_class.fixed_scale is not None:
             del flat["spectrum_scale"]
@@ -108,12 +108,12 @@ class TrainConfig:
         """
         flat = {FORMER.get(name, name): value for name, value in flat.items()}
         method = find_method(flat.pop("method", cls.method))
-        encoder = find_encoder(flat.pop("encoder", cls.encoder))
+        encoder = find_encoder(flat.pop("encoder", cls.encoder)).name
         own = {name: flat.pop(name) for name in RUN if name in flat}
         parts: dict[str, Any] = {
             "data": DataConfig,
             "settings": method.Settings,
-            "encoder_settings": encoder.Settings if method.uses_encoder else NoSettings,
+            "encoder_settings": _encoder_settings(method, encoder),
         }
         if method.Training is not None:
             parts["training"] = method.Training
@@ -124,7 +124,7 @@ class TrainConfig:
             if name not in known:
                 raise UserError(not_read(name, method.name, known))
         made = {name: part.from_flat(flat) for name, part in parts.items()}
-        return cls(method=method.name, encoder=encoder.name, **made, **own)
+        return cls(method=method.name, encoder=encoder, **made, **own)
 
     def changed(self, **flat: Any) -> Self:
         """The same training with other settings, by column."""
@@ -133,7 +133,7 @@ class TrainConfig:
     def digest(self) -> str:
         """12 hex digits, equal for the replicates of one trial.
 
-        It covers what differs from the defaults, so that a new setting changes no digest.
+        It covers only what differs from the defaults, so that a new setting changes no digest.
         """
         defaults = type(self)(method=self.method, encoder=self.encoder).to_dict()
         flat = {
@@ -145,3 +145,14 @@ class TrainConfig:
         if self.method_class.uses_encoder:
             flat["encoder"] = self.encoder
         return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def encoder_of(method: type[Method], chosen: str) -> type[Encoder] | None:
+    """The encoder that a method trains: its own, or the chosen one; None where it has none."""
+    encoder = find_encoder(chosen)  # an unknown name is refused, whoever reads it
+    return encoder if method.uses_encoder else method.own_encoder
+
+
+def _encoder_settings(method: type[Method], chosen: str) -> type[Settings]:
+    encoder = encoder_of(method, chosen)
+    return NoSettings if encoder is None else encoder.Settings

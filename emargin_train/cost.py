@@ -14,24 +14,24 @@ PARTS = ("data_seconds", "train_seconds", "eval_seconds")
 
 
 class Clock:
-    """Wall-clock seconds by part; a part that was not reached has 0."""
+    """Wall-clock seconds of each part of the work; a part that was not reached has 0."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """The time since the last lap belongs to `part`."""
+        """Add the time since the last lap to `part`."""
         now = time.perf_counter()
         self.seconds[part] += now - self._last
         self._last = now
 
 
 class PeakMemory:
-    """Peak resident memory of this process since the object was made (Linux; elsewhere unknown).
+    """Peak resident memory of this process since the object was made (on Linux; elsewhere it is unknown).
 
-    The kernel's high-water mark is reset by writing 5 to clear_refs (man 5 proc), so that a worker that runs
-    many trials reports each trial's own peak.
+    Writing 5 to clear_refs resets the kernel's high-water mark (man 5 proc), so that a worker that runs many
+    trials reports the peak of each trial.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class PeakMemory:
 
 
 def use_tf32(on: bool) -> None:
-    """Whether products on a GPU use TensorFloat-32, for this process: several times as fast, three digits."""
+    """Choose whether this process uses TensorFloat-32 on a GPU, which is faster but has only three digits."""
     torch.backends.cuda.matmul.allow_tf32 = on
     torch.backends.cudnn.allow_tf32 = on
 
@@ -68,16 +68,26 @@ def full_float32() -> Iterator[None]:
 
 
 def device_name(device: str) -> str:
-    """Hardware that computed a row: the GPU's name, and TF32 if so; or the CPU's architecture and threads."""
+    """The hardware in use: the GPU's name, and TF32 if it is on; or the CPU's architecture and threads."""
     if torch.device(device).type == "cuda":
         name = torch.cuda.get_device_name(torch.device(device))
         return f"{name}, TF32" if torch.backends.cuda.matmul.allow_tf32 else name
     return f"cpu {platform.machine()} x{torch.get_num_threads()}"
 
 
+def processor() -> str:
+    """The model of the processor, as Linux names it; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
 @cache
 def git_revision() -> str | None:
-    """Commit of this source tree, with + where it has uncommitted changes; None outside a checkout."""
+    """The commit of this source tree, with + if there are uncommitted changes; None outside a checkout."""
     here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:
@@ -87,7 +97,7 @@ def git_revision() -> str | None:
 
     try:
         if not git("ls-files", "cost.py"):
-            return None  # installed somewhere inside another project's checkout
+            return None  # the package is installed inside the checkout of another project
         return git("rev-parse", "HEAD") + (
             "+" if git("status", "--porcelain", "--untracked-files=no") else ""
         )

@@ -52,7 +52,8 @@ def declarations() -> Declarations:
 def _read() -> Declarations:
     found = Declarations(*(getattr(importlib.import_module(module), name) for name, module in TABLES.items()))
     for one in (*found.methods.values(), *found.encoders.values()):
-        for kind in (one.Settings, getattr(one, "Training", None)):
+        own_encoder = getattr(one, "own_encoder", None)
+        for kind in (one.Settings, getattr(one, "Training", None), getattr(own_encoder, "Settings", None)):
             if kind is not None:
                 _check(kind)
     return found

@@ -1,4 +1,4 @@
-"""Classes that are known by being there: one file each in a package, found by their `name`."""
+"""Find the classes in a package by their `name`: a new file is found without being listed anywhere."""
 
 import importlib
 import pkgutil
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def named_classes(package: str, path: Iterable[str], base: type) -> dict[str, Any]:
-    """Subclasses of `base` that define a `name` of their own, from all modules of a package, by name.
+    """All subclasses of `base` in the modules of a package that define a `name`, by name.
 
     They are sorted by their `order`, then by name. Raises ValueError where two have the same name.
     """

@@ -1,18 +1,15 @@
 """Frames to embeddings; as a program, recordings to a file of embeddings.
 
 python -m emargin_train.encode runs/first/checkpoints/emargin-0003-0-0.pt my.toml --out embeddings.parquet
+python -m emargin_train.encode runs/first/checkpoints/emargin-0003-0-0.pt night.edf --out night.parquet
 """
 
-import contextlib
-import os
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.ipc
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -21,21 +18,22 @@ from emargin_train.data.frames import Frames
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import read_all
 from emargin_train.data.settings import DataConfig
+from emargin_train.data.signal_file import FileOptions, is_file, open_file
+from emargin_train.embedding_files import check, write
 from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.methods.base import Method
 from emargin_train.program import Parser
-from emargin_train.trained_encoder import Encoded, TrainedEncoder, load_encoder
+from emargin_train.trained_encoder import Encoded, TrainedEncoder, cut, load_encoder
 
 ENCODE_SEQUENCES = 64  # per batch
-ENDINGS = (".parquet", ".arrow")
 
 
 @torch.no_grad()
 def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | Tensor:
     """Embeddings of the chosen frames, in row-major order of `chosen`: (n, D) float32.
 
-    An array if the method is on a CPU, else a tensor that stays where the method is. The method is put into
-    evaluation mode for this, and sees batches of whole sequences.
+    They are an array if the method is on a CPU, and otherwise a tensor on the device of the method. The
+    method is put into evaluation mode, and sees batches of whole sequences.
 
     chosen: (N, T) bool
     """
@@ -43,7 +41,7 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
         raise TypeError(f"chosen is {chosen.dtype} {chosen.shape}, not bool {frames.shape[:2]}")
     like, was_training = method.like, method.training
     method.eval()
-    dim = method.encode(like.new_zeros(1, 1, frames.shape[2])).shape[-1]
+    dim = method.encode(like.new_zeros(1, *frames.shape[1:])).shape[-1]
     h = torch.empty((int(chosen.sum()), dim), device=like.device)
     done = 0
     touched = np.flatnonzero(chosen.any(1))
@@ -55,47 +53,57 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
     return h.numpy() if like.device.type == "cpu" else h
 
 
-def recordings(source: str, data_dir: str | None) -> Iterator[Recording]:
-    """The recordings of a dataset, one after another: its name, or a .toml file that describes some."""
+def recordings(source: str, data_dir: str | None = None) -> Iterator[Recording]:
+    """The recordings of a dataset, one after another. source: its name, or a .toml file that describes it"""
     config = DataConfig(dataset=source, data_dir=data_dir)
     return (recording for _, recording in read_all(find(source).parts(config)))
 
 
-def table(encoded: Encoded) -> pa.Table:
-    """One row for each frame: record, subject, start_s, label (null = unlabelled), h."""
-    n, width = encoded.h.shape
-    return pa.table(
-        {
-            "record": pa.array([encoded.record] * n, pa.string()),
-            "subject": pa.array([encoded.subject] * n, pa.string()),
-            "start_s": encoded.start_s,
-            "label": pa.array(encoded.label, pa.string()),
-            "h": pa.FixedSizeListArray.from_arrays(pa.array(encoded.h.reshape(-1)), width),
-        }
-    )
+@dataclass
+class Encoding:
+    """The work of the program: a source on its way through an encoder.
 
-
-def write(encoder: TrainedEncoder, found: Iterator[Recording], out: Path) -> Iterator[Encoded]:
-    """Encode recordings into a file, one at a time; yields each once it is written.
-
-    The file appears under its name when it is whole. Memory: one recording.
+    seconds: of the whole source; None = not known before its end
+    done_s: seconds of signal that are encoded; n_records, n_frames: so far
+    n_short: stretches that were left out, since they are shorter than a frame
     """
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    writer: Any = None
-    with contextlib.ExitStack() as stack:
-        stack.callback(part.unlink, missing_ok=True)
-        for recording in found:
-            encoded = encoder.encode(recording)
-            rows = table(encoded)
-            if writer is None:
-                begin = pq.ParquetWriter if out.suffix == ".parquet" else pa.ipc.new_file
-                writer = begin(str(part), rows.schema)
-            writer.write_table(rows)
-            yield encoded
-        if writer is None:
-            raise UserError("there is no recording to encode: give a dataset that has some")
-        writer.close()
-        part.replace(out)
+
+    encoder: TrainedEncoder
+    stretches: Iterator[Iterable[Recording]]
+    seconds: float | None = None
+    done_s: float = 0.0
+    n_records: int = 0
+    n_frames: int = 0
+    n_short: int = 0
+
+    @classmethod
+    def of(
+        cls, encoder: TrainedEncoder, source: str, data_dir: str | None, options: FileOptions
+    ) -> "Encoding":
+        """Raises UserError for a source that the encoder cannot take."""
+        if not is_file(source):
+            if options.given():
+                raise UserError(
+                    f"{options.given()[0]} is given, but it is for single files: leave it out, or write it "
+                    "into the .toml file"
+                )
+            return cls(encoder, (cut(recording) for recording in recordings(source, data_dir)))
+        if data_dir is not None:
+            raise UserError(f"--data-dir is given, but {source} is a file: leave it out")
+        file = open_file(Path(source), options, encoder.signal)
+        return cls(encoder, file.stretches, file.seconds)
+
+    def run(self) -> Iterator[Encoded]:
+        records = set[str]()
+        hop_s = self.encoder.signal.hop / self.encoder.signal.rate_hz
+        for stretch in self.stretches:
+            before = self.n_frames
+            for encoded in self.encoder.encode_pieces(stretch):
+                records.add(encoded.record)
+                self.n_records, self.n_frames = len(records), self.n_frames + len(encoded.h)
+                self.done_s += len(encoded.h) * hop_s
+                yield encoded
+            self.n_short += self.n_frames == before
 
 
 def build_parser() -> Parser:
@@ -106,43 +114,73 @@ def build_parser() -> Parser:
     )
     parser.add_argument(
         "encoder",
-        type=Path,
-        help="The checkpoint of the encoder, such as runs/NAME/checkpoints/TRIAL-0-0.pt.",
+        help="The encoder: a checkpoint such as runs/NAME/checkpoints/TRIAL-0-0.pt, or MLflow's "
+        "runs:/RUN_ID/encoder or models:/NAME/VERSION.",
     )
     parser.add_argument(
-        "source", help="The recordings: the name of a dataset, or a .toml file that describes your own."
+        "source",
+        help="The recordings: one file (.edf, .bdf, .hea, .csv, .tsv, .parquet or .mat), a .toml file that "
+        "describes some, or the name of a dataset.",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FILE",
-        help="The file that is written: one row for each frame, as Parquet (.parquet) or Arrow (.arrow).",
+        help="Write the embeddings to this .parquet or .arrow file, one row for each frame.",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="The folder that holds the recordings.")
+    file = parser.add_argument_group("one file", "What the file does not state itself.")
+    file.add_argument(
+        "--channels",
+        metavar="NAMES",
+        help="These channels, as a,b by name or as 1,2 by position, are the encoder's, in order (default: "
+        "the channels that have the encoder's names).",
+    )
+    file.add_argument(
+        "--units",
+        metavar="UNITS",
+        help="The channels are in this unit, such as uV, or in these, as a,b; none = neither the file "
+        "nor the training data state one.",
+    )
+    file.add_argument("--rate-hz", type=float, metavar="HZ", help="There are so many samples a second.")
+    file.add_argument("--time", metavar="COLUMN", help="This column of a table has the time stamps.")
+    file.add_argument("--time-unit", metavar="UNIT", help="Time stamps count s, ms, us or ns, or are a date.")
+    file.add_argument("--variable", metavar="NAME", help="The channels are in this matrix of a .mat file.")
     return parser
+
+
+def options_of(args: argparse.Namespace) -> FileOptions:
+    """Raises UserError for a rate that is none."""
+    if args.rate_hz is not None and not 0 < args.rate_hz < float("inf"):
+        raise UserError(f"--rate-hz is {args.rate_hz:g}, but it counts samples a second: give more than 0")
+    return FileOptions(
+        channels=None if args.channels is None else tuple(args.channels.split(",")),
+        units=None if args.units is None else tuple(args.units.split(",")),
+        rate_hz=args.rate_hz,
+        time=args.time,
+        time_unit=args.time_unit,
+        variable=args.variable,
+    )
 
 
 def main() -> None:
     from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     args = build_parser().parse_args()
-    if args.out.suffix not in ENDINGS:
-        raise UserError(f"--out is {args.out}, but its ending decides the format: give .parquet or .arrow")
-    if not args.out.absolute().parent.is_dir():
-        raise UserError(f"--out is {args.out}, but there is no folder {args.out.parent}: make it first")
+    check(args.out)
     encoder = load_encoder(args.encoder)
-    n_records = n_frames = 0
-    shown = Progress(
-        TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True
-    )
-    with shown as progress:
-        bar = progress.add_task("encoding", total=None)
-        for encoded in write(encoder, recordings(args.source, args.data_dir), args.out):
-            n_records, n_frames = n_records + 1, n_frames + len(encoded.h)
-            progress.update(bar, description=f"encoding: {n_records} recordings, {n_frames} frames")
-    print(f"{args.out}: {n_frames} frames of {n_records} recordings, {encoded.h.shape[1]} numbers each")
+    work = Encoding.of(encoder, args.source, args.data_dir, options_of(args))
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("encoding", total=work.seconds)
+        for _ in write(work.run(), args.out):
+            told = f"encoding: {work.n_frames:,} frames, {work.done_s / 3600:,.1f} h"
+            progress.update(bar, completed=work.done_s, description=told)
+    print(f"{args.out}: {work.n_frames} frames of {work.n_records} recordings, {encoder.dim} numbers each")
+    if work.n_short:
+        print(f"{work.n_short} stretches without missing samples are shorter than a frame and left out")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every method as a transformer in the sense of scikit-learn and aeon.
+"""Every method as a transformer for scikit-learn and aeon.
 
     from emargin_train.estimators import EMargin
 
@@ -26,20 +26,22 @@ from emargin_train.methods import METHODS
 from emargin_train.train import train
 
 POOLING = ("mean", "max", None)
-FRAMES_OF_A_SERIES = 8  # where no frame length is given
-DATA = ("snr_db",)  # hyper-parameters that need recordings
+FRAMES_OF_A_SERIES = 8  # frames in a series, where no frame length is given
+DATA = ("snr_db",)  # hyper-parameters that only recordings have
 
 
 class MethodTransformer(BaseCollectionTransformer):
     """Trains a method on the frames of series, and turns series into embeddings.
 
     A series is cut into frames, whose magnitude spectra form one sequence. Labels y (n_cases,) are the
-    classes of all frames of their series; only methods that learn from labels look at them.
+    classes of all frames of their series; only methods that learn from labels use them.
 
-    frame_length, hop_length: in samples. None: an eighth of the series; the length of a frame
+    frame_length: samples of a frame; None = an eighth of the series
+    hop_length: samples from the start of one frame to the next; None = the length of a frame
     pooling: `mean` or `max` over a series' frames gives (n_cases, D); None gives (n_cases, D, n_frames)
     random_state: the seed of the training
-    all others: the hyper-parameters of the method, as `python -m emargin_train.pretrain --help` lists them
+    all other parameters: the hyper-parameters of the method, which `python -m emargin_train.pretrain --help`
+        lists
 
     Attributes: method_ (the trained `Method`), losses_ (of every step), n_frames_
     """
@@ -92,12 +94,12 @@ class MethodTransformer(BaseCollectionTransformer):
             raise UserError(f"frame_length is {frame}, but series have {length} samples: give 2 to {length}")
         hop = self.hop_length or frame
         if hop < 1:
-            raise UserError(f"hop_length is {hop}, but frames move forward: give 1 or more")
+            raise UserError(f"hop_length is {hop}, but every frame has a new start: give 1 or more")
         return np.stack([spectra(series.astype(np.float32), frame, hop) for series in X])
 
     def _config(self) -> TrainConfig:
         flat = {column: getattr(self, _parameter(column)) for column in _columns(self.method)}
-        for one in table(self.method).values():  # given instead of another one, which then has its default
+        for one in table(self.method).values():  # one may be given instead of another, which is then dropped
             if one.instead_of in flat and flat.get(one.column) is not None:
                 if flat[one.instead_of] != table(self.method)[one.instead_of].default:
                     raise UserError(f"{one.column} and {one.instead_of} are both given: give one")
@@ -109,7 +111,7 @@ class MethodTransformer(BaseCollectionTransformer):
 
     @classmethod
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
-        """A short training on which no method diverges: aeon's checks have a few very short series."""
+        """A short training in which no method diverges: aeon's checks use a few very short series."""
         short = {"iterations": 2, "batch_size": 4, "temperature": 1.0, "margin": 0.5, "neighbours": 1}
         small = {_parameter(column): value for column, value in METHODS[cls.method].small.items()}
         return small | {name: value for name, value in short.items() if name in table(cls.method)}

@@ -1,11 +1,11 @@
-"""Files appear whole or not at all."""
+"""Write files so that they appear whole or not at all."""
 
 import os
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write to a neighbour, flush it to the disk, then rename: a reader never meets half a file."""
+    """Write to a temporary file, flush it to the disk, then rename it: no reader ever sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

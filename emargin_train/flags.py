@@ -1,4 +1,4 @@
-"""Command-line flags, their help and their reading, derived from the declared settings."""
+"""Command-line flags: how they are made from the declared settings, and how their values are read."""
 
 import argparse
 from collections.abc import Iterable
@@ -12,6 +12,9 @@ MOST_NAMED = 12  # choices that a help line lists
 def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] | None = None) -> None:
     """One flag for each setting; a flag that is left out leaves the default.
 
+    A setting that is true or false is switched on by its flag alone; a hyper-parameter of that kind takes a
+    value, since a study may vary it.
+
     notes: what follows the help line, by column; without one it is the default and the domain
     """
     for one in settings:
@@ -19,7 +22,7 @@ def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] 
         text = f"{one.help} {note}".strip().replace("%", "%%")
         former = [] if one.formerly is None else ["--" + one.formerly.replace("_", "-")]
         for flag, shown in ((one.flag, text), *((flag, argparse.SUPPRESS) for flag in former)):
-            if one.kind is bool:
+            if one.kind is bool and not one.is_hyperparameter:
                 group.add_argument(flag, dest=one.column, action="store_true", default=None, help=shown)
             else:
                 group.add_argument(flag, dest=one.column, metavar=one.metavar or "VALUE", help=shown)
@@ -27,8 +30,9 @@ def add_flags(group: Any, settings: Iterable[Setting], *, notes: dict[str, str] 
 
 def default_note(one: Setting) -> str:
     """The default and the domain, in brackets."""
-    default = ",".join(map(str, one.default)) if one.many and one.default is not None else one.default
-    has_none = default is None or default is False or default == "" or "default" in one.help
+    default = None if one.default is None else one.text(one.default)
+    is_switch = one.kind is bool and not one.is_hyperparameter
+    has_none = default is None or is_switch or default == "" or "default" in one.help
     parts = [] if has_none else [f"default {default}"]
     if one.domain and one.kind is str and len(one.choices) <= MOST_NAMED:
         parts.append(one.domain)

@@ -1,4 +1,4 @@
-"""Where the labels y of the margin kernel come from: the intended ones, and what to compare them with."""
+"""The gate: where the labels y of the margin kernel come from, as intended or for comparison."""
 
 import numpy as np
 
@@ -11,18 +11,20 @@ GATES = ("intended", "all-similar", "all-dissimilar", "random", "oracle", "relea
 def released_labels(cosine: np.ndarray, threshold: float) -> np.ndarray:
     """The released code's labels of any array of adjacent cosines: bool, same shape.
 
-    It sets cosines above the threshold to 0, and then everything at or below the threshold to 1: for
-    a threshold of 0 or more that is everything.
+    The code sets cosines above the threshold to 0, and then everything at or below the threshold to 1. With a
+    threshold of 0 or more, everything becomes 1.
     """
     return np.ones(cosine.shape, bool) if threshold >= 0 else cosine <= threshold
 
 
 def gate_labels(gate: str, frames: Frames, threshold: float, *, seed: int) -> np.ndarray:
-    """Labels y of all anchors, (N, T) bool; a last frame is False but for `all-dissimilar` and `released`.
+    """Labels y of all anchors, (N, T) bool. A last frame is False, but for `all-dissimilar` and `released`.
 
-    intended: cos(x_t, x_{t+1}) < threshold; random: these, shuffled over all steps (same share);
-    oracle: the class changes from t to t + 1, unlabelled steps do not; all-similar; all-dissimilar;
-    released: `released_labels`, a last frame compared with nothing
+    intended: y is 1 where cos(x_t, x_{t+1}) < threshold
+    random: the intended labels, shuffled over all steps
+    oracle: y is 1 where the class changes from t to t + 1; steps with an unlabelled frame count as no change
+    all-similar, all-dissimilar: y is 0, or 1, everywhere
+    released: `released_labels`, where a last frame counts as a cosine above the threshold
     """
     n, t, _ = frames.shape
     if gate == "all-similar":

@@ -1,17 +1,17 @@
 """CUDA graphs: a step is recorded once and then started as a whole.
 
-Its kernels take less time than launching them one by one.
+Without this, launching the small kernels one by one would take longer than the kernels themselves.
 """
 
 from collections.abc import Callable
 
 import torch
 
-WARM_UP = 3  # calls that are not recorded: libraries set themselves up in them
+WARM_UP = 3  # the first calls are not recorded: in them, libraries set themselves up
 
 
 class Repeated:
-    """Calls a step again and again; with `capture` recorded after WARM_UP calls, then replayed.
+    """Calls a step again and again. With `capture`, it is recorded after WARM_UP calls and then replayed.
 
     A recorded step reads and writes its values at the addresses that they had when it was recorded. It may
     neither read from the device nor have shapes that depend on values (tests/emargin_train/test_capture.py).
@@ -23,7 +23,7 @@ class Repeated:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, step: Callable[[], None]) -> None:
-        """step: it does the same at every call"""
+        """step: must do the same at every call"""
         if self._stream is None:
             step()
         elif self._calls < WARM_UP:

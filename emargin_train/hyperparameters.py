@@ -31,8 +31,9 @@ def table(method: str, encoder: str = DEFAULT_ENCODER) -> dict[str, Setting]:
     """The hyper-parameters that a method reads, by column: of itself, its encoder, training and data."""
     of = method_named(method)
     found = hyperparameters(of.Settings)
-    if of.uses_encoder:
-        found |= hyperparameters(encoder_named(encoder).Settings)
+    trained = encoder_named(encoder) if of.uses_encoder else of.own_encoder
+    if trained is not None:
+        found |= hyperparameters(trained.Settings)
     if of.Training is not None:
         found |= hyperparameters(of.Training)
     data = hyperparameters(DataConfig)

@@ -1,6 +1,7 @@
-"""Train one encoder and measure it; no cluster, no tracking server."""
+"""Train one encoder and measure it, without a cluster or a tracking server."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from emargin_train.config import RUN, TrainConfig
+from emargin_train.config import RUN, TrainConfig, encoder_of
 from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
@@ -32,17 +33,26 @@ from emargin_train.methods.base import Method
 from emargin_train.program import Parser
 from emargin_train.settings import declared
 from emargin_train.trace import traced
-from emargin_train.train import Diverged, State, train
+from emargin_train.train import Diverged, State, new_method, train
+from emargin_train.variants import VARIANT, find_variant
 
 EXAMPLES = """\
 examples:
-  A first look, no data needed (a minute on a laptop):
+  Try it without any data (a minute on a laptop):
     python -m emargin_train.pretrain --dataset sleepeeg-sim --iterations 100
-  Half of the steps called dissimilar, on your own copy of an ECG database:
+  Call half of the steps dissimilar, on your own copy of an ECG database:
     python -m emargin_train.pretrain --dataset ecg --data-dir mitdb --dissimilar-share 0.5
-  InfoNCE, as JSON for another program:
+  Train InfoNCE, and print the result as JSON for another program:
     python -m emargin_train.pretrain --dataset sleepeeg-sim --method infonce --json
 """
+VARIANT_OF_ONE = dataclasses.replace(
+    VARIANT,
+    many=False,
+    default=VARIANT.default[0],
+    metavar="NAME",
+    help="The method is taken in this variant: on the encoder that all share, as published, or as the "
+    "released code of the eMargin paper has it.",
+)
 DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
 
 
@@ -50,9 +60,9 @@ DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparamete
 class Outcome:
     """The result of one training.
 
-    row: columns of results.parquet, without what only a study knows (study, trial, mlflow_run_id ...)
-    losses: of every step
-    method: trained; None where the training diverged
+    row: columns of results.parquet, without those that only a study knows (study, trial, mlflow_run_id ...)
+    losses: the loss of every step
+    method: the trained method; None where the training diverged
     evaluation: metrics, reasons of nulls and validation embeddings; None where the training diverged
     """
 
@@ -65,7 +75,7 @@ class Outcome:
 def pretrain(
     config: TrainConfig, *, resume: Path | None = None, device: str = "cpu"
 ) -> Iterator[State | Outcome]:
-    """Yield the States of a training as they come, then its Outcome. A reference yields one State of step 0.
+    """Yield the States of a training one by one, then its Outcome. A reference yields one State, of step 0.
 
     resume: the checkpoint of a training with the same settings, to continue from
     """
@@ -87,18 +97,25 @@ def pretrain(
 
 @dataclass
 class Run:
-    """A training under way: its data, and what its row already holds."""
+    """A running training: its data, and the part of its row that is already known."""
 
     row: dict[str, Any]
     splits: Splits
     chosen: EvaluationSet
     memory: PeakMemory
     device: str
+    clusters: int | None
 
     def trained(self, state: State, clock: Clock) -> Outcome:
         """Evaluate the trained method."""
         with record_function("evaluation"):
-            evaluation = evaluate(partial(encode, state.method), self.splits, self.chosen, device=self.device)
+            evaluation = evaluate(
+                partial(encode, state.method),
+                self.splits,
+                self.chosen,
+                device=self.device,
+                clusters=self.clusters,
+            )
         clock.lap("eval_seconds")
         row = self._row(clock, "ok") | {"final_loss": state.losses[-1] if state.losses else None}
         return Outcome(row | evaluation.metrics, state.losses, state.method, evaluation)
@@ -123,20 +140,21 @@ def begin(config: TrainConfig, device: str) -> Run:
         splits = load(config.data)
     chosen = choose(splits, seed=config.data.split_seed, cap=config.data.evaluation_frames)
     row |= {"data_hash": splits.data_hash, "sequence_length": splits.train.y.shape[1]}
+    row["encoder_context"] = "sequence" if new_method(config, splits).sees_sequence else "frame"
     if config.iterations:
         row["stack_members"] = 1
     assert config.settings is not None
     row |= config.method_class.row(config.settings, splits.train)
-    return Run(row, splits, chosen, memory, device)
+    return Run(row, splits, chosen, memory, device, config.data.clusters)
 
 
 def settings_row(config: TrainConfig) -> dict[str, Any]:
-    """Who and what, by the names of results.parquet, with the hyper-parameters that the method reads."""
+    """The settings of a training, by column of results.parquet; of hyper-parameters, those that are read."""
     data, method = config.data, config.method_class
     return config.hyperparameters() | {
         "method": config.method,
-        "encoder": config.encoder if method.uses_encoder else None,
-        "encoder_variant": method.encoder_variant if method.uses_encoder else None,
+        "encoder": None if (encoder := encoder_of(method, config.encoder)) is None else encoder.name,
+        "encoder_variant": method.encoder_variant,
         "dataset": data.dataset_name,
         "split": data.split,
         "split_seed": data.split_seed,
@@ -157,14 +175,15 @@ def build_parser() -> Parser:
     add_flags(parser.add_argument_group("data"), DATA)
     method = parser.add_argument_group("method")
     for flag, help in (
-        ("--method", f"The method that is trained (default {TrainConfig.method}): {', '.join(METHODS)}."),
+        ("--method", f"Train this method (default {TrainConfig.method}): {', '.join(METHODS)}."),
         ("--objective", argparse.SUPPRESS),
     ):
         method.add_argument(flag, dest="method", metavar="NAME", help=help)
+    add_flags(method, [VARIANT_OF_ONE])
     method.add_argument(
         "--encoder",
         metavar="NAME",
-        help=f"The encoder that the method trains (default {TrainConfig.encoder}): {', '.join(ENCODERS)}.",
+        help=f"The method trains this encoder (default {TrainConfig.encoder}): {', '.join(ENCODERS)}.",
     )
     group = parser.add_argument_group("hyper-parameters")
     every = all_hyperparameters()
@@ -172,31 +191,40 @@ def build_parser() -> Parser:
     add_flags(group, every.values(), notes=notes)
     training = parser.add_argument_group("training")
     training.add_argument(
-        "--seed", metavar="N", help="The seed of the initial weights and of the batches (default 0)."
+        "--seed", metavar="N", help="This seed draws the initial weights and the batches (default 0)."
     )
-    training.add_argument("--device", default="cpu", help="The device: cpu (default), cuda, cuda:1, ...")
+    training.add_argument(
+        "--device", default="cpu", help="Train on this device: cpu (default), cuda, cuda:1, ..."
+    )
     training.add_argument(
         "--tf32",
         action="store_true",
-        help="On a GPU, products are computed in TensorFloat-32, which is faster.",
+        help="On a GPU, products are computed in TensorFloat-32, which is faster but has only three digits.",
     )
     training.add_argument(
         "--profile",
         type=Path,
         metavar="FILE",
-        help="A trace is written to this file, which https://ui.perfetto.dev opens.",
+        help="Write a trace of the time spent to this file, which https://ui.perfetto.dev opens.",
     )
     parser.add_argument(
-        "--json", action="store_true", help="One JSON object is printed, a row of results.parquet."
+        "--json", action="store_true", help="Print one JSON object, a row of results.parquet."
     )
     return parser
 
 
 def config_of(args: argparse.Namespace) -> TrainConfig:
-    """The flags as settings; iterations are the dataset's paper setting where they are not given."""
+    """The settings that the flags give. Without --iterations, it is the dataset's number in the paper."""
     given = read_flags(args, DATA)
     given |= {name: getattr(args, name) for name in ("method", "encoder") if getattr(args, name) is not None}
+    if args.variant is not None:
+        given["method"] = find_variant(
+            given.get("method", TrainConfig.method), VARIANT_OF_ONE.read(args.variant)
+        )
     method = find_method(given.get("method", TrainConfig.method))
+    if args.encoder is not None and not method.uses_encoder:
+        own_encoder = "has no encoder" if method.own_encoder is None else "brings its own encoder"
+        raise UserError(f"--encoder is {args.encoder}, but {method.name} {own_encoder}: leave it out")
     own = table(method.name, given.get("encoder", TrainConfig.encoder))
     given |= read_flags(args, (all_hyperparameters() | own).values())
     if args.seed is not None:
@@ -237,7 +265,7 @@ def main() -> None:
             f"--device is '{args.device}', but this machine has no such device: leave it out to use the CPU"
         )
     if args.tf32 and args.device == "cpu":
-        raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: give --device cuda too")
+        raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: add --device cuda")
     use_tf32(args.tf32)
     from rich.console import Console
 

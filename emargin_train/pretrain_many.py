@@ -1,4 +1,4 @@
-"""Train several encoders in one stack and measure each: what `pretrain` does, for all at once."""
+"""Train several encoders in one stack and measure each: the same as `pretrain`, for all at once."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,17 +19,17 @@ def pretrain_many(
     device: str = "cpu",
     train: TrainMany = train_many,
 ) -> Iterator[tuple[int, State | Outcome]]:
-    """Yield (member, State) of each member as they come, and (member, Outcome) once it has ended.
+    """Yield (member, State) whenever a member reports, and (member, Outcome) when it has ended.
 
-    Seconds of data are shared evenly among these trainings, and seconds of training among all members of the
-    stack, since the share of one alone cannot be known.
-    resume: the checkpoint that each member continues from
-    train: where the stack is trained, perhaps with others in it
+    The time for loading data is shared evenly among these trainings, and the time of training among all
+    members of the stack, since the share of a single one cannot be measured.
+    resume: the checkpoint from which each member continues
+    train: the function that trains the stack; other trainings may join the stack there
     """
     clock = Clock()
     runs = [begin(config, device) for config in configs]
     clock.lap("data_seconds")
-    loaded: dict[DataConfig, Splits] = {}  # the same data are one object, which a stack keeps once
+    loaded: dict[DataConfig, Splits] = {}  # equal data are one object, of which a stack keeps one copy
     splits = [loaded.setdefault(c.data, run.splits) for c, run in zip(configs, runs, strict=True)]
     ended = []
     for i, item in train(configs, splits, resume=resume, device=device):

@@ -3,6 +3,8 @@
 import argparse
 import difflib
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -68,6 +70,16 @@ def _with_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argumen
             yield from action.choices.values()
 
 
+def pasted(module: str, *words: object) -> str:
+    """The command that runs a program of this environment from this folder, for a shell."""
+    found, here = shutil.which("python"), os.path.abspath(sys.executable)
+    python = "python" if found is not None and os.path.abspath(found) == here else here
+    if python.startswith(os.getcwd() + os.sep):
+        python = os.path.relpath(python)
+    return shlex.join((python, "-m", module, *map(str, words)))
+
+
 def started_as(module: str) -> str:
     """How the user started this program: as a command of the script, or by `python -m`."""
-    return sys.argv[0] if os.path.basename(sys.argv[0]).startswith(SCRIPT + " ") else f"python -m {module}"
+    name = os.path.basename(sys.argv[0])
+    return name if name.partition(" ")[0] == SCRIPT else f"python -m {module}"

@@ -1,7 +1,8 @@
 """How a setting is declared: once, as a field of its settings class.
 
-Validation, command-line flags and their help, the search space, the columns of results.parquet with their
-metadata and what `analysis` calls a hyper-parameter are all derived from this declaration.
+Everything else follows from this declaration: validation, command-line flags and their help, the search
+space, the columns of results.parquet with their metadata, and the hyper-parameters that `analysis` knows. For
+example:
 
     @dataclass(frozen=True, kw_only=True)
     class InfoNCESettings(Settings):
@@ -28,22 +29,23 @@ ROLES = ("scientific", "nuisance", "fixed")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is known of one field of a settings class.
+    """The declaration of one field of a settings class.
 
-    column: its name in flat dictionaries and in results.parquet; with dashes, its flag
-    kind: float, int, str or bool; optional: None is allowed too
-    many: a tuple of them; may_be_empty: also the empty one
-    words: values that stand for a number
-    low, high: the domain of numbers, both ends included (`above`: without low itself); choices: all values
-    why: the reason for the domain, as the end of "margin is -1, but ..."
+    column: its name in flat dictionaries and in results.parquet; with dashes, it is its flag
+    kind: float, int, str or bool; optional: whether None is allowed too
+    many: whether the value is a tuple of this kind; may_be_empty: whether the tuple may be empty
+    words: texts that are allowed in place of a number, such as "auto"
+    low, high: the domain of numbers, both ends included (with `above`, low is excluded)
+    choices: all allowed values
+    why: the reason for the domain; an error message ends with it, as in "margin is -1, but ..."
     search: the range that a study searches by default; None = it is fixed unless the user gives a range
-    log: a range of it is searched on a logarithmic scale
+    log: whether a range is searched on a logarithmic scale
     role: scientific = a study asks about it, nuisance = it is searched so that comparisons are fair,
         fixed = it varies only when the user says so (terms of google-research/tuning_playbook)
-    controls: values that make a training a control, which is never counted as a best one
-    instead_of: the column that this one determines, declared by its field: only one of the two may be given
+    controls: values that make a training a control, which never counts as a best trial
+    instead_of: a column whose value follows from this one, so that only one of the two may be given
     formerly: its name in version 1
-    is_hyperparameter: a study may vary it
+    is_hyperparameter: whether a study may vary it
     """
 
     name: str = ""
@@ -76,14 +78,14 @@ class Setting:
 
     @property
     def scale(self) -> str:
-        """How its axis is drawn: linear, log or category."""
+        """The scale of an axis that shows this setting: linear, log or category."""
         if self.kind in (str, bool):
             return "category"
         return "log" if self.log else "linear"
 
     @property
     def domain(self) -> str:
-        """What may be given, in words."""
+        """The allowed values, in words."""
         if self.choices:
             return " or ".join(map(str, self.choices)) if len(self.choices) < 3 else "one of " + self.named
         start = "" if self.low == -math.inf else f"{'above' if self.above else 'from'} {_shown(self.low)}"
@@ -94,8 +96,14 @@ class Setting:
     def named(self) -> str:
         return ", ".join(map(str, self.choices))
 
+    def text(self, value: Any) -> str:
+        """The text that `read` reads as this value."""
+        if self.many:
+            return ",".join(map(str, value))
+        return str(value).lower() if self.kind is bool else str(value)
+
     def read(self, text: str) -> Any:
-        """The value that a flag's text names; for `many`, a list a,b,c or whole numbers A:B.
+        """The value of a flag's text; for `many`, the text is a list a,b,c or whole numbers A:B.
 
         Raises UserError.
         """
@@ -120,7 +128,7 @@ class Setting:
             raise UserError(f"{self.column} is '{text}'{self._reason()}: give {self._a_value()}") from None
 
     def checked(self, value: Any) -> Any:
-        """The value in its own kind. Raises UserError where it is outside the domain."""
+        """The value, converted to `kind`. Raises UserError where it is outside the domain."""
         if value is None:
             if self.optional:
                 return None
@@ -155,7 +163,7 @@ class Setting:
             raise UserError(f"{self.column} is {value!r}{self._reason()}: give {self._a_value()}")
         try:
             number = self.kind(value)
-        except (OverflowError, ValueError):  # an infinite or missing count, a float out of reach
+        except (OverflowError, ValueError):  # an infinite or missing count, or a number too large for a float
             number = None
         if number is None or (self.kind is int and number != value):
             raise UserError(f"{self.column} is {value}{self._reason()}: give {self._a_value()}")
@@ -183,12 +191,12 @@ class Setting:
 
 
 def _shown(value: float) -> str:
-    """All digits of a whole number, twelve of another."""
+    """A number as text: all digits of a whole number, twelve digits of any other."""
     return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:
-    """A field that a study holds fixed, with its help line and its domain; see `Setting`."""
+    """A field that a study does not vary, with its help line and its domain; see `Setting`."""
     return field(default=default, metadata={"setting": {"help": help, **about}})
 
 
@@ -198,7 +206,7 @@ def hyperparameter(default: Any, help: str, **about: Any) -> Any:
 
 
 def redefined(base: type, name: str, default: Any, **changes: Any) -> Any:
-    """A field of `base` once more, for a subclass where its default or its domain differs."""
+    """A field of `base`, declared again for a subclass in which its default or its domain differs."""
     one = next(one for one in dataclasses.fields(base) if one.name == name)
     return field(default=default, metadata={"setting": one.metadata["setting"] | changes})
 
@@ -283,7 +291,7 @@ def _declared(settings: type) -> dict[str, Setting]:
 
 
 def hyperparameters(settings: type) -> dict[str, Setting]:
-    """Those of `declared` that a study may vary."""
+    """The settings that a study may vary, among those of `declared`."""
     return {column: one for column, one in declared(settings).items() if one.is_hyperparameter}
 
 

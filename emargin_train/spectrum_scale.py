@@ -1,4 +1,4 @@
-"""What an encoder is shown of magnitude spectra."""
+"""The scale on which an encoder sees magnitude spectra."""
 
 from collections.abc import Callable
 from functools import partial

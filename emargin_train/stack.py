@@ -1,4 +1,4 @@
-"""A stack: several trainings side by side on one device, which holds their data too."""
+"""A stack: several trainings computed together on one device, which also holds their data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +21,16 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(eq=False)
 class Member:
-    """One training in a stack. diverged: a loss after those of the State was not finite"""
+    """One training in a stack.
+
+    diverged: whether a loss after those of the State was not finite
+    reported: the step of the last report, or the step from which the training was resumed
+    """
 
     state: State
     splits: Splits
     diverged: bool = False
+    reported: int = 0
 
     @property
     def method(self) -> OneView:
@@ -42,12 +47,13 @@ class Member:
         return min(c.iterations, (self.state.step // c.report_every + 1) * c.report_every)
 
     def report(self) -> None:
-        every = self.state.config.report_every
-        self.state.loss = float(np.mean(self.state.losses[(self.state.step - 1) // every * every :]))
+        """Set the State's loss to the mean since the last report, as `train` does."""
+        self.state.loss = float(np.mean(self.state.losses[self.reported :]))
+        self.reported = self.state.step
 
 
 class _Data:
-    """Training frames on the device, those of each data set once, and the batches of all members."""
+    """The training frames on the device, one copy of each data set, and the batches of all members."""
 
     def __init__(self, members: Sequence[Member], device: str) -> None:
         methods = [m.method for m in members]
@@ -80,7 +86,7 @@ class _Data:
 
 
 def _tables(methods: Sequence[OneView], device: str) -> dict[str, Tensor]:
-    """The tables of all members, one after another; zeros for a method that lacks a table and never looks."""
+    """The tables of all members, one after another. A method that lacks a table gets zeros, unused."""
     like = {name: rows for method in methods for name, rows in method.tables.items()}
     return {
         name: _joined(
@@ -99,12 +105,13 @@ def _rows(table: Tensor, which: Tensor) -> Tensor:
 
 
 class Stack:
-    """Members at the same step: weights and AdamW's moments (K, ...), which they get back after each advance.
+    """Members at the same step, with stacked weights and moments of AdamW (K, ...).
 
-    A member's loss depends on its own weights alone, so one that is not finite does not affect the others. It
-    is noticed when the losses are read, at the end of an advance.
+    After each advance the members get their weights and moments back. A member's loss depends on its own
+    weights alone, so a loss that is not finite does not affect the other members. It is noticed when the
+    losses are read, at the end of an advance.
 
-    at_once: whether criteria are computed side by side; None = on a GPU only
+    at_once: whether the losses of several members are computed in one operation; None = on a GPU only
     """
 
     def __init__(self, members: Sequence[Member], device: str, *, at_once: bool | None = None) -> None:
@@ -126,7 +133,7 @@ class Stack:
         self._stack_moments()
         self._data = _Data(self.members, device)
         n = first.n_plain * first.setup.shape.n_frames
-        fits = n * n * weights[0].element_size() <= KEEP_BYTES  # beyond, losses go strip by strip
+        fits = n * n * weights[0].element_size() <= KEEP_BYTES  # larger losses are computed strip by strip
         self._criterion = StackedCriterion(
             self._networks,
             n,
@@ -139,7 +146,7 @@ class Stack:
         self._repeated = Repeated(device, capture=on_gpu and fits)
 
     def advance(self, steps: int) -> None:
-        """Take so many steps. Nothing is read from the device before the last."""
+        """Take so many steps. Nothing is read from the device before the last step."""
         pinned = self._indices.is_cuda
         indices = torch.empty((steps, *self._indices.shape), dtype=torch.int64, pin_memory=pinned)
         losses = self._loss.new_empty(steps, len(self._states))
@@ -177,7 +184,7 @@ class Stack:
         return [state.optimizer for state in self._states if state.optimizer is not None]
 
     def _stack_moments(self) -> None:
-        """The members' moments, all of the same step; before the first they are 0."""
+        """Stack the members' moments, all of the same step; before the first step they are 0."""
         own = [
             [optimizer.state[p] for p in net.parameters()]
             for optimizer, net in zip(self._optimizers(), self._networks, strict=True)

@@ -12,12 +12,12 @@ from torch import Tensor
 from emargin_train.methods.base import Batch
 from emargin_train.methods.one_view import OneView, Outputs
 
-AT_ONCE_BYTES = 2**30  # the largest N x N matrix of the members that are taken at once
+AT_ONCE_BYTES = 2**30  # the largest size of all N x N matrices of members that are computed in one operation
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some neighbouring members: their number, their method, and their settings, alone or side by side."""
+    """Some neighbouring members: their number, their method, and the settings of one or of all of them."""
 
     size: int
     method: type[OneView]
@@ -26,7 +26,7 @@ class _Part:
 
 
 def order(method: OneView) -> tuple[str, str]:
-    """Members are sorted by this, so that those that can be taken at once are neighbours."""
+    """Members are sorted by this key, so that those that can be computed in one operation are neighbours."""
     return method.name, repr(_alike(method))
 
 
@@ -38,8 +38,9 @@ def _alike(method: OneView) -> Hashable:
 class StackedCriterion:
     """Outputs and batch of all members (K, ...) -> losses (K,).
 
-    methods: sorted by `order`; n: frames in one member's batch; like: has the type and the device
-    at_once: members that can be computed side by side are, which suits a GPU; else one after another
+    methods: sorted by `order`; n: frames in one member's batch; like: a tensor of the right type and device
+    at_once: whether members that allow it are computed in one operation, which suits a GPU; otherwise they
+        are computed one after another
     """
 
     def __init__(self, methods: Sequence[OneView], n: int, like: Tensor, *, at_once: bool) -> None:
@@ -55,7 +56,7 @@ class StackedCriterion:
                 self.parts.append(_Part(len(part), type(part[0]), settings, many))
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
-        # Split once: an index for each member would make a gradient as large as that of all members.
+        # Split once: indexing each member would make K gradients, each as large as that of the whole stack.
         sizes = [part.size for part in self.parts]
         names = list(batch.tables)
         fields = [outputs.z, outputs.z_labelled, outputs.logits, batch.labels, *batch.tables.values()]
@@ -73,7 +74,7 @@ class StackedCriterion:
 
 
 def _side_by_side(methods: Sequence[OneView], like: Tensor) -> SimpleNamespace:
-    """The settings of several members of a method as one: `varying` ones (K, 1, 1), `alike` as they are."""
+    """The settings of a method's members in one object: `varying` ones as (K, 1, 1), `alike` unchanged."""
     side = methods[0].side_by_side
     assert side is not None
     alike = {name: getattr(methods[0].settings, name) for name in side.alike}

@@ -1,4 +1,4 @@
-"""A trace of a training: what ran when, to be opened at https://ui.perfetto.dev or in chrome://tracing."""
+"""A trace of a training shows what ran when; https://ui.perfetto.dev and chrome://tracing open it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from torch.profiler import ProfilerActivity, profile
 from emargin_train.errors import UserError
 from emargin_train.train import State
 
-TRACED_STEPS = 20  # at least; steps are alike, so that no more are kept
+TRACED_STEPS = 20  # at least; since steps are alike, no more are traced
 
 
 @contextmanager
 def traced(path: Path | None, device: str) -> Iterator["Trace"]:
-    """Trace what runs inside into a Chrome trace (JSON; compressed where the name ends in .gz).
+    """Inside this context, write a Chrome trace of what runs (JSON; compressed where the name ends in .gz).
 
-    path: None traces nothing. Raises UserError, before anything runs, where it cannot be written.
+    path: None = no trace. Raises UserError, before anything runs, where the file cannot be written.
     """
     if path is None:
         yield Trace(None, [])
@@ -36,7 +36,7 @@ def traced(path: Path | None, device: str) -> Iterator["Trace"]:
 
 
 class Trace:
-    """Collects data, the first steps and the evaluation."""
+    """Traces the loading of data, the first steps and the evaluation."""
 
     def __init__(self, profiler: profile | None, activities: list[ProfilerActivity]) -> None:
         self._profiler, self._activities, self._paused = profiler, activities, False

@@ -1,4 +1,4 @@
-"""One training: batches, steps, and a State every so often."""
+"""One training: it draws batches, takes steps, and yields its State at intervals."""
 
 import contextlib
 import copy
@@ -22,15 +22,15 @@ from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.errors import UserError
 from emargin_train.methods.base import Batch, Method, Shape
 
-MAY_CHANGE = ("iterations", "report_every", "data_dir")  # on resuming
+MAY_CHANGE = ("iterations", "report_every", "data_dir")  # these settings may differ on resuming
 
 
 class Diverged(RuntimeError):
     """The loss of `step` (counted from 1) is not finite.
 
-    losses: those of the steps before; last_finite_loss: the last of them, None if there is none
-    together: trainings in its stack; 1 = alone
-    remark: what is known of the reason, as the end of a sentence
+    losses: the losses of the steps before; last_finite_loss: the last of these, None if there is none
+    together: number of trainings in its stack; 1 = it was trained alone
+    remark: the known part of the reason, as the end of a sentence
     """
 
     def __init__(self, losses: list[float], together: int = 1, remark: str = "") -> None:
@@ -43,12 +43,12 @@ class Diverged(RuntimeError):
 
 @dataclass
 class State:
-    """A training after `step` steps, live: save or evaluate it before asking for the next.
+    """A training after `step` steps. It is live: save or evaluate it before you ask for the next State.
 
-    signal, class_names: what the recordings were, kept so that the encoder can be used
-    generator: draws the batches, and what the method's loss draws
-    losses: of all steps so far; loss: their mean since the State before
-    together: trainings in the stack that took the last step; 1 = alone
+    signal, class_names: what recordings must be like, kept so that the encoder can be used later
+    generator: draws the batches, and everything that is random in the method's loss
+    losses: the losses of all steps so far; loss: their mean since the previous State
+    together: number of trainings in the stack that took the last step; 1 = it was trained alone
     """
 
     config: TrainConfig
@@ -65,7 +65,7 @@ class State:
     together: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """All that resuming needs, and what says where it came from: plain values and tensors."""
+        """Everything that is needed to resume, and where it came from, as plain values and tensors."""
         setup = self.method.setup
         return {
             "config": self.config.to_dict(),
@@ -86,7 +86,7 @@ class State:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Continue from the dictionary of `checkpoint.load`; other settings or other data are refused."""
+        """Continue from the dictionary of `checkpoint.load`. Different settings or data are refused."""
         mine, other = self.config.to_dict(), TrainConfig.from_dict(saved["config"]).to_dict()
         if mine["method"] != other["method"]:
             raise UserError(
@@ -116,12 +116,12 @@ def train(
 ) -> Iterator[State]:
     """Yield a State every `config.report_every` steps and at the end.
 
-    Nothing but `config.seed` is random, and the global generator is left alone: the same settings on the same
-    machine, with the same number of threads (`torch.get_num_threads()`, kept in checkpoints), give the same
-    numbers bit by bit, resumed or not. A training that has no steps left yields its State once: one that was
-    resumed at its end, or a method of zero steps.
+    All randomness comes from `config.seed`, and PyTorch's global generator stays as it is. The same settings
+    on the same machine, with the same number of threads (`torch.get_num_threads()`, kept in checkpoints),
+    give the same numbers bit by bit, resumed or not. A training that has no steps left yields its State once;
+    that is the case for a method of zero steps, and for a training that is resumed at its end.
 
-    Raises Diverged at the first loss that is not finite, before its step is taken.
+    Raises Diverged at the first loss that is not finite, before the weights are changed.
     """
     state = start(config, splits, device)
     if resume is not None:
@@ -179,9 +179,7 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     """The State before the first step."""
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
-    _, n_frames, n_features = splits.train.shape
-    shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
-    method = config.new_method(shape, splits.magnitude_scale)
+    method = new_method(config, splits)
     method.prepare(splits.train)
     method.to(device)
     return State(
@@ -196,9 +194,16 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     )
 
 
+def new_method(config: TrainConfig, splits: Splits) -> Method:
+    """The method with its initial weights, before it has seen any frame."""
+    _, n_frames, n_features = splits.train.shape
+    shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
+    return config.new_method(shape, splits.magnitude_scale)
+
+
 @contextlib.contextmanager
 def own_draws(method: Method, seed: int, step: int) -> Iterator[None]:
-    """Layers such as dropout draw from PyTorch's own generator: seeded for the step, then put back."""
+    """Seed PyTorch's global generator for a step, since layers such as dropout use it; then restore it."""
     if not method.draws_from_torch:
         yield
         return
@@ -209,7 +214,7 @@ def own_draws(method: Method, seed: int, step: int) -> Iterator[None]:
 
 
 def next_batch(state: State, device: str) -> Batch:
-    """What the next step sees, drawn from the State's generator."""
+    """The batch of the next step, drawn from the State's generator."""
     index = state.method.draw(state.generator)
     chosen, like = index.numpy(), state.method.like
     return Batch(

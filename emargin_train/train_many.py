@@ -1,7 +1,7 @@
-"""Many trainings at once, as a stack: weights (K, ...), member by member what `train` does alone.
+"""Train many encoders at once, as a stack with weights (K, ...). Each member gets what `train` would give it.
 
-Members may differ in everything but shapes: method and hyper-parameters, seed, noise, data. Whenever one
-reports, it is an ordinary State, to be saved, evaluated or resumed alone.
+Members may differ in everything but shapes: method and hyper-parameters, seed, noise, data. A member reports
+an ordinary State, which can be saved, evaluated or resumed alone.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -29,9 +29,10 @@ def train_many(
     """Yield (member, its State) every `report_every` steps of the member and at its end.
 
     A member whose loss is not finite yields Diverged instead, once, and the others continue as if it had
-    never been there. A resumed member without steps left yields its State once; those behind catch up first.
+    never been in the stack. A resumed member without steps left yields its State once. Resumed members that
+    are at earlier steps first catch up with the others.
 
-    splits: the data of each member; resume: the checkpoint that it continues from
+    splits: the data of each member; resume: the checkpoint from which it continues
     at_once: as in `Stack`
     Raises ValueError where the members' shapes differ, or a method cannot be stacked (`stack_key`).
     """
@@ -39,9 +40,10 @@ def train_many(
     for member, saved in zip(members, resume or [None] * len(members), strict=True):
         if saved is not None:
             member.state.restore(checkpoint.load(saved))
+            member.reported = member.state.step
     keys = {stack_key(member.state) for member in members}
     if len(keys) > 1 or None in keys:
-        raise ValueError("these trainings cannot be in one stack: train them in stacks of their own")
+        raise ValueError("these trainings cannot be in one stack: train them in separate stacks")
     going = dict(enumerate(members))
     for i in [i for i, member in going.items() if member.is_done]:
         yield i, going.pop(i).state
@@ -52,7 +54,7 @@ def train_many(
         stop = min(member.next_report for member in level.values())
         due = [i for i, member in level.items() if member.next_report == stop]
         if stack is None or set(stack.members) != set(level.values()):
-            stack = None  # its memory first
+            stack = None  # this frees its memory
             stack = Stack(list(level.values()), device, at_once=at_once)
         stack.advance(stop - step)
         for i, member in level.items():
@@ -67,13 +69,13 @@ def train_many(
 
 
 def can_stack(config: TrainConfig) -> bool:
-    """Whether trainings like this one can be members of a stack at all."""
+    """Whether a training with these settings can be a member of a stack at all."""
     method = config.method_class(config.setup(Shape(2, 8, 2), 1.0))
     return isinstance(method, OneView) and method.can_stack()
 
 
 def stack_key(state: State) -> Hashable | None:
-    """Equal for trainings that can be members of one stack; None where the method cannot be in any."""
+    """A key that is equal for trainings that can be in one stack; None where the method cannot be stacked."""
     method, c = state.method, state.config
     if not isinstance(method, OneView) or not method.can_stack():
         return None

@@ -1,6 +1,7 @@
-"""Every end of a study completes its stores: the table is written, and MLflow says FINISHED or KILLED.
+"""However a study ends, its table is written, and its run in MLflow is marked FINISHED or KILLED.
 
-That holds for a study that is done, one that is stopped, and one whose cluster or driver met a fault.
+It may end because it is done, because it was stopped, or because its cluster or driver had a fault. The table
+and the MLflow runs together are the study's books.
 """
 
 import contextlib
@@ -9,24 +10,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from emargin_train.errors import UserError
+from emargin_train.program import pasted
 from study import interrupts, plan, records, results
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.summary import Summary
 from study.tracking.tracker import Tracker
 
-AT_MOST_S = 300.0  # of a study that is done, on a slow MLflow; it says so meanwhile
+AT_MOST_S = 300.0  # how long a finished study waits for a slow MLflow; it prints that it waits
 DONE_PATIENCE_S, STOPPED_PATIENCE_S = 30.0, 5.0
-HURRY_S = 8.0  # whoever sent a signal kills the process after some 30 s
+HURRY_S = 8.0  # a scheduler that sent a signal kills the process after some 30 s
 
 
 class StudyEnded(RuntimeError):
-    """A fault ended the study. Its books are closed, and it can be resumed; the cause is the fault."""
+    """A fault ended the study. Its books are closed, and it can be resumed. `__cause__` is the fault."""
 
 
 @dataclass
 class Books:
-    """The table and the MLflow runs of a study, closed once.
+    """The table and the MLflow runs of a study. They are closed (completed) once.
 
     finished: rows of finished trials, once closed
     is_complete: whether every trial has its records, once closed
@@ -44,7 +46,7 @@ class Books:
     is_closed: bool = False
 
     def close(self) -> None:
-        """Close them, unless they are closed. A KeyboardInterrupt does not break it; a second one does."""
+        """Close the books, unless they are closed. Only a second KeyboardInterrupt breaks this off."""
         if not self.is_closed:
             interrupts.finish(self._close, patience_s=AT_MOST_S, interrupted=self.stopper.interrupt)
 
@@ -54,7 +56,7 @@ class Books:
         trials = plan.trials(self.study_plan)
         self.finished = records.finished(kept, trials)
         self.is_complete = len(self.finished) == len(trials)
-        with contextlib.ExitStack() as stack:  # each is done, whatever becomes of the ones before
+        with contextlib.ExitStack() as stack:  # each call is made even if one before it raises
             stack.callback(setattr, self, "is_closed", True)
             stack.callback(results.export, folder, kept, settings.goals)  # with the runs that MLflow has
             stack.callback(self._finish_tracker)
@@ -62,12 +64,13 @@ class Books:
                 which = results.kept_trials(self.finished, settings.keep_embeddings, settings.goals)
                 results.prune_embeddings(folder, which)
             else:
-                results.export(folder, kept, settings.goals)  # at once: nobody knows how much time is left
+                results.export(folder, kept, settings.goals)  # at once, since the process may soon be killed
 
     def _finish_tracker(self) -> None:
         self.tracker.note(self.summary.done, self.summary.metrics())
         if self.is_complete:
-            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S)
+            models = results.models(self.finished, self.settings.goals, self.settings.register)
+            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S, models=models)
         else:
             self.not_exported = self.tracker.finish(
                 "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S
@@ -82,7 +85,7 @@ def closed_in_the_end(books: Books) -> Iterator[None]:
     written to log/driver.traceback.txt and raised as StudyEnded, in one line.
     """
     folder = books.settings.folder
-    resume = f"to resume: python -m study.run --resume {folder}"
+    resume = f"to resume: {pasted('study.run', '--resume', folder)}"
     try:
         try:
             yield

@@ -1,4 +1,4 @@
-"""The display is not the study: a study whose pipe or terminal is gone runs on in silence."""
+"""A study does not depend on its display: when its pipe or terminal is gone, it continues without output."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Forgiving:
-    """A stream that drops what it cannot write; all else is the wrapped stream's."""
+    """A stream that drops what it cannot write; everything else is passed to the wrapped stream."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -40,7 +40,7 @@ class Forgiving:
 
 @contextlib.contextmanager
 def survives() -> Iterator[None]:
-    """Standard output and standard error are forgiving meanwhile."""
+    """Inside this context, standard output and standard error drop what they cannot write."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (one if one is None else Forgiving(one) for one in before)
     try:
@@ -53,7 +53,7 @@ def survives() -> Iterator[None]:
 
 
 def open_streams() -> None:
-    """Open the standard streams that were closed, as by `>&-`, so that no file of the study becomes one."""
+    """Open standard streams that were closed, as with `>&-`: no file of the study must take their place."""
     while True:
         number = os.open(os.devnull, os.O_RDWR)
         if number > 2:

@@ -3,29 +3,35 @@
 import os
 import time
 
+import torch
+
 from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.pretrain import Outcome, pretrain
 from emargin_train.train import train
 from study import plan, results, split_seeds
+from study.cluster import connection
 from study.settings import StudySettings
 
 N_STEPS = 6
 
 
 def describe(settings: StudySettings) -> str:
-    """One line per arm, then resources and time. Trains a few steps and evaluates once to know the time."""
+    """One line for each arm, then resources and time. To measure the time, it trains a few steps and
+    evaluates once.
+    """
     settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
     study_plan = plan.arms(settings)
     for arm in study_plan:
         arm.check(settings)
+    n_at_once = _at_once(settings)
     config = plan.first_config(settings, study_plan)
     splits = load(config.data)
     step_s, measure_s = _measure(config)
-    n_at_once = max(1, (os.cpu_count() or 1) // settings.cpus_per_trial)
-    n_at_once = min(n_at_once, settings.max_concurrent or n_at_once)
 
-    lines = [f"study {settings.name}: would be written to {settings.folder}", f"data {settings.dataset}:"]
+    lines = [f"study {settings.name}: would be written to {settings.folder}"]
+    lines += [f"note: {settings.note}"] if settings.note else []
+    lines += [f"data {settings.dataset}:"]
     lines += [f"  {line}" for line in splits.described]
     rows = 0
     work_s = 0.0
@@ -53,6 +59,15 @@ def describe(settings: StudySettings) -> str:
         f"expected time: about {work_s / n_at_once / 60:.1f} min",
     ]
     return "\n".join(lines)
+
+
+def _at_once(settings: StudySettings) -> int:
+    """How many trials run at once on this machine. Raises UserError where one asks for more than it has."""
+    if connection.find_cluster(settings.address) is None:
+        connection.check_resources(settings)
+    has = {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+    gpus = 1 if settings.gpus is None else settings.gpus  # auto: how many share one is measured at the start
+    return connection.concurrency(settings, has, gpus=gpus, started_here=True)
 
 
 def _measure(config: TrainConfig) -> tuple[float, float]:

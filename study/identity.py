@@ -1,8 +1,8 @@
-"""The identity of a study: an id, never its name.
+"""A study is identified by an id, never by its name.
 
-identity.json in the study's folder holds the id, and the path at which it was written. The search carries
-the id as an attribute of its Optuna studies, MLflow as a tag of every run. A folder that was moved keeps its
-id; a copy beside its original gets an id of its own, so that the two share neither trials nor runs.
+identity.json in the study's folder holds the id, and the path at which it was written. The Optuna studies of
+the search have the id as an attribute, and every MLflow run has it as a tag. A folder that was moved keeps
+its id. A copy whose original still exists gets a new id, so that the two share neither trials nor runs.
 """
 
 import json
@@ -30,7 +30,7 @@ class Identity:
 
 
 def of(folder: Path) -> str:
-    """The id of the study in a folder, which is given one where it has none."""
+    """The id of the study in a folder; a study without an id gets one."""
     known = _known(folder)
     if known is None:
         known = _write(folder, uuid.uuid4().hex)
@@ -44,10 +44,10 @@ def stored(folder: Path) -> str | None:
 
 
 def open_study(folder: Path) -> str:
-    """The id of the study that is opened, whose folder this process owns.
+    """Open the study in a folder that this process owns; returns its id.
 
-    A damaged file is put aside. A copy becomes a study of its own: its search gets all results again from
-    its records, and MLflow gets new runs.
+    A damaged file is renamed. A copy becomes a separate study: its search gets all results again from its
+    records, and MLflow gets new runs.
     """
     file = folder / NAME
     known = _known(folder)
@@ -55,9 +55,7 @@ def open_study(folder: Path) -> str:
         source = "its id is read from another file" if known else "the study gets a new id"
         put_aside(file, "is damaged", source)
     if known is not None and (original := _original(folder, known)):
-        print(
-            f"study: {folder} is a copy of {original}; it is a study of its own from now on", file=sys.stderr
-        )
+        print(f"study: {folder} is a copy of {original}; from now on it is a separate study", file=sys.stderr)
         for name in (SYNC_STATE, SEARCH):
             (folder / name).unlink(missing_ok=True)
         known = None
@@ -71,12 +69,12 @@ def _write(folder: Path, study_id: str) -> Identity:
 
 
 def _known(folder: Path) -> Identity | None:
-    """What identity.json says, else what the other files say that hold the id."""
+    """The identity in identity.json, or else in another file that holds the id."""
     return _parsed(folder / NAME) or _parsed(folder / SYNC_STATE) or _parsed(folder / MANIFEST)
 
 
 def _parsed(file: Path) -> Identity | None:
-    """The identity in a JSON file, or on the first line of several; None where there is none."""
+    """The identity in a JSON file, or on the first line of a .jsonl file; None where there is none."""
     try:
         content = file.read_bytes()
         said: Any = json.loads(content.partition(b"\n")[0] if file.suffix == ".jsonl" else content)
@@ -89,7 +87,7 @@ def _parsed(file: Path) -> Identity | None:
 
 
 def _original(folder: Path, known: Identity) -> Path | None:
-    """The other folder that has this identity, of which this one is a copy."""
+    """The folder of which this one is a copy: another folder with the same id. None where there is none."""
     there = Path(known.path)
     try:
         is_other = bool(known.path) and there.is_dir() and not there.samefile(folder)

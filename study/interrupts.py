@@ -1,4 +1,4 @@
-"""Work that a KeyboardInterrupt must not break in the middle runs in a thread of its own."""
+"""Work that a KeyboardInterrupt must not break off in the middle runs in a separate thread."""
 
 import threading
 import time
@@ -16,12 +16,12 @@ def finish(
     patience_s: float,
     at_most_s: float = float("inf"),
 ) -> bool:
-    """Call `do` and wait for it; returns whether it has ended. Raises what it raises.
+    """Call `do` and wait for it; returns whether it has ended. Raises what `do` raises.
 
-    interrupted: called at a KeyboardInterrupt; a second one is raised
-    is_lost: asked every second whether `do` waits for something that is gone
-    patience_s: how long `do` has after either
-    at_most_s: how long it has in any case
+    interrupted: called at the first KeyboardInterrupt; a second one is raised
+    is_lost: called every second; true means that `do` waits for something that is gone
+    patience_s: how long we still wait for `do` after the first KeyboardInterrupt, or after `is_lost` was true
+    at_most_s: how long we wait for `do` in any case
     """
     ended: Future[None] = Future()
 

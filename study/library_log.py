@@ -1,4 +1,4 @@
-"""While a study runs, the libraries' messages go to a file in its folder, so that the display stays calm."""
+"""While a study runs, the libraries' messages go to a file in its folder and not to the display."""
 
 import contextlib
 import logging
@@ -11,14 +11,14 @@ LIBRARIES = ("ray", "ray.tune", "optuna", "alembic", "sqlalchemy")
 
 class _File(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Drop a line that cannot be written: the disk is full, and the user reads that elsewhere."""
+        """Drop a line that cannot be written: the disk is full, and another message tells the user so."""
 
 
 @contextlib.contextmanager
 def library_messages_in(file: Path) -> Iterator[None]:
-    """Write what Ray, Optuna and its database layer log to a file; afterwards loggers are as before.
+    """Inside this context, write to a file what Ray, Optuna and its database layer log.
 
-    The root logger gets the file, since `ray.init` takes other loggers' handlers away.
+    The root logger gets the file, since `ray.init` removes the handlers of other loggers.
     """
     handler = _File(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))

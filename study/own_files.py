@@ -1,13 +1,13 @@
-"""A study checks its own files: a damaged one is put aside under a name that is printed."""
+"""A study checks its files: a damaged one is renamed, and the new name is printed."""
 
 import sys
 from pathlib import Path
 
 
 def put_aside(path: Path, why: str, then: str) -> Path:
-    """Rename a damaged file to the first free of NAME.damaged, NAME.damaged-2, ..., and say so on one line.
+    """Rename a damaged file to the first free name of NAME.damaged, NAME.damaged-2, ..., and print one line.
 
-    why: what is wrong with it, as "is not JSON"
+    why: what is wrong with the file, such as "is not JSON"
     then: what the study does without it
     """
     aside, number = path.with_name(f"{path.name}.damaged"), 1

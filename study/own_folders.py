@@ -1,7 +1,8 @@
-"""Folders of ours among the machine's temporary files: none outlives its study for long.
+"""Temporary folders of a study: they are removed when it ends, or soon afterwards if it was killed.
 
 Each is named emargin-<kind>-<run>-<random> once its process holds a lock in it. A lock ends with its process,
-however that ends, so whoever comes next removes what a killed process left behind.
+however the process ends. So the next study on the machine can tell which folders belong to killed processes,
+and removes them.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ YOUNG_S = 60.0  # a folder whose name is hidden still, and that is this young, m
 
 @contextlib.contextmanager
 def temporary(kind: str, *, run: str = RUN, parent: str | None = None) -> Iterator[Path]:
-    """A new folder, removed in the end; folders that dead processes left beside it are removed first."""
+    """A new folder, removed at the end. Folders that dead processes left in this place are removed first."""
     base = Path(parent or tempfile.gettempdir())
     sweep(base)
     hidden = Path(tempfile.mkdtemp(prefix=f".emargin-{kind}-{run}-", dir=base))
@@ -71,5 +72,5 @@ _RAY_PARENTS: set[Path] = set()
 
 
 def note_parent(base: Path) -> None:
-    """Name a place of this process's folders that is not the usual one."""
+    """Remember a place where this process has folders, other than the usual one."""
     _RAY_PARENTS.add(base)

@@ -1,6 +1,6 @@
-"""One process at a time owns a study.
+"""Only one process at a time works on a study: the one that holds the lock in its folder.
 
-The lock comes before the first write, so that a refused command writes nothing.
+The lock is taken before the first write, so that a refused command writes nothing.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from emargin_train.errors import UserError
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Own the study in a folder that is there. Raises UserError where another process owns it.
+    """Own the study in an existing folder. Raises UserError where another process owns it.
 
-    The lock ends with the process that has it, however it ends.
+    The lock ends with the process that holds it, however the process ends.
     """
     lock = FileLock(folder / ".lock")
     try:

@@ -11,6 +11,7 @@ from emargin_train.data.settings import DatasetSettings
 from emargin_train.errors import UserError
 from emargin_train.hyperparameters import all_hyperparameters, method_named, table
 from emargin_train.settings import declared
+from study import labels
 from study.settings import StudySettings
 from study.space import Choice, Domain, Range, Value, default_text, parse, points
 
@@ -20,25 +21,25 @@ if TYPE_CHECKING:  # it loads PyTorch, which a wrong flag can be refused without
 
 @dataclass(frozen=True, order=True)
 class Replicate:
-    """One training of a trial: on which split, from which seed."""
+    """One training of a trial, given by its split and its training seed."""
 
     split_seed: int
     seed: int
 
     def __str__(self) -> str:
-        """As in the names of files."""
+        """The text that names a replicate in file names."""
         return f"{self.split_seed}-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Trials that share a method and a space.
+    """The trials of one method in a study. They share a search space.
 
-    role: searched (good settings are looked for), baseline (likewise, for comparison) or reference
-    space: every hyper-parameter that the method reads, but those that stay unset
-    searches: Optuna chooses the settings; else the trials are those of `listed`
-    replicates: of each trial; a reference without randomness has one for each split
-    one_at_a_time: what is listed is an ablation, not a full grid
+    role: `searched`, `baseline` (searched too, for comparison) or `reference`
+    space: every hyper-parameter that the method reads, except those that stay unset
+    searches: whether Optuna chooses the settings; otherwise they are those of `listed`
+    replicates: those of each trial; a reference without randomness has one for each split
+    one_at_a_time: whether `listed` gives an ablation instead of a full grid
     """
 
     method: str
@@ -55,11 +56,12 @@ class Arm:
         return {name: domain for name, domain in self.space.items() if isinstance(domain, Range | Choice)}
 
     def listed(self) -> list[dict[str, Value]]:
-        """The settings made of the space's values.
+        """The settings of a grid, an ablation or a reference.
 
-        A grid: every combination, the last hyper-parameter fastest. An ablation: the centre, which is the
-        first value of each hyper-parameter, then each other value with all else at the centre. A reference is
-        not searched, so a range gives it three values: both ends and the middle.
+        A grid has every combination of values; the last hyper-parameter changes fastest. An ablation has a
+        centre, the first value of each hyper-parameter; then each other value is combined with the centre's
+        values of all other hyper-parameters. A reference is not searched, so it takes three values of a
+        range: both ends and the middle.
         """
         values = {name: points(domain) for name, domain in self.space.items()}
         if not self.one_at_a_time:
@@ -68,7 +70,7 @@ class Arm:
         return [centre, *(centre | {name: value} for name, of in values.items() for value in of[1:])]
 
     def check(self, settings: StudySettings) -> None:
-        """Build the training at every end of the space, so that a bad value is refused in time."""
+        """Build a training at every end of the space, so that a bad value is refused before anything runs."""
         job, first = Job(self, 0, self.replicates), self.replicates[0]
         for pick in (min, max):
             corner = {name: _end(domain, pick) for name, domain in self.space.items()}
@@ -84,10 +86,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial, ready to run anywhere: plain values only.
+    """One trial, in plain values that can be sent to any machine.
 
-    settings: as `TrainConfig.from_dict` takes them, without the seeds of the replicates
-    key: names it among all that the cluster runs; the trial's name where all its replicates run together
+    settings: those that `TrainConfig.from_dict` takes, without the seeds of the replicates
+    key: the name of the job; it is the trial's name where all its replicates run together
     """
 
     trial: str
@@ -105,10 +107,11 @@ class TrialSpec:
 
 
 def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> StudySettings:
-    """The settings with everything said that defaults decide: the space of every arm, and the splits.
+    """The settings with defaults filled in: the space of every arm, and the splits.
 
-    split_seeds: where the settings name none
+    split_seeds: used where the settings name none
     """
+    settings = labels.checked(settings)
     settings = replace(settings, split_seeds=settings.split_seeds or split_seeds)
     space = {
         method: settings.space.get(method) or _texts(method, role, settings)
@@ -118,9 +121,9 @@ def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> St
 
 
 def with_given(settings: StudySettings, given: dict[str, str]) -> StudySettings:
-    """Settings whose space was stored, as in a study.toml, with some hyper-parameters given anew.
+    """Settings whose space was stored, as in a study.toml, with new values of some hyper-parameters.
 
-    Those of another encoder than `settings.encoder` are left out.
+    Hyper-parameters of encoders other than `settings.encoder` are left out.
     """
     space = {}
     roles = {method: role for method, role, _ in _planned(settings)}
@@ -134,7 +137,7 @@ def with_given(settings: StudySettings, given: dict[str, str]) -> StudySettings:
             if column in texts and parse(known[column], text) == parse(known[column], texts[column]):
                 continue
             texts[column] = text
-            for one in known.values():  # given instead of the other
+            for one in known.values():  # a value given now replaces a stored one that it excludes
                 if column in (one.column, one.instead_of) and one.instead_of is not None:
                     texts.pop(one.instead_of if column == one.column else one.column, None)
         space[method] = texts
@@ -142,10 +145,10 @@ def with_given(settings: StudySettings, given: dict[str, str]) -> StudySettings:
 
 
 def _given_to(method: str, role: str, settings: StudySettings, given: dict[str, str]) -> dict[str, str]:
-    """Those of the given hyper-parameters that decide a method's space.
+    """The given hyper-parameters that apply to a method.
 
-    The baseline of a search keeps its own default ranges of what a study asks about: it competes at its best,
-    not at the other methods'.
+    The baseline of a search keeps its default search ranges whatever the user gives for the other methods, so
+    that it competes at its own best settings.
     """
     known = table(method, settings.encoder)
     competes = role == "baseline" and settings.design == "search"
@@ -183,7 +186,7 @@ def _planned(settings: StudySettings) -> list[tuple[str, str, int]]:
 
 
 def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
-    """The text of each hyper-parameter of a method: as given, else searched by default, else its default."""
+    """The text of each hyper-parameter of a method: as given, or its default search range, or its default."""
     from emargin_train.data.catalogue import find
 
     known = table(method, settings.encoder)
@@ -201,7 +204,7 @@ def _texts(method: str, role: str, settings: StudySettings) -> dict[str, str]:
         default = find(settings.dataset).iterations if column == "iterations" else one.default
         text = given.get(column, default_text(one, searching=searching))
         if text is None and default is not None:
-            text = str(default)
+            text = one.text(default)
         if text is not None and column not in decided:
             texts[column] = text
     return texts
@@ -218,7 +221,7 @@ def _arm(method: str, role: str, n_trials: int, settings: StudySettings) -> Arm:
         for column, domain in space.items():
             if isinstance(domain, Range):
                 raise UserError(
-                    f"{known[column].flag} is {domain}, but --design {settings.design} has points: "
+                    f"{known[column].flag} is {domain}, but --design {settings.design} needs single values: "
                     "give a list a,b,c"
                 )
     seeds = settings.seeds if method_named(method).is_random else settings.seeds[:1]
@@ -242,7 +245,7 @@ def _end(domain: Domain, pick: Callable[..., Value]) -> Value:
 
 
 def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
-    """All trials in the order they are asked for: references, then the arms in step with each other."""
+    """All trials in the order in which they run: references first, then one trial of each arm in turn."""
     positions = [
         (arm.role != "reference", (number + 0.5) / arm.n_trials, index, arm, number)
         for index, arm in enumerate(plan)
@@ -253,7 +256,7 @@ def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
 
 @dataclass(frozen=True)
 class Job:
-    """What the cluster runs at one time: a trial with all its replicates, or one (--seeds-as-trials)."""
+    """One task of the cluster: a trial with all its replicates, or one replicate (--seeds-as-trials)."""
 
     arm: Arm
     number: int
@@ -269,19 +272,19 @@ class Job:
 
 
 def trials(plan: tuple[Arm, ...]) -> list[Job]:
-    """Every trial with all its replicates, in the order they are asked for."""
+    """Every trial with all its replicates, in the order in which they run."""
     return [Job(arm, number, arm.replicates) for arm, number in order(plan)]
 
 
 def jobs(settings: StudySettings, plan: tuple[Arm, ...]) -> list[Job]:
-    """All that the cluster runs, in the order it is asked for; replicates of a trial follow each other."""
+    """All jobs of the cluster, in the order in which they run; replicates of a trial follow each other."""
     if not settings.seeds_as_trials:
         return trials(plan)
     return [replace(job, replicates=(one,)) for job in trials(plan) for one in job.replicates]
 
 
 def spec(settings: StudySettings, job: Job, values: Mapping[str, object]) -> TrialSpec:
-    """The trial of a job, at the chosen values of its hyper-parameters."""
+    """The trial of a job with the chosen values of its hyper-parameters."""
     shared: dict[str, object] = {name: getattr(settings, name) for name in declared(DatasetSettings)}
     shared |= {"method": job.arm.method, "encoder": settings.encoder}
     if settings.dataset.endswith(".toml"):

@@ -1,10 +1,11 @@
-"""Complete settings by name; flags given beside a preset win.
+"""Presets: complete settings of a study by name. Flags override them.
 
 smoke             2 eMargin trials, 1 seed, 20 steps on simulated sleep EEG: half a minute on two cores
 first             10 eMargin trials x 5 splits beside InfoNCE on 10 simulated nights, 80 steps: `make study`
-paper-sleepeeg    the paper's settings with the loss as its code computes it, 5 seeds, beside its figures
-paper-harth       likewise
-paper-ecg         likewise
+paper-sleepeeg    the paper's settings, with the loss as the paper's code computes it, and 5 seeds; the
+                  results are printed with the paper's figures
+paper-harth       the same for HARTH
+paper-ecg         the same for ECG
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""One calm display: how many trials are done, what is best so far, how long it will take."""
+"""The display of a running study: how many trials are done, what is best so far, how long it will take."""
 
 import time
 from typing import Any
@@ -18,10 +18,12 @@ class Progress:
     running: trials that run now
     """
 
-    def __init__(self, goals: tuple[str, ...], n_trials: int, *, console: Console | None = None) -> None:
+    def __init__(
+        self, goals: tuple[str, ...], n_trials: int, *, console: Console | None = None, quiet: bool = False
+    ) -> None:
         self.summary, self._n = Summary(goals), n_trials
         self.running = 0
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, quiet=quiet)
         self._started, self._earlier = time.monotonic(), 0
         self._live = Live(
             console=self._console, get_renderable=self._display, refresh_per_second=1, transient=True
@@ -29,7 +31,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._started = time.monotonic()
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.quiet:
             self._live.start()
         return self
 
@@ -56,7 +58,7 @@ class Progress:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _pace(self) -> float:
-        """Trials of this run for each second."""
+        """Trials that this run finishes in a second."""
         return (self.done - self._earlier) / max(time.monotonic() - self._started, 1e-9)
 
     def _left(self) -> str:

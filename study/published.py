@@ -1,4 +1,4 @@
-"""The paper's own figures (arXiv:2507.14828) in a row of their own, above what a study measured."""
+"""The paper's figures (arXiv:2507.14828), which are printed in a separate row above those of a study."""
 
 import io
 from collections.abc import Iterable

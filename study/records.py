@@ -1,4 +1,4 @@
-"""The truth of a study: one small file per finished replicate of a trial, from which all else is made."""
+"""The records of a study: one small file for each finished replicate. Everything else is made from them."""
 
 import gc
 import json
@@ -20,7 +20,7 @@ Rows = dict[str, list[dict[str, Any]]]  # by trial, or by key of a job
 
 
 def save(folder: Path, record: dict[str, Any]) -> Path:
-    """Write the record of one replicate (`study.trial.record`); an earlier one of the same is replaced."""
+    """Write the record of one replicate (`study.trial.record`), and so replace an earlier one."""
     path = folder / "records" / f"{key(record)}.json"
     write_whole(path, json.dumps(record).encode())
     return path
@@ -39,7 +39,7 @@ def _position(record: dict[str, Any]) -> tuple[str, int, int]:
 def load(folder: Path) -> list[dict[str, Any]]:
     """All records, in the order of trial and replicate."""
     collects = gc.isenabled()
-    gc.disable()  # it would look for cycles among thousands of records again and again: half of the time
+    gc.disable()  # it would search thousands of records for cycles again and again: half of the time
     try:
         return sorted(read(folder), key=lambda record: _position(record))
     finally:
@@ -53,7 +53,7 @@ def keys(folder: Path) -> list[str]:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """All records, one after another, in any order. A damaged file is put aside: its training runs again."""
+    """All records, one after another, in any order. Damaged files are renamed; their trainings run again."""
     for path in (folder / "records").glob("*.json"):
         record, why = parsed(path)
         if record is None:
@@ -63,7 +63,7 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def parsed(path: Path) -> tuple[dict[str, Any] | None, str]:
-    """The record in a file, or None and why it cannot be one; a record counts only under its own key."""
+    """The record in a file, or None and the reason; the file must have the record's key as its name."""
     try:
         record: Any = json.loads(path.read_bytes())
         row, curve = record["row"], record["curve"]
@@ -88,7 +88,7 @@ def parsed(path: Path) -> tuple[dict[str, Any] | None, str]:
 
 
 def check(folder: Path, jobs: "Iterable[Job]") -> list[str]:
-    """Put aside what is not a record of this study's plan; returns the names that such files had."""
+    """Rename files that are not a record of this study's plan; returns the names that they had."""
     arms = {job.trial: job.arm for job in jobs}
     gone = []
     for path in sorted((folder / "records").glob("*.json")):
@@ -96,7 +96,7 @@ def check(folder: Path, jobs: "Iterable[Job]") -> list[str]:
         if record is not None:
             arm = arms.get(record["trial"])
             if arm is None or record["replicate"] not in map(str, arm.replicates):
-                why = "is of no trial of this study"
+                why = "belongs to no trial of this study"
             elif not within(arm.space, _given(record["row"], arm.varied)):
                 why = "has a setting outside this study's space"
         if why:
@@ -112,9 +112,9 @@ def _given(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def finished(
     records: Iterable[dict[str, Any]], jobs: "Iterable[Job]", columns: Collection[str] | None = None
 ) -> Rows:
-    """Rows of the jobs of which every replicate has a record, by key, in the order of the plan.
+    """The rows of jobs whose replicates all have a record, by the job's key, in the order of the plan.
 
-    columns: only these, so that thousands of trials fit into memory; None = whole rows
+    columns: the columns to keep, so that thousands of trials fit into memory; None keeps all
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for record in records:
@@ -126,9 +126,9 @@ def finished(
 
 
 def forget_failed(folder: Path) -> list[str]:
-    """Remove the records of trials that failed, so that they are run again; returns the key of each.
+    """Remove the records of replicates that failed, so that they run again; returns the key of each.
 
-    A trial that diverged has not failed: it would diverge again.
+    Replicates that diverged are kept: they would diverge again.
     """
     statuses = {key(record): record["row"]["status"] for record in read(folder)}
     failed = sorted(name for name, status in statuses.items() if status == "failed")

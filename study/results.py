@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import fronts
-from emargin_train.cost import git_revision
+from emargin_train.cost import git_revision, processor
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
+from emargin_train.program import pasted
 from study.own_files import put_aside
 from study.records import Rows, key
 from study.schema import SCHEMA_VERSION, of_extra, schema
@@ -26,18 +27,18 @@ from study.settings import StudySettings, parse_toml
 from study.tracking import sync_state
 from study.trial import directions, goal_values
 
-COPY = ".study.toml"  # of study.toml, for the day that it is damaged
+COPY = ".study.toml"  # a copy of study.toml, which is used if study.toml is damaged
 FOLDERS = ("records", "checkpoints", "embeddings", "log")
 
 
 def stored_settings(folder: Path) -> StudySettings:
     """The settings of an existing study. Raises UserError where the folder holds none.
 
-    Where study.toml is damaged, the copy beside it counts, and a warning says so.
+    Where study.toml is damaged, the copy beside it is used, and a warning says so.
     """
     path = folder / "study.toml"
     if not is_study(folder):
-        raise UserError(f"{folder} holds no study (no study.toml): give the folder of one, as runs/NAME")
+        raise UserError(f"{folder} holds no study (no study.toml): give a study's folder, such as runs/NAME")
     try:
         return _read_settings(path)
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -47,9 +48,9 @@ def stored_settings(folder: Path) -> StudySettings:
         except (OSError, ValueError, TypeError, AttributeError):
             raise UserError(
                 f"{path} cannot be used ({reason}), and neither can its copy {COPY}: correct the file; "
-                f"what is recorded can still be read with python -m analysis.report {folder}"
+                f"finished trials can still be read with {pasted('analysis.report', folder)}"
             ) from None
-        print(f"warning: {path} cannot be used ({reason}): its copy {COPY} is", file=sys.stderr)
+        print(f"warning: {path} cannot be used ({reason}): its copy {COPY} is used instead", file=sys.stderr)
         return stored
 
 
@@ -64,16 +65,16 @@ def _read_settings(path: Path) -> StudySettings:
     if "objectives" in flat:
         raise UserError(
             f"{folder} was written by version 1, which this version cannot resume: read it with "
-            f"python -m analysis.report {folder}, or start it again with --config {path} and another --name"
+            f"{pasted('analysis.report', folder)}, or start it again with --config {path} and another --name"
         )
     stored = StudySettings.from_dict(flat)
     return dataclasses.replace(stored.of_study(), out=str(folder.parent), name=folder.name)
 
 
 def as_stored(settings: StudySettings) -> StudySettings:
-    """The settings with the space of the study that is there, where that was asked for in the same words.
+    """The settings with the search space of the existing study, if the user gave the same hyper-parameters.
 
-    Its default ranges stand, whatever this version searches by default.
+    So a study keeps its default ranges, even if this version searches other ranges by default.
     """
     if not settings.space and is_study(settings.folder):
         stored = stored_settings(settings.folder)
@@ -83,7 +84,7 @@ def as_stored(settings: StudySettings) -> StudySettings:
 
 
 def check_free(settings: StudySettings) -> None:
-    """Raises UserError where the study's folder is taken by something else than this very study."""
+    """Raises UserError where the study's folder already holds something other than this study."""
     folder = settings.folder
     if not folder.exists():
         return
@@ -93,10 +94,13 @@ def check_free(settings: StudySettings) -> None:
         raise UserError(
             f"--name is '{settings.name}', but {folder} exists and is not a study: choose another name"
         )
-    for flag, (asked, there) in settings.differences(stored_settings(folder)).items():
+    differences = settings.differences(stored_settings(folder))
+    if differences:
+        shown = ", ".join(f"{flag} {there}, not {asked}" for flag, (asked, there) in differences.items())
+        more = "; for more trials of it, add --extend N" if set(differences) <= {"--trials"} else ""
         raise UserError(
-            f"--name is '{settings.name}', but {folder} is a study with {flag} {there}, not {asked}: "
-            f"choose another name, or resume that study with --resume {folder}"
+            f"--name is '{settings.name}', but {folder} is a study with {shown}: choose another name, or "
+            f"resume that study with {pasted('study.run', '--resume', folder)}{more}"
         )
 
 
@@ -107,9 +111,9 @@ def _is_of_no_study(path: Path) -> bool:
 
 
 def extended(settings: StudySettings, more: int) -> StudySettings:
-    """The settings of the existing study, with so many more trials. Raises UserError."""
+    """The settings of the existing study, with `more` trials added. Raises UserError."""
     if more < 1:
-        raise UserError(f"--extend is {more}: give a whole number from 1")
+        raise UserError(f"--extend is {more}: give a whole number of 1 or more")
     stored = stored_settings(settings.folder)
     settings = dataclasses.replace(settings, trials=stored.trials)
     check_free(settings)
@@ -117,7 +121,7 @@ def extended(settings: StudySettings, more: int) -> StudySettings:
 
 
 def store(settings: StudySettings) -> None:
-    """Write the settings, and make the folders that are not there; the caller owns the study's folder."""
+    """Write the settings, and make missing folders; the caller owns the study's folder."""
     folder = settings.folder
     try:
         for name in FOLDERS:
@@ -125,7 +129,7 @@ def store(settings: StudySettings) -> None:
         content = settings.of_study().to_toml().encode()
         path = folder / "study.toml"
         if path.exists() and not _is_readable(path):
-            put_aside(path, "is damaged", "it is written anew from its copy")
+            put_aside(path, "is damaged", "it is written again from its copy")
         write_whole(path, content)
         write_whole(folder / COPY, content)
     except OSError as error:
@@ -175,18 +179,21 @@ def write_manifest(
     titles: dict[str, str],
     clusters: dict[str, int],
     classes: tuple[str, ...],
-    resources: dict[str, Any],
+    resources: dict[str, Any] | None,
 ) -> None:
-    """manifest.json: what made the results, and on what.
+    """Write manifest.json: which versions, data and machine made the results.
 
-    study_id: as in identity.json, which may be damaged one day
-    asked: rows that the finished study will have
-    described: who is in which split, one line each, by split seed
+    study_id: the id in identity.json, repeated here in case that file is damaged
+    asked: number of rows that the finished study will have
+    described: which subjects are in which split, in lines, by split seed
     subjects: names by data set, split seed and split, for programs
     titles: of the data sets, by name
-    clusters: that KMeans looks for, by data set
-    classes: names, in the order of the labels in embeddings/*.arrow
+    clusters: number of clusters that KMeans looks for, by data set
+    classes: their names, in the order of the labels in embeddings/*.arrow
+    resources: the cluster's resources; None = those of earlier runs of the study
     """
+    if resources is None:
+        resources = _resources_before(folder)
     packages = (
         "emargin-study",
         "torch",
@@ -213,6 +220,7 @@ def write_manifest(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "hardware": {
             "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor(),
             "cores": os.cpu_count(),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "cluster": resources,
@@ -221,8 +229,15 @@ def write_manifest(
     write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
 
 
+def _resources_before(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "manifest.json").read_bytes())["hardware"]["cluster"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}
+
+
 class Front:
-    """The trials of each method that no other dominates, kept up as trials end."""
+    """The Pareto front of each method, updated as trials end."""
 
     def __init__(self, goals: tuple[str, ...]) -> None:
         self._goals = goals
@@ -230,7 +245,7 @@ class Front:
         self._points: dict[str, dict[str, list[float]]] = {}
 
     def add(self, trial: str, rows: list[dict[str, Any]]) -> set[str]:
-        """A trial has ended; returns what is on no front now: trials that it dominates, or itself."""
+        """Add a trial that has ended; returns those on no front now: trials that it dominates, or itself."""
         values = goal_values(rows, self._goals)
         if values is None:
             return {trial}
@@ -245,7 +260,7 @@ class Front:
 
 
 def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
-    """Trials whose embeddings are kept: all, none, or the references and the front of each method."""
+    """The trials whose embeddings are kept: all, none, or the references and the front of each method."""
     if which != "front":
         return set(done) if which == "all" else set()
     front, kept = Front(goals), set(done)
@@ -256,6 +271,27 @@ def kept_trials(done: Rows, which: str, goals: tuple[str, ...]) -> set[str]:
     return kept
 
 
+def models(done: Rows, goals: tuple[str, ...], registered: str | None) -> dict[str, str | None]:
+    """Records whose encoders become MLflow models, each with the registered model that it is a version of.
+
+    A model is made of each trained trial on the front of its method: of its first replicate, so that no seed
+    is chosen for its result. A trial that no other trained one dominates is a version of `registered`.
+    """
+    on_front = kept_trials(done, "front", goals)
+    kept = [rows for trial, rows in done.items() if trial in on_front]
+    trained = [rows for rows in kept if rows[0]["role"] != "reference"]
+    if not trained:
+        return {}
+    ends = ["max" if direction == "maximize" else "min" for direction in directions(goals)]
+    best = fronts.non_dominated(np.array([goal_values(rows, goals) for rows in trained]), ends)
+    found: dict[str, str | None] = {}
+    for rows, is_best in zip(trained, best, strict=True):
+        first = min(rows, key=lambda row: (row["split_seed"], row["seed"]))
+        key_ = f"{first['trial']}-{first['split_seed']}-{first['seed']}"
+        found[key_] = registered if is_best else None
+    return found
+
+
 def prune_embeddings(folder: Path, kept: set[str]) -> None:
     """Remove the embeddings of trials outside `kept`."""
     for path in (folder / "embeddings").glob("*.arrow"):
@@ -264,10 +300,10 @@ def prune_embeddings(folder: Path, kept: set[str]) -> None:
 
 
 def export(folder: Path, kept: Iterable[dict[str, Any]], goals: tuple[str, ...]) -> Path:
-    """Write results.parquet from the records kept and what MLflow has of them; missing values are null.
+    """Write results.parquet from the given records, with the id of each record's MLflow run.
 
-    A record's values that this version has no column for, as those of a method that is not installed any
-    more, get a column of their own: nothing is dropped.
+    Missing values are null. Nothing is dropped: a value for which this version has no column gets a new
+    column. A method that is no longer installed may have such values.
     """
     table_schema, runs = schema(goals), sync_state.exported(folder)
     rows = []

@@ -1,4 +1,4 @@
-"""Wait for a service that is away: try again with growing pauses until it answers or patience ends."""
+"""Wait for a service that does not answer: try again, after growing pauses, for a limited time."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,14 @@ T = TypeVar("T")
 
 
 class StorageAway(Exception):
-    """A database or a store has not answered for as long as we wait for it."""
+    """A database or a store has not answered within the time that we wait for it."""
 
 
 def patiently(do: Callable[[], T], *, away: tuple[type[Exception], ...], patience_s: float) -> T:
-    """Call `do` until it raises none of `away`; returns its result.
+    """Call `do` again and again until it raises none of `away`; returns its result.
 
-    `do` must give the same result when it is called again after it was half done. Raises StorageAway after
-    `patience_s` seconds.
+    `do` may be interrupted half-way, and must give the same result when it is called again. Raises
+    StorageAway after `patience_s` seconds.
     """
     deadline = time.monotonic() + patience_s
     pause_s = 0.1

@@ -5,15 +5,19 @@ What takes seconds to load is imported where it is needed, after the secrets are
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.program import pasted
 from study import display, secrets, signals
 
 if TYPE_CHECKING:
+    from study.notebook import Results
     from study.run_study import StudyOutcome
     from study.settings import StudySettings
 
@@ -36,7 +40,7 @@ def main() -> None:
 
 
 def hide_secrets() -> None:
-    """Start this program again without the secrets that its command line has: lists of processes show it."""
+    """Start this program again without secrets on its command line, which lists of processes would show."""
     shown = secrets.hidden(sys.argv[1:])
     if shown != sys.argv[1:]:
         os.execv(sys.executable, [sys.executable, "-m", "study.run", *shown])
@@ -49,10 +53,12 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
     from study.stopper import is_full
 
     folder = settings.folder
-    resume = f"python -m study.run --resume {folder}"
+    resume = pasted("study.run", "--resume", folder)
     started = time.monotonic()
     try:
-        outcome = run_study(settings, extend=args.extend, retry_failed=args.retry == "failed")
+        outcome = run_study(
+            settings, extend=args.extend, retry_failed=args.retry == "failed", quiet=args.quiet
+        )
     except OSError as error:
         if not is_full(error):
             raise
@@ -68,10 +74,10 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
         sys.exit(received.exit_code)
     try:
         show(settings, args, outcome, time.monotonic() - started)
-    except KeyboardInterrupt:  # the books are closed: only the report is missing
-        print(f"interrupted; report:  python -m analysis.report {folder}", file=sys.stderr)
+    except KeyboardInterrupt:  # table and MLflow are complete: only the report is missing
+        print(f"interrupted; report:  {pasted('analysis.report', folder)}", file=sys.stderr)
     code = received.exit_code if outcome.interrupted else outcome.exit_code
-    if outcome.is_abandoned:  # the cluster died: a thread and processes of it are left
+    if outcome.is_abandoned:  # the cluster died, but a thread and some of its processes still run
         signals.end(code)
     sys.exit(code)
 
@@ -86,8 +92,8 @@ def show(
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))
-    if outcome.interrupted or outcome.is_abandoned:  # whoever stops a study does not wait for a report
-        print(f"report:  python -m analysis.report {folder}")
+    if outcome.interrupted or outcome.is_abandoned:  # the user wants to stop, not to wait for a report
+        print(f"report:  {pasted('analysis.report', folder)}")
     elif outcome.counts["ok"]:
         from analysis.report import build
 
@@ -97,20 +103,36 @@ def show(
     if outcome.not_exported:
         print(
             f"warning: MLflow did not answer, and {outcome.not_exported} runs have not reached it; "
-            f"nothing is lost: once it is back, python -m study.sync {folder}",
+            f"nothing is lost: once it answers again, run {pasted('study.sync', folder)}",
             file=sys.stderr,
         )
     if outcome.stopped:
-        print(f"{outcome.stopped}; to resume: python -m study.run --resume {folder}")
+        print(f"{outcome.stopped}; to resume: {pasted('study.run', '--resume', folder)}")
 
 
 def program() -> None:
     """Run the command as its own process does."""
     display.open_streams()
     with display.survives():
-        exit_on_user_error(hide_secrets)
-        exit_on_user_error(main)
+        try:
+            exit_on_user_error(hide_secrets)
+            exit_on_user_error(main)
+        except KeyboardInterrupt:  # while modules were loaded
+            print("interrupted before the study began", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
+
+class Program(ModuleType):
+    """This module, so that `study.run(...)` runs a study too, and not only `python -m study.run`."""
+
+    def __call__(self, dataset: str | None = None, **flags: Any) -> "Results":
+        from study.notebook import run
+
+        return run(dataset, **flags)
+
+
+if __name__ != "__main__":
+    sys.modules[__name__].__class__ = Program
 
 if __name__ == "__main__":
     program()

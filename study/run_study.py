@@ -1,16 +1,17 @@
-"""From settings to a finished study: plan, data, cluster, search, records, table.
+"""Run a study from its settings to its table: plan, data, cluster, search, records.
 
     from study.run_study import run_study
     from study.settings import StudySettings
 
     outcome = run_study(StudySettings(dataset="sleepeeg-sim", name="first", trials=8))
 
-The calling process is never ended, and its signal handlers stay as they are. A KeyboardInterrupt stops the
-study in order: `outcome.interrupted` says so, and the same call resumes it.
+This never ends the calling process, and leaves its signal handlers as they are. A KeyboardInterrupt stops the
+study properly: `outcome.interrupted` is then true, and the same call resumes the study.
 """
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,13 @@ from study.ownership import owned
 from study.progress import Progress
 from study.search import claim
 from study.search.plan_search import PlanSearch
-from study.secrets import without_password
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
+from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ class StudyOutcome:
     """How a study ended.
 
     counts: trials by status; with --seeds-as-trials, every replicate counts
-    done: rows by finished trial
+    done: the rows of each finished trial
     stopped: why not every trial is done, in words; None where all are done
-    interrupted: whether the user stopped it
-    browse: the command that opens MLflow on it
-    not_exported: number of runs that MLflow does not have yet, since its server is away
+    interrupted: whether the user stopped the study
+    browse: how to open MLflow at the study's runs
+    not_exported: number of runs that MLflow does not have yet, since its server does not answer
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     """
 
@@ -74,15 +77,17 @@ class StudyOutcome:
 
 
 def run_study(
-    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False
+    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False, quiet: bool = False
 ) -> StudyOutcome:
-    """Run a study, or resume the one whose folder is there with the same settings.
+    """Run a study, or resume it where its folder exists and has the same settings.
 
-    Everything that a user can get wrong is checked before the folder is made: raises UserError.
+    Everything that a user can get wrong is checked before the folder is made, and raises UserError.
 
-    extend: number of trials that are added for each searched method to a study that is there
+    extend: number of trials that are added to an existing study, for each searched method
     retry_failed: whether trials that failed are run again
+    quiet: nothing but warnings is printed while it runs
     """
+    say = _nothing if quiet else _on_standard_error
     out, is_there = Path(settings.out), results.is_study(settings.folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(display.survives())
@@ -90,20 +95,23 @@ def run_study(
             stack.enter_context(owned(settings.folder))
         settings, study_plan, address = _checked(settings, extend)
         uri = tracking_uri.resolve(settings.tracking_uri, out)
-        if not is_there or uri.startswith("sqlite:"):  # a study that is resumed can wait for its server
+        if not is_there or uri.startswith("sqlite:"):  # a resumed study runs without its server
             tracking_uri.check_answers(uri)
         checkpoints.check(settings)
-        print(f"data: {settings.dataset}", file=sys.stderr)
+        say(f"study: {settings.folder}")
+        if settings.note:
+            say(f"note: {settings.note}")
+        say(f"data: {settings.dataset}")
         splits = load(plan.first_config(settings, study_plan).data)
         for line in splits.described:
-            print(f"  {line}", file=sys.stderr)
+            say(f"  {line}")
         claim.check_free(settings, study_plan)
 
         folder = settings.folder
         if not is_there:
             results.make_folder(settings)
             stack.enter_context(owned(folder))
-            results.check_free(settings)  # another process of the same name may have been quicker
+            results.check_free(settings)  # another process may have made a study of this name meanwhile
         results.store(settings)
         study_id = identity.open_study(folder)
         stack.enter_context(library_messages_in(folder / "log" / "libraries.log"))
@@ -113,16 +121,16 @@ def run_study(
         tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
-        return _run(settings, study_plan, study_id, address, tracker, splits)
+        return _run(settings, study_plan, study_id, address, tracker, splits, say)
 
 
 def _checked(
     settings: StudySettings, extend: int | None
 ) -> tuple[StudySettings, tuple[plan.Arm, ...], str | None]:
     """The settings in full, their plan, and the address of the cluster. Raises UserError."""
+    settings = _complete(settings)
     if extend is not None:
-        settings = results.extended(settings, extend)
-    settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
+        settings = _complete(results.extended(settings, extend))
     study_plan = plan.arms(settings)
     if extend is not None and not any(arm.searches for arm in study_plan):
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
@@ -136,6 +144,11 @@ def _checked(
     return settings, study_plan, address
 
 
+def _complete(settings: StudySettings) -> StudySettings:
+    """The settings with what a study that is there has stored, and what defaults decide."""
+    return plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
+
+
 def _run(
     settings: StudySettings,
     study_plan: tuple[plan.Arm, ...],
@@ -143,49 +156,43 @@ def _run(
     address: str | None,
     tracker: Tracker,
     splits: Splits,
+    say: Say,
 ) -> StudyOutcome:
     folder, jobs = settings.folder, plan.jobs(settings, study_plan)
-    here = address is None
     stopper = Stopper(settings.time_budget_s, settings.max_failures)
-    progress = Progress(settings.goals, len(jobs))
+    progress = Progress(settings.goals, len(jobs), quiet=say is _nothing)
     done, front = _earlier(settings, jobs, progress)
+    say(f"trials: {len(jobs)}" + (f", {len(done)} of them done already" if done else ""))
+    say(f"browse: {tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)}")
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
-    print(f"ray: {'started here' if here else 'joined ' + str(address)}", file=sys.stderr)
-    with closed_in_the_end(books), connection.joined(address) as resources:
-        # before Ray ends, so that a fault of Ray's end finds a study that is whole
+    cluster = connection.joined(address) if len(done) < len(jobs) else contextlib.nullcontext()
+    with closed_in_the_end(books), cluster as resources:
+        # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)
-            gpus = settings.gpus
-            if gpus is None:
-                gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
-                print(f"gpus: {gpus:g} of one for each trial, as measured", file=sys.stderr)
-            # Thousands of embeddings would fill the disk. Replicates that run apart are judged at the end.
-            pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
-            with progress:
-                tune_loop.run_trials(
-                    settings,
+            if resources is not None:
+                # Thousands of embeddings would fill the disk. Replicates that run apart are judged later.
+                pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
+                head = connection.HeadWatch(started_here=address is None)
+                callback = StudyCallback(
+                    folder,
                     search,
-                    StudyCallback(
-                        folder,
-                        search,
-                        tracker,
-                        progress,
-                        stopper,
-                        front if pruning else None,
-                        settings.max_retries,
-                    ),
+                    tracker,
+                    progress,
                     stopper,
-                    gpus=gpus,
-                    n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=here),
-                    head=connection.HeadWatch(started_here=here),
+                    front if pruning else None,
+                    head,
+                    settings.max_retries,
                 )
-    uri, complete = tracker.uri, books.is_complete
-    browse = f"mlflow ui --backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else uri
+                with progress:
+                    _train(settings, study_plan, search, callback, stopper, resources, head, say)
+    complete = books.is_complete
+    browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
@@ -194,16 +201,50 @@ def _run(
         len(jobs),
         stopped,
         interrupted,
-        without_password(browse),
+        browse,
         books.not_exported,
         stopper.abandoned,
     )
 
 
+def _train(
+    settings: StudySettings,
+    study_plan: tuple[plan.Arm, ...],
+    search: PlanSearch,
+    callback: StudyCallback,
+    stopper: Stopper,
+    resources: dict[str, Any],
+    head: connection.HeadWatch,
+    say: Say,
+) -> None:
+    """Run what the search hands out, on the cluster with these resources."""
+    gpus = settings.gpus
+    if gpus is None:
+        gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
+        say(f"gpus: {gpus:g} of one for each trial, as measured")
+    tune_loop.run_trials(
+        settings,
+        search,
+        callback,
+        stopper,
+        gpus=gpus,
+        n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=head.started_here),
+        head=head,
+    )
+
+
+def _on_standard_error(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _nothing(_: str) -> None:
+    """What a quiet study says while it runs."""
+
+
 def _earlier(
     settings: StudySettings, jobs: list[plan.Job], progress: Progress
 ) -> tuple[records.Rows, results.Front]:
-    """Rows of jobs that earlier runs of this study finished, and their front; the display shows them."""
+    """The rows of jobs that earlier runs of this study finished, and their front; the display counts them."""
     needed = ("method", "role", "status", *all_hyperparameters(), *settings.goals)
     done = records.finished(records.read(settings.folder), jobs, needed)
     front = results.Front(settings.goals)
@@ -218,9 +259,12 @@ def _write_manifest(
     study_plan: tuple[plan.Arm, ...],
     study_id: str,
     splits: Splits,
-    resources: dict[str, Any],
+    resources: dict[str, Any] | None,
 ) -> None:
-    """Write manifest.json, and which frames of each split are measured."""
+    """Write manifest.json, and which frames of each split are measured.
+
+    resources: of the cluster; None where no trial is left to run, so that none was joined
+    """
     first = plan.first_config(settings, study_plan)
     dataset = find(settings.dataset)
     described, subjects, measured = {}, {}, set()
@@ -230,7 +274,8 @@ def _write_manifest(
         chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
         described[split_seed] = own.described
         subjects[str(split_seed)] = own.subjects
-        measured.add(len(np.unique(own.validation.y[chosen.balanced])))
+        n_classes = len(np.unique(own.validation.y[chosen.balanced])) if chosen.labelled else 0
+        measured.add(settings.clusters or n_classes)
     results.write_manifest(
         settings.folder,
         study_id=study_id,

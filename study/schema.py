@@ -1,4 +1,4 @@
-"""The columns of results.parquet and what their metadata say: all that `analysis` knows of a study.
+"""The columns of results.parquet and their metadata, from which `analysis` learns all it knows of a study.
 
 Hyper-parameters come from the methods and encoders that declare them, metrics from the table of metrics.
 """
@@ -14,7 +14,8 @@ from emargin_train.settings import Setting
 
 SCHEMA_VERSION = "2"
 TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
-KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TEXT}
+TRUTH = pa.bool_()
+KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TRUTH}
 
 IDENTITY: dict[str, pa.DataType] = {
     "study": TEXT, "trial": TEXT, "role": TEXT, "config_hash": TEXT, "seed": INT, "split_seed": INT,
@@ -22,6 +23,7 @@ IDENTITY: dict[str, pa.DataType] = {
 }  # fmt: skip
 SETTINGS: dict[str, pa.DataType] = {
     "dataset": TEXT, "split": TEXT, "method": TEXT, "encoder": TEXT, "encoder_variant": TEXT,
+    "encoder_context": TEXT,  # frame, or sequence: an embedding depends on other frames of its sequence too
     "gate_given_as": TEXT, "sequence_length": INT, "evaluation_frames": INT, "noise_kind": TEXT,
 }  # fmt: skip
 OUTCOME: dict[str, pa.DataType] = {
@@ -35,9 +37,9 @@ COST: dict[str, pa.DataType] = {
 
 
 def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
-    """The columns in order; their metadata say what each is, and those of the table which methods there are.
+    """The columns in order. Their metadata describe each column; the table's metadata list the methods.
 
-    goals: of the study's search
+    goals: the goals of the study's search
     """
     fields = _plain(IDENTITY, "identity") + _plain(SETTINGS, "setting")
     fields += [_hyperparameter(one) for one in all_hyperparameters().values()]
@@ -60,6 +62,8 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
         name: {
             "title": method.title,
             "role": method.role,
+            "encoder_variant": method.encoder_variant,
+            "variant_of": method.variant_of,
             "description": method.description,
             "hyperparameters": list(table(name)),
         }
@@ -92,7 +96,7 @@ def _hyperparameter(one: Setting) -> pa.Field:
 
 
 def of_extra(values: list[object]) -> pa.DataType:
-    """The type of a column that this version does not know: numbers if all are, else text."""
+    """The type of a column that this version does not know: numbers if all its values are, else text."""
     known = [value for value in values if value is not None]
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
     return NUMBER if known and is_number and all(map(math.isfinite, known)) else TEXT  # type: ignore[arg-type]

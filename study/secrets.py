@@ -1,8 +1,8 @@
 """Passwords, tokens and keys: taken from the environment, never stored, logged or shown.
 
-A URL is kept without its secrets. The whole URL stays in the environment of the driver, under the name in
-VARIABLES, where the user put it or where a flag that held a secret is moved to. Texts, such as the messages
-of libraries, lose every secret that the environment holds, and those of the URLs in them.
+A URL is stored without its secrets. The whole URL stays in the environment of the driver, under the name in
+VARIABLES: the user put it there, or we moved it there from a flag that held a secret. From texts, such as the
+messages of libraries, we remove every secret that the environment or a URL in the text holds.
 """
 
 import os
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, ur
 from emargin_train.errors import UserError
 
 VARIABLES = {"optuna_storage": "OPTUNA_STORAGE", "tracking_uri": "MLFLOW_TRACKING_URI"}
-# A query's key is secret where its name holds one of these, as access_key, api_token or X-Amz-Signature do.
+# A value in a URL's query is secret if its key contains one of these, as access_key and X-Amz-Signature do.
 SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "sig", "cred", "bearer", "session")
 PUBLIC_KEYS = ("sslkey", "ssl_key", "target_session_attrs", "authmechanism", "passfile")
 ENVIRONMENT_WORDS = ("PASSWORD", "SECRET", "TOKEN", "ACCESS_KEY")
@@ -20,7 +20,7 @@ HIDDEN = "***"
 
 
 def without_password(text: str) -> str:
-    """A URL, or a text that holds some, as it may be shown: `postgresql://user@host/name`."""
+    """A URL, or a text with URLs in it, without secrets: `postgresql://user@host/name`."""
     if "://" in text and not any(c in text for c in " \n\t'\"<>"):
         return _public(text)
     for secret in _known():
@@ -30,7 +30,7 @@ def without_password(text: str) -> str:
 
 
 def _public_word(word: str) -> str:
-    """A word of a text, which may stand in brackets or quotes, with its URL made public."""
+    """A word of a text, perhaps in brackets or quotes, whose URL has lost its secrets."""
     start = word.index("://")
     while start > 0 and (word[start - 1].isalnum() or word[start - 1] in "+.-"):
         start -= 1
@@ -41,10 +41,10 @@ def _public_word(word: str) -> str:
 
 
 def _public(url: str) -> str:
-    """A URL without the password and the secret keys of its query.
+    """A URL without its password and without the secret values of its query.
 
-    A password may hold / ? # and even @, as SQLAlchemy reads it: it ends at the last @ of the URL that comes
-    before a query, so that too much is taken out rather than too little.
+    As SQLAlchemy reads it, a password may contain / ? # and even @. We therefore take it to end at the last @
+    before the query, and so rather remove too much than too little.
     """
     scheme, _, rest = url.partition("://")
     user, _, host = _at(rest)
@@ -61,7 +61,7 @@ def _public(url: str) -> str:
 
 
 def _at(rest: str) -> tuple[str, str, str | None]:
-    """User information, @ and what follows; None for a URL without user information."""
+    """Split what follows :// into user information, "@" and the rest; the rest is None without an "@"."""
     plain = rest.split("/", 1)[0].split("?", 1)[0].split("#", 1)[0]
     user_end = next((i for i, c in enumerate(rest) if c in ":/?#@"), len(rest))
     port = plain[user_end + 1 :]
@@ -84,7 +84,7 @@ def _is_secret(key: str) -> bool:
 
 
 def _known() -> list[str]:
-    """Every secret that the environment holds, also as URLs write it; the longest first."""
+    """Every secret in the environment, plain and in the encoding of URLs; the longest first."""
     found: set[str] = set()
     for name, value in os.environ.items():
         if any(word in name.upper() for word in ENVIRONMENT_WORDS):

@@ -1,4 +1,4 @@
-"""A study as a value: everything that `python -m study.run` was asked for, as study.toml holds it."""
+"""The settings of a study: everything that `python -m study.run` was given. They are stored in study.toml."""
 
 import dataclasses
 import math
@@ -22,7 +22,7 @@ SEARCHED = tuple(name for name, one in declarations().methods.items() if one.rol
 ENCODERS = tuple(declarations().encoders)
 REFERENCES = tuple(name for name, one in declarations().methods.items() if one.role != "method")
 DIRECTED = tuple(name for name, one in declarations().metrics.items() if one.best in ("max", "min"))
-MAX_NAME_BYTES = 150  # a file name has 255, an Optuna study in a database 512
+MAX_NAME_BYTES = 150  # a file name may have 255, an Optuna study in a database 512
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Names of version 1, in study.toml and as flags.
 FORMER_NAMES = {"objectives": "methods", "dimensions": "hyperparameters", "split_seed": "split_seeds"}
@@ -31,6 +31,7 @@ OPERATIONAL = (
     "out",
     "address",
     "tracking_uri",
+    "register",
     "cpus_per_trial",
     "gpus_per_trial",
     "max_concurrent",
@@ -55,14 +56,15 @@ def _shown(value: Any) -> str:
 
 
 def duration_s(text: str) -> float:
-    """Seconds of a duration as 90s, 30m, 2h or 1.5d. Raises UserError."""
+    """Seconds of a duration such as 90s, 30m, 2h or 1.5d. Raises UserError."""
     try:
         value = float(text[:-1]) * UNITS_S[text[-1:]]
     except (ValueError, KeyError):
         value = -1.0
     if not 0 < value < math.inf:
         raise UserError(
-            f"--time-budget is '{text}', but that is not a duration: give a number and s, m, h or d, as 2h"
+            f"--time-budget is '{text}', but that is not a duration: give a number and s, m, h or d, such as "
+            "2h"
         )
     return value
 
@@ -80,18 +82,20 @@ class StudySettings(DatasetSettings):
     """The settings of a study.
 
     hyperparameters: the text of each hyper-parameter that the user gave, by column (study.space)
-    space: per method, the resolved text of each hyper-parameter, defaults included; empty until `study.plan`
-        has resolved it. Once stored, it is used as it is, whatever later versions search by default.
+    space: for each method, the text of each hyper-parameter, with defaults filled in by `study.plan`; empty
+        before. Once stored, it is used unchanged, whatever later versions search by default.
     """
 
     dataset: str = setting("", DatasetSettings.__dataclass_fields__["dataset"].metadata["setting"]["help"],
                            metavar="NAME")  # fmt: skip
     name: str = setting(
-        "", "The study has this name, a folder in --out (default: the dataset and a digest of the settings)."
+        "",
+        "The study has this name, and so has its folder in --out (default: the dataset and a digest of the "
+        "settings).",
     )
     methods: tuple[str, ...] = setting(
         ("emargin",),
-        "These methods are studied; a list a,b searches each of them.",
+        "The study trains these methods, and searches the hyper-parameters of each.",
         metavar="NAMES",
         choices=SEARCHED,
     )
@@ -104,7 +108,8 @@ class StudySettings(DatasetSettings):
     trials: int = setting(32, "The search tries N settings of each method.", metavar="N", low=1)
     baseline: str = setting(
         "infonce",
-        "The methods are compared with this one, searched over its own ranges; none leaves it out.",
+        "The methods are compared with this one, which is searched over its own ranges; 'none' leaves it "
+        "out.",
         metavar="NAME",
         choices=(*SEARCHED, "none"),
     )
@@ -113,14 +118,14 @@ class StudySettings(DatasetSettings):
     )
     references: tuple[str, ...] = setting(
         REFERENCES,
-        "Every result is compared with these encoders; an empty text leaves all out.",
+        "Every result is compared with these encoders; an empty text '' leaves all of them out.",
         metavar="NAMES",
         choices=REFERENCES,
         may_be_empty=True,
     )
     seeds: tuple[int, ...] = setting(
         (0, 1, 2),
-        "Each setting is trained with each of these seeds, as 0,1,2 or 0:4.",
+        "Each setting is trained with each of these seeds, given as 0,1,2 or 0:4.",
         metavar="LIST",
         low=0,
         high=2**31 - 1,
@@ -128,7 +133,7 @@ class StudySettings(DatasetSettings):
     )
     split_seeds: tuple[int, ...] | None = setting(
         None,
-        "Each setting is trained on each of these splits, as 0:9 (default: split 0; with --split "
+        "Each setting is trained on each of these splits, given as 0:9 (default: split 0; with --split "
         "leave-one-subject-out, one for every subject).",
         metavar="LIST",
         low=0,
@@ -137,19 +142,19 @@ class StudySettings(DatasetSettings):
     )
     goals: tuple[str, ...] = setting(
         ("silhouette", "probe_balanced_accuracy"),
-        "The search is for the best of these metrics.",
+        "The search looks for the best values of these metrics.",
         metavar="METRICS",
         choices=DIRECTED,
     )
     design: str = setting(
         "search",
         "The settings are those of a search (Optuna chooses them), a grid (all combinations of the lists), "
-        "or an ablation (one hyper-parameter at a time leaves the first value of its list).",
+        "or an ablation (one hyper-parameter at a time differs from the first value of its list).",
         metavar="KIND",
         choices=DESIGNS,
     )
     seeds_as_trials: bool = setting(
-        False, "Each replicate (a split seed and a seed) is scheduled and searched as a trial of its own."
+        False, "Each replicate (a split seed and a seed) is scheduled and searched as a separate trial."
     )
     sampler: str = setting(
         "tpe", "Optuna chooses settings by this sampler.", metavar="NAME", choices=SAMPLERS
@@ -157,40 +162,47 @@ class StudySettings(DatasetSettings):
     search_seed: int = setting(0, "The sampler draws from this seed.", metavar="N", low=0)
     keep_embeddings: str = setting(
         "front",
-        "Embeddings are kept of the front, the baseline and the references (front), of all or of none.",
+        "Embeddings are kept for trials on the Pareto front, the baseline and the references (front), for "
+        "all trials, or for none.",
         metavar="WHICH",
         choices=("front", "all", "none"),
     )
     tf32: bool = setting(
-        False, "On a GPU, products are computed in TensorFloat-32, which is faster and has three digits."
+        False, "On a GPU, products are computed in TensorFloat-32, which is faster but has only three digits."
     )
     out: str = setting("runs", "The folder that holds the studies.", metavar="DIR")
     address: str | None = setting(
         None,
         "The study runs on this Ray cluster: auto, HOST:PORT or local (default: the one that RAY_ADDRESS "
-        "names or that this machine belongs to, else a new one).",
+        "names or that this machine belongs to; otherwise a new one).",
     )
     tracking_uri: str | None = setting(
         None,
-        "This MLflow server or database has every trial (default: an SQLite file in --out).",
+        "Every trial is exported to this MLflow server or database (default: an SQLite file in --out).",
         metavar="URI",
+    )
+    register: str | None = setting(
+        None,
+        "Once the study is done, the encoders of its Pareto front are versions of this registered model in "
+        "MLflow.",
+        metavar="NAME",
     )
     optuna_storage: str | None = setting(
         None,
-        "The search is kept in this database, as postgresql://user@host/name; its password comes from "
+        "The search is stored in this database, such as postgresql://user@host/name; its password comes from "
         "OPTUNA_STORAGE (the whole URL) or PGPASSWORD (default: a file in the study's folder).",
         metavar="URL",
     )
     storage: str | None = setting(
         None,
-        "Running trials leave checkpoints here: a folder or s3://bucket/path that all nodes reach (default: "
-        "EMARGIN_STORAGE, else the study's folder).",
+        "Running trials store their checkpoints here, in a folder or s3://bucket/path that all nodes can "
+        "reach (default: EMARGIN_STORAGE; otherwise the study's folder).",
         metavar="URI",
     )
     cpus_per_trial: int = setting(1, "A trial uses N cores, with as many threads.", metavar="N", low=1)
     gpus_per_trial: float | str = setting(
         0.0,
-        "A trial uses X GPUs: 0, 1, a share such as 0.25, or auto, which measures the share on a GPU.",
+        "A trial uses X GPUs: 0, 1, a share such as 0.25, or auto, which finds the best share by measuring.",
         metavar="X",
         low=0,
         words=("auto",),
@@ -199,7 +211,7 @@ class StudySettings(DatasetSettings):
         None, "At most N trials run at once (default: as many as fit).", metavar="N", low=1
     )
     max_retries: int = setting(
-        2, "A trial whose worker died is started again up to N times.", metavar="N", low=0
+        2, "A trial whose worker died starts again, up to N times.", metavar="N", low=0
     )
     time_budget: str | None = setting(
         None,
@@ -216,14 +228,15 @@ class StudySettings(DatasetSettings):
         super().__post_init__()
         if not self.dataset:
             raise UserError(
-                "--dataset is missing, but a study needs data: give one, as sleepeeg-sim, or --preset smoke"
+                "--dataset is missing, but a study needs data: give a dataset such as sleepeeg-sim, or "
+                "--preset smoke"
             )
         known = all_hyperparameters()
         for column in self.hyperparameters:
             if column not in known:
                 raise UserError(f"'{column}' is not a hyper-parameter: {nearest(column, known)}")
         if self.tf32 and not self.gpus_per_trial:
-            raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: give --gpus-per-trial too")
+            raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: add --gpus-per-trial")
         if self.time_budget is not None:
             duration_s(self.time_budget)
         for name in secrets.VARIABLES:
@@ -238,10 +251,10 @@ class StudySettings(DatasetSettings):
                 f"--name is '{self.name}', but it names a folder: leave out slashes and a leading dot"
             )
         for flag, text in (("--name", self.name), ("--out", self.out)):
-            if not text.isprintable():  # what is not UTF-8 is not printable either
+            if not text.isprintable():  # bytes that are not UTF-8 are not printable either
                 raise UserError(
-                    f"{flag} is {ascii(text)}, but files, MLflow and databases take text in UTF-8 alone: "
-                    "leave out its control characters and bytes"
+                    f"{flag} is {ascii(text)}, but files, MLflow and databases take only printable text in "
+                    "UTF-8: leave out its control characters and bytes"
                 )
         if len(self.name.encode()) > MAX_NAME_BYTES:
             raise UserError(
@@ -268,15 +281,23 @@ class StudySettings(DatasetSettings):
     def time_budget_s(self) -> float | None:
         return None if self.time_budget is None else duration_s(self.time_budget)
 
+    @property
+    def note(self) -> str | None:
+        """What may be meant otherwise: one seed above 1, which could be a number of seeds."""
+        if len(self.seeds) != 1 or self.seeds[0] < 2:
+            return None
+        n = self.seeds[0]
+        return f"--seeds {n} is one seed, whose number is {n}; --seeds 0:{n - 1} names {n} seeds"
+
     def of_study(self) -> Self:
-        """Without the options that belong to one command alone."""
+        """These settings without the options that hold for a single command only."""
         return dataclasses.replace(self, time_budget=None, max_failures=None)
 
     def differences(self, other: "StudySettings") -> dict[str, tuple[str, str]]:
-        """Both values of each setting that differs, as text by its flag; empty for the same study.
+        """Both values of each setting that differs, as texts, by its flag; empty for the same study.
 
-        Operational settings are left out. What a hyper-parameter was given as does not matter, only what it
-        was resolved to.
+        Operational settings are left out. Hyper-parameters are compared in `space`, with defaults filled in,
+        so that it does not matter whether the user gave a value or left it to the default.
         """
         found = {}
         for one in dataclasses.fields(self):
@@ -335,7 +356,7 @@ def modern(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def stored_part(path: Path) -> dict[str, Any]:
-    """The settings that a file such as study.toml names. Raises UserError."""
+    """The settings in a file such as study.toml. Raises UserError."""
     try:
         flat = modern(parse_toml(path.read_text()))
     except (OSError, UnicodeDecodeError) as error:
@@ -346,5 +367,5 @@ def stored_part(path: Path) -> dict[str, Any]:
 
 
 def declared_settings() -> dict[str, Setting]:
-    """The settings that a flag gives, by name."""
+    """The settings that have a flag, by name."""
     return declared(StudySettings)

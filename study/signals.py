@@ -1,7 +1,7 @@
-"""Signals at the command line: the first one stops the study properly, a second Ctrl-C ends it at once.
+"""How the command line reacts to signals: one stops the study properly, a second Ctrl-C ends it at once.
 
 Only `python -m study.run` uses this. A study that is run from Python or from a notebook sets no signal
-handler and never ends its process: there Ctrl-C is a KeyboardInterrupt, and `run_study` returns normally.
+handler and never ends its process: there Ctrl-C raises a KeyboardInterrupt, and `run_study` returns normally.
 """
 
 import contextlib
@@ -14,13 +14,16 @@ from typing import Any, NoReturn
 
 import psutil
 
+from emargin_train.program import pasted
 from study import own_folders
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+SECOND = "Ctrl-C now ends it at once"
 
 
 class Received:
-    """The signal that asked the study to stop; None where none did."""
+    """The signal that stopped the study; None where none did."""
 
     number: int | None = None
 
@@ -32,17 +35,18 @@ class Received:
 
 @contextlib.contextmanager
 def handled(folder: Path) -> Iterator[Received]:
-    """Raise KeyboardInterrupt at the first signal of STOPPING; later ones wait, but Ctrl-C ends at once.
+    """Raise KeyboardInterrupt at the first signal of STOPPING; then only Ctrl-C acts, and ends at once.
 
-    SIGHUP stays ignored where it is, as after `nohup`. SIGINT, which shells let a command in the background
-    ignore, is handled all the same.
-    folder: the study's, for the message when it ends at once
+    Where SIGHUP is ignored, as after `nohup`, it stays ignored. SIGINT is handled even where it is ignored,
+    as in a command that a shell runs in the background.
+    folder: the study's folder, for the message when it ends at once
     """
     received = Received()
 
     def stop(number: int, _: Any) -> None:
         if received.number is None:
             received.number = number
+            _say(f"{NAMES[signal.Signals(number)]}: the study stops and completes its table; {SECOND}")
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             end_at_once(folder)
@@ -58,17 +62,23 @@ def handled(folder: Path) -> Iterator[Received]:
             signal.signal(number, handler)
 
 
+def _say(text: str) -> None:
+    """A line on standard error, past its buffer, in which the program may be writing at this moment."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # the terminal may be gone
+        os.write(sys.stderr.fileno(), f"\n{text}\n".encode())
+
+
 def end_at_once(folder: Path) -> None:
-    """End this process and all that it started: some of Ray's would look for their parent for a minute."""
+    """End this process and all that it started; without this, some of Ray's would live on for a minute."""
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-    resume = f"; to resume: python -m study.run --resume {folder}" if folder.exists() else ""
+    resume = f"; to resume: {pasted('study.run', '--resume', folder)}" if folder.exists() else ""
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(f"{show_cursor}ended at once{resume}", file=sys.stderr, flush=True)
     end(130)
 
 
 def end(code: int) -> NoReturn:
-    """End this process, all that it started and the folders that they leave, whatever a thread still does."""
+    """End this process and all that it started, even if a thread still works, and remove their folders."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()

@@ -1,4 +1,4 @@
-"""The search space: what each hyper-parameter may be, and how its text is read.
+"""The search space: which values each hyper-parameter may take, and how its text is read.
 
 A:B      a range, searched
 a,b,c    a choice of values
@@ -13,7 +13,7 @@ from typing import Any
 from emargin_train.errors import UserError
 from emargin_train.settings import Setting
 
-Value = float | int | str
+Value = float | int | str | bool
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Choice:
     values: tuple[Value, ...]
 
     def __str__(self) -> str:
-        return ",".join(str(value) for value in self.values)
+        return ",".join(
+            str(value).lower() if isinstance(value, bool) else str(value) for value in self.values
+        )
 
 
 Domain = Range | Choice | Value
@@ -54,7 +56,7 @@ def parse(one: Setting, text: str) -> Domain:
         is_number = one.kind in (int, float) and not one.choices
         if not is_number or len(ends) != 2:
             remedy = "give A:B" if is_number else "give one value, or a list a,b,c"
-            raise UserError(f"{one.flag} is '{text}', but that is not a range of it: {remedy}")
+            raise UserError(f"{one.flag} is '{text}', but that is not a range: {remedy}")
         low, high = (_read(one, end) for end in ends)
         if low > high:
             raise UserError(f"{one.flag} is {text}, but {low:g} is above {high:g}: give {high:g}:{low:g}")
@@ -72,9 +74,9 @@ def _read(one: Setting, text: str) -> Any:
 
 
 def default_text(one: Setting, *, searching: bool) -> str | None:
-    """What a hyper-parameter is where the user gives nothing; None = the default of its method.
+    """The text of a hyper-parameter that the user does not give; None = the default of its method.
 
-    A search varies those that have a range to search; a grid or an ablation varies only what is given.
+    A search uses the default search range if there is one; a grid or an ablation varies only what is given.
     """
     if one.search is None or not searching:
         return None
@@ -82,7 +84,7 @@ def default_text(one: Setting, *, searching: bool) -> str | None:
 
 
 def points(domain: Domain) -> tuple[Value, ...]:
-    """The values of a choice, or the one fixed value; of a range its ends and its middle."""
+    """The values of a choice; a fixed value; or the ends and the middle of a range."""
     match domain:
         case Choice(values):
             return values
@@ -93,7 +95,7 @@ def points(domain: Domain) -> tuple[Value, ...]:
 
 
 def contains(domain: Domain, value: object) -> bool:
-    """Whether a value lies in the domain, to the rounding of a stored number."""
+    """Whether a value lies in the domain, up to the rounding of a stored number."""
     match domain:
         case Choice(values):
             return value in values
@@ -130,7 +132,7 @@ def distributions(space: dict[str, Domain]) -> dict[str, Any]:
 
 
 def suggest(trial: Any, space: dict[str, Domain]) -> dict[str, Value]:
-    """One setting: fixed values as they are, the others asked of an Optuna trial (optuna.trial.Trial)."""
+    """One setting: fixed values, and the others suggested by an Optuna trial (optuna.trial.Trial)."""
     setting: dict[str, Value] = {}
     for name, domain in space.items():
         match domain:

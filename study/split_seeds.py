@@ -1,4 +1,4 @@
-"""The splits of a study that names none."""
+"""The split seeds of a study that does not set any."""
 
 from emargin_train.data import load
 from emargin_train.data.settings import DataConfig, DatasetSettings
@@ -7,9 +7,9 @@ from study.settings import StudySettings
 
 
 def by_default(settings: StudySettings) -> tuple[int, ...]:
-    """Split 0; with --split leave-one-subject-out one split for every subject, who is left out once.
+    """Split 0; with --split leave-one-subject-out, one split for every subject.
 
-    The data are loaded for that, so that the subjects are known.
+    For the latter the data are loaded, in order to count the subjects.
     """
     if settings.split != "leave-one-subject-out" or settings.split_seeds:
         return (0,)

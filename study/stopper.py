@@ -1,4 +1,4 @@
-"""When a study begins no more trials: time is up, too many failed, a disk or database is gone, or Ctrl-C."""
+"""When a study begins no more trials: time is up, too many failed, a disk or database is lost, or Ctrl-C."""
 
 import time
 
@@ -11,11 +11,11 @@ def is_full(error: object) -> bool:
 
 
 class Stopper:
-    """Says whether a trial may still begin. Trials that run finish, unless the user interrupts the study.
+    """Says whether a trial may still begin. Running trials finish, unless the user interrupts the study.
 
     deadline: seconds since the epoch, the clock that workers on other machines share; None = no deadline
-    interrupted: whether the user stops the study, so that trials that run are left as well
-    abandoned: whether the cluster is waited for no more; what it still reports is not recorded
+    interrupted: whether the user has interrupted the study, so that running trials are stopped too
+    abandoned: whether we no longer wait for the cluster; what it still reports is not recorded
     """
 
     def __init__(self, time_budget_s: float | None = None, max_failures: int | None = None) -> None:
@@ -33,7 +33,7 @@ class Stopper:
             self.close(f"{n} failed (--max-failures {self._max_failures}); see log/*.traceback.txt")
 
     def interrupt(self) -> None:
-        """Begin no more trials, and leave those that run."""
+        """Begin no more trials, and stop those that run."""
         self.interrupted = True
         self.close("interrupted")
 

@@ -1,4 +1,4 @@
-"""The summary of a study in numbers: trials by status, the best of each goal, the area under each front."""
+"""The summary of a study in numbers: trials by status, the best value of each goal, the hypervolume."""
 
 import math
 from typing import Any
@@ -12,16 +12,17 @@ from study.trial import goal_values
 
 
 def is_control(row: dict[str, Any]) -> bool:
-    """Whether a hyper-parameter has a value that makes the training a control, as a random gate does."""
+    """Whether the training is a control, which the value of a hyper-parameter says, such as a random gate."""
     return any(row.get(name) in one.controls for name, one in all_hyperparameters().items() if one.controls)
 
 
 class Summary:
-    """Counts and bests of a study's trials as they end.
+    """Counts and best values of a study's trials, updated as they end.
 
     counts: trials by status; a trial has the worst status of its replicates
-    best: best value of each goal, by method, mean over replicates; without trials that are controls
-    hypervolume: area under the front of each trained method, from the worst ends of two bounded goals
+    best: for each method, the best mean over replicates of each goal; controls do not count
+    hypervolume: area under the front of each trained method, measured from the worst ends of both goals; only
+        for two goals that have such ends
     """
 
     def __init__(self, goals: tuple[str, ...]) -> None:
@@ -65,7 +66,7 @@ class Summary:
         self.hypervolume[method] = fronts.hypervolume(self._fronts[method], self._worst, self._ends)
 
     def metrics(self) -> dict[str, float]:
-        """The summary by name, as MLflow shows it on the study's own run."""
+        """The summary by name, as MLflow shows it in the run of the study."""
         values = {f"trials_{status}": float(n) for status, n in self.counts.items()}
         values["trials_done"] = float(self.done)
         for method, best in self.best.items():

@@ -1,7 +1,7 @@
 """Export the runs of a study that MLflow lacks, from the study's records; doing it twice changes nothing.
 
 python -m study.sync runs/NAME                                   # to the study's own server or database
-python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another; a copy of the folder works too
+python -m study.sync runs/NAME --tracking-uri http://HOST:5000   # to another one; a copied folder works too
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from study.ownership import owned
 from study.secrets import without_password
 from study.settings import StudySettings
 from study.summary import Summary
+from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
 from study.tracking.uri import check_answers, resolve
 
@@ -23,7 +24,7 @@ PATIENCE_S = 60.0
 
 
 def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
-    """Number of records, and of runs that could not be exported.
+    """Export the runs; returns the number of records, and of runs that could not be exported.
 
     Raises UserError where the folder holds no study or the server does not answer.
     """
@@ -42,15 +43,22 @@ def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tu
     records.check(folder, plan.trials(arms))
     kept = records.load(folder)
     data_hash = next((row["data_hash"] for row in (one["row"] for one in kept) if row["data_hash"]), "")
-    for rows in records.finished(kept, jobs).values():
+    finished = records.finished(kept, jobs)
+    for rows in finished.values():
         summary.add(rows)
     n_records = len(kept)
     with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
         tracker.start(results.flat_settings(settings) | {"data_hash": data_hash})
         tracker.note(summary.done, summary.metrics())
         outcome = "FINISHED" if n_records >= sum(len(job.replicates) for job in jobs) else "KILLED"
-        missing = tracker.finish(outcome, patience_s=PATIENCE_S)
+        models = results.models(finished, settings.goals, settings.register) if outcome == "FINISHED" else {}
+        missing = tracker.finish(outcome, patience_s=PATIENCE_S, models=models)
     results.export(folder, kept, settings.goals)
+    if not missing:
+        from study.tracking.publish import publish  # loads MLflow, for seconds
+
+        shown = ", ".join(publish(uri, SyncState(folder).study_run, folder))
+        print(f"artifacts of the study's run: {shown}")
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
     return n_records, missing
 
@@ -59,7 +67,9 @@ def build_parser() -> Parser:
     parser = Parser("study.sync", description=__doc__)
     parser.add_argument("folder", type=Path, help="The folder of the study, such as runs/NAME.")
     parser.add_argument(
-        "--tracking-uri", metavar="URI", help="The MLflow server or database (default: the study's)."
+        "--tracking-uri",
+        metavar="URI",
+        help="Export to this MLflow server or database (default: the study's).",
     )
     return parser
 

@@ -1,9 +1,10 @@
-"""One trial: its replicates one after another, in a folder that is its state. Plain Python, no cluster.
+"""Run one trial: train its replicates one after another, in a folder that holds the trial's state.
 
-A replicate is a split seed and a training seed, written as 0-1.
+This is plain Python and needs no cluster. A replicate is a split seed and a training seed, written as 0-1.
+The folder holds these files:
 
 <replicate>.pt          the checkpoint; once the replicate is finished, its encoder
-<replicate>.json        row, loss curve and reasons of nulls, written when the replicate is finished
+<replicate>.json        row, loss curve and reasons of nulls; it is written when the replicate is finished
 <replicate>.arrow       validation embeddings, where the training did not diverge
 """
 
@@ -36,7 +37,7 @@ MACHINE = (OSError, MemoryError, torch.OutOfMemoryError)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a trial is: `n_done` of its replicates are finished, the current one has taken `step` steps."""
+    """How far a trial is: `n_done` replicates are finished, and the current one has taken `step` steps."""
 
     n_done: int
     step: int
@@ -51,15 +52,16 @@ def run_trial(
     stacked: bool | None = None,
     train: TrainMany = train_many,
 ) -> Iterator[Progress]:
-    """Yield Progress; after each, `folder` holds all that is needed to continue elsewhere.
+    """Yield Progress; whenever it does, `folder` holds all that is needed to continue elsewhere.
 
-    A folder that already holds finished replicates or a checkpoint is continued. A training that raises is a
-    finished replicate too: its row says `failed` and why, and the other replicates are trained. Raises what
-    is the fault of the machine: a disk, a network, too little memory.
+    The trial continues from finished replicates and checkpoints that the folder already holds. If a training
+    raises an error, its replicate is finished too: its row has the status `failed` and the reason, and the
+    other replicates are trained. Only errors that are the machine's fault are raised: a disk, a network, too
+    little memory.
 
-    stacked: train the replicates in one stack where the method can be stacked; None does so on a GPU. On a
-        CPU it takes as long as one replicate after another (docs/log.md).
-    train: how a stack is trained; here, or by the engine of a GPU (`study.cluster.engine`)
+    stacked: whether to train the replicates in one stack, where the method can be stacked; None does so on a
+        GPU only, since on a CPU it takes as long as one replicate after another (docs/log.md)
+    train: how a stack is trained: here, or by the engine of a GPU (`study.cluster.engine`)
     """
     if (device != "cpu" if stacked is None else stacked) and can_stack(spec.config(spec.replicates[0])):
         yield from _run_stack(spec, folder, device, train)
@@ -70,10 +72,10 @@ def run_trial(
 
 
 def _run_stack(spec: TrialSpec, folder: Path, device: str, train: TrainMany) -> Iterator[Progress]:
-    """All unfinished replicates at once.
+    """Train all unfinished replicates at once.
 
-    A stack that raises is taken apart: its replicates are then trained one by one from their checkpoints, and
-    the one at fault fails alone.
+    If the stack raises an error, its replicates are trained one by one from their checkpoints, so that only
+    the one at fault fails.
     """
     left = [one for one in spec.replicates if not (folder / f"{one}.json").exists()]
     files = [folder / f"{one}.pt" for one in left]
@@ -108,15 +110,15 @@ def _run_one(
                 outcome = item
         assert outcome is not None
     except MACHINE:
-        raise  # the machine is at fault, not the setting: the trial is tried again, perhaps elsewhere
-    except Exception as error:  # the boundary of a trial: what a training raises is its result
+        raise  # the machine is at fault, not the setting: the trial starts again, perhaps elsewhere
+    except Exception as error:  # any other error of a training is its result
         outcome = failed(spec, replicate, f"{type(error).__name__}: {error}")
         write_whole(folder / f"{replicate}.traceback.txt", traceback.format_exc().encode())
     _keep(spec, replicate, folder, outcome)
 
 
 def _keep(spec: TrialSpec, replicate: Replicate, folder: Path, outcome: Outcome) -> None:
-    """Finish a replicate; its record comes last."""
+    """Write the files of a finished replicate, the record last."""
     if outcome.evaluation is not None:
         write_whole(folder / f"{replicate}.arrow", embeddings_file(outcome.evaluation.embeddings))
     write_whole(folder / f"{replicate}.json", json.dumps(record(spec, replicate, outcome)).encode())
@@ -135,7 +137,7 @@ def failed(spec: TrialSpec, replicate: Replicate, error: str) -> Outcome:
 
 
 def record(spec: TrialSpec, replicate: Replicate, outcome: Outcome) -> dict[str, Any]:
-    """What is kept of one replicate, as plain JSON: row, loss curve, reasons of nulls, confusion matrices."""
+    """The record of one replicate, as plain JSON: row, loss curve, reasons of nulls, confusion matrices."""
     row = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in outcome.row.items()
@@ -155,7 +157,7 @@ def record(spec: TrialSpec, replicate: Replicate, outcome: Outcome) -> dict[str,
 
 
 def loss_curve(losses: list[float]) -> list[tuple[int, float]]:
-    """(step, mean loss of the steps since the point before), at most 100 points."""
+    """At most 100 points (step, mean loss of the steps since the previous point)."""
     width = max(1, math.ceil(len(losses) / CURVE_POINTS))
     pieces = [losses[start : start + width] for start in range(0, len(losses), width)]
     return [(min((i + 1) * width, len(losses)), sum(piece) / len(piece)) for i, piece in enumerate(pieces)]
@@ -174,7 +176,7 @@ def embeddings_file(embeddings: Embeddings) -> bytes:
 
 
 def goal_values(rows: list[dict[str, Any]], goals: tuple[str, ...]) -> list[float] | None:
-    """Means over replicates of the goals; None where a replicate is not ok or a goal is null."""
+    """The mean of each goal over replicates; None where a replicate is not ok or a goal is null."""
     if not rows or any(row["status"] != "ok" for row in rows):
         return None
     columns: list[list[float]] = [[row[goal] for row in rows if row[goal] is not None] for goal in goals]

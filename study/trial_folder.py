@@ -1,7 +1,7 @@
-"""What a trial reads back from its folder is checked first: whatever a lost machine damaged is made again.
+"""Check the files in a trial's folder before they are used: a lost machine may have damaged them.
 
-A checkpoint that is cut short, a record that is not JSON or embeddings that are missing are the fault of a
-disk or a network, never of a setting: the replicate starts anew, or from what is whole.
+If a checkpoint is cut short, a record is not JSON or embeddings are missing, a disk or a network is at fault
+and never a setting. The replicate then starts again, or continues from the files that are whole.
 """
 
 import json
@@ -19,7 +19,7 @@ SUFFIXES = ("json", "pt", "arrow", "traceback.txt")
 
 
 def remove_damaged(spec: TrialSpec, folder: Path) -> list[str]:
-    """Remove the files of replicates that cannot be trusted; returns these replicates."""
+    """Remove the files of replicates with damaged files; returns these replicates."""
     found = []
     for one in spec.replicates:
         is_finished, is_begun = (folder / f"{one}.json").exists(), (folder / f"{one}.pt").exists()
@@ -34,12 +34,12 @@ def remove_damaged(spec: TrialSpec, folder: Path) -> list[str]:
 
 
 def missing(spec: TrialSpec, folder: Path | None) -> list[str]:
-    """The replicates of which a trial that has ended lacks the record, or files that belong to it."""
+    """The replicates of an ended trial whose record, or a file that belongs to it, is missing or damaged."""
     return [str(one) for one in spec.replicates if folder is None or not is_whole(spec, one, folder)]
 
 
 def is_whole(spec: TrialSpec, replicate: Replicate, folder: Path) -> bool:
-    """Whether a replicate is finished, with all that its record stands for."""
+    """Whether a replicate is finished, and all files that its record implies exist and are whole."""
     try:
         item: Any = json.loads((folder / f"{replicate}.json").read_bytes())
         status = item["row"]["status"]

@@ -1,4 +1,4 @@
-"""What `study` writes, `analysis` reads: each column has a kind, methods and hyper-parameters their words."""
+"""`analysis` reads what `study` writes: each column has a kind; methods and hyper-parameters have titles."""
 
 from pathlib import Path
 

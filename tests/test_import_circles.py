@@ -1,4 +1,4 @@
-"""No module imports, at the top or inside a function, what imports it."""
+"""No two modules import each other, directly or through others, not even inside a function."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who may import whom, in fresh interpreters."""
+"""Which package may import which, checked in fresh interpreters."""
 
 import ast
 import re

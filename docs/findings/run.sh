@@ -27,7 +27,7 @@ study() { # set, kind, flags
 }
 for set in "${sets[@]}"; do
     levels=30,10,0
-    case $set in ecg-sim | mitdb-125) levels=30,0 ;; esac # eight times the features, so these take longest
+    case $set in ecg-sim | mitdb-125) levels=30,0 ;; esac # fewer levels: with eight times the features, these take longest
     study "$set" threshold $emargin --threshold=-1,0.4,0.6,0.8,0.9,0.99 --snr-db $levels \
         --references raw,pca,random --baseline-trials 1
 done
@@ -38,7 +38,7 @@ for set in "${sets[@]}"; do
         --label-share 0.01,0.05,0.1,1 --supervised-weight 1 --snr-db 30 --references supervised --baseline-trials 0
     study "$set" infonce --method infonce --temperature 0.05,0.1,0.2,0.3,0.5,1 --snr-db 30 $alone
 done
-for set in sleepeeg-sim mitdb-125; do # every method beside the gates, at the paper's threshold
+for set in sleepeeg-sim mitdb-125; do # the other methods, at the paper's threshold
     study "$set" objectives --method emargin,emargin-released,infonce-released,emargin-semi --threshold 0.4 \
         --margin 5 --temperature 0.1 --snr-db 30 $alone
     study "$set" adjacent --method emargin-adjacent --dissimilar-share 0.5 --margin 0.5 --temperature 0.1 \
@@ -48,7 +48,7 @@ for set in "${sets[@]}"; do
     study "$set" share $emargin --dissimilar-share 0,0.25,0.5,0.75,1 --snr-db 30,0 $alone
 done
 
-# What the document is made from: tables and settings, without this machine's folders.
+# The document is made from these tables and settings, without the folders of this machine.
 for folder in "$out"/*/; do
     kept=docs/findings/$(basename "$folder")
     [ -f "$folder/results.parquet" ] || continue

@@ -1,8 +1,6 @@
 """Look at a data set, or download it."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -173,14 +171,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         run_download(args)
 
 
-def main_until_closed() -> None:
-    """`main`, which ends quietly when whoever reads its output (as `| head`) has seen enough."""
-    try:
-        main(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
-
-
 if __name__ == "__main__":
-    exit_on_user_error(main_until_closed)
+    exit_on_user_error(main)

@@ -1,7 +1,7 @@
 """Columns of tables (CSV, Parquet, MATLAB), only those asked for."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from emargin_train.data import mat_files, text_tables
 from emargin_train.data.files import bounded, reading
+from emargin_train.data.stream import Block
 from emargin_train.data.text_tables import TextFormat
 from emargin_train.errors import UserError, nearest
 
@@ -186,12 +187,38 @@ def _of_parquet(path: Path, asked: Sequence[Column]) -> dict[Column, pa.ChunkedA
     return {column: table.column(names[i]) for column, i in place.items()}
 
 
+def stream(
+    path: Path, wanted: Sequence[Column], *, kind: str, text: TextFormat | None = None
+) -> Iterator[Block]:
+    """Columns of numbers of a CSV or Parquet file, read block by block: the values of `read_columns`."""
+    text = text or TextFormat()
+    with reading(path, KINDS[kind]):
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty: get it again")
+        batches: Iterator[pa.RecordBatch]
+        if kind == "csv":
+            head = text_tables.read_head(path, text)
+            place = {column: position(column, head.names, path) for column in wanted}
+            refuse_values_as_names(path, text, head.names, place)
+            names = [head.keys[i] for i in place.values()]
+            batches = text_tables.stream_text(path, head, dict.fromkeys(names, pa.float32()), text)
+        else:
+            file = pa.parquet.ParquetFile(path)
+            names = [file.schema_arrow.names[position(c, file.schema_arrow.names, path)] for c in wanted]
+            batches = file.iter_batches(columns=names)
+        first = 0
+        for batch in batches:
+            columns = [pa.chunked_array([batch.column(name)]) for name in names]
+            yield first, np.stack([_floats(column, pa.float32()) for column in columns])
+            first += batch.num_rows
+
+
 def position(column: Column, names: list[str], path: Path) -> int:
     """The place of a column among `names`; UserError where it is not there, or there twice."""
     if isinstance(column, int):
         if column > len(names):
             raise UserError(
-                f"{path} has {len(names)} columns, but column {column} is asked for: name one it has"
+                f"{path} has {len(names)} columns, but column {column} is asked for: name one of them"
             )
         return column - 1
     if names.count(column) != 1:

@@ -21,6 +21,7 @@ class Dataset:
     normalise: str = "none"  # none | channel: mean 0, deviation 1 per channel, by training data alone
     released_share: float = 0.8  # `split = released`: share of the sequences that is for training
     class_names: tuple[str, ...] | None = None  # None: as the recordings say
+    labelled: bool = True  # False: its description says that there are no labels
     simulated: bool = False
     twin: str | None = None  # its simulated counterpart
     iterations: int = 600

@@ -110,8 +110,8 @@ def ensure(name: str, *, subjects: int | None = None, to: Path | None = None) ->
                 fetch_files(name, own, target, subjects, web)
         except Unreachable as error:
             raise UserError(
-                f"{name} cannot be downloaded, {error}: try again later (what came is kept), give a copy as "
-                f"--data-dir, or use {own.twin}, which needs no network"
+                f"{name} cannot be downloaded, {error}: try again later (what has arrived is kept), "
+                f"give a copy as --data-dir, or use {own.twin}, which needs no network"
             ) from None
     return target
 
@@ -135,7 +135,9 @@ def fetch_files(name: str, own: Home, target: Path, subjects: int | None, web: "
     if not listed.is_file():
         sums = fetch.text(address(own.url + SUMS), web)
         if not parse_sums(sums):
-            raise UserError(f"{address(own.url + SUMS)} lists no sums: it is not what {name} has there")
+            raise UserError(
+                f"{address(own.url + SUMS)} lists no checksums: this is not the list that {name} has there"
+            )
         write_whole(listed, sums.encode())
     chosen = choose(parse_sums(listed.read_text()), own.wanted, subjects)
     if not chosen:
@@ -157,7 +159,9 @@ def parse_sums(text: str) -> dict[str, str]:
         if match is not None:
             path = match[2].removeprefix("./")
             if path.startswith("/") or ".." in Path(path).parts:
-                raise UserError(f"a list of sums names '{path[:80]}', outside its folder: it was refused")
+                raise UserError(
+                    f"a list of checksums names '{path[:80]}', which lies outside its folder: it was refused"
+                )
             sums[path] = match[1]
     return sums
 

@@ -62,7 +62,8 @@ def leads_of(header: Path) -> tuple[str, ...]:
         )
     if len(names) > CHANNELS:
         raise UserError(
-            f"{header} states {record.n_sig} signals: 'ecg' reads one or two, describe others by a TOML"
+            f"{header} states {record.n_sig} signals, but 'ecg' reads one or two: describe such records by a "
+            "TOML file"
         )
     return tuple(names)
 

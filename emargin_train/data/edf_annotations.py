@@ -36,9 +36,7 @@ def parse(records: list[list[bytes]], where: str) -> tuple[list[float], list[Not
                 if head is None:
                     if one == b"\x14":
                         continue
-                    raise UserError(
-                        f"{where} has an annotation that is not one ({one[:40]!r}): it is damaged"
-                    )
+                    raise UserError(f"{where} has bytes that are no annotation ({one[:40]!r}): it is damaged")
                 start = float(head[1])
                 if number == place == 0:
                     starts.append(start)

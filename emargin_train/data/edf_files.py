@@ -51,8 +51,11 @@ class Clock:
     second: float
 
 
-def read_header(path: Path) -> Header:
-    """Refuse a file that is shorter than its header says, before anything is allocated for it."""
+def read_header(path: Path, *, streamed: bool = False) -> Header:
+    """Refuse a file that is shorter than its header says, before anything is allocated for it.
+
+    streamed: it is read block by block, so that its size does not matter
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         fixed = file.read(256)
@@ -82,7 +85,8 @@ def read_header(path: Path) -> Header:
             f"{path} has {size:,} bytes, but its header states {head + n_records * record:,}: "
             "it was cut short, get it again"
         )
-    bounded(path, (size - head) // width)
+    if not streamed:
+        bounded(path, (size - head) // width)
     interrupted = fixed[192:197] in (b"EDF+D", b"BDF+D")
     n_whole = (size - head) // record
     return Header(kind, interrupted, n_whole, seconds, head, tuple(counts), tuple(labels), width)
@@ -111,7 +115,7 @@ def channels(
     with reading(path, "EDF"):
         header = read_header(path)
         labels = list(edf.labels)
-        signals = [edf.signals[_position(channel, labels, path)] for channel in wanted]
+        signals = [edf.signals[position(channel, labels, path)] for channel in wanted]
         rates = {s.sampling_frequency for s in signals}
         if len(rates) > 1:
             raise UserError(
@@ -133,13 +137,8 @@ def channels(
 
 def spread(path: Path, header: Header, values: np.ndarray, rate_hz: float) -> np.ndarray:
     """(C, n) of an interrupted file with each data record at its own time, NaN between."""
-    starts, _ = edf_annotations.parse(_annotation_bytes(path, header), str(path))
     size = values.shape[1] // max(1, header.n_records)
-    if len(starts) != header.n_records or not size:
-        raise UserError(f"{path} is interrupted (EDF+D) but does not say when its parts start: it is damaged")
-    place = np.rint((np.array(starts) - starts[0]) * rate_hz).astype(np.int64)
-    if (np.diff(place) < size).any():
-        raise UserError(f"{path} is interrupted (EDF+D), and its parts overlap: it is damaged, get it again")
+    place = starts_of_records(path, header, rate_hz, size)
     n = int(place[-1]) + size
     if n * len(values) > MAX_VALUES:
         raise UserError(f"{path} is interrupted (EDF+D) for too long: export its parts as files of their own")
@@ -147,6 +146,24 @@ def spread(path: Path, header: Header, values: np.ndarray, rate_hz: float) -> np
     for number, first in enumerate(place.tolist()):
         out[:, first : first + size] = values[:, number * size : (number + 1) * size]
     return out
+
+
+def starts_of_records(path: Path, header: Header, rate_hz: float, size: int) -> np.ndarray:
+    """The first sample of each data record of an interrupted file; a data record has `size` samples."""
+    starts, _ = edf_annotations.parse(_annotation_bytes(path, header), str(path))
+    if len(starts) != header.n_records or not size:
+        raise UserError(f"{path} is interrupted (EDF+D) but does not say when its parts start: it is damaged")
+    place = np.rint((np.array(starts) - starts[0]) * rate_hz).astype(np.int64)
+    if (np.diff(place) < size).any():
+        raise UserError(f"{path} is interrupted (EDF+D), and its parts overlap: it is damaged, get it again")
+    return place
+
+
+def names(path: Path) -> list[str]:
+    """The labels of the file's channels, without those of annotations."""
+    with reading(path, "EDF"):
+        header = read_header(path, streamed=True)
+        return [label for i, label in enumerate(header.labels) if i not in header.annotation_channels]
 
 
 def refuse_interrupted(path: Path, what: str) -> None:
@@ -158,18 +175,29 @@ def refuse_interrupted(path: Path, what: str) -> None:
 
 def scaled(path: Path, signal: Any) -> np.ndarray:
     """(n,) float32 in physical units."""
+    check_scale(path, signal)
+    return in_units(signal, signal.digital)
+
+
+def check_scale(path: Path, signal: Any) -> None:
+    """Refuse a channel whose header gives its numbers no physical meaning."""
     low, high = float(signal.physical_min), float(signal.physical_max)
     span = int(signal.digital_max) - int(signal.digital_min)
     if not np.isfinite([low, high]).all() or low == high or span == 0 or not signal.sampling_frequency > 0:
         raise UserError(
             f"{path}: channel '{signal.label}' has no scale in its header: it is damaged, get it again"
         )
-    gain = (high - low) / span
-    digital = signal.digital.astype(np.float32)
-    digital -= np.float32(int(signal.digital_min))
-    digital *= np.float32(gain)
-    digital += np.float32(low)
-    return digital
+
+
+def in_units(signal: Any, digital: np.ndarray) -> np.ndarray:
+    """Stored numbers of a channel as float32 in physical units."""
+    low, high = float(signal.physical_min), float(signal.physical_max)
+    gain = (high - low) / (int(signal.digital_max) - int(signal.digital_min))
+    values = digital.astype(np.float32)
+    values -= np.float32(int(signal.digital_min))
+    values *= np.float32(gain)
+    values += np.float32(low)
+    return values
 
 
 def notes(path: Path) -> tuple[list[Note], Clock]:
@@ -243,7 +271,7 @@ def offset_s(notes_path: Path, own: Clock, signal_path: Path, signal: Clock) -> 
     return (own.second - signal.second + DAY_S / 2) % DAY_S - DAY_S / 2
 
 
-def _position(channel: str | int, labels: list[str], path: Path) -> int:
+def position(channel: str | int, labels: list[str], path: Path) -> int:
     if isinstance(channel, int):
         if not 1 <= channel <= len(labels):
             raise UserError(f"{path} has {len(labels)} channels, but channel {channel} is asked for")

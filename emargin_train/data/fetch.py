@@ -166,7 +166,8 @@ def _ask(web: "Session", method: str, url: str, headers: dict[str, str] | None =
         answer.close()
         if answer.status_code not in BUSY:
             raise UserError(
-                f"{url} answers {answer.status_code} {answer.reason}: it is not there, or not for everyone"
+                f"{url} answers {answer.status_code} {answer.reason}: "
+                "the file is not there, or not open to everyone"
             )
         wait = _wait(answer.headers.get("Retry-After"), attempt)
         if wait > LONGEST_WAIT_S or attempt == ATTEMPTS - 1:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from emargin_train.data.recording import UNLABELLED, Recording
+from emargin_train.data.recording import UNLABELLED
 from emargin_train.data.signal_spec import SignalSpec
 
 
@@ -75,7 +75,7 @@ class Splits:
 
     test: None where there are too few subjects for a third split
     magnitude_scale: a typical training magnitude (the median over training sequences of each one's median
-        magnitude above 0); `framing = log` is log1p(x / magnitude_scale)
+        magnitude above 0); `spectrum_scale = log` is log1p(x / magnitude_scale)
     n_dropped: frames in remainders shorter than a sequence, by reason
     described: the split subject by subject and what a user should know, one line each
     signal: what the recordings were; None where frames were made without recordings
@@ -141,9 +141,3 @@ def majority(labels: np.ndarray, frame: int, hop: int, n_classes: int) -> np.nda
         counts[row] = until[first + frame] - until[first]
     best = counts.argmax(0)
     return np.where(best == n_classes, UNLABELLED, best).astype(np.int16)
-
-
-def to_frames(recording: Recording, frame: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spectra (frames, F) float32 and majority labels (frames,) int16 of one recording."""
-    y = majority(recording.labels, frame, hop, len(recording.class_names))
-    return spectra(recording.signal, frame, hop), y

@@ -54,7 +54,7 @@ def read(file: Path) -> list[Recording]:
     values, (labels,), (time_s,) = read_columns(file, CHANNELS, ["label"], ["timestamp"])
     stretches = timeline.stamped_stretches(values, time_s, RATE_HZ, GAP_S, labels.codes)
     if not stretches:
-        raise UserError(f"{file} holds no two samples together: it is damaged, get it again")
+        raise UserError(f"{file} has no two samples in a row: it is damaged, get it again")
     index = class_index(labels)
     recordings = []
     for stretch in stretches:

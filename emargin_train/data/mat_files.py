@@ -49,6 +49,16 @@ def read_columns(
     return columns
 
 
+def names(path: Path) -> list[str]:
+    """The names of the file's variables."""
+    if _is_hdf5(path):
+        with _h5py(path).File(path, "r") as file:
+            return [key for key in file if not key.startswith("#")]
+    import scipy.io
+
+    return [name for name, _, _ in scipy.io.whosmat(str(path))]
+
+
 def _plain(name: object, values: np.ndarray) -> pa.Array:
     """MATLAB stores whole numbers as floating point: where all are whole, they are integers again."""
     if values.dtype.kind in "OUS":
@@ -66,9 +76,13 @@ def _plain(name: object, values: np.ndarray) -> pa.Array:
 
 def _variable(path: Path, name: str) -> np.ndarray:
     """A variable's value, or a structure's field."""
+    return _of_hdf5(path, name) if _is_hdf5(path) else _of_version_5(path, name)
+
+
+def _is_hdf5(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(1024)
-    return _of_hdf5(path, name) if HDF5 in (start[:8], start[512:520]) else _of_version_5(path, name)
+    return HDF5 in (start[:8], start[512:520])
 
 
 def _of_version_5(path: Path, name: str) -> np.ndarray:
@@ -97,12 +111,16 @@ def _loaded(io: Any, path: Path, name: str) -> np.ndarray:
     return np.asarray(value)
 
 
-def _of_hdf5(path: Path, name: str) -> np.ndarray:
+def _h5py(path: Path) -> Any:
     try:
         import h5py
     except ImportError:
         raise UserError(f"{path} is a .mat file of version 7.3, which needs h5py: pip install h5py") from None
+    return h5py
 
+
+def _of_hdf5(path: Path, name: str) -> np.ndarray:
+    h5py = _h5py(path)
     with h5py.File(path, "r") as file:
         place = name.replace(".", "/")
         if place not in file or not isinstance(file[place], h5py.Dataset):

@@ -61,7 +61,9 @@ def _array(path: Path, value: Any) -> np.ndarray:
         bounded(path, value.numel())
         value = value.detach().numpy() if value.dtype != torch.bfloat16 else value.float().detach().numpy()
     if not isinstance(value, np.ndarray):
-        raise UserError(f"{path} holds no array but {type(value).__name__}: get the file of the paper's code")
+        raise UserError(
+            f"{path} holds a {type(value).__name__} instead of an array: get the file of the paper's code"
+        )
     bounded(path, value.size)
     return value
 

@@ -68,6 +68,10 @@ def splittable(
 ) -> bool:
     """Whether sequences of that length can be divided so that every split has two classes."""
     n_classes = len(layout.class_names)
+    if config.split == "released":
+        return True  # in order of the files; nothing is chosen
+    if not n_classes:
+        return _enough(stretches, blocks, length, config)
     has: dict[tuple[str, str], np.ndarray] = {}
     for block in blocks:
         whole = len(block) // length * length
@@ -79,8 +83,6 @@ def splittable(
     by_split: dict[str, list[np.ndarray]] = {}
     for (split, _), classes in has.items():
         by_split.setdefault(split, []).append(classes)
-    if config.split == "released":
-        return True  # in order of the files; nothing is chosen
     if "" in by_split:
         matrix = np.array(by_split[""])
         n = 3 if config.split == "leave-one-subject-out" else n_splits(len(matrix))
@@ -89,6 +91,15 @@ def splittable(
         return all(split in by_split and np.logical_or.reduce(by_split[split]).sum() >= 2 for split in SPLITS)
     training = np.array(by_split.get("train", np.zeros((0, n_classes), bool)))
     return "validation" in by_split or divisible(training, 2)
+
+
+def _enough(stretches: list[Stretch], blocks: list[Block], length: int, config: DataConfig) -> bool:
+    """Whether recordings without labels have a sequence for every split."""
+    whole = [block for block in blocks if len(block) >= length]
+    if config.split == "time":
+        return {block.split for block in whole} >= {*SPLITS}
+    n = len({stretches[block.stretch].subject for block in whole})
+    return n >= (3 if config.split == "leave-one-subject-out" else n_splits(n))
 
 
 def splits_of(sequences: Sequences, n_classes: int, dataset: Dataset, config: DataConfig) -> np.ndarray:

@@ -127,7 +127,7 @@ def checked(dataset: Dataset, recordings: Iterable[tuple[str, Recording]]) -> It
             raise UserError(
                 f"record {recording.record} has {len(own.channels)} channels at {own.rate_hz:g} Hz, but "
                 f"record {first.record} has {len(common.channels)} at {common.rate_hz:g} Hz: a dataset needs "
-                "one number of channels, one rate and one list of classes, so keep one kind of records there"
+                "one number of channels, one rate and one list of classes, so keep records of one kind there"
             )
         if own.channels != common.channels:
             raise UserError(
@@ -205,7 +205,7 @@ def scan(
         stretches.append(stretch_of(layout, split, recording))
     if layout is None:
         raise UserError(f"dataset '{dataset.name}' holds no recording: give a folder that holds some")
-    if not any((stretch.y >= 0).any() for stretch in stretches):
+    if dataset.labelled and not any((stretch.y >= 0).any() for stretch in stretches):
         n = sum(len(stretch.y) for stretch in stretches)
         raise UserError(
             f"dataset '{dataset.name}' has no labelled frame ({n} frames, classes "

@@ -61,6 +61,15 @@ class DatasetSettings(Settings):
         why="metrics need frames to rest on",
     )
 
+    clusters: int | None = setting(
+        None,
+        "KMeans looks for K clusters (default: as many as there are classes; recordings without labels need "
+        "it).",
+        metavar="K",
+        low=2,
+        why="one cluster has no score",
+    )
+
     @property
     def dataset_name(self) -> str:
         """As in results: of a TOML file, its name without folder and ending."""

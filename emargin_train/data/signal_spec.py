@@ -1,17 +1,15 @@
 """What a recording must be so that an encoder sees it as it saw its training data."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
-import scipy.signal
 
 from emargin_train.data.recording import Recording
+from emargin_train.data.resample import resampled
 from emargin_train.data.units import converted
 from emargin_train.errors import UserError
-
-LARGEST_TERM = 1000  # of the ratio of two rates, as 256:100 = 64:25
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,19 @@ class SignalSpec:
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items()}
         return cls(**values)
 
-    def conformed(self, recording: Recording) -> Recording:
-        """The recording with the channels, units and rate of training; other channels are left out.
+    def conformed(self, pieces: Iterable[Recording]) -> Iterator[Recording]:
+        """The pieces of one recording with the channels, units and rate of training, without other channels.
 
-        Raises UserError where it cannot be made so.
+        Raises UserError where that cannot be.
         """
+        return resampled(map(self._in_units, pieces), self.rate_hz)
+
+    def _in_units(self, recording: Recording) -> Recording:
         missing = [name for name in self.channels if name not in recording.channels]
         if missing:
             raise UserError(
                 f"record {recording.record} has the channels {', '.join(recording.channels)}, but the "
-                f"encoder needs {', '.join(self.channels)}: name its channels so in the description"
+                f"encoder needs {', '.join(self.channels)}: give its channels these names in the description"
             )
         order = [recording.channels.index(name) for name in self.channels]
         if order != list(range(len(recording.channels))):
@@ -65,26 +66,9 @@ class SignalSpec:
                 units=tuple(recording.units[i] for i in order),
                 clean=None,
             )
-        return self._at_rate(converted(recording, self.units, "the encoder's training data"))
+        return converted(recording, self.units, "the encoder's training data")
 
-    def _at_rate(self, recording: Recording) -> Recording:
-        """Resampled with a low-pass filter (scipy.signal.resample_poly) where the rate is another one."""
-        if np.isclose(recording.rate_hz, self.rate_hz, rtol=1e-6):
-            return recording
-        ratio = Fraction(self.rate_hz / recording.rate_hz).limit_denominator(LARGEST_TERM)
-        if ratio == 0 or abs(float(ratio) * recording.rate_hz / self.rate_hz - 1) > 1e-6:
-            raise UserError(
-                f"record {recording.record} has {recording.rate_hz:g} samples a second, which no ratio of "
-                f"small numbers makes {self.rate_hz:g}: give rate_hz = {self.rate_hz:g} in the description"
-            )
-        up, down = ratio.numerator, ratio.denominator
-        signal = scipy.signal.resample_poly(recording.signal, up, down, axis=1, padtype="line")
-        first = (np.arange(signal.shape[1]) * down // up).clip(max=len(recording.labels) - 1)
-        return replace(
-            recording,
-            signal=signal.astype(np.float32),
-            labels=recording.labels[first],
-            rate_hz=self.rate_hz,
-            start=recording.start * up // down,
-            clean=None,
-        )
+    def normalised(self, signal: np.ndarray) -> np.ndarray:
+        """(C, samples) float32 by the statistics of the training split."""
+        normal = (signal - np.array(self.mean)[:, None]) / np.array(self.deviation)[:, None]
+        return normal.astype(np.float32)

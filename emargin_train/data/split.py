@@ -169,7 +169,7 @@ def describe(
         y = sequences.y[chosen]
         counts = {c: int((y == i).sum()) for i, c in enumerate(class_names)}
         present = [c for c, n in counts.items() if n]
-        if len(present) < (1 if one_left_out and name == "test" else 2):
+        if class_names and len(present) < (1 if one_left_out and name == "test" else 2):
             count = f"{len(present)} {'class' if len(present) == 1 else 'classes'}"
             raise UserError(
                 f"the {name} split has {count} ({', '.join(present) or 'none'}; {len(y)} "
@@ -178,10 +178,8 @@ def describe(
             )
         subjects = np.unique(sequences.subject[chosen]).tolist()
         frames = ", ".join(f"{c} {n}" for c, n in counts.items())
-        lines.append(
-            f"{name}: {len(y)} sequences of {y.shape[1]} frames of {shown(subjects)} "
-            f"({frames}; unlabelled {(y < 0).sum()})"
-        )
+        labels = f"{frames}; unlabelled {(y < 0).sum()}" if class_names else "no labels"
+        lines.append(f"{name}: {len(y)} sequences of {y.shape[1]} frames of {shown(subjects)} ({labels})")
     return lines
 
 

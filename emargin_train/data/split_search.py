@@ -18,11 +18,15 @@ NODES = 200  # of the integer program; not seconds, so that every machine finds 
 def best_assignment(counts: np.ndarray, sizes: list[int], seed: int) -> np.ndarray:
     """(subjects,) int8: the split of each subject, of which `sizes[k]` are in split k.
 
+    Without classes, a random assignment. Else:
     The first of many random assignments with most classes in all splits, and then most classes with `ENOUGH`
     frames there; all assignments are tried where that is possible. Where none of them is valid, or where some
     classes may still be missed, the integer program looks on, at last with other sizes.
     counts: (subjects, classes) frames
     """
+    if not counts.shape[1]:
+        splits = np.repeat(np.arange(len(sizes), dtype=np.int8), sizes)
+        return np.random.default_rng(seed).permutation(splits)
     drawn, all_tried = draw(len(counts), sizes[1:], np.random.default_rng(seed))
     frames = counts.astype(np.float32)
     on = np.stack([(drawn == k).astype(np.float32) @ frames for k in range(len(sizes))])

@@ -45,6 +45,7 @@ def dataset(name: str) -> Dataset:
         sequence_length=spec.sequence_length,
         normalise=spec.normalise,
         class_names=spec.classes,
+        labelled=spec.labels.source != "none",
     )
     if spec.frame_in_s:
         return Dataset(frame_seconds=spec.frame_length, hop_seconds=spec.frame_hop, **shared)
@@ -95,5 +96,5 @@ def common_rate(spec: TableSpec, own: Found, root: Path) -> float:
     loaded = load(spec, 0, own, root)
     rates = [stretch.rate_hz for _, stretches in loaded.runs for stretch in stretches]
     if not rates:
-        raise UserError(f"{own.paths[0]} holds no two samples together: leave it out of the pattern")
+        raise UserError(f"{own.paths[0]} has no two samples in a row: leave it out of the pattern")
     return float(f"{rates[0]:.3g}") if spec.signals[0].time is not None else rates[0]

@@ -36,6 +36,9 @@ class Track:
         return np.repeat(codes, np.diff(first, prepend=0, append=n))
 
 
+NOWHERE = Track(np.array([-np.inf, np.inf]), np.full(1, -1), ())
+
+
 def of_samples(stretch: Stretch, words: tuple[str, ...]) -> Track:
     """From a column: each sample's label holds until the next sample."""
     assert stretch.codes is not None
@@ -161,6 +164,11 @@ def _intervals(
     if spec.clock.unit == "samples":
         if rate_hz is None:
             raise UserError(f"{path} counts samples, but their rate is not known: give rate_hz in [[signal]]")
+        if (starts[rows] < spec.first_sample).any():
+            raise UserError(
+                f"{path}: an interval starts at sample {np.nanmin(starts[rows]):g}, before the first one: "
+                f"give first_sample = {np.nanmin(starts[rows]):g}, or correct the file"
+            )
         last = 1 if spec.inclusive and spec.end is not None else 0
         starts, ends = (starts - spec.first_sample) / rate_hz, (ends - spec.first_sample + last) / rate_hz
     starts, ends = starts[rows], ends[rows]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from emargin_train.data import edf_files, table_labels, timeline, units, wfdb_files
-from emargin_train.data.columns import Words, names_of, read_columns, states_zone
+from emargin_train.data.columns import SECONDS, Words, names_of, read_columns, states_zone
 from emargin_train.data.recording import Source
 from emargin_train.data.table_paths import Found
 from emargin_train.data.table_spec import SignalSpec, TableSpec
@@ -164,7 +164,7 @@ def names_for(signal: SignalSpec, written: list[str]) -> tuple[str, ...]:
 
 def counts_rows(channel: np.ndarray) -> bool:
     """Whether a channel (n,) goes up by one from sample to sample, as row numbers do."""
-    return len(channel) > ROWS and bool((np.diff(channel) == 1).all())
+    return len(channel) > ROWS and np.isfinite(channel).all() and bool((np.diff(channel) == 1).all())
 
 
 def set_forward(time_s: np.ndarray, zoned: bool | None) -> tuple[str, ...]:
@@ -198,12 +198,26 @@ def off_usual(rate_hz: float) -> float:
     return min(abs(rate_hz / usual - 1) for usual in USUAL_HZ)
 
 
+def other_unit(rate_hz: float, unit: str | None) -> str:
+    """The unit in which time stamps would give a usual rate, as the end of a sentence; "" if there is none.
+
+    rate_hz: what they give in `unit`, which may be wrong by a factor of 1000
+    """
+    for other, seconds in SECONDS.items():
+        if unit in SECONDS and unit != "samples" and other not in (unit, "samples"):
+            rate = rate_hz * SECONDS[unit] / seconds
+            if off_usual(rate) <= 0.01:
+                return f' (with time_unit = "{other}" they give {rate:g})'
+    return ""
+
+
 def stamped_source(
     spec: TableSpec, signal: SignalSpec, own: Found, time_s: np.ndarray, gap_s: float
 ) -> tuple[Source, float | None]:
     """What the time stamps tell, and the rate of samples; UserError where too many share a stamp."""
     stated = given_rate(signal, own)
-    merged, doubts = 0 if signal.even else int((np.diff(time_s) == 0).sum()), []
+    equal = np.diff(time_s[np.isfinite(time_s)]) == 0
+    merged, doubts = 0 if signal.even else int(equal.sum()), []
     share = merged / max(1, len(time_s))
     told = (
         f"{share:.0%} of the samples have the time stamp of another one and were averaged: "
@@ -218,13 +232,13 @@ def stamped_source(
     if derived and stated is None and off_usual(derived) > 0.01:
         doubts.append(
             f"its time stamps give {derived:g} samples per second, which no usual device has: give rate_hz "
-            "in [[signal]], or check time_unit and even"
+            f"in [[signal]], or check time_unit and even{other_unit(derived, signal.clock.unit)}"
         )
     off = derived / stated - 1 if derived and stated else 0.0
-    if off > RATE_OFF or (off < -RATE_OFF and native is not None):
+    if derived and (off > RATE_OFF or (off < -RATE_OFF and native is not None)):
         doubts.append(
             f"its time stamps give {derived:g} samples per second, but rate_hz in [[signal]] {stated:g}: "
-            "check both, and time_unit"
+            f"check both, and time_unit{other_unit(derived, signal.clock.unit)}"
         )
     return Source(stated_hz=stated, derived_hz=derived, merged=merged, doubts=tuple(doubts)), native
 

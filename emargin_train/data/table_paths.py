@@ -71,7 +71,7 @@ def known(pattern: str, names: dict[str, str]) -> None:
     unknown = [name for name, _ in PLACE.findall(pattern) if name not in names]
     if unknown:
         raise UserError(
-            f"'{pattern}' names {{{unknown[0]}}}, but the first signal's files only {sorted(names)}"
+            f"'{pattern}' uses {{{unknown[0]}}}, but the first signal's files name only {sorted(names)}"
         )
 
 

@@ -18,6 +18,7 @@ from emargin_train.data.timeline import Stretch
 from emargin_train.errors import UserError
 
 DRIFT = 0.05  # share by which derived rates of one data set may differ
+BEYOND = 0.1  # share of the time of labels that may lie outside the signal
 SAME_S = 1.0  # by which sensors without time stamps may differ in length
 CLOCK_SOURCES = ("values", "intervals", "annotations")  # labels with a clock of their own
 
@@ -30,12 +31,17 @@ def read(
     track = None
     if spec.labels.source == "name":
         track = table_labels.of_name(own)
+    elif spec.labels.source == "none":
+        track = table_labels.NOWHERE
     elif spec.labels.source != "column":
         track = table_labels.from_file(spec.labels, own, root, first_rate(loaded[0]))
     check_zones(spec, own, root, loaded)
     if spec.labels.clock.unit == "samples" and spec.signals[0].format == "edf":
         edf_files.refuse_interrupted(own.paths[0], "labels.time_unit = samples")
     source = joined(spec, loaded, track, rate_hz)
+    if track is not None and spec.labels.source in ("intervals", "annotations"):
+        known = class_index(spec, track, class_names) != UNLABELLED
+        source = replace(source, doubts=(*source.doubts, *beyond(loaded, track, known)))
     empty, labelled = True, False
     for run, (subject, first) in enumerate(loaded[0].runs):
         sensors = [first, *([s for _, stretches in one.runs for s in stretches] for one in loaded[1:])]
@@ -69,7 +75,7 @@ def read(
                 source=replace(source, doubts=(*source.doubts, *doubts), native=native),
             )
     if empty:
-        what = "have no time in common" if len(loaded) > 1 else "hold no two samples together"
+        what = "have no time in common" if len(loaded) > 1 else "have no two samples in a row"
         names = ", ".join(path.name for path in own.paths)
         raise UserError(f"the files of record {own.record} ({names}) {what}: check their clocks")
     if track is not None and (track.codes >= 0).any() and not labelled:
@@ -150,6 +156,22 @@ def unequal(loaded: list[Loaded]) -> Iterator[str]:
         )
 
 
+def beyond(loaded: list[Loaded], track: Track, known: np.ndarray) -> Iterator[str]:
+    """What to say of labels of which more than BEYOND lie outside the signal.
+
+    known: (words + 1,) bool, whether each word of the track is a class
+    """
+    start = min((s.start_s for _, stretches in loaded[0].runs for s in stretches), default=0.0)
+    inside = track.edges_s.clip(start, length_s(loaded[0]))
+    counted = known[track.codes] & np.isfinite(np.diff(track.edges_s))
+    whole, held = np.diff(track.edges_s)[counted].sum(), np.diff(inside)[counted].sum()
+    if held < (1 - BEYOND) * whole - SAME_S:
+        yield (
+            f"{1 - held / whole:.0%} of the time of its labels lies outside the signal: check the clocks, "
+            "and time_unit in [labels]"
+        )
+
+
 def lasting(spec: TableSpec, loaded: list[Loaded], track: Track | None) -> Iterator[str]:
     """What to say of label values that last longer or shorter than the signal by a value or more."""
     if spec.labels.source == "values" and track is not None and len(track.edges_s):
@@ -217,7 +239,7 @@ def class_index(spec: TableSpec, track: Track, class_names: tuple[str, ...]) -> 
 
 
 def check_rates(spec: TableSpec, own: Found, sensors: list[list[Stretch]], rate_hz: float) -> None:
-    """Without a wished rate, all recordings have to have the same."""
+    """Without `rate_hz` in the description, all recordings need the same rate."""
     if spec.rate_hz is not None:
         return
     allowed = DRIFT if spec.signals[0].time is not None else 1e-6

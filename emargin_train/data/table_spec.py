@@ -52,10 +52,10 @@ class SignalSpec:
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """[labels]: where each sample's class is written."""
+    """[labels]: where each sample's class is written; without that table, nowhere (`none`)."""
 
-    source: str
-    map: dict[str, str] | None  # value as written -> class; None = as written
+    source: str = "none"
+    map: dict[str, str] | None = None  # value as written -> class; None = as written
     column: Column | None = None
     file: str | None = None
     seconds: float = 0.0  # values: each holds so long
@@ -132,13 +132,18 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
     if not all(isinstance(g, list) and all(isinstance(s, str) for s in g) for g in same):
         subject.refuse("same", same, "lists of subjects who are one person")
     subject.done()
-    labels = _labels(Keys(top.take("labels", dict, "where classes are written"), "labels", path), signals[0])
+    labels = LabelSpec()
+    if top.has("labels"):
+        keys = Keys(top.take("labels", dict, "where classes are written"), "labels", path)
+        labels = _labels(keys, signals[0])
     if labels.clock.unit == "samples" and (stamped[0] or signals[0].format == "wfdb-rr"):
         top.refuse("labels.time_unit", "samples", "a unit of time: the first signal has times of its own")
     frames = Keys(top.take("frames", dict, "length, hop and sequence_length"), "frames", path)
     in_s = frames.has("length_s")
     if in_s == frames.has("length"):
-        frames.refuse("length", "missing" if not in_s else "given twice", "given either so or as length_s")
+        frames.refuse(
+            "length", "missing" if not in_s else "given twice", "given in samples, or as length_s in seconds"
+        )
     if in_s:
         length = float(frames.number("length_s", "seconds"))
         hop = float(frames.number("hop_s", "seconds", length))
@@ -163,6 +168,11 @@ def parse_spec(raw: dict[str, Any], path: Path) -> TableSpec:
     )
     frames.done()
     top.done()
+    if spec.classes is not None and labels.source == "none":
+        raise UserError(
+            f"{path}: classes are listed, but [labels] is missing: say where they are written, or leave "
+            "classes out of a description of recordings without labels"
+        )
     if spec.classes is not None and labels.map is not None:
         agree(path, set(spec.classes), set(labels.map.values()))
     return spec

@@ -72,6 +72,8 @@ def _of(spec: TableSpec, own: Found, root: Path) -> Written:
         by_column = dict(zip(columns, words, strict=True))
     if label is not None:
         labels = by_column[label].words
+    elif spec.labels.source == "none":
+        labels = ()
     elif spec.labels.source == "name":
         labels = table_labels.of_name(own).words
     else:
@@ -83,12 +85,18 @@ def _of(spec: TableSpec, own: Found, root: Path) -> Written:
 def classes(spec: TableSpec, found: Written, *, whole: bool = True) -> tuple[str, ...]:
     """The class names: as listed, else as the map has them, else every label written anywhere, sorted.
 
+    None for recordings without labels.
+
     whole: whether all recordings were looked at; in some of them, a class may be absent.
     """
+    if spec.labels.source == "none":
+        return ()
     mapping = spec.labels.map
     known = mapping if mapping is not None else spec.classes
     if known is None and not found.labels:
-        raise UserError(f"{spec.path}: no recording has a label: check [labels]")
+        raise UserError(
+            f"{spec.path}: no recording has a label: check [labels], or leave it out where there are none"
+        )
     if known is not None and (whole or not set(known) & set(found.labels)):
         where = "labels.map" if mapping is not None else "classes"
         refuse_unmatched(spec.path, where, known, found.labels)

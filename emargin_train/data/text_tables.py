@@ -114,6 +114,45 @@ def reader(lines: Iterable[str], text: TextFormat) -> Any:
 
 def read_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> pa.Table:
     """The columns of `types`, by `Head.keys`; text columns keep every word, also "null" and "nan"."""
+    source, *options = _options(path, head, types, text)
+    try:
+        table = pa.csv.read_csv(source, *options)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise _told(path, head, text, error) from None
+    return without_empty_end(table) if len(head.names) == 1 else table
+
+
+def stream_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> Iterator[pa.RecordBatch]:
+    """As `read_text`, batch by batch; a single column keeps the empty lines at its end, as missing values.
+
+    A table set apart by white space is read whole.
+    """
+    source, *options = _options(path, head, types, text)
+    try:
+        yield from pa.csv.open_csv(source, *options)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise _told(path, head, text, error) from None
+
+
+def _told(path: Path, head: Head, text: TextFormat, error: Exception) -> Exception:
+    """What to raise for an error of pyarrow."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UnicodeError) or "UTF8" in said or "utf-8" in said:
+        return other_encoding(path, head.encoding, error)
+    wrong = WRONG_NUMBER.search(said)
+    if wrong:
+        column, value = head.names[int(wrong[1])], wrong[2]
+        comma = "," in value and text.decimal != ","
+        remedy = 'where numbers are written so, give decimal = ","' if comma else "name another column"
+        return UserError(
+            f"{path}: column '{column}' has '{value[:40]}' where a number is expected: {remedy}, or "
+            "correct the file"
+        )
+    return error
+
+
+def _options(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -> tuple[Any, Any, Any, Any]:
+    """What pyarrow's readers take."""
     plain = head.encoding in ("utf-8", "utf-8-sig")
     single = len(head.names) == 1
     options = pa.csv.ReadOptions(
@@ -139,23 +178,7 @@ def read_text(path: Path, head: Head, types: dict[str, Any], text: TextFormat) -
         decimal_point=text.decimal,
         timestamp_parsers=[pa.csv.ISO8601],
     )
-    try:
-        table = pa.csv.read_csv(source, options, parse, convert)
-    except (pa.ArrowInvalid, UnicodeError) as error:
-        said = " ".join(str(error).split())
-        if isinstance(error, UnicodeError) or "UTF8" in said or "utf-8" in said:
-            raise other_encoding(path, head.encoding, error) from None
-        wrong = WRONG_NUMBER.search(said)
-        if wrong:
-            column, value = head.names[int(wrong[1])], wrong[2]
-            comma = "," in value and text.decimal != ","
-            remedy = 'where numbers are written so, give decimal = ","' if comma else "name another column"
-            raise UserError(
-                f"{path}: column '{column}' has '{value[:40]}' where a number is expected: {remedy}, or "
-                "correct the file"
-            ) from None
-        raise
-    return without_empty_end(table) if single else table
+    return source, options, parse, convert
 
 
 def without_empty_end(table: pa.Table) -> pa.Table:

@@ -17,6 +17,7 @@ SPELLINGS = {
     "volt": "V", "volts": "V", "millivolt": "mV", "millivolts": "mV", "microvolt": "uV", "microvolts": "uV",
     "v": "V", "mv": "mV", "uv": "uV", "nv": "nV",
     "m/s/s": "m/s2", "m/sec2": "m/s2", "ms-2": "m/s2", "ms^-2": "m/s2",
+    "m s-2": "m/s2", "rad/sec": "rad/s", "deg/sec": "deg/s",
     "dps": "deg/s", "°/s": "deg/s", "degree/s": "deg/s", "degrees/s": "deg/s",
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 from emargin_train.data import edf_annotations
 from emargin_train.data.files import bounded, reading
 from emargin_train.data.recording import Source
+from emargin_train.data.stream import BLOCK_VALUES, Block, Stream, in_blocks
 from emargin_train.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ class Note:
     text: str
 
 
-def open_header(path: Path, *, signals: bool = True) -> "Record":
+def open_header(path: Path, *, signals: bool = True, streamed: bool = False) -> "Record":
     """The header of a record of one segment, checked against the sizes of its signal files.
 
     signals: whether its signals are wanted; without, their files need not be there.
+    streamed: they are read block by block, so that their size does not matter
     """
     import wfdb
 
@@ -71,7 +73,8 @@ def open_header(path: Path, *, signals: bool = True) -> "Record":
             raise UserError(
                 f"{path} states {len(names)} signals of {n} samples at {rate:g} Hz: it is damaged"
             )
-        bounded(path, n * sum(frames))
+        if not streamed:
+            bounded(path, n * sum(frames))
         for name in dict.fromkeys(names if signals else []):
             own = [i for i, other in enumerate(names) if other == name]
             check_signal_file(path, name, [record.fmt[i] for i in own], n * sum(frames[i] for i in own))
@@ -134,22 +137,12 @@ def channels(
     header = open_header(path)
     with reading(path, "WFDB record"):
         names = list(header.sig_name or [])
-        places = [_position(channel, names, path) for channel in wanted]
-        frames = [int(header.samps_per_frame[i] or 1) for i in places]
-        if len(set(frames)) > 1:
-            rates = sorted({float(header.fs) * k for k in frames})
-            raise UserError(
-                f"{path} has {', '.join(map(str, wanted))} at {rates} Hz (several samples a frame): "
-                "give one [[signal]] for each rate"
-            )
+        places, frames = _chosen(path, header, wanted)
         record = wfdb.rdrecord(
             str(path.with_suffix("")), physical=False, smooth_frames=False, ignore_skew=True
         )
         for name, stated, signal in zip(names, record.checksum, record.e_d_signal, strict=True):
-            if stated is not None and stated % 65536 != int(signal.sum(dtype=np.int64)) % 65536:
-                raise UserError(
-                    f"signal {name[:40]} of {path} fails its checksum: the signal file is damaged"
-                )
+            check_sum(path, name, stated, int(signal.sum(dtype=np.int64)))
         values = record.dac(expanded=True, return_res=32)
         units = written_units(path, header)
         return (
@@ -168,6 +161,70 @@ def channels(
                 doubts=uncalibrated(path, places),
             ),
         )
+
+
+def _chosen(path: Path, header: "Record", wanted: Sequence[str | int]) -> tuple[list[int], list[int]]:
+    """The places of channels, and how many samples each has in a frame; UserError where these differ."""
+    places = [_position(channel, list(header.sig_name or []), path) for channel in wanted]
+    frames = [int(header.samps_per_frame[i] or 1) for i in places]
+    if len(set(frames)) > 1:
+        rates = sorted({float(header.fs) * k for k in frames})
+        raise UserError(
+            f"{path} has {', '.join(map(str, wanted))} at {rates} Hz (several samples a frame): "
+            "give one [[signal]] for each rate"
+        )
+    return places, frames
+
+
+def check_sum(path: Path, name: str, stated: int | None, total: int) -> None:
+    """Refuse a signal whose samples do not have the sum that the header states."""
+    if stated is not None and stated % 65536 != total % 65536:
+        raise UserError(f"signal {name[:40]} of {path} fails its checksum: the signal file is damaged")
+
+
+def stream(path: Path, wanted: Sequence[str | int]) -> Stream:
+    """The channels (names, or positions counted from 1), read block by block: the values of `channels`.
+
+    A checksum that does not hold is refused after the last block. Compressed files, differences (format 8)
+    and skewed signals are read whole.
+    """
+    header = open_header(path, streamed=True)
+    with reading(path, "WFDB record"):
+        if not header.sig_len or {*COMPRESSED, "8"} & {*header.fmt} or any(header.skew):
+            values, rate_hz, _, units, _ = channels(path, wanted)
+            return Stream(tuple(units), rate_hz, values.shape[1], in_blocks(values))
+        places, (each, *_) = _chosen(path, header, wanted)
+        units = written_units(path, header)
+    return Stream(
+        tuple(units[i] for i in places),
+        float(header.fs) * each,
+        int(header.sig_len) * each,
+        _blocks(path, header, places, each),
+    )
+
+
+def _blocks(path: Path, header: "Record", places: list[int], each: int) -> Iterator[Block]:
+    """each: samples of the chosen signals in a frame"""
+    import wfdb
+
+    totals = [0] * len(header.sig_name)
+    size = max(1, BLOCK_VALUES // sum(int(k or 1) for k in header.samps_per_frame))
+    with reading(path, "WFDB record"):
+        for first in range(0, int(header.sig_len), size):
+            record = wfdb.rdrecord(
+                str(path.with_suffix("")),
+                sampfrom=first,
+                sampto=min(first + size, int(header.sig_len)),
+                physical=False,
+                smooth_frames=False,
+                ignore_skew=True,
+            )
+            for i, signal in enumerate(record.e_d_signal):
+                totals[i] += int(signal.sum(dtype=np.int64))
+            values = record.dac(expanded=True, return_res=32)
+            yield first * each, np.stack([values[i] for i in places]).astype(np.float32, copy=False)
+        for name, stated, total in zip(header.sig_name, header.checksum, totals, strict=True):
+            check_sum(path, name, stated, total)
 
 
 def aligned(values: np.ndarray, skew: int) -> np.ndarray:

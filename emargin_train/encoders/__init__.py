@@ -1,4 +1,4 @@
-"""The encoders by name. A new encoder is a file in this folder: nothing else has to name it."""
+"""The encoders by name. A new encoder is a file in this folder; no other file has to change."""
 
 from emargin_train.discovery import named_classes
 from emargin_train.encoders.base import Encoder

@@ -1,4 +1,4 @@
-"""What every encoder is: a module that turns sequences of spectra into embeddings."""
+"""The base class of all encoders: a module that turns sequences of spectra into embeddings."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Encoder(nn.Module, ABC):
     A subclass in a file of this folder is known by its `name`. Its constructor takes the number of features F
     and its settings, and draws its initial weights from PyTorch's global generator (callers use `seeded`).
 
-    dim: D; sees_sequence: an embedding depends on other frames of its sequence too
+    dim: D; sees_sequence: whether an embedding also depends on other frames of its sequence
     """
 
     name: ClassVar[str]
@@ -45,7 +45,7 @@ class Encoder(nn.Module, ABC):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """PyTorch's initial weights are drawn from a seed inside; the global generator is put back."""
+    """Inside this context, PyTorch draws from a seed; afterwards its global generator is restored."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         yield

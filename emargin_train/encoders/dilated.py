@@ -1,4 +1,4 @@
-"""The dilated convolutions that TS2Vec published (Yue et al. 2022): every embedding sees its sequence."""
+"""The dilated convolutions of TS2Vec (Yue et al. 2022): an embedding depends on its whole sequence."""
 
 from dataclasses import dataclass
 
@@ -48,11 +48,11 @@ class DilatedSettings(Settings, prefix="dilated"):
 
 
 class Dilated(Encoder):
-    """Linear F -> width, then depth + 1 residual blocks, the last one to D; embeddings have any sign.
+    """A linear layer F -> width, then depth + 1 residual blocks, the last one to D. Embeddings have any sign.
 
-    Block i: y = conv(gelu(conv(gelu(h)))) + r(h), both convolutions of 3 frames, 2^i apart, zeros beyond the
-    sequence; r is a convolution of one frame where the widths differ and in the last block, else h itself.
-    Convolutions are symmetric in time, so the encoder is not causal. No layer normalises.
+    Block i is y = conv(gelu(conv(gelu(h)))) + r(h). Both convolutions see 3 frames, 2^i apart, and zeros
+    beyond the sequence; r is a convolution of one frame in the last block and where the widths differ, else h
+    itself. Convolutions are symmetric in time, so the encoder is not causal. There is no normalisation layer.
     """
 
     name = "dilated"
@@ -74,7 +74,7 @@ class Dilated(Encoder):
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """mask: (B, T), False where the frame's latent is hidden, as training views may be."""
+        """mask: (B, T), False where the output of the linear layer is hidden, as in views for a training."""
         h = self.input_fc(x)
         if mask is not None:
             h = h.masked_fill(~mask[..., None], 0)

@@ -1,10 +1,12 @@
 """The paper's encoder: three convolution blocks that see one frame at a time by default."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from emargin_train import settings as declaration
 from emargin_train.encoders.base import Encoder
 from emargin_train.errors import UserError
 from emargin_train.settings import Settings, hyperparameter
@@ -27,7 +29,7 @@ class ProjectorSettings(Settings):
         super().__post_init__()
         if self.kernel_size % 2 == 0:
             raise UserError(
-                f"kernel_size is {self.kernel_size}, but a frame is in the middle of its kernel: "
+                f"kernel_size is {self.kernel_size}, but a kernel has a frame in its middle: "
                 "give an odd number"
             )
 
@@ -35,16 +37,16 @@ class ProjectorSettings(Settings):
 class Projector(Encoder):
     """Three blocks Conv1d(k) - BatchNorm - ReLU, F -> 128 -> 64 -> D: the paper's `FeatureProjector`.
 
-    With kernel size 1 frames are encoded one by one; a larger kernel sees neighbours of the same sequence,
-    with zeros beyond its ends. All embeddings are at least 0.
+    With kernel size 1 every frame is encoded by itself; a larger kernel also sees its neighbours in the
+    sequence, with zeros beyond the ends. No embedding has a negative entry.
 
-    channels: outputs of the three blocks, the last is D (320 in the paper)
+    channels: number of outputs of each block; the last one is D (320 in the paper)
     """
 
     name = "projector"
     title = "Projector"
     order = 0
-    Settings = ProjectorSettings
+    Settings: ClassVar[type[declaration.Settings]] = ProjectorSettings
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Projector(Encoder):
             )
         if self.sees_sequence:
             return self.blocks(x.transpose(1, 2)).transpose(1, 2)
-        h = x.flatten(0, 1)  # frames one by one: the same as a convolution, without its transposes
+        h = x.flatten(0, 1)  # frame by frame: this equals a convolution, without its transposes
         for layer in self.blocks:
             if isinstance(layer, nn.Conv1d):
                 h = F.linear(h, layer.weight[:, :, 0], layer.bias)

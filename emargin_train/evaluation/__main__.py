@@ -1,4 +1,4 @@
-"""Write the table of metrics into the documentation.
+"""Write the table of metrics into a Markdown document.
 
 python -m emargin_train.evaluation docs/metrics.md
 """
@@ -17,7 +17,7 @@ BEST = {"max": "high", "min": "low", None: "neither"}
 
 
 def table() -> str:
-    """All metrics but `test_*`, as a Markdown table."""
+    """All metrics except `test_*`, as a Markdown table."""
     rows = [
         "| column | what | frames | range | good | source |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -35,17 +35,17 @@ def _row(name: str, metric: Metric) -> str:
 
 
 def updated(document: str) -> str:
-    """The document with its table made again; raises UserError where it has no place for one."""
+    """The document with a new table. Raises UserError where it has no place for the table."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise UserError(f"the document has no table to renew: put '{BEGIN}' and '{END}' around its place")
+        raise UserError(f"the document has no place for the table: put '{BEGIN}' and '{END}' there")
     return f"{before}{BEGIN}\n{table()}{END}{after}"
 
 
 def main() -> None:
     parser = Parser("emargin_train.evaluation", description=__doc__)
-    parser.add_argument("document", type=Path, help="Markdown file with the two marks of the table")
+    parser.add_argument("document", type=Path, help="The Markdown file with the two marks of the table.")
     path = parser.parse_args().document
     if not path.is_file():
         raise UserError(f"there is no file {path}: give docs/metrics.md")

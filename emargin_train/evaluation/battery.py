@@ -1,4 +1,4 @@
-"""The metrics of one split, put into a table: which function, on which frames, under which name."""
+"""Put the metrics of one split into a table. This says which function and which frames each name uses."""
 
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -21,7 +21,7 @@ PROBES = ("paper_probe", "probe", "knn", "mlp")
 def cloud_of(
     table: Table, prefix: str, split: EncodedSplit, exponent: int, seed: int, clusters: int | None
 ) -> Cloud:
-    """Return the class-balanced frames of a split; passes over pairs find what the table asks for."""
+    """Return the class-balanced frames of a split. Passes over pairs compute what the table asks for."""
     pairs_of = {
         "clusters": f"{prefix}silhouette",
         "classes": f"{prefix}silhouette_of_labels",
@@ -48,7 +48,7 @@ def add_clustering(table: Table, prefix: str, cloud: Cloud) -> None:
 
 
 def add_calibration(table: Table, cloud: Cloud, seed: int) -> None:
-    """Add what the Silhouette would be without lengths, and without clusters. After `add_clustering`."""
+    """Add the Silhouettes of unit vectors and of Gaussian data. Call this after `add_clustering`."""
     table.add(("silhouette_normalised",), lambda: (cloud.silhouette_of_z,))
     table.add(
         ("silhouette_null",),
@@ -73,7 +73,7 @@ def add_ranks(table: Table, prefix: str, cloud: Cloud) -> None:
 
 
 def add_geometry(table: Table, cloud: Cloud) -> None:
-    """Add the other metrics of shape, and every metric that the table of metrics computes by itself."""
+    """Add the other metrics of shape, and every metric that has a `compute` function in METRICS."""
     table.add(("intrinsic_dimension",), lambda: (geometry.intrinsic_dimension(cloud.h, cloud.pairs),))
     table.add(("uniformity",), lambda: (cloud.uniformity,))
     for name, metric in METRICS.items():
@@ -94,9 +94,9 @@ def add_alignment(table: Table, validation: EncodedSplit, exponent: int) -> None
 
 
 class Readers:
-    """All probes, each trained on the training split when it is first asked.
+    """All probes. Each is trained on the training split when it is first needed.
 
-    classes: (K,) labels that the training split has; probes know no others
+    classes: (K,) the labels in the training split; probes know no others
     """
 
     def __init__(self, train: EncodedSplit, exponent: int, seed: int) -> None:
@@ -139,9 +139,9 @@ class Readers:
 
 
 def add_probes(table: Table, prefix: str, split: EncodedSplit, readers: Readers) -> Confusion:
-    """Add scores of every probe on frames of classes that the training split has; return confusion matrices.
+    """Add scores of every probe on frames whose class is in the training split; return confusion matrices.
 
-    A probe reads the kinds of frames, balanced or natural, that the metrics asked for need.
+    A probe is applied to balanced or natural frames, or both, as the wanted metrics need it.
     """
     confusion: Confusion = {}
     for frames in ("balanced", "natural"):

@@ -1,4 +1,4 @@
-"""Which frames are measured. They are chosen from labels alone, hence they are the same for every method."""
+"""Choose the frames to measure. The choice depends only on labels, so it is the same for every method."""
 
 import hashlib
 import io
@@ -12,24 +12,24 @@ from emargin_train.data.frames import Frames, Splits
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 
-PER_CLASS = 1000  # frames of a class in a class-balanced set, as in the paper's sleep settings
-CAP = 5000  # frames of a split that are measured
-TRAIN_CAPS = 3  # probes are trained on so many times as many
+PER_CLASS = 1000  # frames of each class in a class-balanced set, as in the paper's sleep settings
+CAP = 5000  # frames of a split that are measured, at most
+TRAIN_CAPS = 3  # probes are trained on at most three times as many frames
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Masks (N, T) bool over the frames of a split; all but `pairs` hold labelled frames only.
+    """Masks (N, T) bool over the frames of a split. All except `pairs` contain labelled frames only.
 
     Where no split has any label, all masks are drawn from all frames, and `labelled` is False.
 
-    With a cap of 5,000 frames, the default:
+    The cap is 5,000 frames by default.
 
-    train: the natural mixture of classes, what every probe is trained on (at most 3 caps, 15,000)
-    balanced: min(1000, cap // classes) frames of each class, all where there are fewer
+    train: the natural mixture of classes, on which every probe is trained (at most 3 caps)
+    balanced: min(1000, cap // classes) frames of each class, or all where there are fewer
     natural: the natural mixture of classes (at most the cap)
     pairs: first frames of adjacent pairs within a sequence, labelled or not (at most half the cap)
-    test_balanced, test_natural: as balanced and natural; None without a test split
+    test_balanced, test_natural: the same for the test split; None without a test split
     """
 
     train: np.ndarray
@@ -41,7 +41,7 @@ class EvaluationSet:
     labelled: bool = True
 
     def of_validation(self) -> dict[str, np.ndarray]:
-        """Masks of the validation split; `following` are the successors of `pairs`, in the same order."""
+        """Masks of the validation split. `following` has the successors of `pairs`, in the same order."""
         following = np.roll(self.pairs, 1, axis=1)
         return {
             "balanced": self.balanced,
@@ -56,7 +56,7 @@ class EvaluationSet:
         return {name: mask for name, mask in masks.items() if mask is not None}
 
     def summary(self, splits: Splits) -> tuple[str, ...]:
-        """One line for each mask: how many frames of which class, and which classes no probe can know."""
+        """One line for each mask: the number of frames of each class, and which classes no probe can know."""
         known = np.unique(splits.train.y[self.train])
         lines = []
         for name, mask in self.arrays().items():
@@ -78,12 +78,12 @@ class EvaluationSet:
         return tuple(lines)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Name to mask, without the absent ones."""
+        """The masks that exist, by name."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labelled"}
         return {name: mask for name, mask in named.items() if mask is not None}
 
     def digest(self) -> str:
-        """12 hex digits, equal exactly when all masks are."""
+        """12 hex digits, which are equal exactly when all masks are equal."""
         content = hashlib.sha256()
         for name, mask in self.arrays().items():
             content.update(f"{name}{mask.shape}".encode())
@@ -111,10 +111,11 @@ class EvaluationSet:
 
 
 def choose(splits: Splits, *, seed: int = 0, cap: int = CAP) -> EvaluationSet:
-    """Choose the frames to measure, at most `cap` of a split; equal for equal labels, seed and cap.
+    """Choose the frames to measure, at most `cap` of a split. Equal labels, seeds and caps give equal frames.
 
-    Without a label in the training and validation splits, frames are drawn from all frames: metrics that need
-    labels are then null. Raises UserError where these splits have labels, but one has fewer than two classes.
+    If neither the training nor the validation split has labels, frames are drawn from all frames, and metrics
+    that need labels are null. Raises UserError where these splits have labels, but one has fewer than two
+    classes.
     """
     train, validation, test = splits.train.y, splits.validation.y, splits.test
     labelled = bool((train >= 0).any() or (validation >= 0).any())

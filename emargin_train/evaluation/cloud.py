@@ -1,4 +1,4 @@
-"""The class-balanced frames of one split, and what several metrics need of them, each computed once."""
+"""The class-balanced frames of one split, with quantities that several metrics need, each computed once."""
 
 from functools import cached_property
 
@@ -12,15 +12,15 @@ from emargin_train.evaluation.points import unit
 
 
 class Cloud:
-    """Embeddings with their clusters, their spectrum, and what one pass over all pairs finds.
+    """Embeddings with their clusters, their spectrum, and the results of one pass over all pairs.
 
-    Everything is computed when a metric first asks for it. A property without a value raises Degenerate.
+    Everything is computed when a metric first needs it. A property without a value raises Degenerate.
 
     h: (n, D); y: (n,) classes, -1 for unlabelled frames
-    clusters: the number of clusters; None: as many as y has classes
-    labellings: which of "clusters", "classes" and "clusters_of_z" the passes are to sum distances for
-    neighbours: whether the pass is to find nearest neighbours
-    potential: whether the pass over pairs of z is to sum potentials
+    clusters: the number of clusters; None = as many as y has classes
+    labellings: those of "clusters", "classes" and "clusters_of_z" for which the passes sum distances
+    neighbours: whether the pass finds nearest neighbours
+    potential: whether the pass over pairs of z sums potentials
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class Cloud:
 
     @cached_property
     def n_clusters(self) -> int:
-        """The number of clusters that KMeans is asked for."""
+        """The number of clusters that KMeans looks for."""
         if self._n_clusters is not None:
             return self._n_clusters
         if (self._y < 0).any():
-            raise Degenerate("the frames have no labels, and no number of clusters was given")
+            raise Degenerate("the frames have no labels, and --clusters was not given")
         return len(np.unique(self._y))
 
     @cached_property
@@ -70,7 +70,7 @@ class Cloud:
             try:
                 codes[name] = getattr(self, name)
             except Degenerate:
-                continue  # `silhouette` meets the same reason again
+                continue  # `silhouette` raises the same error again
         near = min(geometry.CANDIDATES, len(self.h) - 1) if self._neighbours else 0
         pairs = all_pairs(self.h, *codes.values(), near=near)
         return dict(zip(codes, pairs.total, strict=True)), pairs
@@ -82,7 +82,7 @@ class Cloud:
 
     @property
     def pairs(self) -> Pairs:
-        """What the pass over all pairs of h found."""
+        """The result of the pass over all pairs of h."""
         return self._pass[1]
 
     @cached_property
@@ -102,7 +102,7 @@ class Cloud:
             try:
                 codes.append(self.clusters_of_z)
             except Degenerate:
-                pass  # `silhouette_of_z` meets the same reason again
+                pass  # `silhouette_of_z` raises the same error again
         return all_pairs(self.z, *codes, potential=self._potential)
 
     @property

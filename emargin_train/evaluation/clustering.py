@@ -1,4 +1,4 @@
-"""How well embeddings fall into clusters: KMeans as published, and what is needed to judge its score."""
+"""How well embeddings form clusters: KMeans as published, and metrics that help to judge its score."""
 
 import warnings
 from functools import lru_cache
@@ -38,7 +38,7 @@ def kmeans(h: Tensor, clusters: int, *, seed: int = 1) -> np.ndarray:
 
 
 def codes_of(labels: np.ndarray) -> np.ndarray:
-    """Clusters as 0 to K-1, (n,). Raises Degenerate with fewer than two clusters, or as many as points."""
+    """Clusters numbered 0 to K-1, (n,). Raises Degenerate for fewer than 2 clusters, or as many as points."""
     code = np.unique(labels, return_inverse=True)[1]
     if not 2 <= code.max() + 1 < len(labels):
         raise Degenerate(f"{code.max() + 1} clusters among {len(labels)} frames have no Silhouette")
@@ -46,12 +46,12 @@ def codes_of(labels: np.ndarray) -> np.ndarray:
 
 
 def silhouette(total: np.ndarray, code: np.ndarray) -> float:
-    """Mean Silhouette, from summed distances to each cluster (`all_pairs`) and the points' own clusters.
+    """Mean Silhouette, from summed distances to each cluster (`all_pairs`) and the cluster of each point.
 
-        s_i = (b_i - a_i) / max(a_i, b_i),  a_i: mean distance to the own cluster, b_i: to the nearest other;
-        0 for a point alone in its cluster (Rousseeuw 1987)
+        s_i = (b_i - a_i) / max(a_i, b_i), and 0 for a point alone in its cluster (Rousseeuw 1987)
+        a_i: mean distance to the other points of its cluster; b_i: to the points of the nearest other cluster
 
-    total: (n, K); code: (n,), 0 to K-1. Distances in float32: equal to scikit-learn within 1e-4.
+    total: (n, K); code: (n,), 0 to K-1. Distances are in float32: equal to scikit-learn within 1e-4.
     """
     size, row = np.bincount(code), np.arange(len(code))
     a = total[row, code] / np.maximum(size[code] - 1, 1)
@@ -77,8 +77,8 @@ def published(h: Tensor, labels: np.ndarray) -> tuple[float, float, float]:
 
     with x: h less its mean, c: centres, w: mean distance of a cluster's points to its centre.
 
-    Where no cluster has a width these are scikit-learn's values too: DB 0 and CH 1.
-    Near a share of 1, a high Silhouette only says that few frames lie far from all others.
+    If no cluster has any width, DB is 0 and CH is 1, as in scikit-learn.
+    If the share is near 1, a high Silhouette only means that a few frames lie far from all others.
     """
     code = np.unique(labels, return_inverse=True)[1]
     x, size = centred(h), np.bincount(code)
@@ -99,7 +99,7 @@ def published(h: Tensor, labels: np.ndarray) -> tuple[float, float, float]:
 
 
 def agreement(labels: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
-    """(NMI, ARI) of clusters and classes; both 1 for equal partitions, ARI 0 and NMI near 0 by chance."""
+    """(NMI, ARI) of clusters and classes. Equal partitions give 1; by chance ARI is 0 and NMI near 0."""
     return float(normalized_mutual_info_score(classes, labels)), float(adjusted_rand_score(classes, labels))
 
 
@@ -108,10 +108,10 @@ def silhouette_null(
 ) -> float:
     """Mean Silhouette that the same KMeans reaches on Gaussian data with the covariance of h.
 
-    Drawn in the eigenbasis of the covariance: neither KMeans nor Silhouette changes under rotation, and
-    directions holding less than 1e-6 of the variance are left out. A draw has at most 2,000 points; for
-    spectra from flat to steep its Silhouette is at most 0.004 above that of 5,000 points.
-    Raises Degenerate for constant h.
+    The points are drawn in the eigenbasis of the covariance, since neither KMeans nor Silhouette changes
+    under rotation; directions with less than 1e-6 of the variance are left out. A draw has at most 2,000
+    points; for spectra from flat to steep, its Silhouette is at most 0.004 above that of 5,000 points. Raises
+    Degenerate for constant h.
 
     variance: `geometry.spectrum` of h where it is already known
     """
@@ -147,7 +147,7 @@ def silhouette_permuted(h: Tensor, clusters: int, *, seed: int = 1) -> float:
 
 
 def _normals(seed: int, n: int) -> np.ndarray:
-    """n standard normals; of a power of two, which the next encoder of a study needs again."""
+    """n standard normals, from a kept power of two of them, since the next encoder needs the same."""
     return _kept_normals(seed, 1 << (n - 1).bit_length())[:n]
 
 

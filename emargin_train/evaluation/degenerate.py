@@ -1,4 +1,4 @@
-"""Cases in which a metric has no value. The reason is kept in words and never becomes a number."""
+"""Cases in which a metric has no value. The reason is kept in words, and never becomes a number."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ class Degenerate(ValueError):
 
 
 def problem(h: Tensor) -> str:
-    """Return why embeddings (n, D) cannot be measured at all; empty where they can."""
+    """Return the reason why embeddings (n, D) cannot be measured at all; empty where they can be."""
     bad = int((~torch.isfinite(h).all(1)).sum())
     if bad:
         return f"{bad} of {len(h)} embeddings are not finite"
@@ -19,6 +19,6 @@ def problem(h: Tensor) -> str:
 
 
 def need_spread(variance: float, largest: float, n: int) -> None:
-    """Raise where a standard deviation is within float32 rounding of values as large as `largest`."""
+    """Raise Degenerate where the standard deviation is below the float32 rounding of the value `largest`."""
     if not variance**0.5 > 1e-7 * largest:
         raise Degenerate(f"all {n} embeddings are equal up to rounding: they have no spread")

@@ -1,4 +1,4 @@
-"""All pairwise distances, a block of rows at a time: the pass that most metrics wait for."""
+"""All pairwise distances, a block of rows at a time. Most of the time of many metrics is spent here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +10,17 @@ from torch import Tensor
 from emargin_train.evaluation.points import mean, moved
 
 BLOCK = 1024  # rows of the distance matrix held at once
-CPU_ROWS = 512  # the same, where each pair is taken once: there a block stays in the cache
-DEVICE_ROWS = 2048  # elsewhere few blocks are few launches
+CPU_ROWS = 512  # the same for a pass that takes each pair once on a CPU: such a block stays in the cache
+DEVICE_ROWS = 2048  # the same on a GPU, where few blocks need few kernel launches
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield (rows of a, |a_i - b_j|^2 (block, m) float32) from the first row of a to the last.
 
-        |a - b|^2 = |a|^2 + |b|^2 - 2 a.b   after both were moved by the mean of b
+        |a - b|^2 = |a|^2 + |b|^2 - 2 a.b   where the mean of b has been subtracted from both
 
-    A matrix product, so small distances between far-off points lose digits: the error is about 1e-7 of |a|^2.
+    The distances come from a matrix product. Therefore small distances between points far from the mean lose
+    digits: the error is about 1e-7 of |a|^2.
 
     a: (n, D); b: (m, D); both on one device
     """
@@ -33,11 +34,11 @@ def squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What one pass over all pairs of n points keeps.
+    """The results of one pass over all pairs of n points.
 
     total: for each labelling (n, K) float64, a point's summed distances to the points of each cluster
-    near: (n, k) indices of the k nearest other points, in no order
-    potential: sum over ordered pairs of different points of e^(-2 |a_i - a_j|^2); None where not asked for
+    near: (n, k) indices of the k nearest other points, in no particular order
+    potential: sum over ordered pairs of different points of e^(-2 |a_i - a_j|^2); None where it is not needed
     """
 
     total: list[np.ndarray]
@@ -48,10 +49,10 @@ class Pairs:
 def all_pairs(
     a: Tensor, *codes: np.ndarray, near: int = 0, potential: bool = False, block: int | None = None
 ) -> Pairs:
-    """One pass over the pairs of rows of a, each taken once: products are as in `squared_distances`.
+    """One pass over the pairs of rows of a, each pair once. Products are as in `squared_distances`.
 
     a: (n, D); codes: (n,) each, clusters from 0 to K-1; near: k, at most n - 1
-    block: rows at a time; None: as many as are fast, on a CPU or elsewhere
+    block: rows at a time; None = a number that is fast on this device
     """
     x = moved(a, mean(a))
     n, square = len(x), x.square().sum(1)
@@ -89,7 +90,7 @@ def all_pairs(
 
 
 class _Nearest:
-    """The k nearest so far: index (n, k), at squared distances (n, k)."""
+    """The k nearest points so far: `index` (n, k), at squared distances (n, k)."""
 
     def __init__(self, n: int, k: int, device: torch.device) -> None:
         self.k = k
@@ -97,7 +98,7 @@ class _Nearest:
         self.index = torch.zeros((n, k), dtype=torch.int64, device=device)
 
     def see(self, rows: slice, cols: slice, squared: Tensor) -> None:
-        """squared: (rows, cols), infinite where a point meets itself."""
+        """squared: (rows, cols), infinite for the distance of a point to itself."""
         value, index = squared.topk(min(self.k, squared.shape[1]), largest=False, sorted=False)
         value = torch.cat([self.squared[rows], value], dim=1)
         index = torch.cat([self.index[rows], index + cols.start], dim=1)
@@ -106,6 +107,6 @@ class _Nearest:
 
 
 def nearest(a: Tensor, b: Tensor, k: int) -> np.ndarray:
-    """Indices (n, k) into b of the k nearest to each row of a, in no order."""
+    """Indices (n, k) of the k rows of b nearest to each row of a, in no particular order."""
     found = [squared.topk(k, largest=False, sorted=False).indices for _, squared in squared_distances(a, b)]
     return torch.cat(found).cpu().numpy()

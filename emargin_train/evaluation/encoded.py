@@ -1,4 +1,4 @@
-"""Embeddings of the chosen frames of one split, computed once, and their parts."""
+"""Embeddings of the chosen frames of one split: they are computed once, and each mask takes its part."""
 
 from collections.abc import Callable
 from math import frexp
@@ -12,15 +12,15 @@ from emargin_train.evaluation.degenerate import problem
 from emargin_train.evaluation.points import largest, scaled
 
 Encode = Callable[[Frames, np.ndarray], np.ndarray | Tensor]
-"""Frames and a mask (N, T) bool to the embeddings (n, D) float32 of the masked frames, in row-major order."""
+"""Frames and a mask (N, T) bool -> embeddings (n, D) float32 of the masked frames, in row-major order."""
 
 
 class EncodedSplit:
     """Embeddings of the union of several masks.
 
-    masks: name to (N, T) bool
-    device: the device on which the embeddings are to lie; on a CPU they stay where `encode` left them
-    problem: why the embeddings cannot be measured; empty where they can
+    masks: (N, T) bool, by name
+    device: the device to which the embeddings are moved; with a CPU they stay where `encode` left them
+    problem: the reason why the embeddings cannot be measured; empty where they can be
     exponent: every |h_ij| is below 2^exponent
     """
 
@@ -36,7 +36,7 @@ class EncodedSplit:
         self.exponent = 0 if self.problem else frexp(largest(self._all))[1]
 
     def h(self, name: str, exponent: int = 0) -> Tensor:
-        """Return the embeddings over 2^exponent: (n, D) float32, in row-major order of the mask."""
+        """Return the embeddings divided by 2^exponent: (n, D) float32, in row-major order of the mask."""
         index = torch.from_numpy(self._row[np.flatnonzero(self.masks[name])])
         return scaled(self._all[index.to(self._all.device)], -exponent)
 

@@ -21,11 +21,11 @@ CLUSTERED = ("silhouette", "davies_bouldin", "calinski_harabasz", "largest_clust
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The class-balanced validation frames: what clustering saw, kept for drawing.
+    """The class-balanced validation frames, which were clustered. They are kept in order to be drawn.
 
     h: (n, D) float32; label, cluster, frame: (n,) int64; subject, record: (n,) str
     label: -1 for unlabelled frames
-    cluster: KMeans' own; -1 everywhere where it failed or was not asked for
+    cluster: the cluster of KMeans; -1 for all frames where KMeans failed or was not needed
     frame: index of the frame within its record
     """
 
@@ -41,11 +41,11 @@ class Embeddings:
 class Evaluation:
     """The metrics of one encoder, and what they were computed from.
 
-    metrics: a value, or None, for each name that was asked for; reasons: the reason of each None
-    confusion: probe and frames, as `probe_natural` or `test_knn_balanced`, to counts; rows are true classes,
-        columns predicted ones, in the order of `classes`
-    classes: names of the classes that the training split has; probes know no others
-    notes: which frames were measured, and which left out, one line each
+    metrics: a value, or None, for each wanted name; reasons: the reason for each None
+    confusion: counts by probe and frames, such as `probe_natural` or `test_knn_balanced`; rows are true
+        classes, columns predicted ones, in the order of `classes`
+    classes: names of the classes in the training split; probes know no others
+    notes: lines that say which frames were measured, and which were left out
     """
 
     metrics: dict[str, float | None]
@@ -67,19 +67,20 @@ def evaluate(
     metrics: Iterable[str] | None = None,
     clusters: int | None = None,
 ) -> Evaluation:
-    """Measure an encoder on the chosen frames. Bad embeddings raise nothing: their metrics are None.
+    """Measure an encoder on the chosen frames. Bad embeddings raise no error: their metrics are None.
 
     Validation frames are for selection, test frames (`test_*`) for reporting; probes are trained on training
-    frames. All but the paper's probe see embeddings divided by one power of two, which changes no metric and
-    keeps squares within float32. The computation is the same on every device, with the same random draws and
-    in full float32; devices agree to the tolerances of docs/metrics.md.
+    frames. All metrics except those of the paper's probe are computed from embeddings that are divided by one
+    power of two, which changes no metric and keeps squares within float32. The computation is the same on
+    every device, with the same random draws and in full float32; devices agree to the tolerances of
+    docs/metrics.md.
 
-    encoding: frames and mask (N, T) to the embeddings (n, D) float32 of the masked frames, in row-major order
+    encoding: frames and a mask (N, T) -> embeddings (n, D) float32 of the masked frames, in row-major order
     seed: seed of KMeans, probes and Gaussian draws; 1 as published
-    device: where to measure; on a CPU, tensors that `encoding` gives stay where they are
-    metrics: names to compute; None computes all. Nothing is encoded or trained that these names do not need,
-        and their values are those of a full evaluation
-    clusters: the number of clusters; None takes the number of classes
+    device: where to measure; with a CPU, tensors from `encoding` stay where they are
+    metrics: names to compute; None = all. Only what these names need is encoded and trained, and their values
+        equal those of a full evaluation
+    clusters: the number of clusters; None = the number of classes
     Raises UserError for a name that is not a metric, and for fewer than two clusters.
     """
     if clusters is not None and clusters < 2:
@@ -146,7 +147,7 @@ def _of_probes() -> tuple[str, ...]:
 
 
 def _masks(table: Table, prefix: str, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The masks that the metrics asked for need; class-balanced validation frames are always kept."""
+    """The masks that the wanted metrics need, and always the class-balanced validation frames."""
     needed = {
         "balanced": not prefix or table.wants(*names(prefix, frames="balanced")),
         "natural": table.wants(*names(prefix, frames="natural")),
@@ -157,7 +158,7 @@ def _masks(table: Table, prefix: str, masks: dict[str, np.ndarray]) -> dict[str,
 
 
 def _clusters(table: Table, cloud: Cloud) -> np.ndarray | None:
-    """KMeans' clusters where a metric asked for needs them."""
+    """The clusters of KMeans, if a wanted metric needs them."""
     if not table.wants(*CLUSTERED):
         return None
     try:

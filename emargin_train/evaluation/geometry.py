@@ -8,15 +8,14 @@ from emargin_train.evaluation.degenerate import Degenerate, need_spread
 from emargin_train.evaluation.distances import Pairs, all_pairs
 from emargin_train.evaluation.points import centred, distinct, largest, unit
 
-CANDIDATES = 8  # nearest by float32 products, of which the two nearest are found exactly
+CANDIDATES = 8  # the nearest points by float32 products; among them, the two nearest are found exactly
 
 
 def spectrum(h: Tensor) -> np.ndarray:
     """Eigenvalues of the covariance of h, largest first: (min(n, D),) float64, >= 0.
 
-    They come from the covariance itself, in which a singular value below 1e-8 of the largest is lost: two
-    decimals below the rounding of float32 embeddings.
-    Raises Degenerate for constant h.
+    Since they come from the covariance, singular values below 1e-8 of the largest are lost; that is two
+    decimals below the rounding of float32 embeddings. Raises Degenerate for constant h.
     """
     x = centred(h)
     covariance = (x.T @ x if h.shape[1] <= len(h) else x @ x.T) / len(h)  # both have the same eigenvalues
@@ -60,7 +59,7 @@ def alignment(h: Tensor, following: Tensor) -> float:
 def uniformity(h: Tensor, pairs: Pairs | None = None) -> float:
     """log mean exp(-2 |z_i - z_j|^2) over pairs of different frames; -8 to 0 (Wang & Isola 2020, t = 2).
 
-    pairs: of z with its potential, where they were gone through before
+    pairs: a pass over the pairs of z with its potential, if there was one before
     """
     pairs = pairs or all_pairs(unit(h), potential=True)
     assert pairs.potential is not None
@@ -68,12 +67,13 @@ def uniformity(h: Tensor, pairs: Pairs | None = None) -> float:
 
 
 def intrinsic_dimension(h: Tensor, pairs: Pairs | None = None) -> float:
-    """TwoNN (Facco et al. 2017): with mu = second over first neighbour distance, d = (n - 1) / sum log mu.
+    """TwoNN (Facco et al. 2017), from mu, the ratio of a point's second to its first neighbour distance.
 
-    Fitted, as there, through the origin on -log(1 - F(mu)) against log mu without the largest 10 %.
-    Repeated points are counted once. Raises Degenerate with fewer than 10 different points.
+    As published, the dimension is the slope of a line through the origin, fitted to -log(1 - F(mu)) against
+    log mu without the largest 10 %. Repeated points count once. Raises Degenerate for fewer than 10 different
+    points.
 
-    pairs: of h with its `CANDIDATES` nearest, where they were gone through before
+    pairs: a pass over the pairs of h with its `CANDIDATES` nearest, if there was one before
     """
     once = distinct(h)
     n = len(once)
@@ -99,7 +99,7 @@ def _two_nearest(h: Tensor, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def class_centroid_spread(h: Tensor, classes: np.ndarray) -> float:
-    """Share of the variance of h that lies between class centroids, classes weighed by their frames; 0 to 1.
+    """Share of the variance of h that lies between class centroids, weighted by their frames; 0 to 1.
 
     Raises Degenerate for constant h.
     """

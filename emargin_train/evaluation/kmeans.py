@@ -1,4 +1,4 @@
-"""KMeans as scikit-learn's, its restarts side by side: one matrix product finds the nearest centres of all.
+"""KMeans like scikit-learn's, for all restarts together: one product finds the nearest centres of all.
 
 Letters: n points of D dimensions, R restarts of K clusters.
 """
@@ -10,15 +10,15 @@ from torch import Tensor
 
 RESTARTS = 10
 MOST_STEPS = 300
-TOLERANCE = 1e-4  # of the mean variance: a restart ends when all its centres moved less, squared and summed
-EQUALLY_TIGHT = 1e-6  # relative difference of two inertias below which the first is kept
+TOLERANCE = 1e-4  # share of the mean variance: a restart ends when its centres' squared moves sum to less
+EQUALLY_TIGHT = 1e-6  # if two inertias differ relatively by less, the first restart is kept
 
 
 def kmeans(h: Tensor, clusters: int, *, seed: int) -> np.ndarray:
     """Cluster of each point, (n,) int: what `KMeans(clusters, n_init=10, random_state=seed)` finds.
 
-    The k-means++ starts, steps and ends are those of scikit-learn, up to rounding. Where a cluster runs
-    empty, as it may when many points lie on each other, scikit-learn itself computes the clusters.
+    The k-means++ starts, the steps and the ends are those of scikit-learn, up to rounding. If a cluster
+    becomes empty, which may happen when many points are equal, scikit-learn computes the clusters instead.
 
     h: (n, D) float32, with at least K distinct rows
     """
@@ -37,8 +37,9 @@ def kmeans(h: Tensor, clusters: int, *, seed: int) -> np.ndarray:
 def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
     """Centres chosen by greedy k-means++ (Arthur & Vassilvitskii 2007): (R, K, D).
 
-    Random numbers are used in scikit-learn's order, and potentials are added up in its precision, on the
-    host, so that the same points are chosen on every device: all restarts together read from it K times.
+    Random numbers are used in scikit-learn's order, and potentials are added up in its precision on the host,
+    so that the same points are chosen on every device. For all restarts together, the host reads from the
+    device K times.
     """
     n, trials = len(x), 2 + int(np.log(clusters))
     even = np.full(n, 1 / n, np.float32)
@@ -47,7 +48,7 @@ def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:
     square = wide.square().sum(1)
 
     def squared_to(points: np.ndarray) -> np.ndarray:
-        """Squared distances of all from these (R, m) points: (R, m, n)."""
+        """Squared distances of all points from these (R, m) points: (R, m, n)."""
         flat = torch.from_numpy(points.ravel()).to(x.device)
         far = torch.addmm(square, wide[flat], wide.T, alpha=-2).add_(square[flat, None]).clamp_(min=0)
         return far.to(x.dtype).cpu().numpy().reshape(*points.shape, n)
@@ -79,10 +80,10 @@ def nearest(columns: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lloyd(x: Tensor, centres: Tensor, tolerance: float) -> tuple[Tensor, Tensor] | None:
-    """Return labels (R, n) and inertias (R,) at the end of all restarts; None where a cluster ran empty.
+    """Return labels (R, n) and inertias (R,) at the end of all restarts; None if a cluster became empty.
 
-    A restart ends once a step moves its centres by no more than `tolerance`, squared and summed. The sums of
-    the clusters' points are not computed again in each step: points that changed their cluster are moved.
+    A restart ends once the squared moves of its centres in a step sum to `tolerance` or less. The sums of the
+    clusters' points are not computed again in each step; only points that changed their cluster are moved.
     """
     restarts, clusters, _ = centres.shape
     columns, points = x.T.contiguous(), torch.cat([x, x.new_ones(len(x), 1)], 1)
@@ -93,7 +94,7 @@ def lloyd(x: Tensor, centres: Tensor, tolerance: float) -> tuple[Tensor, Tensor]
     for _ in range(MOST_STEPS):
         new, old = nearest(columns, centres[going])[0], labels[going]
         labels[going] = new
-        some = torch.nonzero((new != old).any(0))[:, 0]  # (m,) points that changed in any restart
+        some = torch.nonzero((new != old).any(0))[:, 0]  # (m,) points that changed cluster in any restart
         new, old = new[:, None, some], old[:, None, some]
         change = (new == which).double() - (old == which).double()  # (R, K, m)
         total[going] += (change.flatten(0, 1) @ points[some].double()).view(-1, *total.shape[1:])

@@ -1,7 +1,9 @@
-"""The converged linear probe: multinomial logistic regression, its penalty chosen on training subjects.
+"""The converged linear probe: multinomial logistic regression, with a penalty chosen on training subjects.
 
 Letters: P problems over the same n frames of D features (and a column of ones), K classes.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,19 +12,18 @@ from torch import Tensor
 
 from emargin_train.evaluation.training import Scores, Training, folds
 
-PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak, each started from the one before
+PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak; each fit starts from the one before
 SELECTION_CAP = 4000  # training frames on which the penalty is chosen
-GRADIENT = 5e-5  # largest entry of the gradient at the end
-SELECTION_GRADIENT = 1e-3  # the same while penalties are compared
+GRADIENT = 5e-5  # largest entry of the gradient at the end; at 1e-3 other penalties were chosen (docs/log.md)
 
 
 def logistic(training: Training) -> Scores:
-    """Multinomial logistic regression on standardised features, every class with the same weight.
+    """Multinomial logistic regression on standardised features. Every class has the same weight.
 
         min over W, b of  sum_i v_i (-log softmax(W h_i + b)[y_i])  +  penalty/2 |W|^2,   v_i = 1/(K n_(y_i))
 
-    The penalty is the one of `PENALTIES` with the lowest such loss on left-out training subjects
-    (`choose_penalty`). The probe is then fitted to all training subjects.
+    The penalty is the one in `PENALTIES` whose fit has the lowest loss on left-out training subjects
+    (`choose_penalty`). Then the probe is fitted to all training subjects.
     """
     features, scale = training.standardised
     x = with_ones(features)
@@ -40,8 +41,8 @@ def with_ones(x: Tensor) -> Tensor:
 class Basis:
     """The eigenbasis of an upper bound of the Hessian, 1/2 X^T diag(v) X.
 
-    The bound is Böhning's (1992, doi:10.1007/BF00048682). Features of embeddings depend strongly on each
-    other: L-BFGS in W itself needs many times as many steps as in u = W (bound + penalty)^(1/2), in which the
+    The bound is Böhning's (1992, doi:10.1007/BF00048682). Since the features of embeddings depend strongly on
+    each other, L-BFGS in W would need many times as many steps as in u = W (bound + penalty)^(1/2), where the
     Hessian is at most the identity.
 
     x: (n, D+1) float32; v: (n,) float32, weights that sum to 1
@@ -66,10 +67,10 @@ def fit(
     start: Tensor | None = None,
     gradient_at_end: float = GRADIENT,
 ) -> Tensor:
-    """Coefficients and, last, intercepts of P problems: (P, K, D+1) float64.
+    """Coefficients of P problems, with the intercepts last: (P, K, D+1) float64.
 
-    No entry of the gradient is above `gradient_at_end` at the end. Products are in float32, the rest in
-    float64. All problems are minimised as one, whose variables are theirs side by side.
+    At the end no entry of the gradient is above `gradient_at_end`. Products are in float32, the rest in
+    float64. All problems are minimised together, as one problem with all their variables.
 
     x: (n, D+1) float32
     goal: (P, K, n) float32, v_i in row y_i, 0 elsewhere and for a problem's left-out frames
@@ -110,13 +111,28 @@ def fit(
 
 
 def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor, Basis]:
-    """Return the penalty with the lowest loss on left-out subjects, classes weighing the same.
+    """Return the penalty with the lowest loss on left-out subjects; all classes have the same weight.
 
-    Penalties are tried from strong to weak as long as the loss falls: weaker ones only fit the other subjects
-    better. Returned beside it: the mean solution of the folds (1, K, D+1), from which a fit to all subjects
-    can start, and the basis in which they were found.
+    Penalties are tried from strong to weak as long as the loss falls, since weaker ones would only fit the
+    other subjects better. Two more values are returned: the mean solution of the folds (1, K, D+1), from
+    which a fit to all subjects can start, and the basis in which the solutions were found.
 
     x: (n, D+1) float32, standardised training features and ones
+    """
+    some, goal, judge = left_out(x, training)
+    basis = Basis(some, goal.sum((0, 1)) / len(goal))
+    best, lowest = (PENALTIES[0], goal), np.inf
+    for penalty, loss, w in path(some, goal, judge, basis):
+        if loss >= lowest:
+            break
+        best, lowest = (penalty, w), loss
+    return best[0], best[1].mean(0, keepdim=True), basis
+
+
+def left_out(x: Tensor, training: Training) -> tuple[Tensor, Tensor, Tensor]:
+    """Return frames (n', D+1), and for P folds (P, K, n') the weights to fit with and to judge with.
+
+    Frames of a class that the other subjects of the fold do not have are not judged.
     """
     few = np.linspace(0, len(x) - 1, min(len(x), SELECTION_CAP)).astype(int)
     y, weight = training.y[few], training.weight[few]
@@ -128,17 +144,18 @@ def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor, Basis]
         other[:, known] = weight[known].T
         inner.append(own)
         outer.append(other)
-    some = x[torch.from_numpy(few).to(x.device)]
     goal, judge = (torch.from_numpy(np.stack(part)).to(x.device) for part in (inner, outer))
-    basis = Basis(some, goal.sum((0, 1)) / len(goal))
-    start, best, lowest = None, (PENALTIES[0], goal), np.inf
+    return x[torch.from_numpy(few).to(x.device)], goal, judge
+
+
+def path(
+    x: Tensor, goal: Tensor, judge: Tensor, basis: Basis, *, gradient_at_end: float = GRADIENT
+) -> Iterator[tuple[float, float, Tensor]]:
+    """Yield (penalty, loss on left-out frames, solutions (P, K, D+1)) from strong to weak penalties."""
+    start = None
     for penalty in PENALTIES:
-        start = fit(some, goal, penalty, basis, start=start, gradient_at_end=SELECTION_GRADIENT)
-        loss = -float((judge * log_p(some, start)).sum(dtype=torch.float64))
-        if loss >= lowest:
-            break
-        best, lowest = (penalty, start), loss
-    return best[0], best[1].mean(0, keepdim=True), basis
+        start = fit(x, goal, penalty, basis, start=start, gradient_at_end=gradient_at_end)
+        yield penalty, -float((judge * log_p(x, start)).sum(dtype=torch.float64)), start
 
 
 def log_p(x: Tensor, w: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The table of all metrics: range, best end and source of each. The only place that says what is good."""
+"""The table of all metrics, with range and source. Only this table says which end of a range is good."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,16 @@ from emargin_train.evaluation import clustering, geometry
 
 @dataclass(frozen=True)
 class Metric:
-    """What a column of results.parquet means.
+    """The description of one metric, a column of results.parquet.
 
     low, high: range of the values; inf = unbounded
-    best: which end is good; None where neither is (a description, not a score)
-    source: paper or implementation that defines it
+    best: "max" or "min", the end that is good; None where neither is (a description, not a score)
+    source: the paper or implementation that defines it
     group: clustering | probe | geometry | pseudo-label
-    frames: the frames it is computed on
-    compute: from a `cloud.Cloud`, which has embeddings h (n, D) and classes (n,), to the value; `battery`
-        computes the metrics without it
+    frames: the frames on which it is computed
+    needs_labels: whether it is null for recordings without labels
+    compute: a function from a `cloud.Cloud`, which has embeddings h (n, D) and classes (n,), to the value;
+        metrics without this function are computed in `battery`
     """
 
     title: str
@@ -29,6 +30,7 @@ class Metric:
     group: str
     frames: str
     description: str
+    needs_labels: bool = False
     compute: Callable[[Any], float] | None = None
 
 
@@ -67,12 +69,14 @@ def _clustering(
     source: str,
     what: str,
     compute: Callable[[Any], float] | None = None,
+    *,
+    needs_labels: bool = False,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "clustering", BALANCED, what, compute)
+    return Metric(title, low, high, best, source, "clustering", BALANCED, what, needs_labels, compute)
 
 
 def _probe(title: str, source: str, frames: str, what: str) -> Metric:
-    return Metric(title, 0, 1, "max", source, "probe", frames, what)
+    return Metric(title, 0, 1, "max", source, "probe", frames, what, True)
 
 
 def _geometry(
@@ -84,21 +88,23 @@ def _geometry(
     what: str,
     frames: str = BALANCED,
     compute: Callable[[Any], float] | None = None,
+    *,
+    needs_labels: bool = False,
 ) -> Metric:
-    return Metric(title, low, high, best, source, "geometry", frames, what, compute)
+    return Metric(title, low, high, best, source, "geometry", frames, what, needs_labels, compute)
 
 
 def _pseudo(title: str, source: str, what: str) -> Metric:
-    return Metric(title, 0, 1, "max", source, "pseudo-label", TRAIN_STEPS, what)
+    return Metric(title, 0, 1, "max", source, "pseudo-label", TRAIN_STEPS, what, True)
 
 
 _VALIDATION: dict[str, Metric] = {
     "silhouette": _clustering(
-        "Silhouette", -1, 1, "max", ROUSSEEUW, "of KMeans' own clusters on h, as published"
+        "Silhouette", -1, 1, "max", ROUSSEEUW, "of KMeans' clusters on h, as published"
     ),
-    "davies_bouldin": _clustering("Davies–Bouldin", 0, inf, "min", DAVIES, "of KMeans' own clusters on h"),
+    "davies_bouldin": _clustering("Davies–Bouldin", 0, inf, "min", DAVIES, "of KMeans' clusters on h"),
     "calinski_harabasz": _clustering(
-        "Caliński–Harabasz", 0, inf, "max", CALINSKI, "of KMeans' own clusters on h"
+        "Caliński–Harabasz", 0, inf, "max", CALINSKI, "of KMeans' clusters on h"
     ),
     "largest_cluster_share": _clustering(
         "Largest cluster", 0, 1, "min", ARTHUR, "share of frames in KMeans' largest cluster"
@@ -108,22 +114,27 @@ _VALIDATION: dict[str, Metric] = {
     ),
     "silhouette_null": _clustering(
         "Silhouette of a Gaussian", -1, 1, None, TIBSHIRANI,
-        "mean that the same KMeans reaches on Gaussian draws with the covariance of h",
+        "mean score of the same KMeans on Gaussian draws with the covariance of h",
     ),
     "silhouette_excess": _clustering(
         "Silhouette beyond a Gaussian", -2, 2, "max", TIBSHIRANI,
-        "silhouette less silhouette_null: clusters beyond the spread; 0 for a Gaussian cloud",
+        "silhouette minus silhouette_null; about 0 for a Gaussian cloud",
     ),
     "silhouette_permuted": _clustering(
         "Silhouette of permuted scores", -1, 1, None, "ours; after parallel analysis, Buja & Eyuboglu 1992",
-        "that the same KMeans reaches when the principal scores of h are permuted independently: same "
+        "score of the same KMeans after the principal scores of h are permuted independently: same "
         "spectrum, same tails, no clusters",
         lambda cloud: clustering.silhouette_permuted(cloud.h, cloud.n_clusters),
     ),
-    "nmi": _clustering("NMI", 0, 1, "max", STREHL, "KMeans' clusters against the classes, arithmetic mean"),
-    "ari": _clustering("ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters against the classes; 0 is chance"),
+    "nmi": _clustering(
+        "NMI", 0, 1, "max", STREHL, "KMeans' clusters and the classes, arithmetic mean",
+        needs_labels=True,
+    ),
+    "ari": _clustering(
+        "ARI", -0.5, 1, "max", HUBERT, "KMeans' clusters and the classes; 0 is chance", needs_labels=True
+    ),
     "silhouette_of_labels": _clustering(
-        "Silhouette of classes", -1, 1, "max", ROUSSEEUW, "of the true classes on h"
+        "Silhouette of classes", -1, 1, "max", ROUSSEEUW, "of the true classes on h", needs_labels=True
     ),
     "paper_probe_accuracy": _probe(
         "Accuracy (paper's probe)", EMARGIN, NATURAL, "one linear layer, Adam 1e-3, 10 epochs"
@@ -142,7 +153,7 @@ _VALIDATION: dict[str, Metric] = {
         "Balanced accuracy (kNN)", COVER, BALANCED, "15 nearest training frames, Euclidean on h"
     ),
     "mlp_balanced_accuracy": _probe(
-        "Balanced accuracy (MLP)", ALAIN, BALANCED, "one hidden layer of 64; reads what a linear probe cannot"
+        "Balanced accuracy (MLP)", ALAIN, BALANCED, "one hidden layer of 64; it also finds what is not linear"
     ),
     "effective_rank": _geometry(
         "Effective rank", 1, inf, None, ROY, "exp of the entropy of the centred embeddings' singular values"
@@ -151,7 +162,7 @@ _VALIDATION: dict[str, Metric] = {
         "Participation ratio", 1, inf, None, GAO, "(sum of covariance eigenvalues)^2 / sum of their squares"
     ),
     "intrinsic_dimension": _geometry(
-        "Intrinsic dimension", 0, inf, None, FACCO, "from ratios of second to first neighbour distance"
+        "Intrinsic dimension", 0, inf, None, FACCO, "from the ratios of second to first neighbour distances"
     ),
     "mean_cosine": _geometry(
         "Mean cosine", -1, 1, None, ETHAYARAJH, "over all pairs; 1 is total collapse",
@@ -166,7 +177,7 @@ _VALIDATION: dict[str, Metric] = {
     "class_centroid_spread": _geometry(
         "Spread of class centroids", 0, 1, "max", FISHER,
         "share of the variance of h between class centroids",
-        compute=lambda cloud: geometry.class_centroid_spread(cloud.h, cloud.classes),
+        compute=lambda cloud: geometry.class_centroid_spread(cloud.h, cloud.classes), needs_labels=True,
     ),
     "pseudo_label_auroc": _pseudo("Pseudo-label AUROC", FAWCETT, "of adjacent cosines; 0.5 is chance"),
     "pseudo_label_average_precision": _pseudo("Pseudo-label average precision", DAVIS, "of adjacent cosines"),

@@ -16,7 +16,7 @@ def centred(h: Tensor) -> Tensor:
 
 
 def moved(h: Tensor, by: Tensor) -> Tensor:
-    """Return h - by in float32, with the digits of a subtraction in float64. by: (D,) float64."""
+    """Return h - by in float32, rounded from a subtraction in float64. by: (D,) float64."""
     if h.dtype == torch.float64:
         return (h - by).float()
     high = by.float()
@@ -35,13 +35,13 @@ def unit(h: Tensor) -> Tensor:
 
 
 def scaled(h: Tensor, exponent: int) -> Tensor:
-    """Return h times 2^exponent: exact except for what leaves float32."""
-    half = exponent // 2  # 2^exponent itself may lie outside float32
+    """Return h times 2^exponent. This is exact except for values outside float32's range."""
+    half = exponent // 2  # 2^exponent may lie outside float32's range
     return h if exponent == 0 else (h * 2.0**half) * 2.0 ** (exponent - half)
 
 
 def distinct(h: Tensor) -> np.ndarray:
-    """Return the indices of different rows, each once where it occurs first: (m,) int64, ascending."""
+    """Return the indices of the first occurrence of each different row: (m,) int64, ascending."""
     rows = np.ascontiguousarray((h + 0.0).cpu().numpy())  # + 0.0 turns -0.0 into 0.0
     if rows.shape[1] == 0:
         return np.arange(min(1, len(rows)))

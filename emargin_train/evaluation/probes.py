@@ -1,9 +1,9 @@
-"""Classifiers that read classes from fixed embeddings: linear, nearest-neighbour and non-linear probes.
+"""Probes are classifiers of fixed embeddings: linear, nearest-neighbour and non-linear.
 
-All except the paper's probe give scores for classes that are equally frequent, which suits balanced
-accuracy; `with_shares` adds log p(c), which suits accuracy on the natural mixture: one training serves both.
-A probe that chooses anything (the penalty, the number of epochs) does so on left-out training subjects, and
-is then fitted to all training subjects.
+All except the paper's probe give scores as if classes were equally frequent, which suits balanced accuracy.
+`with_shares` adds log p(c), which suits accuracy on the natural mixture, so one training serves both. A probe
+that has something to choose (a penalty, a number of epochs) chooses it on left-out training subjects, and is
+then fitted to all training subjects.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ NEIGHBOURS = 15
 HIDDEN = 64
 MLP_BATCH = 512
 MLP_EPOCHS = 30
-MLP_STEPS = 400  # about as many at most: with many frames fewer epochs are tried
-PATIENCE = 5  # epochs without gain
+MLP_STEPS = 400  # about the largest number of steps: with many frames, fewer epochs are tried
+PATIENCE = 5  # the search ends after so many epochs without gain
 
 
 def with_shares(scores: np.ndarray, training: Training) -> np.ndarray:
@@ -34,11 +34,11 @@ def with_shares(scores: np.ndarray, training: Training) -> np.ndarray:
 
 
 def paper_probe(training: Training, *, seed: int = 1, epochs: int = PAPER_EPOCHS) -> Scores:
-    """The published probe: one linear layer on h as it is, Adam 1e-3, cross-entropy, 10 epochs.
+    """The published probe: one linear layer on unscaled h, Adam 1e-3, cross-entropy, 10 epochs.
 
-    As published it knows the natural mixture of classes. Published batches are 8 sequences of all training
-    data, one to two thousand steps on the paper's datasets, and how far the layer gets depends on that count:
-    so batches here are 128 frames, 1,180 steps with 15,000 training frames.
+    As published, it is trained on the natural mixture of classes. Published batches are 8 sequences of the
+    training data, which makes one to two thousand steps on the paper's datasets. How far the layer converges
+    depends on that number, so batches here are 128 frames: 1,180 steps with 15,000 training frames.
     """
     generator, h = torch.Generator().manual_seed(seed), training.h
     goal, inputs = F.one_hot(torch.from_numpy(training.y)).to(h), h.shape[1]
@@ -71,9 +71,9 @@ def paper_step(h: Tensor, goal: Tensor, adam: Adam, batches: Batches) -> Callabl
 
 
 def nearest(training: Training, *, k: int = NEIGHBOURS) -> Scores:
-    """The k nearest training frames vote, Euclidean on h as it is; a class's votes are divided by its share.
+    """The k nearest training frames vote (Euclidean on h); the votes of a class are divided by its share.
 
-    Scores are log (votes + p(c)) - log p(c): without votes, all classes are level. Nothing is chosen.
+    Scores are log (votes + p(c)) - log p(c), so that all classes are equal without votes. Nothing is chosen.
     """
     share = training.share
     k = min(k, len(training.y))
@@ -89,10 +89,10 @@ def nearest(training: Training, *, k: int = NEIGHBOURS) -> Scores:
 def mlp(training: Training, *, seed: int = 1) -> Scores:
     """One hidden layer of 64 ReLU units on standardised features, stopped early.
 
-    AdamW 2e-3 with weight decay 1e-2, batches of 512 frames drawn so that classes are equally frequent. About
-    a fifth of the training subjects are left out to choose the number of epochs, the one with the lowest loss
-    on them; the search ends 5 epochs after the last gain. The probe is then trained on all training subjects
-    for that many epochs.
+    It is trained by AdamW 2e-3 with weight decay 1e-2, on batches of 512 frames in which classes are equally
+    frequent. About a fifth of the training subjects are left out to choose the number of epochs: the one with
+    the lowest loss on them. The search ends 5 epochs after the last gain. Then the probe is trained on all
+    training subjects for that many epochs.
     """
     epochs = choose_epochs(training, seed)
     everything = torch.arange(len(training.y))
@@ -104,8 +104,8 @@ def mlp(training: Training, *, seed: int = 1) -> Scores:
 def choose_epochs(training: Training, seed: int) -> int:
     """Return the number of epochs with the lowest loss on left-out subjects: 1 or more.
 
-    Frames of classes that no other subject has are not judged, as in `logistic.choose_penalty`. Of the five
-    parts that could be left out, it is the one with the most classes to judge, the first of several.
+    As in `logistic.choose_penalty`, frames of a class that no other subject has are not judged. Five parts
+    could be left out: it is the first one of those with the most classes to judge.
     """
     x, _ = training.standardised
     parts = [
@@ -127,7 +127,7 @@ def choose_epochs(training: Training, seed: int) -> int:
 
 
 def mlp_epochs(training: Training, frames: Tensor, seed: int, epochs: int) -> Iterator[list[Tensor]]:
-    """Train on these frames (m,) and yield the layers after each epoch; they are live."""
+    """Train on these frames (m,) and yield the layers after each epoch. The layers are not copies."""
     x, _ = training.standardised
     generator, goal = torch.Generator().manual_seed(seed), F.one_hot(torch.from_numpy(training.y)).to(x)
     often = torch.from_numpy(training.weight).sum(1)[frames]
@@ -163,12 +163,12 @@ def mlp_step(x: Tensor, goal: Tensor, adam: Adam, batches: Batches) -> Callable[
 
 
 def uniform(parameter: Tensor, inputs: int, generator: torch.Generator) -> Tensor:
-    """Draw torch's own start of a linear layer with so many inputs from this generator."""
+    """Draw PyTorch's initial values of a linear layer with so many inputs from this generator."""
     return parameter.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
 
 
 def first_layers(features: int, classes: int, generator: torch.Generator) -> list[Tensor]:
-    """Return the weights and biases of both layers as they start, on the CPU."""
+    """Return the initial weights and biases of both layers, on the CPU."""
     sizes = ((HIDDEN, features), (HIDDEN,), (classes, HIDDEN), (classes,))
     inputs = (features, features, HIDDEN, HIDDEN)
     return [uniform(torch.empty(size), n, generator) for size, n in zip(sizes, inputs, strict=True)]

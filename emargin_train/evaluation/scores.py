@@ -1,7 +1,7 @@
-"""What a classifier achieved, from its confusion matrix alone.
+"""Scores of a classifier, computed from its confusion matrix.
 
 counts: (K, K), rows are true classes, columns predicted ones. A class without frames has no recall and is
-left out of means over classes; a class never predicted has precision 0.
+left out of means over classes; a class that is never predicted has precision 0.
 """
 
 import numpy as np
@@ -13,12 +13,12 @@ def confusion(true: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
 
 
 def accuracy(counts: np.ndarray) -> float:
-    """Share of frames put right."""
+    """Share of frames that are classified correctly."""
     return float(counts.trace() / counts.sum())
 
 
 def recalls(counts: np.ndarray) -> np.ndarray:
-    """Share of each class's frames put right: (K,), NaN for a class without frames."""
+    """Share of each class's frames that are classified correctly: (K,), NaN for a class without frames."""
     frames = counts.sum(1)
     return np.where(frames > 0, counts.diagonal() / np.maximum(frames, 1), np.nan)
 
@@ -29,7 +29,7 @@ def balanced_accuracy(counts: np.ndarray) -> float:
 
 
 def precisions(counts: np.ndarray) -> np.ndarray:
-    """Share of each predicted class that is right: (K,), 0 where it was never predicted."""
+    """Share of the predictions of each class that are correct: (K,), 0 for a class never predicted."""
     return counts.diagonal() / np.maximum(counts.sum(0), 1)
 
 
@@ -50,8 +50,10 @@ def ours(counts: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def published(counts: np.ndarray) -> tuple[float, float, float, float]:
-    """The same as the paper's code counts: precision and recall are averaged over classes true or predicted
-    (recall 0 where a class is only predicted), F1 is weighted by the classes' frames.
+    """The same scores as the paper's code computes them.
+
+    Precision and recall are averaged over classes that are true or predicted (a class that is only predicted
+    has recall 0), and F1 is weighted by the frames of each class.
     """
     frames = counts.sum(1)
     seen = (frames > 0) | (counts.sum(0) > 0)

@@ -1,8 +1,8 @@
-"""Small steps repeated a thousand times, for probes: their batches and their optimiser.
+"""The small steps in which probes are trained, a thousand times: their batches and their optimiser.
 
 A step reads no value from its device and keeps its values in place, so that a GPU can record it once and
-start it again as a whole (`graphs.Repeated`). The optimiser is our own because torch's spends more time
-outside the arithmetic than such a step takes.
+start it again as a whole (`graphs.Repeated`). We do not use PyTorch's optimiser, since its overhead takes
+longer than the arithmetic of such a step.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from emargin_train.graphs import Repeated
 
 
 class Batches:
-    """The batches of an epoch, kept on the device: a recorded step finds the next one by itself.
+    """The batches of an epoch, kept on the device: a recorded step finds the next batch without the host.
 
-    A last batch that is smaller is filled up with frames of weight 0.
+    If the last batch is smaller, it is filled up with frames of weight 0.
 
     n: frames of an epoch; size: frames of a batch; n_steps: batches of an epoch
     """
@@ -44,10 +44,10 @@ class Batches:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015), with decoupled weight decay (AdamW, Loshchilov & Hutter 2019), as torch's.
+    """Adam (Kingma & Ba 2015) with decoupled weight decay (AdamW, Loshchilov & Hutter 2019), as in PyTorch.
 
-    All parameters lie in one vector, so that a step takes the same eight small operations for any number of
-    layers. `layers` are views of `parameters`, `gradients` views of one gradient that a step writes.
+    All parameters are in one vector, so that a step takes the same eight small operations for any number of
+    layers. `layers` are views of `parameters`; `gradients` are views of the one gradient that a step writes.
     """
 
     def __init__(self, layers: list[Tensor], *, rate: float, decay: float = 0.0, most_steps: int) -> None:
@@ -78,5 +78,5 @@ class Adam:
 
 
 def repeated(device: torch.device) -> Callable[[Callable[[], None]], None]:
-    """Return what calls a step again and again: recorded on a GPU, as it is elsewhere."""
+    """Return a function that calls a step again and again: recorded on a GPU, directly elsewhere."""
     return Repeated(str(device), capture=device.type == "cuda")

@@ -1,4 +1,4 @@
-"""Metrics as they come in: a value, or None and the reason."""
+"""The table into which metrics are put: for each, a value, or None and the reason."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ NEEDS = {"silhouette_excess": ("silhouette", "silhouette_null")}
 
 
 def asked_for(metrics: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the names in MEASURED that `metrics` asks for, in the order of MEASURED; None asks for all.
+    """Return the names in MEASURED that `metrics` contains, in the order of MEASURED; None = all of them.
 
-    Pseudo-label metrics are known names, but do not depend on the encoder: they are left out.
+    Names of pseudo-label metrics are allowed, but left out, since these do not depend on the encoder.
     Raises UserError for a name that is not in METRICS.
     """
     if metrics is None:
@@ -37,7 +37,7 @@ def names(prefix: str, group: str | None = None, frames: str = "") -> tuple[str,
 
 @dataclass
 class Table:
-    """The metrics asked for. Other names are left out, and nothing is computed for them.
+    """The wanted metrics. Other names are left out, and nothing is computed for them.
 
     asked: names in MEASURED
     """
@@ -51,11 +51,11 @@ class Table:
         self._wanted = {*self.asked, *needed}
 
     def wants(self, *names: str) -> bool:
-        """Return whether any of these names was asked for, or is needed for one that was."""
+        """Return whether any of these metrics is wanted, or is needed for one that is wanted."""
         return not self._wanted.isdisjoint(names)
 
     def add(self, names: tuple[str, ...], compute: Callable[[], tuple[float, ...]]) -> None:
-        """Put what `compute` returns under these names; None where it raises Degenerate or is not finite."""
+        """Put the values of `compute` under these names; None where it raises Degenerate or is not finite."""
         if not self.wants(*names):
             return
         try:

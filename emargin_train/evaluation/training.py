@@ -1,4 +1,4 @@
-"""What every probe is given: training embeddings, their classes, and the subject of each frame."""
+"""The training data of every probe: embeddings, their classes, and the subject of each frame."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from emargin_train.evaluation.points import largest, mean, moved
 
 Scores = Callable[[Tensor], np.ndarray]
-"""Embeddings (n, D) to log-probabilities up to a constant (n, K)."""
+"""From embeddings (n, D) to log-probabilities up to a constant (n, K)."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class Training:
 
     @cached_property
     def weight(self) -> np.ndarray:
-        """One-hot classes, weighted such that every class sums to 1/K: (n, K) float32."""
+        """One-hot classes, with weights so that every class sums to 1/K: (n, K) float32."""
         count = np.bincount(self.y)
         return np.eye(len(count), dtype=np.float32)[self.y] / (len(count) * count).astype(np.float32)
 
     @cached_property
     def standardised(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """(features with mean 0 and deviation 1 over the training frames: (n, D) float32; the scaling)."""
+        """(features with mean 0 and deviation 1 over the training frames, (n, D) float32; the scaling)."""
         scale = standardise(self.h)
         return scale(self.h), scale
 
 
 def standardise(h: Tensor) -> Callable[[Tensor], Tensor]:
-    """Shift and scale to mean 0 and deviation 1 over the training frames; constant features become 0."""
+    """A function that scales to mean 0, deviation 1 over the training frames; constant features become 0."""
     middle = mean(h)
     deviation = moved(h, middle).square_().mean(0, dtype=torch.float64).sqrt()
     constant = deviation <= 1e-6 * largest(h)
@@ -54,7 +54,7 @@ def standardise(h: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def folds(subject: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return n pairs of (inside, left out) indices, fewer with fewer subjects; each subject is in one part.
+    """Return n pairs of (inside, left out) indices, fewer with fewer subjects. Each subject is left out once.
 
     A single subject is cut into n stretches in recording order instead.
     """

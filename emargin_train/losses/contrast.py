@@ -4,8 +4,9 @@ Letters: B sequences of T frames, D dimensions of the embedding; S_ij = cosine o
 B T frames; P(i) = frames adjacent to i in its sequence (neighbours = 2: both, neighbours = 1: the
 next); tau = temperature, m = margin, sigma = similar_sign, rho = dissimilar_sign.
 
-Adjacent pairs are handled here, one cosine each; all others in `negatives`, or `dense` on a GPU and for
-several members at once: then h is (K, B, T, D), hyper-parameters are (K, 1, 1), and the loss is (K,).
+Adjacent pairs are computed here, one cosine each. All other pairs are computed in `negatives`, or in `dense`
+on a GPU and for several members of a stack: then h is (K, B, T, D), hyper-parameters are (K, 1, 1), and the
+loss is (K,).
 """
 
 import torch
@@ -17,7 +18,7 @@ from emargin_train.losses.kernels import Kernel, Linear, Parabola
 
 
 def infonce(h: Tensor, *, temperature: float, neighbours: int = 2) -> Tensor:
-    """Baseline: a frame's positives are its neighbours in the same sequence (van den Oord et al. 2018).
+    """InfoNCE: a frame's positives are its neighbours in the same sequence (van den Oord et al. 2018).
 
         l_i = -log( sum_{p in P(i)} e^{S_ip / tau} / sum_{j != i} e^{S_ij / tau} )
 
@@ -41,14 +42,14 @@ def emargin(
     dissimilar_sign: int = 1,
     gamma: float = 0.05,
 ) -> Tensor:
-    """eMargin: InfoNCE whose negatives' logits go through the margin kernel of their anchor.
+    """eMargin: InfoNCE in which the logits of negatives go through the margin kernel of their anchor.
 
         k_i(s) = (1 - y_i) sigma s^2 / 2 + y_i rho max(0, m - s)^2 / 2
         n_i = sum_{p in P(i)} e^{S_ip / tau}
         l_i = -log [ n_i / ( n_i + sum_{j not in P(i), j != i} e^{gamma k_i(S_ij) / tau} ) ]
 
-    The released loss made well-posed (arXiv:2507.14828), where rho is 1. It has no limit in which it is
-    InfoNCE. With rho = -1 the hinge repels: the loss rises with every cosine below m.
+    With rho = 1 this is a well-posed form of the released loss (arXiv:2507.14828). It is not InfoNCE in any
+    limit. With rho = -1 the hinge repels: the loss rises with every cosine below m.
 
     h: (B, T, D), any scale; dissimilar: y, (B, T) of 0 and 1.
     Returns the mean over frames having positives: a scalar, finite and >= 0.
@@ -80,7 +81,7 @@ def margin_kernel(
 def emargin_adjacent(
     h: Tensor, dissimilar: Tensor, *, margin: float, temperature: float, neighbours: int = 2
 ) -> Tensor:
-    """The paper's words at face value: push apart adjacent frames that differ.
+    """eMargin as the paper's words say: adjacent frames that differ are pushed apart.
 
         Q(i) = those of P(i) across a step called dissimilar (y_t = 1: from t to t + 1)
         n_i = sum_{p in P(i) - Q(i)} e^{S_ip / tau}
@@ -89,13 +90,14 @@ def emargin_adjacent(
 
     Equals InfoNCE where no step is dissimilar.
 
-    h: (B, T, D), any scale; dissimilar: y, (B, T) of 0 and 1, that of a last frame is not used;
-    margin: in cosine units, 0 to 1.
-    Returns the mean over frames left with a positive: a scalar, finite and >= 0; 0 where there is none.
+    h: (B, T, D), any scale
+    dissimilar: y, (B, T) of 0 and 1; the y of a last frame is not used
+    margin: in units of a cosine, 0 to 1
+    Returns the mean over frames that still have a positive: a scalar, finite and >= 0; 0 where there is none.
     """
     far, before, after = _cosines(h, (Linear(temperature),))
     across_after = dissimilar.bool()
-    across_before = across_after.roll(1, dims=-1)  # that of a first frame is not used: it has none before
+    across_before = across_after.roll(1, dims=-1)  # the value of a first frame is not used
     none = torch.full_like(after, -torch.inf)
     positive = [torch.where(across_after, none, after / temperature)]
     negative = [far, torch.where(across_after, (after + margin) / temperature, none)]
@@ -110,15 +112,15 @@ def emargin_adjacent(
 def _cosines(
     h: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """far, and cosines with the frame before and after; (B, T) each, -inf = there is none."""
+    """far, and the cosines with the frames before and after: (B, T) each, -inf where there is no frame."""
     far, cosine = (dense if is_dense(h) else negatives).far_and_adjacent(h, kernels, kind)
     return far, F.pad(cosine, (1, 0), value=-torch.inf), F.pad(cosine, (0, 1), value=-torch.inf)
 
 
 def _mean_loss(positive: list[Tensor], negative: list[Tensor]) -> Tensor:
-    """Mean of -log( sum e^positive / (sum e^positive + sum e^negative) ) over anchors having positives.
+    """Mean of -log( sum e^positive / (sum e^positive + sum e^negative) ) over anchors that have positives.
 
-    Logits (B, T) each, -inf = not there. 0 where no anchor has a positive.
+    Each list has logits (B, T), -inf where there is none. The mean is 0 if no anchor has a positive.
     """
     near = torch.stack(positive)
     rows = (near != -torch.inf).any(0)  # NaN is not left out
@@ -130,6 +132,6 @@ def _mean_loss(positive: list[Tensor], negative: list[Tensor]) -> Tensor:
 
 
 def is_dense(h: Tensor) -> bool:
-    """Whether all cosines are taken at once: for several members, and on a GPU while they fit."""
+    """Whether all cosines are computed at once: for several members, and on a GPU as long as they fit."""
     n = h.shape[-3] * h.shape[-2]
     return h.dim() > 3 or (h.is_cuda and n * n * h.element_size() <= negatives.KEEP_BYTES)

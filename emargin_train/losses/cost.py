@@ -62,15 +62,15 @@ def cost_loss(
 
 
 def enqueue(queue: Tensor, place: int, keys: Tensor) -> int:
-    """Put a batch of keys over the oldest columns of the queue, in place, round its end; the next place.
+    """Write a batch of keys in place over the oldest columns of the queue, a ring; returns the next place.
 
     queue: (D, K); place: its oldest column; keys: (N, D), N at most K. The official code needs K to be a
-    multiple of N; where it is one, this is the same.
+    multiple of N, and then gives the same.
     """
     n, size = len(keys), queue.shape[1]
     if n > size:
         raise UserError(
-            f"a queue of {size} keys does not hold a batch of {n}: give a queue size of {n} or more"
+            f"a queue of {size} keys has no room for a batch of {n}: give a queue size of {n} or more"
         )
     columns = (place + torch.arange(n, device=queue.device)) % size
     queue[:, columns] = keys.detach().T
@@ -90,10 +90,10 @@ def trend(e: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Ten
 
 
 def trend_at(e: Tensor, frame: int, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-    """`trend(e, ...)[:, frame]` alone, about T times cheaper: (B, D')."""
+    """Only `trend(e, ...)[:, frame]`, which is about T times cheaper: (B, D')."""
     total = e.new_zeros(len(e), len(biases[0]))
     for w, b in zip(weights, biases, strict=True):
-        seen = e[:, max(frame + 1 - w.shape[-1], 0) : frame + 1]  # the last of the kernel's places
+        seen = e[:, max(frame + 1 - w.shape[-1], 0) : frame + 1]  # the frames that the kernel sees
         used = w[:, :, w.shape[-1] - seen.shape[1] :]
         total = total + torch.addmm(b, seen.transpose(1, 2).flatten(1), used.flatten(1).T)
     return total / len(weights)

@@ -1,7 +1,7 @@
-"""CPC: what comes next, told from what does not (van den Oord, Li, Vinyals 2018, arXiv:1807.03748).
+"""CPC: tell the frame that comes next from all others (van den Oord, Li, Vinyals 2018, arXiv:1807.03748).
 
-With z the embeddings, c the state of a causal recurrent context and W_k a predictor for k frames ahead,
-the query q_k,t = W_k c_t + b_k meets its target z_{t+k} among all B T frames of the batch:
+z are the embeddings, c is the state of a causal recurrent context, and W_k is a predictor for k frames ahead.
+The query q_k,t = W_k c_t + b_k has to find its target z_{t+k} among all B T frames of the batch:
 
     L = mean over b, t, k with t + k < T of  -log( e^{z_{t+k} . q / tau} / sum_j e^{z_j . q / tau} )
 """
@@ -14,14 +14,14 @@ from torch.autograd.function import once_differentiable
 
 from emargin_train.errors import UserError
 
-QUERIES = 2048  # at a time, so that memory is linear in the batch's frames
+QUERIES = 2048  # queries that are computed at a time, so that memory is linear in the batch's frames
 
 
 def predictive_contrast(z: Tensor, queries: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """L: a scalar >= 0. The gradient is closed-form, once, and computed in the forward pass.
+    """L: a scalar >= 0. The gradient is closed-form and computed in the forward pass (first derivative only).
 
-    z: (B, T, D) embeddings; queries: q, (K, B, T, D), of 1 to K frames ahead; those without a target are
-    not used. K must be below T.
+    z: (B, T, D) embeddings
+    queries: q, (K, B, T, D), for 1 to K frames ahead; K is below T. Queries without a target are not used
     """
     if len(queries) >= z.shape[1]:
         raise UserError(
@@ -42,7 +42,7 @@ def sampled_contrast(query: Tensor, positive: Tensor, negatives: Tensor) -> Tens
 
 
 def same_time_contrast(z: Tensor, queries: Tensor) -> Tensor:
-    """Each target among the contexts of the other sequences at one time: a scalar >= 0.
+    """Find the context of each target among those of all sequences at the same time: a scalar >= 0.
 
         L = -(1 / (K B)) sum_k sum_b [ S_bb - log sum_b' e^{S_bb'} ],  S_bb' = z_b . q_b'
 
@@ -53,10 +53,11 @@ def same_time_contrast(z: Tensor, queries: Tensor) -> Tensor:
 
 
 def released_frames(n_frames: int) -> tuple[slice, int, Tensor]:
-    """(context, positive, frames that negatives are drawn from) of the eMargin release.
+    """(context, positive, frames from which negatives are drawn) of the eMargin release.
 
-    The context starts at the centre frame m and holds its positive m + 1, so the answer leaks. Negatives:
-    T // 2 draws with replacement, the same for all sequences of a batch; the context has m + 3 and m + 4 too.
+    The context starts at the centre frame m and contains its positive m + 1, so the answer leaks; it also
+    contains m + 3 and m + 4. The negatives are T // 2 draws with replacement, the same for all sequences of a
+    batch.
     """
     if n_frames < 6:
         raise UserError(

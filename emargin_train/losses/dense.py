@@ -1,8 +1,8 @@
-"""The costly part of every contrast for a GPU: what `negatives` computes, all cosines of a batch at once.
+"""The costly part of every contrast on a GPU: the same as `negatives`, with all cosines of a batch at once.
 
 No shape depends on a value, and no value passes between device and host, so that a step can be captured in a
-CUDA graph. There may be K members of a stack side by side, each with its own kernels. Memory: three N x N
-matrices a member.
+CUDA graph. K members of a stack can be computed together, each with its own kernels. Each member needs the
+memory of three N x N matrices.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ class _Far(torch.autograd.Function):
 def _logits(
     s: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """u(s), and u'(s) as factor (None = 1) times slope (..., N); the memory of s is used up."""
+    """u(s), and u'(s) as factor (None = 1) times slope (..., N). This overwrites s."""
     first, second = kernels[0], kernels[-1]
     if isinstance(first, Linear):
         assert kind is None
@@ -73,19 +73,19 @@ def _logits(
 
 
 def _highest(kernel: Parabola, like: Tensor) -> Tensor:
-    """Of s less the centre."""
+    """The largest value of s minus the centre."""
     return _number(0.0 if kernel.one_sided else torch.inf, like)
 
 
 def _number(value: float | Tensor, like: Tensor) -> Tensor:
-    """(..., 1), to go with a row of each anchor."""
+    """The value as (..., 1), which broadcasts to the rows of anchors."""
     if isinstance(value, Tensor):
         return value[..., 0]
     return torch.full((1,), value, dtype=like.dtype, device=like.device)  # no copy from the host
 
 
 def _leave_out(u: Tensor, n_frames: int) -> None:
-    """-inf for the pairs that are not far negatives: a frame itself, and those adjacent in its sequence."""
+    """Set pairs that are not far negatives to -inf: a frame with itself, and with adjacent frames."""
     u.diagonal(0, -2, -1).fill_(-torch.inf)
     last = torch.arange(1, u.shape[-1], device=u.device) % n_frames == 0  # the next frame starts a sequence
     for side in (-1, 1):

@@ -1,6 +1,6 @@
 """InfoTS: sequences against sequences, segments against segments (Luo et al., AAAI 2023, arXiv:2303.11911).
 
-From the equations; the official code carries no licence and is not used.
+This follows the equations; the official code has no licence and is not used.
 
     m_b = max over t of z[b, t];  L_global = C({m1_b} and {m2_b})                           (C: `two_views`)
     s_r = max over t in [o + r c, o + (r + 1) c) of z1[b, t],  c = floor(T / k),  r = 0..k-1
@@ -32,9 +32,9 @@ def global_contrast(z1: Tensor, z2: Tensor, *, pooling: str = "max", temperature
 
 
 def local_contrast(z1: Tensor, *, k: int = 8, start: int = 0) -> Tensor:
-    """L_local, mean over the sequences of z1: a scalar >= 0. k of 2 and 3 leave no negatives: 0.
+    """L_local, mean over the sequences of z1: a scalar >= 0. It is 0 for k = 2 and 3, without negatives.
 
-    The official code takes the first sequence of a batch alone: give z1[:1] for that.
+    The official code uses only the first sequence of a batch: give z1[:1] for that.
 
     z1: (B, T, D); k: segments, 2 to T; start: o, from 0 to T - k floor(T / k), see `draw_start`
     """
@@ -71,7 +71,7 @@ def draw_start(n_frames: int, k: int, generator: torch.Generator) -> int:
 
 
 def check_segments(k: int, n_frames: int) -> None:
-    """UserError unless sequences of so many frames can be cut into k segments."""
+    """Raises UserError unless sequences of so many frames can be cut into k segments."""
     if not 2 <= k <= n_frames:
         raise UserError(
             f"InfoTS cuts sequences into k = {k} segments, but they have {n_frames} frames: give sequences "

@@ -1,4 +1,4 @@
-"""Logits u(s) that a negative of cosine s has for an anchor, and their slopes."""
+"""Kernels: the logit u(s) of a negative with cosine s to its anchor, and the slope of u."""
 
 from dataclasses import dataclass
 
@@ -28,13 +28,13 @@ class Linear:
         return 1 / self.temperature
 
     def below_top(self, s: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(u(s) - top, factor or None for 1), shapes of s, whose memory is used up."""
+        """(u(s) - top, factor or None for 1), in the shape of s. This overwrites s."""
         return torch.add(s.new_tensor(-self.top), s, alpha=1 / self.temperature, out=s), None
 
 
 @dataclass(frozen=True)
 class Parabola:
-    """u = c s^2, or with `one_sided` u = c max(0, centre - s)^2; properties as of `Linear`.
+    """u = c s^2, or with `one_sided` u = c max(0, centre - s)^2; the properties are those of `Linear`.
 
     eMargin's kernel is the first with c = gamma sigma / (2 tau) where y = 0, and the second with
     c = gamma / (2 tau) and centre = m where y = 1.

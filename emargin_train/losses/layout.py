@@ -1,4 +1,4 @@
-"""How the N x N cosines of a batch are cut into strips, each of anchors of one kind."""
+"""How the N x N cosines of a batch are cut into strips. All anchors (rows) of a strip are of one kind."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -6,17 +6,17 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-STRIP = 400  # anchors at a time, at most
+STRIP = 400  # anchors of a strip, at most
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Some rows, anchors of one kind, against the columns from the first of these rows on.
+    """Some rows, anchors of one kind, and all columns from the first of these rows to the last frame.
 
-    kind: of the rows and of the first `own` columns, the foremost of which are the rows themselves; the
-    columns after those are of the other kind
-    left_out, left_out_of_other: indices into the flattened strip, and into the flattened part of it with
-    columns of the other kind, of the pairs that are not far negatives
+    kind: the kind of the rows and of the first `own` columns, which begin with the rows themselves; later
+        columns are of the other kind
+    left_out: indices into the flattened strip of the pairs that are not far negatives
+    left_out_of_other: the same for the flattened part of the strip with columns of the other kind
     """
 
     kind: int
@@ -35,8 +35,8 @@ class Layout:
     """Frames sorted by kind of anchor, and by time within a kind.
 
     order: (N,) frame of each row; place: (N,) row of each frame; the same tensor where nothing was sorted
-    near: (N, 3) columns that are no far negatives of a row: itself and those adjacent to it, -1 = none
-    starts: first row of each kind, and N
+    near: (N, 3) columns that are not far negatives of a row: its own frame and adjacent ones, -1 = none
+    starts: first row of each kind, followed by N
     """
 
     order: Tensor
@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def pieces(self) -> list[tuple[int, slice]]:
-        """(kind, rows), at most STRIP rows at a time, those of a kind about as many each time."""
+        """(kind, rows) of each strip: at most STRIP rows, and about as many in all strips of a kind."""
         found = []
         for kind, (start, stop) in enumerate(zip(self.starts, self.starts[1:], strict=False)):
             count = -(-(stop - start) // STRIP)
@@ -60,7 +60,7 @@ class Layout:
 
     @cached_property
     def strips(self) -> list[Strip]:
-        """All pairs of rows, each once (twice in the squares on the diagonal)."""
+        """Strips with all pairs of rows. Each pair occurs once, or twice in the squares on the diagonal."""
         n, found = self.starts[-1], []
         for kind, rows in self.pieces:
             stop = self.starts[kind + 1]
@@ -69,7 +69,7 @@ class Layout:
         return found
 
     def left_out(self, rows: slice, cols: slice) -> Tensor:
-        """Indices into the flattened block of these rows and columns of pairs that are not far negatives."""
+        """Indices into the flattened block of these rows and columns: pairs that are not far negatives."""
         near = self.near[rows]
         row = torch.arange(len(near), device=near.device)[:, None]
         flat = row * (cols.stop - cols.start) + near - cols.start
@@ -78,13 +78,13 @@ class Layout:
 
 @lru_cache(maxsize=16)
 def in_time(n: int, n_frames: int, device: torch.device) -> Layout:
-    """All anchors of one kind."""
+    """The layout if all anchors are of one kind."""
     order = torch.arange(n, device=device)
     return Layout(order, order, _near(order, order, n_frames), (0, n))
 
 
 def by_kind(kind: Tensor, n_frames: int) -> Layout:
-    """kind: (N,) bool."""
+    """The layout with anchors sorted by kind. kind: (N,) bool"""
     order = torch.argsort(kind.byte(), stable=True)
     place = torch.empty_like(order)
     place[order] = torch.arange(len(kind), device=kind.device)

@@ -1,11 +1,11 @@
-"""MF-CLR: groups of features, each coarser one a guide to the finer (Duan et al., ICML 2024).
+"""MF-CLR: features are divided into groups, and each group guides the one before (Duan et al., ICML 2024).
 
 With f the guide of both views, norms over (T, channels), M = max(0.01, max_kl |f_k - f_l|):
 
     L_quad = (1/B^2) sum_ij ( delta |f_i - f_j| / M - |z1_i - z2_j| )^2
     L = (1 - beta) [ alpha L_inst(z1, z2) + (1 - alpha) L_temp(z1, z2) ] + beta L_quad
 
-L_inst and L_temp: `two_views`. At beta = 1 the official code leaves the factor 1 - beta out; so do we.
+L_inst and L_temp are in `two_views`. At beta = 1 the official code leaves out the factor 1 - beta; so do we.
 """
 
 import torch
@@ -48,8 +48,8 @@ def mf_clr_loss(z1: Tensor, z2: Tensor, guide: Tensor, *, alpha: float = 1.0, be
 
 
 def released_loss(z1: Tensor, z2: Tensor) -> Tensor:
-    """What the eMargin release computes: the guide is empty, and embeddings are transposed, so that the
-    contrast is of each embedding channel, by inner products over time.
+    """The loss of the eMargin release: the guide is empty, and embeddings are transposed, so that the
+    contrast compares embedding channels, by inner products over time.
 
     z1, z2: (B, T, D)
     """
@@ -81,5 +81,5 @@ def _apart(guide: Tensor) -> Tensor:
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """Of all pairs, differences first: near views do not cancel. (B, B)."""
+    """(B, B) distances of all pairs, from differences, so that views that are close lose no digits."""
     return torch.cdist(a.flatten(1), b.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")

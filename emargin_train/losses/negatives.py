@@ -2,10 +2,11 @@
 
         far_i = log sum_{j != i, j not adjacent to i in its sequence} e^{u_i(S_ij)}
 
-u_i is the logit kernel of anchor i, of one or two kinds. Adjacent pairs are few; they are handed to the
-caller, who knows which of them are positives.
+u_i is the logit kernel of anchor i; there are one or two kinds of kernels. The few adjacent pairs are
+returned to the caller, who knows which of them are positives.
 
-Letters: B sequences of T frames, N = B T in all, D dimensions; z rows of h at unit length, S = z z^T.
+Letters: B sequences of T frames, N = B T frames in all, D dimensions; z = rows of h with unit length, S = z
+z^T.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from emargin_train.losses.kernels import Kernel
 from emargin_train.losses.layout import Layout, Strip, by_kind, in_time
 
-KEEP_BYTES = 2**28  # what a forward pass may keep for the backward pass; beyond, it is computed again
+KEEP_BYTES = 2**28  # a forward pass keeps at most this for the backward pass; otherwise it is computed again
 SAFE_SPREAD = {torch.float32: 80.0, torch.float64: 700.0}  # e^-spread is still a normal number
 
 
@@ -26,12 +27,12 @@ def far_and_adjacent(
 ) -> tuple[Tensor, Tensor]:
     """(far_i of all frames, (B, T); cosines of adjacent frames, (B, T - 1)).
 
-    far is -inf where an anchor has no far negative. A frame of zeros has cosine 0 with all, and gradient 0.
-    Gradients are closed-form, once. Time N^2 D; memory about N^2 numbers up to KEEP_BYTES, beyond that
-    linear in N.
+    far is -inf where an anchor has no far negative. A frame of zeros has cosine 0 with all frames, and
+    gradient 0. Gradients are closed-form, but only the first derivative exists. Time: N^2 D. Memory: about
+    N^2 numbers up to KEEP_BYTES, and linear in N beyond that.
 
-    h: (B, T, D), any scale; kernels: of each kind of anchor
-    kind: (B, T) of 0 and 1, which kernel an anchor has; None = all have the first
+    h: (B, T, D), any scale; kernels: one for each kind of anchor
+    kind: (B, T) of 0 and 1, the number of each anchor's kernel; None = all anchors have the first kernel
     """
     n_sequences, n_frames, _ = h.shape
     if kind is None:
@@ -68,7 +69,7 @@ class _FarAndAdjacent(torch.autograd.Function):
         grad = (grad if ctx.layout.is_in_time else grad.index_select(0, ctx.layout.place)).view_as(z)
         grad[:, :-1].addcmul_(z[:, 1:], g_adjacent[..., None])
         grad[:, 1:].addcmul_(z[:, :-1], g_adjacent[..., None])
-        along = torch.linalg.vecdot(grad, z)[..., None]  # of the length, which does not matter
+        along = torch.linalg.vecdot(grad, z)[..., None]  # the part along z, since the length does not matter
         return grad.addcmul_(z, along, value=-1).mul_(scale), None, None
 
 
@@ -78,10 +79,10 @@ def _by_row(layout: Layout, values: list[float], like: Tensor) -> Tensor:
     return like.new_tensor(values).repeat_interleave(sizes.to(like.device))
 
 
-# By strips: S_ij serves anchor i and anchor j, so columns before a strip's own rows are not needed. With
-# p_ij = e^{u_i(S_ij) - far_i} and g the gradient of far, the gradient of z is M z with
-# M_ij = g_i p_ij u_i'(S_ij) + g_j p_ji u_j'(S_ij). A kernel's largest value is taken off as one constant,
-# so that one e^{u - top} serves both anchors of a kind; SAFE_SPREAD says when that loses nothing.
+# By strips: S_ij is used for anchor i and for anchor j, so columns before the strip's rows are not needed.
+# With p_ij = e^{u_i(S_ij) - far_i} and g the gradient of far, the gradient of z is M z with M_ij = g_i p_ij
+# u_i'(S_ij) + g_j p_ji u_j'(S_ij). The largest value of a kernel is subtracted as one constant, so that one
+# e^{u - top} can be used for both anchors of a kind; SAFE_SPREAD says when this loses no digits.
 
 
 def _far_by_strips(
@@ -121,7 +122,7 @@ def _gradient_by_strips(
 
 
 def _exponentials(z: Tensor, kernels: tuple[Kernel, ...], strip: Strip) -> list[tuple[Tensor, Tensor]]:
-    """e = e^{u(S) - top}, and e u'(S) / slope: for the row anchors, and for columns of the other kind."""
+    """e = e^{u(S) - top} and e u'(S) / slope: for the row anchors, and for columns of the other kind."""
     s = z[strip.rows] @ z[strip.rows.start :].T
     s_other = s[:, strip.own :].clone()
     return [
@@ -136,7 +137,7 @@ def _exponential(s: Tensor, kernel: Kernel, left_out: Tensor) -> tuple[Tensor, T
     return e, e if factor is None else factor.mul_(e)
 
 
-# By rows: for any kernel, however steep. Each anchor takes off the largest of its own logits.
+# By rows: this works for any kernel, however steep. For each anchor, its largest logit is subtracted.
 
 
 def _far_by_rows(

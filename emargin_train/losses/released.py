@@ -1,12 +1,12 @@
-"""What the released code computes, faults included: for reproduction only.
+"""The losses of the released code with their faults, for reproduction only.
 
-The batch is one stream of N frames: adjacency runs on from one sequence into the next. Nothing is
-masked or kept in log space; terms are subtracted from sums they may not be part of, so the loss can be
-negative, infinite or not a number. `tests/emargin_train/losses/test_golden.py` compares it with the
-numbers of the released code; docs/methods.md lists its faults.
+The batch is treated as one stream of N frames: the last frame of a sequence and the first of the next count
+as adjacent. Nothing is masked or kept in log space. Terms are subtracted from sums of which they may not be
+part, so the loss can be negative, infinite or not a number. `tests/emargin_train/losses/test_golden.py`
+compares it with the numbers of the released code; docs/methods.md lists the faults.
 
 Letters: z = normalised rows, S = z z^T, d_t = S_{t+1,t}, tau = temperature, m = margin, y = labels.
-C_j = sum_{i != j} E_ij are the sums of the columns of E without its diagonal.
+C_j = sum_{i != j} E_ij is the sum of column j of E without its diagonal.
 """
 
 import torch
@@ -17,7 +17,7 @@ GAMMA = 0.05
 
 
 def infonce_released(h: Tensor, *, temperature: float, neighbours: int = 2) -> Tensor:
-    """The release's contrastive baselines, with E = e^{S / tau}.
+    """The contrastive baselines of the release, with E = e^{S / tau}.
 
         neighbours = 1:  mean_t -log( e^{d_t / tau} / (C_t - e^{d_t / tau}) ),           t = 0 .. N-2
         neighbours = 2:  `_both_neighbours` with E
@@ -36,7 +36,7 @@ def infonce_released(h: Tensor, *, temperature: float, neighbours: int = 2) -> T
 def emargin_released(
     h: Tensor, dissimilar: Tensor, *, margin: float, temperature: float, neighbours: int = 2
 ) -> Tensor:
-    """The release's margin losses; the label of a kernel's column is that of frame j.
+    """The margin losses of the release. Column j of the kernel has the label of frame j.
 
         neighbours = 1:  S_tt = 0,  K_ij = (1 - y_j) S_ij^2 / 2 + y_j max(0, m - S_ij)^2 / 2
                          mean_t -log( e^{d_t / tau} / (sum_i e^{K_it} - e^{d_t / tau}) ),  t = 0 .. N-2
@@ -60,7 +60,7 @@ def emargin_released(
 
 
 def _both_neighbours(positive: Tensor, column: Tensor, *, own_in_denominator: bool) -> Tensor:
-    """Anchor k+1 with both neighbours, its denominator mixed with that of its predecessor, k = 0 .. N-3:
+    """The loss of anchor k+1 with both neighbours; its denominator is mixed with frame k's, k = 0 .. N-3:
 
     n_k = e^{d_k / tau} + e^{d_{k+1} / tau},   D_k = (C_k - e^{d_k / tau}) + (C_{k+1} - n_k)
     mean_k -log( n_k / D_k )     or, own_in_denominator, mean_k -log( n_k / (D_k + n_k) )

@@ -1,16 +1,17 @@
 """SimMTM: masked copies find their series, and rebuild it from the others (Dong et al., NeurIPS 2023,
 arXiv:2302.00861).
 
-From the equations; the official code carries no licence and is not used. n series and P masked copies of
-each, N = (P + 1) n rows: all originals, then the first copy of all, ... With S cosines of the rows' s,
+This follows the equations; the official code has no licence and is not used. There are n series and P masked
+copies of each, so N = (P + 1) n rows: all originals, then the first copy of each, and so on. With S the
+cosines of the rows s,
 
     w_ij = e^{S_ij/tau} / sum_{m != i} e^{S_im/tau},  w_ii = 0
     L_cl = -(1/N) sum_i sum_{j in Pos(i)} log w_ij           Pos(i): the other rows of i's series
     y^_i = sum_j w_ij y_j                                    y: point-wise embeddings, or decoded ones
     L = sum_k L_k / (2 p_k^2) + log(1 + p_k^2)               k = cl, rb; p trainable, at first 1
 
-A linear decoder may come before the sum or after it: weights sum to 1, so the result is the same, and
-whichever is narrower is cheaper.
+A linear decoder may be applied before or after the sum: the weights sum to 1, so the result is the same. It
+is cheaper where the rows are narrower.
 """
 
 from typing import Any
@@ -22,7 +23,7 @@ from torch.autograd.function import once_differentiable
 from emargin_train.errors import UserError
 from emargin_train.losses.unit import unit
 
-ROWS = 400  # of a strip of the N x N cosines
+ROWS = 400  # rows in a strip of the N x N cosines
 SAFE_SPREAD = 80.0  # e^-80 is a normal float32
 
 
@@ -31,11 +32,12 @@ def contrast_and_rebuild(
 ) -> tuple[Tensor, Tensor]:
     """(L_cl, a scalar >= P log P; y^ of the first rows, (n_rebuilt, ...)).
 
-    Gradients, through w too, are closed-form, once. Time N^2 / 2 and N^2 inner products of s for value and
-    gradient; memory about N^2 / 2 numbers.
+    Gradients, including those through w, are closed-form, but only the first derivative exists. The value
+    takes N^2 / 2 inner products of s, the gradient N^2. Memory: about N^2 / 2 numbers.
 
     s: (N, d), any scale; y: (N, ...)
-    n_series: n, rows i and i + n are of one series; n_rebuilt: None = the n originals
+    n_series: n; rows i and i + n belong to the same series
+    n_rebuilt: how many rows are rebuilt; None = the n originals
     """
     check_copies(len(s), n_series)
     n = n_series if n_rebuilt is None else n_rebuilt
@@ -51,8 +53,8 @@ def weighted_sum(losses: Tensor, p: Tensor) -> Tensor:
 def masked_normalisation(x: Tensor, keep: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(x centred and scaled over its kept frames, masked ones 0; mean; standard deviation).
 
-    The statistics carry no gradient. A series that is masked whole is 0, with mean 0; the official code
-    has NaN there.
+    The statistics carry no gradient. A series that is masked completely becomes 0, with mean 0; the official
+    code gives NaN.
 
     x: (..., T, F); keep: same shape, 0 or 1; mean, standard deviation: (..., 1, F)
     """
@@ -65,7 +67,7 @@ def masked_normalisation(x: Tensor, keep: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 
 def released_loss(z: Tensor, decoded: Tensor, masked: Tensor, *, temperature: float = 0.2) -> Tensor:
-    """What the eMargin release computes: every frame of originals and copies is a row, p stays 1, and the
+    """The loss of the eMargin release: every frame of originals and copies is a row, p stays 1, and the
     target is the network's input with its zeros. P is 3.
 
     z: (4 B T, D) embeddings, originals first; decoded: (4 B T, F), a random frozen decoder's output on z;
@@ -83,9 +85,9 @@ def check_copies(n_rows: int, n_series: int) -> None:
 
 
 class _Cosines(torch.autograd.Function):
-    """Strips of rows against the columns from their own first on; e_ij = e^{(S_ij - 1)/tau} serves i and j.
+    """Strips of rows, with columns from the strip's first row on: e_ij = e^{(S_ij - 1)/tau} serves i and j.
 
-    Rows to rebuild have all columns, since y^ needs a whole row at once.
+    Strips of rows that are rebuilt have all columns, since y^ needs a whole row at once.
     """
 
     @staticmethod
@@ -153,7 +155,7 @@ class _Cosines(torch.autograd.Function):
 
 
 def _strips(n: int, n_rebuilt: int) -> list[tuple[int, int]]:
-    """Rows of each strip; none holds both rows to rebuild and others."""
+    """The rows of each strip. No strip has both rows that are rebuilt and rows that are not."""
     found = []
     for low, high in ((0, n_rebuilt), (n_rebuilt, n)):
         found += [(i, min(i + ROWS, high)) for i in range(low, high, ROWS)]

@@ -1,6 +1,6 @@
 """SoftCLT's soft targets for TS2Vec's contrast (Lee, Park, Lee, ICLR 2024, arXiv:2312.16424).
 
-From the paper's equations; the official code carries no licence and is not used. With TS2Vec's levels:
+This follows the paper's equations; the official code has no licence and is not used. With TS2Vec's levels d:
 
     L = (1/n) sum_d [ lambda L_inst(w_I) + (1 - lambda) 1[d >= u] L_temp(w_T^(d)) ]
     w_I,ij = 2 a / (1 + e^{tau_I d_ij}) for i != j, 1 for i = j          d: distances scaled to [0, 1]
@@ -27,7 +27,7 @@ def soft_contrast(
     weight: float | Tensor = 0.5,
     temporal_unit: int = 0,
 ) -> Tensor:
-    """L: (...,). A term without weights is TS2Vec's hard one; without both, L is TS2Vec's.
+    """L: (...,). A term without weights is TS2Vec's hard term; without any weights, L is TS2Vec's loss.
 
     z1, z2: (..., B, T, D); instance_weights: `instance_weights(...)` of the batch, (..., B, B)
     temporal_weights: one of `sigmoid`, `gaussian`, `window`, `threshold`
@@ -44,7 +44,7 @@ def soft_contrast(
 
 
 def released_contrast(z1: Tensor, z2: Tensor, instance_weights: Tensor) -> Tensor:
-    """What the eMargin release computes: the soft targets are ignored, so this is hard TS2Vec."""
+    """The loss of the eMargin release: it ignores the soft targets, so this is TS2Vec's hard loss."""
     del instance_weights
     return hierarchical_contrast(z1, z2)
 
@@ -60,7 +60,7 @@ def instance_weights(distances: Tensor, *, tau: float | Tensor, alpha: float = 0
 
 
 def sigmoid(tau: float | Tensor, like: Tensor, *, hierarchical: bool = True) -> Callable[[int, int], Tensor]:
-    """w_T of each level; `hierarchical=False` uses tau_T at every level.
+    """w_T of each level; with `hierarchical=False` the same tau_T is used at every level.
 
     tau: tau_T >= 0, a tensor (..., 1, 1) where members differ; like: gives dtype and device
     """
@@ -82,7 +82,7 @@ def gaussian(tau: float | Tensor, like: Tensor) -> Callable[[int, int], Tensor]:
 
 
 def window(tau: float | Tensor, ratio: float, like: Tensor) -> Callable[[int, int], Tensor]:
-    """`sigmoid`, but 0 for frames further apart than `ratio` of the level's frames."""
+    """Like `sigmoid`, but 0 for frames that are further apart than `ratio` of the level's frames."""
     inner = sigmoid(tau, like)
 
     def weights(level: int, n_frames: int) -> Tensor:
@@ -97,7 +97,7 @@ def threshold(share: float, like: Tensor) -> Callable[[int, int], Tensor]:
 
 
 def cosine_distances(x: Tensor) -> Tensor:
-    """1 - cosine of flattened sequences: (N, N) in [0, 2], diagonal 0; a sequence of zeros has 1 to others.
+    """1 - cosine of flattened sequences: (N, N) in [0, 2], diagonal 0. A sequence of zeros has 1 to others.
 
     x: (N, T, F). Time N^2 T F / 2.
     """
@@ -106,13 +106,13 @@ def cosine_distances(x: Tensor) -> Tensor:
 
 
 def euclidean_distances(x: Tensor) -> Tensor:
-    """Of flattened sequences: (N, N), diagonal 0. x: (N, T, F)."""
+    """Euclidean distances of flattened sequences: (N, N), diagonal 0. x: (N, T, F)"""
     flat = x.flatten(1)
     return torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def dtw_distances(x: Tensor) -> Tensor:
-    """Dynamic time warping of multivariate sequences, by aeon: (N, N). Time N^2 T^2 F / 2, for small sets.
+    """Dynamic time warping of multivariate sequences, by aeon: (N, N). Time: N^2 T^2 F / 2, for small sets.
 
     x: (N, T, F)
     """
@@ -122,13 +122,14 @@ def dtw_distances(x: Tensor) -> Tensor:
 
 
 def scaled(distances: Tensor, *, scaling: str = "matrix") -> Tensor:
-    """Distances brought to [0, 1] by their least and largest value between different sequences.
+    """Distances scaled to [0, 1] by the smallest and largest distance between different sequences.
 
-    The diagonal counts as the least distance of the matrix. Where all are equal, or N = 1, all are 0.
+    The diagonal counts as the smallest distance of the matrix, so it becomes 0. If all distances are equal,
+    or N = 1, all become 0.
 
     distances: (N, N)
-    scaling: `matrix`, over all pairs, symmetric, as the paper; `columns`, each column by itself, which is
-        what the published code does and not symmetric
+    scaling: `matrix` scales over all pairs, as in the paper, and is symmetric; `columns` scales each column
+        by itself, as in the published code, and is not symmetric
     """
     if scaling not in ("matrix", "columns"):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Terms that see class labels. Frames without one are masked, not taken out: no shape depends on labels."""
+"""Losses that use class labels. Unlabelled frames are masked, not removed: no shape depends on labels."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def supervised_contrastive(h: Tensor, labels: Tensor, *, temperature: float) -> 
         l_i = -1 / |P(i)| sum_{p in P(i)} log( e^{S_ip / tau} / sum_{j != i} e^{S_ij / tau} )
 
     h: (B, T, D), any scale; labels: (B, T), -1 = not labelled.
-    Returns the mean over frames with another of their class: a scalar, finite; 0 where there is none.
+    Returns the mean over frames whose class has another frame: a scalar, finite; 0 where there is none.
     """
     y = labels.flatten()
     z = F.normalize(h.flatten(0, 1), dim=-1)  # (N, D)
@@ -28,7 +28,7 @@ def supervised_contrastive(h: Tensor, labels: Tensor, *, temperature: float) -> 
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean of -log softmax(logits)[label] over labelled frames; 0 where there is none.
+    """Mean of -log softmax(logits)[label] over labelled frames; 0 if there are none.
 
     logits: (B, T, C); labels: (B, T), -1 = not labelled.
     """

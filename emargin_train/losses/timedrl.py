@@ -21,7 +21,7 @@ INSTANCES = ("cls", "last", "gap", "all")
 
 
 def normalised(x: Tensor) -> Tensor:
-    """Each series and channel less its mean over time, over its standard deviation; both without gradient.
+    """Standardise each series and channel over time; the mean and the deviation carry no gradient.
 
     x: (B, T, C). A constant channel becomes 0.
     """
@@ -31,10 +31,10 @@ def normalised(x: Tensor) -> Tensor:
 
 
 def patches(x: Tensor, length: int, stride: int, *, pad: int | None = None, joint: bool = True) -> Tensor:
-    """Windows of `length` frames every `stride` frames, the last frame repeated at the end `pad` times.
+    """Windows of `length` frames, one every `stride` frames, after `pad` copies of the last frame were added.
 
-    Joint: (B, T_p, C length), channel by channel; else each channel is a series: (B C, T_p, length).
-    T_p = (T + pad - length) // stride + 1.
+    With `joint`, the result is (B, T_p, C length), channel by channel; otherwise each channel is a series:
+    (B C, T_p, length). T_p = (T + pad - length) // stride + 1.
 
     x: (B, T, C); pad: None = stride
     """
@@ -65,7 +65,7 @@ def instance_embedding(z: Tensor, kind: str) -> Tensor:
 
 
 def predictive_loss(decoded1: Tensor, decoded2: Tensor, target: Tensor) -> Tensor:
-    """L_p: a scalar >= 0. All of one shape; the official target is the patches of x as given."""
+    """L_p: a scalar >= 0. All arguments have the same shape. The official target is the patches of raw x."""
     return (F.mse_loss(decoded1, target) + F.mse_loss(decoded2, target)) / 2
 
 

@@ -1,7 +1,7 @@
 """TNC: near frames against distant ones, which may be alike too (Tonekaboni et al., ICLR 2021,
 arXiv:2106.00750).
 
-From the equations; the official code carries no licence and is not used. A critic tells pairs apart,
+This follows the equations; the official code has no licence and is not used. A critic scores pairs,
 
     d(a, b) = W2 relu(W1 [a; b] + b1) + b2
 
@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-ANCHORS = 8  # at a time, so that their pairs' hidden units stay in a core's cache
+ANCHORS = 8  # anchors that are computed at a time, so that the hidden units of their pairs stay in the cache
 
 
 @dataclass(frozen=True)
 class Critic:
-    """Parameters of d: W1 (H, 2D), b1 (H,), W2 (1, H), b2 (1,); H = 4D as published."""
+    """The parameters of d: W1 (H, 2D), b1 (H,), W2 (1, H), b2 (1,); H = 4D as published."""
 
     w1: Tensor
     b1: Tensor
@@ -58,9 +58,9 @@ def neighbourhood_loss(
     """L with every frame as an anchor: a scalar >= 0.
 
     The critic's first layer is split, W1 [a; b] = W1a a + W1b b, so that each frame is projected twice and a
-    pair costs H additions. The gradient is closed-form, once, and computed in the forward pass, a few anchors
-    at a time. Dropout after the relu draws one mask a step, which all pairs share: units that it drops cost
-    nothing.
+    pair costs H additions. The gradient is closed-form and computed in the forward pass, a few anchors at a
+    time; only the first derivative exists. Dropout after the relu draws one mask for each step, which all
+    pairs share, so dropped units cost nothing.
 
     h: (N, D), all frames of a batch; near, distant: (N, m) rows of h, the pairs of each anchor
     """

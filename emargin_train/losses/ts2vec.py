@@ -34,17 +34,17 @@ def hierarchical_contrast(
     All levels and their gradient are computed at once; only the gradient is kept for the backward pass.
     Multiplications: at most 8 B^2 T D + 5.3 B T^2 D forward, as many again for the gradient.
 
-    z1, z2: (..., B, T, D), frame by frame of the same moments
+    z1, z2: (..., B, T, D); corresponding frames have the same time
     alpha: weight of the instance term, 0 to 1; a tensor (...,) where members differ
     temporal_unit: u, the first level with a temporal term
-    instance_weights: (..., B, B); temporal_weights: of each level; soft targets as SoftCLT has them
+    instance_weights: (..., B, B); temporal_weights: a function of the level; these are SoftCLT's soft targets
     """
     return _Hierarchical.apply(z1, z2, alpha, temporal_unit, instance_weights, temporal_weights)
 
 
 def released_contrast(z1: Tensor, z2: Tensor) -> Tensor:
-    """What the eMargin release computes of two crops: they are not cut to their overlap, so frame k of one
-    meets frame k of the other, whatever moments they are; the shorter one is padded with zeros at its end.
+    """The loss of the eMargin release for two crops. They are not cut to their overlap, so frame k of one is
+    compared with frame k of the other, although their times differ; the shorter one is padded with zeros.
 
     z1: (B, T1, D); z2: (B, T2, D), the whole embedded crops
     """
@@ -112,5 +112,5 @@ class _Hierarchical(torch.autograd.Function):
 
 
 def _column(alpha: float | Tensor) -> float | Tensor:
-    """alpha beside (..., 2, B, T, D)."""
+    """alpha in a shape that broadcasts to (..., 2, B, T, D)."""
     return alpha[..., None, None, None, None] if isinstance(alpha, Tensor) else alpha

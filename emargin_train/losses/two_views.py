@@ -1,15 +1,16 @@
 """The contrast of two views that TS2Vec, SoftCLT, CoST, InfoTS and MF-CLR share, in closed form.
 
-A stack U holds n vectors of one view and, below them, the same n of the other; p(a) is the other view of a:
+A stack U has n vectors of one view and, below them, the same n of the other view; p(a) is the other view of
+a:
 
     C(U) = (1/2n) sum_a [ log sum_{c != a} e^{u_a . u_c} - u_a . u_p(a) ]
 
-With soft targets w (n, n), where i(a) is the index of a in whichever view it is from:
+With soft targets w (n, n), where i(a) is the index of a within its view:
 
     C_w(U) = (1/2n) sum_a sum_{c != a} w_{i(a) i(c)} [ log sum_{c' != a} e^{u_a . u_c'} - u_a . u_c ]
 
-C is C_w for the unit matrix. Vectors are used as they are: no normalisation, no temperature. Leading
-dimensions, written `...`, are members of a stack or further stacks of vectors.
+C is C_w for the unit matrix. Vectors are used without normalisation and without a temperature. Leading
+dimensions, written `...`, are members of a stack of trainings, or several stacks of vectors.
 
 Letters: B sequences, T frames, D dimensions.
 """
@@ -20,21 +21,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-HALVED_FROM = 256  # vectors of a stack; measured, smaller products gain nothing
+HALVED_FROM = 256  # for fewer vectors in a stack, halving the product gains nothing (measured)
 
 
 def contrast(u1: Tensor, u2: Tensor, weights: Tensor | None = None) -> Tensor:
     """C, or C_w, of each stack: (...,). It is 0 for n = 1.
 
-    The gradient is closed-form, once. Memory: two (2n, 2n) matrices a stack.
+    The gradient is closed-form; only the first derivative exists. Memory: two (2n, 2n) matrices a stack.
 
-    u1, u2: (..., n, D), the two views; weights: w, (..., n, n) that broadcasts; the row is the anchor's
+    u1, u2: (..., n, D), the two views
+    weights: w, of a shape that broadcasts to (..., n, n); rows belong to anchors
     """
     return _Contrast.apply(u1, u2, weights)
 
 
 def instance_contrast(z1: Tensor, z2: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Each frame against the same frame of the other sequences, mean over frames: (...,); 0 for B = 1.
+    """Contrast each frame with the same frame of the other sequences, mean over frames: (...,); 0 for B = 1.
 
     z1, z2: (..., B, T, D); weights: (..., B, B)
     """
@@ -43,7 +45,7 @@ def instance_contrast(z1: Tensor, z2: Tensor, weights: Tensor | None = None) -> 
 
 
 def temporal_contrast(z1: Tensor, z2: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Each frame against the other frames of its sequence, mean over sequences: (...,); 0 for T = 1.
+    """Contrast each frame with the other frames of its sequence, mean over sequences: (...,); 0 for T = 1.
 
     z1, z2: (..., B, T, D); weights: (..., T, T)
     """
@@ -88,7 +90,7 @@ def value_and_gradient(
 def gram(u: Tensor) -> Tensor:
     """u u^T of each stack: (..., N, D) -> (..., N, N).
 
-    On a CPU, large products are taken without the lower left quarter, which the upper right one mirrors.
+    On a CPU, the lower left quarter of a large product is copied from the upper right one.
     """
     n = u.shape[-2]
     if n < HALVED_FROM or u.device.type != "cpu":

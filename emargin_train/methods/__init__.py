@@ -1,4 +1,4 @@
-"""The methods by name. A new method is a file in this folder: nothing else has to name it."""
+"""The methods by name. A new method is a file in this folder; no other file has to change."""
 
 from emargin_train.discovery import named_classes
 from emargin_train.errors import UserError, nearest

@@ -1,4 +1,4 @@
-"""What every method is: a module that holds all of its weights, gives a loss, and encodes frames."""
+"""The base class of all methods: a module that has all of its weights, gives a loss, and encodes frames."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class TrainingSettings(declaration.Settings):
 class Shape:
     """The shape of the data: T frames in a sequence, F features in a frame, C classes.
 
-    n_channels: channels whose bins a frame's features are, side by side
+    n_channels: number of channels; the features of a frame are their bins, channel by channel
     """
 
     n_frames: int
@@ -75,12 +75,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Setup:
-    """All that a method is made from.
+    """Everything from which a method is made.
 
     training: None for a method of zero steps
-    encoder, encoder_settings: the chosen encoder, which `new_encoder` makes
-    scale: magnitude or log, what the encoder sees; magnitude_scale: `Splits.magnitude_scale`
-    seed: of the initial weights, and of what `prepare` draws
+    encoder, encoder_settings: the chosen encoder, or the method's own, which `new_encoder` makes
+    scale: the spectrum scale that the encoder sees, magnitude or log
+    magnitude_scale: `Splits.magnitude_scale`
+    seed: the seed of the initial weights, and of everything that `prepare` draws
     """
 
     settings: declaration.Settings
@@ -93,17 +94,17 @@ class Setup:
     seed: int
 
     def new_encoder(self) -> Encoder:
-        """Initial weights come from PyTorch's global generator: call it inside `seeded`."""
+        """Initial weights come from PyTorch's global generator: call this inside `seeded`."""
         return self.encoder(self.shape.n_features, self.encoder_settings)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step sees: some training sequences.
+    """The training sequences of one step.
 
-    x: (B, T, F) spectra on the chosen scale; index: (B,) int64, which training sequences they are
-    labels: (B, T) int64 classes, -1 = unlabelled; a method that learns without labels leaves them alone
-    tables: the rows of these sequences in the method's own `tables`, by name
+    x: (B, T, F) spectra on the chosen scale; index: (B,) int64, the numbers of these training sequences
+    labels: (B, T) int64 classes, -1 = unlabelled; a method that learns without labels ignores them
+    tables: the rows of these sequences in the method's `tables`, by name
     """
 
     x: Tensor
@@ -117,12 +118,17 @@ class Method(nn.Module, ABC):
 
     title, description: as the report says them; role: `method`, `upper bound` (it sees all labels) or
         `reference` (it takes no steps)
-    encoder_variant: `shared` (the study's encoder, on equal terms), `published` or `released`
+    encoder_variant: one of `variants.VARIANTS`; None for what has no encoder
+    variant_of: the method whose published or released form it is; --variant finds it by this
+    missing_variants: why a form of it is not built, by variant, as the end of "there is none, since ..."
     uses_encoder: it reads --encoder and that encoder's settings
+    own_encoder: the encoder that it brings, with the settings of that encoder
     fixed_scale: the only spectrum scale that it can see; None = as the settings say
     needs_labels: it cannot be trained on recordings without labels
     is_random: its seed changes what it gives, so that a study measures it for every seed
-    small: settings by column for a few short sequences of few bins, where the defaults need longer ones
+    small: settings by column for a few short sequences of few bins, where the defaults need longer ones or
+        much time
+    without_effect: hyper-parameters that change nothing that is evaluated, where the released code is so
     tables: what `prepare` computes for each training sequence, (N, ...) by name
     to_input: magnitudes to what the encoder sees
     """
@@ -132,14 +138,18 @@ class Method(nn.Module, ABC):
     description: ClassVar[str] = ""
     role: ClassVar[str] = "method"
     order: ClassVar[int] = 0
-    encoder_variant: ClassVar[str] = "shared"
+    encoder_variant: ClassVar[str | None] = "shared"
+    variant_of: ClassVar[str | None] = None
+    missing_variants: ClassVar[dict[str, str]] = {}
     Settings: ClassVar[type[declaration.Settings]] = NoSettings
     Training: ClassVar[type[TrainingSettings] | None] = TrainingSettings
     uses_encoder: ClassVar[bool] = True
+    own_encoder: ClassVar[type[Encoder] | None] = None
     fixed_scale: ClassVar[str | None] = None
     needs_labels: ClassVar[bool] = False
     is_random: ClassVar[bool] = True
     small: ClassVar[dict[str, Any]] = {}
+    without_effect: ClassVar[tuple[str, ...]] = ()
     _like: Tensor
 
     def __init__(self, setup: Setup) -> None:
@@ -152,7 +162,7 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def row(cls, settings: declaration.Settings, train: Frames) -> dict[str, Any]:
-        """Columns of results.parquet that follow from the settings and the training frames alone."""
+        """Columns of results.parquet that depend only on the settings and the training frames."""
         return {}
 
     def prepare(self, train: Frames) -> None:
@@ -169,7 +179,7 @@ class Method(nn.Module, ABC):
         return min(self.training_settings.batch_size, self.n_train)
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """(B,) sequences of the next step; by default different ones, whatever the step before saw."""
+        """(B,) the sequences of the next step; by default B different ones, drawn anew in each step."""
         return torch.randperm(self.n_train, generator=generator)[: self.batch_size]
 
     @abstractmethod
@@ -183,11 +193,11 @@ class Method(nn.Module, ABC):
         return adamw([p for p in self.parameters() if p.requires_grad], self.training_settings)
 
     def after_step(self, step: int) -> None:
-        """What a method does after each step: momentum copies, queues, averages, schedules. step: from 1"""
+        """Update momentum copies, queues, averages or schedules after each step. step: counted from 1"""
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
-        """(B, T, F) spectra -> (B, T, D) embeddings, in evaluation mode: what is measured and used."""
+        """(B, T, F) spectra -> (B, T, D) embeddings, in evaluation mode. These are measured and used."""
 
     @torch.no_grad()
     def embed(self, x: np.ndarray) -> Tensor:
@@ -200,17 +210,17 @@ class Method(nn.Module, ABC):
 
     @property
     def like(self) -> Tensor:
-        """A number on the device and of the type of the weights."""
+        """A number with the device and the type of the weights."""
         return self._like
 
     @property
     def sees_sequence(self) -> bool:
-        """Whether an embedding depends on other frames of its sequence too."""
+        """Whether an embedding also depends on other frames of its sequence."""
         return any(isinstance(layer, Encoder) and layer.sees_sequence for layer in self.modules())
 
     @property
     def draws_from_torch(self) -> bool:
-        """Whether a layer draws from PyTorch's own generator, which training then seeds for each step."""
+        """Whether a layer draws from PyTorch's global generator, which training then seeds for each step."""
         return any(
             isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0 for layer in self.modules()
         )
@@ -219,7 +229,7 @@ class Method(nn.Module, ABC):
 def adamw(
     weights: list[Tensor], training: TrainingSettings, *, capturable: bool = False
 ) -> torch.optim.Optimizer:
-    """capturable: its steps may be recorded in a CUDA graph"""
+    """capturable: whether its steps may be recorded in a CUDA graph"""
     return torch.optim.AdamW(
         weights,
         lr=training.learning_rate,

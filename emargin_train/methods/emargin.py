@@ -1,4 +1,4 @@
-"""eMargin (arXiv:2507.14828), made well-posed: InfoNCE whose negatives go through a margin kernel."""
+"""eMargin (arXiv:2507.14828) with a well-posed loss: InfoNCE whose negatives go through a margin kernel."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from emargin_train.settings import Settings, hyperparameter
 class MarginSettings(Settings):
     margin: float = hyperparameter(
         5.0,
-        "The margin m: negatives of dissimilar frames go through the kernel max(0, m - cosine)^2 / 2.",
+        "This is the margin m of the kernel max(0, m - cosine)^2 / 2 for negatives of dissimilar frames.",
         metavar="M",
         low=0,
         search=(0.5, 10),

@@ -1,4 +1,4 @@
-"""The paper's words, taken literally: adjacent frames that differ are pushed apart."""
+"""eMargin as the paper's words say: adjacent frames that differ are pushed apart."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

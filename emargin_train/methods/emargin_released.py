@@ -1,4 +1,4 @@
-"""What the released eMargin code computes, faults included: for reproduction only (docs/methods.md)."""
+"""The released eMargin code with its faults, for reproduction only (docs/methods.md)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,18 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from emargin_train.losses.released import emargin_released
-from emargin_train.methods.base import Batch, TrainingSettings
+from emargin_train.methods.base import Batch
 from emargin_train.methods.emargin import MarginSettings
 from emargin_train.methods.gated import Gated, ThresholdSettings
 from emargin_train.methods.one_view import Outputs
-from emargin_train.settings import redefined
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleasedTraining(TrainingSettings):
-    """The release does not pass its weight decay to the optimiser, so PyTorch's default was used."""
-
-    weight_decay: float = redefined(TrainingSettings, "weight_decay", 0.01)
+from emargin_train.methods.released import ReleasedTraining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +25,11 @@ class EMarginReleased(Gated):
     title = "eMargin, as released"
     description = "computes what the released code computes, faults included"
     encoder_variant = "released"
+    variant_of = "emargin"
     Settings = EMarginReleasedSettings
     Training = ReleasedTraining
     fixed_gate = "released"
+    without_effect = ("threshold",)
 
     @staticmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:

@@ -1,7 +1,7 @@
-"""What methods share whose loss depends on which steps of a sequence are called dissimilar.
+"""The base of methods whose loss depends on which steps of a sequence are called dissimilar.
 
-A step leads from a frame to the next one of its sequence. The threshold is a cosine; a share of steps can be
-given instead, and then the cosine at that quantile of the training steps is the threshold.
+A step here leads from a frame to the next one of its sequence. The threshold is a cosine. A share of steps
+can be given instead; the threshold is then the cosine at that quantile of the training steps.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class ThresholdSettings(NeighbourSettings):
 class GateSettings(ThresholdSettings):
     dissimilar_share: float | None = hyperparameter(
         None,
-        "This share of the training steps is called dissimilar; it is given instead of a threshold.",
+        "This share of the steps between training frames is called dissimilar; it replaces the threshold.",
         metavar="Q",
         low=0,
         high=1,
@@ -62,9 +62,9 @@ class GateSettings(ThresholdSettings):
 
 
 class Gated(OneView):
-    """`tables["dissimilar"]` holds the gate's label y of every training frame, (N, T) bool.
+    """`tables["dissimilar"]` has the gate's label y of every training frame, (N, T) bool.
 
-    fixed_gate: the only gate of a method that has no such setting
+    fixed_gate: the only gate of a method that has no setting for it
     """
 
     fixed_gate: ClassVar[str | None] = None
@@ -83,7 +83,7 @@ class Gated(OneView):
 
     @classmethod
     def row(cls, settings: Any, train: Frames) -> dict[str, Any]:
-        """The threshold as cosine and as share, which of them was given, and how good its labels are."""
+        """The threshold as cosine and as share, which of the two was given, and how good its labels are."""
         name, value = cls.given(settings)
         threshold, share = resolve_threshold(train, **{name: value})
         resolved = {"threshold": threshold, "dissimilar_share": share, "gate_given_as": name}
@@ -94,5 +94,10 @@ class Gated(OneView):
         name, value = self.given(self.settings)
         self.threshold, self.dissimilar_share = resolve_threshold(train, **{name: value})
         gate = self.fixed_gate or self.settings.gate  # type: ignore[attr-defined]
+        if gate == "oracle" and not (train.y >= 0).any():
+            raise UserError(
+                "gate is 'oracle', which knows true changes of class, but no training sequence has a label: "
+                "give labelled data, or another gate"
+            )
         y = gate_labels(gate, train, self.threshold, seed=self.setup.seed)
         self.tables["dissimilar"] = torch.from_numpy(y)

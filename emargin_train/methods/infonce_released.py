@@ -1,4 +1,4 @@
-"""The release's own contrastive baselines, which are not InfoNCE: for reproduction only (docs/methods.md)."""
+"""The release's contrastive baselines, which are not InfoNCE: for reproduction only (docs/methods.md)."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from torch import Tensor
 
 from emargin_train.losses.released import infonce_released
 from emargin_train.methods.base import Batch
-from emargin_train.methods.emargin_released import ReleasedTraining
 from emargin_train.methods.infonce import NeighbourSettings
 from emargin_train.methods.one_view import OneView, Outputs
+from emargin_train.methods.released import ReleasedTraining
 
 
 class InfoNCEReleased(OneView):
@@ -16,6 +16,7 @@ class InfoNCEReleased(OneView):
     title = "InfoNCE, as released"
     description = "computes what the released contrastive baselines compute, faults included"
     encoder_variant = "released"
+    variant_of = "infonce"
     Settings = NeighbourSettings
     Training = ReleasedTraining
 

@@ -1,8 +1,8 @@
 """InfoTS (Luo et al., AAAI 2023, arXiv:2303.11911) without meta-learning: an augmented and a raw view.
 
-The weights of the seven augmentations are equal but for the noise of each draw; the official code learns
-them with a classifier in steps of its own, which are left out here. The local term takes all sequences of
-the batch.
+The weights of the seven augmentations are equal, except for the noise of each draw. The official code learns
+them with a classifier in separate steps, which are left out here. The local term uses all sequences of the
+batch. The released form leaves these steps out too; without them, a published form would not differ.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from emargin_train.data.frames import Frames
+from emargin_train.encoders.base import seeded
+from emargin_train.encoders.dilated import Dilated
 from emargin_train.losses.infots import check_segments, draw_start, infots_loss
 from emargin_train.methods.base import Batch, Setup
 from emargin_train.methods.pretext import Pretext, Standardise, beside
-from emargin_train.settings import Settings, hyperparameter
+from emargin_train.methods.published import TINY
+from emargin_train.methods.released import ReleasedTraining
+from emargin_train.settings import Settings, hyperparameter, redefined
 from emargin_train.views.infots import augment
+from emargin_train.views.ts2vec import timestamp_mask
+
+AUGMENTED = 0.2  # share of the release's steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoTSSettings(Settings, prefix="infots"):
     augmented: float = hyperparameter(
         0.7,
-        "One view is augmented with this probability; else both views differ by dropout alone.",
+        "One view is augmented with this probability; otherwise both views differ only by dropout.",
         metavar="P",
         low=0,
         high=1,
@@ -52,7 +59,7 @@ class InfoTSSettings(Settings, prefix="infots"):
     )
     local_term: str = hyperparameter(
         "all",
-        "The local contrast takes all sequences of a batch, or the first as in the published code.",
+        "The local contrast uses all sequences of a batch, or only the first, as in the published code.",
         metavar="KIND",
         choices=("all", "first"),
     )
@@ -75,6 +82,9 @@ class InfoTS(Pretext):
     Settings = InfoTSSettings
     settings: InfoTSSettings
     small = {"infots.k": 2}
+    missing_variants = {
+        "published": "its meta steps, which learn the weights of the augmentations, are not built"
+    }
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -93,3 +103,51 @@ class InfoTS(Pretext):
         start = draw_start(x.shape[1], s.k, generator)
         z1, z2 = self.dropout(self.encoder(view)), self.dropout(self.encoder(x))
         return infots_loss(z1, z2, k=s.k, start=start, beta=s.beta, first_only=s.local_term == "first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoTSReleasedSettings(Settings, prefix="infots"):
+    k: int = redefined(InfoTSSettings, "k", 8, search=None)
+
+
+class InfoTSReleased(Pretext):
+    """The only one of the release that sees whole sequences: TS2Vec's dilated convolutions.
+
+    The release clusters frames that it encodes alone, and probes frames that it encodes in their sequences;
+    here all are encoded in their sequences.
+
+    logits: (7,) weights of the augmentations, as drawn: no step learns them
+    """
+
+    name = "infots-released"
+    title = "InfoTS, as released"
+    description = "contrasts views that mostly differ by mask and dropout alone, and segments of one sequence"
+    encoder_variant = "released"
+    variant_of = "infots"
+    uses_encoder = False
+    own_encoder = Dilated
+    Settings = InfoTSReleasedSettings
+    Training = ReleasedTraining
+    settings: InfoTSReleasedSettings
+    small = TINY | InfoTS.small
+    logits: Tensor
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        with seeded(setup.seed):
+            self.register_buffer("logits", 0.01 * torch.randn(7))
+
+    def prepare(self, train: Frames) -> None:
+        super().prepare(train)
+        check_segments(self.settings.k, self.setup.shape.n_frames)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        s, x = self.settings, batch.x
+        view = augment(x, beside(x, generator), probability=AUGMENTED, logits=self.logits)
+        start = draw_start(x.shape[1], s.k, generator)
+        z1, z2 = (self.encoder(v, self._mask(v, generator)) for v in (view, x))
+        return infots_loss(z1, z2, k=s.k, start=start, beta=1.0, first_only=True)
+
+    @staticmethod
+    def _mask(x: Tensor, generator: torch.Generator) -> Tensor:
+        return timestamp_mask(len(x), x.shape[1], generator, keep=0.5).to(x.device)

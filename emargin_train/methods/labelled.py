@@ -1,4 +1,4 @@
-"""What methods share that see the labels of some training sequences."""
+"""The base of methods that see the labels of some training sequences."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -37,11 +37,11 @@ class LabelSettings(Settings):
 
 
 class Labelled(OneView):
-    """A batch ends with `n_extra` of the sequences in `labelled`, whose labels the method sees.
+    """The last `n_extra` sequences of a batch are from `labelled`, and the method sees their labels.
 
-    With hidden labels they count among the sequences without labels.
+    If their labels are hidden, they count as sequences without labels.
 
-    label_share: the only share of a method that has no such setting
+    label_share: the only label share of a method that has no setting for it
     """
 
     needs_labels = True
@@ -87,9 +87,9 @@ class Labelled(OneView):
 
 
 def with_labels(frames: Frames, share: float, seed: int) -> np.ndarray:
-    """Indices of the sequences whose labels are known: `share` of all, at least one unless share is 0.
+    """Indices of the sequences whose labels are known: `share` of all sequences, at least one unless it is 0.
 
-    They are drawn from the sequences that have a label at all; all of these where they are fewer.
+    They are drawn from the sequences that have any label. If there are too few of those, all are taken.
     """
     known = np.flatnonzero((frames.y >= 0).any(1))
     if len(known) == 0:

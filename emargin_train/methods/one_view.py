@@ -1,6 +1,6 @@
-"""Methods that see a batch once: encoder, projection head and classifier, then one criterion.
+"""The base of methods that see a batch once: encoder, projection head and classifier, then a criterion.
 
-Such methods can be trained in a stack: several trainings side by side on one device.
+Such methods can be trained in a stack: several trainings are computed together on one device.
 """
 
 from abc import abstractmethod
@@ -29,9 +29,10 @@ class HeadSettings(Settings):
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the network made of a batch.
+    """The outputs of the network for a batch.
 
-    z: (B, T, D) embeddings after the head, of the sequences without labels; z_labelled: (L, T, D)
+    z: (B, T, D) embeddings after the head, of the sequences without labels
+    z_labelled: (L, T, D) the same of the sequences with labels
     logits: (L, T, C) of the classifier on embeddings before the head; None without a classifier
     """
 
@@ -42,9 +43,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The criterion takes several members of a stack at once: tensors then have a leading dimension K.
+    """How the criterion takes K members of a stack in one operation: tensors then have a leading dimension K.
 
-    varying: hyper-parameters that come as tensors (K, 1, 1); alike: those that must be equal
+    varying: hyper-parameters that may differ between members, and are tensors (K, 1, 1)
+    alike: hyper-parameters that must be equal
     """
 
     varying: tuple[str, ...]
@@ -54,7 +56,7 @@ class SideBySide:
 class OneView(Method):
     """A batch holds `n_plain` sequences without labels, then `n_labelled` with labels.
 
-    side_by_side: None = the members of a stack take their losses one after another
+    side_by_side: None = the losses of the members of a stack are computed one after another
     """
 
     side_by_side: ClassVar[SideBySide | None] = None
@@ -79,7 +81,7 @@ class OneView(Method):
         self.n_plain, self.n_labelled = self.batch_size, 0
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """All that has weights: x (B + L, T, F) to z (B + L, T, D') and, with a classifier, its logits."""
+        """The network: x (B + L, T, F) -> z (B + L, T, D') and, with a classifier, its logits."""
         h = self.encoder(x)
         z = self.head(h)
         return (z,) if self.classifier is None else (z, self.classifier(h[self.n_plain :]))
@@ -87,10 +89,10 @@ class OneView(Method):
     @staticmethod
     @abstractmethod
     def criterion(settings: Any, outputs: Outputs, batch: Batch) -> Tensor:
-        """The loss, a scalar; (K,) side by side.
+        """The loss: a scalar, or (K,) for K members in one operation.
 
-        settings: the method's own; side by side, the `varying` ones are tensors
-        batch: labels of the labelled sequences, (L, T), and tables of the others, (B, T)
+        settings: the method's settings; for K members, the `varying` ones are tensors
+        batch: with labels of the labelled sequences, (L, T), and tables of the others, (B, T)
         """
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -109,7 +111,7 @@ class OneView(Method):
         return self.encoder(x)
 
     def can_stack(self) -> bool:
-        """Whether it can: in a stack one AdamW moves the weights of all, and nothing happens after a step."""
+        """Whether it can be stacked: a stack has one AdamW for all members, and does nothing after a step."""
         own = type(self)
         plain = own.optimizer is Method.optimizer and own.after_step is Method.after_step
         return plain and own.loss is OneView.loss and not self.draws_from_torch

@@ -9,11 +9,11 @@ from emargin_train.methods.base import Setup
 from emargin_train.methods.reference import Reference
 
 COMPONENTS = 64
-FIT_CAP = 20000  # training frames that the components are fitted on
+FIT_CAP = 20000  # training frames to which the components are fitted, at most
 
 
 class PCA(Reference):
-    """D = 64, or F where there are fewer features; on the chosen spectrum scale."""
+    """The embedding has D = 64 dimensions, or F if that is less. It uses the chosen spectrum scale."""
 
     name = "pca"
     title = "PCA"

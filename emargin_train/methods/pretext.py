@@ -1,8 +1,9 @@
-"""Methods that train the study's encoder with views, heads and critics of their own.
+"""The base of methods that train the study's encoder with additional views, heads and critics.
 
-Auxiliary networks are trained with the encoder and are in the checkpoint; embeddings are taken before them.
-The encoder starts from the weights that every other method has for the same seed. Such methods draw in
-every step or change after it, so that they are not stacked: several of them are trained one after another.
+Such auxiliary networks are trained with the encoder and are in the checkpoint; the embeddings are those
+before them. For the same seed, the encoder starts from the same weights as in every other method. These
+methods draw at random in every step, or change something after it, so they cannot be stacked: they are
+trained one after another.
 """
 
 import torch
@@ -12,11 +13,12 @@ from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import seeded
 from emargin_train.methods.base import Method, Setup
 
+SEES_SAMPLES = "its encoder sees the raw samples of a frame, and frames hold spectra alone"
 CHUNK = 256  # sequences at a time, so that statistics need little memory
 
 
 class Pretext(Method):
-    """Embeds by the chosen encoder, whatever else its loss trains."""
+    """Its embeddings come from the chosen encoder alone, whatever other networks its loss trains."""
 
     order = 1
 
@@ -30,22 +32,22 @@ class Pretext(Method):
 
 
 class Standardise(nn.Module):
-    """Each feature less its mean over the training frames, over its standard deviation.
+    """Standardise each feature by its mean and standard deviation over the training frames.
 
     A constant feature is only centred. The statistics are computed from the data whenever a training starts,
-    so they are not in the state.
+    so they are not in the state, unless evaluation needs them too (`is_kept`).
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, n_features: int) -> None:
+    def __init__(self, n_features: int, *, is_kept: bool = False) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(n_features), persistent=False)
-        self.register_buffer("deviation", torch.ones(n_features), persistent=False)
+        self.register_buffer("mean", torch.zeros(n_features), persistent=is_kept)
+        self.register_buffer("deviation", torch.ones(n_features), persistent=is_kept)
 
     def fit(self, method: Method, train: Frames) -> None:
-        """Take the statistics of training frames (N, T, F) on the spectrum scale that the encoder sees."""
+        """Compute the statistics of training frames (N, T, F) on the spectrum scale that the encoder sees."""
         n_frames = train.shape[0] * train.shape[1]
         parts = [slice(start, start + CHUNK) for start in range(0, len(train), CHUNK)]
 
@@ -68,7 +70,7 @@ class Standardise(nn.Module):
 
 
 def beside(x: Tensor, generator: torch.Generator) -> torch.Generator:
-    """The generator itself where it is on the device of x, else one there that it seeds."""
+    """The generator itself if it is on the device of x; otherwise a new one there, seeded by it."""
     if x.device.type == generator.device.type:
         return generator
     seed = int(torch.randint(2**63 - 1, (), generator=generator))

@@ -1,4 +1,4 @@
-"""Reference: the encoder as it starts, without any training."""
+"""Reference: the encoder with its initial weights, without any training."""
 
 from torch import Tensor
 
@@ -8,12 +8,13 @@ from emargin_train.methods.reference import Reference
 
 
 class Random(Reference):
-    """The projector is a random piecewise linear map: untrained BatchNorm layers pass everything through."""
+    """The projector is a random piecewise linear map, since untrained BatchNorm layers change nothing."""
 
     name = "random"
     title = "Random encoder"
     order = 13
     description = "encodes with initial weights"
+    encoder_variant = "shared"
     uses_encoder = True
     is_random = True
 

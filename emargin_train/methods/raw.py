@@ -6,7 +6,7 @@ from emargin_train.methods.reference import Reference
 
 
 class Raw(Reference):
-    """D equals F."""
+    """The embedding of a frame is its magnitude spectrum; D equals F."""
 
     name = "raw"
     title = "Raw spectra"
@@ -19,7 +19,7 @@ class Raw(Reference):
 
 
 class LogRaw(Reference):
-    """log(1 + magnitude / typical magnitude); D equals F."""
+    """The embedding of a frame is log(1 + magnitude / typical magnitude); D equals F."""
 
     name = "log-raw"
     title = "Log spectra"

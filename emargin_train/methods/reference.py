@@ -1,4 +1,6 @@
-"""Encoders that are not trained: what any training has to beat."""
+"""The base of references: encoders that are not trained, which any training has to beat."""
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ class Reference(Method):
 
     role = "reference"
     Training = None
+    encoder_variant: ClassVar[str | None] = None
     uses_encoder = False
     is_random = False
 

@@ -1,8 +1,8 @@
 """SimMTM (Dong et al., NeurIPS 2023, arXiv:2302.00861): masked copies find their series and rebuild it.
 
-Features are standardised for masking and as the target, so that a masked entry is its feature's mean and
-datasets have comparable errors; the encoder sees its usual scale. Its BatchNorm statistics come from masked
-and whole frames alike.
+For masking and as the target, features are standardised, so that a masked entry is its feature's mean and
+errors are comparable between datasets. The encoder sees its usual scale. Its BatchNorm statistics come from
+masked and whole frames together.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import seeded
-from emargin_train.losses.simmtm import contrast_and_rebuild, weighted_sum
+from emargin_train.losses.simmtm import contrast_and_rebuild, released_loss, weighted_sum
 from emargin_train.methods.base import Batch, Setup
-from emargin_train.methods.pretext import Pretext, Standardise, beside
+from emargin_train.methods.pretext import SEES_SAMPLES, Pretext, Standardise, beside
+from emargin_train.methods.released import PlainProjector, ReleasedTraining
 from emargin_train.methods.temperature import TemperatureSettings
 from emargin_train.settings import hyperparameter, redefined
 from emargin_train.views.simmtm import masked_copies
@@ -39,7 +40,7 @@ class _Temperature(TemperatureSettings):
 class SimMTMSettings(_Temperature, prefix="simmtm"):
     masked: float = hyperparameter(
         0.5,
-        "A copy has this share of its entries masked.",
+        "In a copy, this share of the entries is masked.",
         metavar="R",
         low=0,
         above=True,
@@ -63,7 +64,7 @@ class SimMTMSettings(_Temperature, prefix="simmtm"):
     )
     instances: str = hyperparameter(
         "series",
-        "The contrast is of whole sequences (series), or of every single frame (frames).",
+        "The contrast compares whole sequences (series), or single frames (frames).",
         metavar="KIND",
         choices=("series", "frames"),
     )
@@ -75,6 +76,7 @@ class SimMTM(Pretext):
     description = "rebuilds each sequence from the embeddings of its masked copies and of other sequences"
     Settings = SimMTMSettings
     settings: SimMTMSettings
+    missing_variants = {"published": SEES_SAMPLES}
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -103,10 +105,36 @@ class SimMTM(Pretext):
             heads = self.head(h)
         else:
             heads = self.head(h.mean(1))
-        # Weights of a sum are 1 in all, so a linear decoder may come before it, where that is narrower.
+        # The weights of the sum add up to 1, so a linear decoder may come before it, if that is narrower.
         first = self.decoder.out_features <= self.decoder.in_features
         contrast, rebuilt = contrast_and_rebuild(
             heads, self.decoder(h) if first else h, n_series=len(target), temperature=s.temperature
         )
         rebuilt = rebuilt if first else self.decoder(rebuilt)
         return weighted_sum(torch.stack([contrast, F.mse_loss(rebuilt, target)]), self.loss_weights)
+
+
+class SimMTMReleased(Pretext):
+    """Every frame of originals and copies is an instance; the target is the input with its zeros.
+
+    The decoder stays random, and both losses keep the weight 1/2.
+    """
+
+    name = "simmtm-released"
+    title = "SimMTM, as released"
+    description = "rebuilds masked frames, zeros included, from other frames, by a decoder that stays random"
+    encoder_variant = "released"
+    variant_of = "simmtm"
+    uses_encoder = False
+    own_encoder = PlainProjector
+    Training = ReleasedTraining
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        with seeded(setup.seed):
+            self.decoder = nn.Linear(self.encoder.dim, setup.shape.n_features).requires_grad_(False)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        masked, _ = masked_copies(batch.x, beside(batch.x, generator))
+        z, masked = self.encoder(masked).flatten(0, 1), masked.flatten(0, 1)
+        return released_loss(z, self.decoder(z), masked)

@@ -1,9 +1,11 @@
 """SoftCLT (Lee, Park, Lee, ICLR 2024, arXiv:2312.16424): TS2Vec with soft targets.
 
-Sequences count as positives by how near their spectra are, frames by how near they are in time.
+The nearer the spectra of two sequences are, the more they count as positives; the same holds for frames near
+in time.
 """
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,11 +13,19 @@ from torch import Tensor
 from emargin_train.data.frames import Frames
 from emargin_train.errors import UserError
 from emargin_train.losses import softclt
+from emargin_train.losses.ts2vec import hierarchical_contrast
 from emargin_train.methods.base import Batch, Setup
-from emargin_train.methods.ts2vec import TS2Vec, TS2VecSettings
-from emargin_train.settings import hyperparameter
+from emargin_train.methods.published import MaskedLatents
+from emargin_train.methods.ts2vec import (
+    CropSettings,
+    ReleasedCrops,
+    TS2Vec,
+    TS2VecPublishedSettings,
+    TS2VecSettings,
+)
+from emargin_train.settings import Settings, hyperparameter, redefined
 
-MOST_SEQUENCES = 16_000  # their distances are 1 GB, and scaling them takes several copies
+MOST_SEQUENCES = 16_000  # the distances of so many take 1 GB, and scaling them needs several copies
 DISTANCES = {
     "cosine": softclt.cosine_distances,
     "dtw": softclt.dtw_distances,
@@ -24,10 +34,10 @@ DISTANCES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
+class SoftTargetSettings(Settings, prefix="softclt"):
     tau_instance: float = hyperparameter(
         5.0,
-        "The sharpness of the soft targets between sequences; 0 takes TS2Vec's hard targets.",
+        "The soft targets between sequences have this sharpness; 0 gives TS2Vec's hard targets.",
         metavar="TAU",
         low=0,
         search=(1, 50),
@@ -37,7 +47,7 @@ class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
     )
     tau_temporal: float = hyperparameter(
         1.0,
-        "The sharpness of the soft targets between frames; 0 takes TS2Vec's hard targets.",
+        "The soft targets between frames have this sharpness; 0 gives TS2Vec's hard targets.",
         metavar="TAU",
         low=0,
         search=(0.1, 5),
@@ -55,7 +65,7 @@ class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
     )
     distance: str = hyperparameter(
         "cosine",
-        "The distance between two sequences of spectra; dtw takes time with the square of their length.",
+        "Sequences of spectra are compared by this distance; dtw takes time quadratic in their length.",
         metavar="KIND",
         choices=tuple(DISTANCES),
     )
@@ -67,25 +77,35 @@ class SoftCLTSettings(TS2VecSettings, prefix="softclt"):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SoftCLTSettings(SoftTargetSettings, TS2VecSettings):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftCLTPublishedSettings(SoftTargetSettings, TS2VecPublishedSettings, prefix="softclt"):
+    scaling: str = redefined(SoftTargetSettings, "scaling", "columns")
+
+
 class SoftCLT(TS2Vec):
     name = "softclt"
     title = "SoftCLT"
     description = "is TS2Vec with soft targets: near sequences and near frames count as positives in part"
-    Settings = SoftCLTSettings
-    settings: SoftCLTSettings
+    Settings: ClassVar[type[CropSettings]] = SoftCLTSettings
+    settings: Any
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.distances: Tensor | None = None
 
     def prepare(self, train: Frames) -> None:
-        """Distances between all training sequences, (N, N) in [0, 1]."""
+        """Compute the distances between all training sequences, (N, N) in [0, 1]."""
         super().prepare(train)
         if self.settings.tau_instance == 0:
             return
         if len(train) > MOST_SEQUENCES:
             raise UserError(
-                f"SoftCLT compares every two of {len(train)} training sequences, but more than "
+                f"SoftCLT compares every pair of {len(train)} training sequences, but more than "
                 f"{MOST_SEQUENCES} need too much memory: give softclt.tau_instance 0 for hard targets "
                 "between sequences, or a longer sequence length"
             )
@@ -108,3 +128,24 @@ class SoftCLT(TS2Vec):
             weight=s.alpha,
             temporal_unit=s.temporal_unit,
         )
+
+
+class SoftCLTPublished(MaskedLatents, SoftCLT):
+    name = "softclt-published"
+    title = "SoftCLT, as published"
+    description = "is SoftCLT on dilated convolutions, with masked latents and the mean of all iterates"
+    variant_of = "softclt"
+    Settings = SoftCLTPublishedSettings
+
+
+class SoftCLTReleased(ReleasedCrops):
+    """The release computes soft targets for each batch, and does not use them: they are not computed here."""
+
+    name = "softclt-released"
+    title = "SoftCLT, as released"
+    description = "is TS2Vec with hard targets, since the soft ones are thrown away"
+    variant_of = "softclt"
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        crops, z1, z2 = self.crops(batch.x, generator)
+        return hierarchical_contrast(*crops.align(z1, z2))

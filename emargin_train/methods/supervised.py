@@ -1,4 +1,4 @@
-"""Supervised training of the same encoder: what an encoder could reach with every label."""
+"""Supervised training of the same encoder shows what it could reach with every label."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""The hyper-parameter that methods which contrast cosines share."""
+"""The hyper-parameter that all methods with a contrast of cosines share."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from emargin_train.settings import Settings, hyperparameter
 class TemperatureSettings(Settings):
     temperature: float = hyperparameter(
         0.1,
-        "The temperature divides every cosine; a small one makes the nearest negatives count most.",
+        "The temperature divides every cosine; if it is small, the nearest negatives count most.",
         metavar="TAU",
         low=0,
         above=True,

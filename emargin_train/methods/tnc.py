@@ -1,7 +1,7 @@
-"""TNC (Tonekaboni et al., ICLR 2021, arXiv:2106.00750): a critic tells near frames from distant ones.
+"""TNC (Tonekaboni et al., ICLR 2021, arXiv:2106.00750): a critic distinguishes near frames from distant ones.
 
-Every frame of a batch is an anchor, and a window is one frame. A neighbourhood has one size for all
-sequences: the published test of stationarity, which has no power on so few frames, is left out.
+Every frame of a batch is an anchor, and a window is one frame. Neighbourhoods have the same size in all
+sequences: the published test of stationarity is left out, since it has no power on so few frames.
 """
 
 from dataclasses import dataclass
@@ -9,19 +9,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import seeded
-from emargin_train.losses.tnc import Critic, neighbourhood_loss
+from emargin_train.errors import UserError
+from emargin_train.losses.tnc import Critic, neighbourhood_loss, positive_unlabelled
 from emargin_train.methods.base import Batch, Setup
-from emargin_train.methods.pretext import Pretext, beside
+from emargin_train.methods.pretext import SEES_SAMPLES, Pretext, beside
+from emargin_train.methods.released import PlainProjector, ReleasedTraining
 from emargin_train.settings import Settings, hyperparameter
-from emargin_train.views.tnc import draw_pairs
+from emargin_train.views.tnc import distant_range, draw_pairs, neighbour_centres, windows
+
+# Of the release; its anchors lie from FIRST_ANCHOR to LAST_ANCHOR windows after the start.
+RELEASED_PAIRS, RELEASED_WEIGHT, RELEASED_DROPOUT = 20, 0.1, 0.5
+FIRST_ANCHOR, LAST_ANCHOR, DISTANT_WINDOWS = 2, 6, 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class TNCSettings(Settings, prefix="tnc"):
     scale: float = hyperparameter(
         5.0,
-        "Neighbours lie this many frames away (a standard deviation), distant frames five times as many.",
+        "Neighbours are this many frames away (a standard deviation); distant frames are five times as far.",
         metavar="FRAMES",
         low=0.5,
         search=(1, 40),
@@ -31,7 +38,7 @@ class TNCSettings(Settings, prefix="tnc"):
     )
     weight: float = hyperparameter(
         0.05,
-        "The share of distant pairs that the loss takes to be alike.",
+        "The loss assumes that this share of the distant pairs is alike.",
         metavar="W",
         low=0,
         high=1,
@@ -48,7 +55,7 @@ class TNCSettings(Settings, prefix="tnc"):
     )
     dropout: float = hyperparameter(
         0.5,
-        "A step drops this share of the critic's hidden units, the same for all pairs.",
+        "In each step, this share of the critic's hidden units is dropped, the same units for all pairs.",
         metavar="Q",
         low=0,
         high=0.99,
@@ -64,6 +71,7 @@ class TNC(Pretext):
     )
     Settings = TNCSettings
     settings: TNCSettings
+    missing_variants = {"published": SEES_SAMPLES}
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -85,3 +93,74 @@ class TNC(Pretext):
             dropout=s.dropout,
             generator=beside(x, generator),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TNCReleasedSettings(Settings, prefix="tnc"):
+    window: int = hyperparameter(
+        20,
+        "A window of the released TNC has this many frames.",
+        metavar="FRAMES",
+        low=2,
+        why="it has a middle",
+    )
+
+
+class TNCReleased(Pretext):
+    """One anchor a step, in the first frames of the batch laid end to end; the critic stays random.
+
+    Neighbourhoods have the size of a window, since the test of stationarity fails on a GPU and its error is
+    swallowed; so distant windows are 5 windows away, at the ends of a sequence. The three sets of
+    windows go through the encoder one after another, each with BatchNorm statistics of its own.
+    """
+
+    name = "tnc-released"
+    title = "TNC, as released"
+    description = (
+        "fits the encoder to a random critic, with one anchor a step in the first sequence of a batch"
+    )
+    encoder_variant = "released"
+    variant_of = "tnc"
+    uses_encoder = False
+    own_encoder = PlainProjector
+    Settings = TNCReleasedSettings
+    Training = ReleasedTraining
+    settings: TNCReleasedSettings
+    small = {"tnc.window": 2}
+    without_effect = ("batch_size",)  # where the first sequence of a batch has all of the anchors
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        d = self.encoder.dim
+        with seeded(setup.seed):
+            hidden, output = nn.Linear(2 * d, 4 * d), nn.Linear(4 * d, 1)
+            for layer in (hidden, output):
+                nn.init.xavier_uniform_(layer.weight)
+        self.critic = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(RELEASED_DROPOUT), output)
+        self.critic.requires_grad_(False)
+
+    def prepare(self, train: Frames) -> None:
+        super().prepare(train)
+        w, n_frames = self.settings.window, self.setup.shape.n_frames
+        needed = LAST_ANCHOR * w + w // 2
+        if n_frames <= w or self.batch_size * n_frames < needed:
+            raise UserError(
+                f"the released TNC takes windows of {w} frames from sequences of {n_frames}, and its anchors "
+                f"from the first {needed} frames of a batch, which has {self.batch_size * n_frames}: give "
+                "longer sequences, a larger batch size, or a smaller tnc.window"
+            )
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        w, n_frames = self.settings.window, batch.x.shape[1]
+        anchor = int(torch.randint(FIRST_ANCHOR * w, LAST_ANCHOR * w, (), generator=generator))
+        gauss = torch.randn(RELEASED_PAIRS, generator=generator)
+        near = neighbour_centres(gauss, anchor, n_frames=n_frames, window=w, epsilon=1)
+        low, high = distant_range(anchor, n_frames=n_frames, window=w, delta=DISTANT_WINDOWS * w)
+        distant = torch.randint(low, high, (RELEASED_PAIRS,), generator=generator)
+        stream = batch.x.flatten(0, 1)
+        z, z_near, z_distant = (
+            self.encoder(windows(stream, centres.to(stream.device), w)).flatten(0, 1)
+            for centres in (near.new_full((RELEASED_PAIRS,), anchor), near, distant)
+        )
+        alike, apart = (self.critic(torch.cat([z, other], dim=-1)) for other in (z_near, z_distant))
+        return positive_unlabelled(alike, apart, weight=RELEASED_WEIGHT)

@@ -1,4 +1,4 @@
-"""Which steps are called dissimilar, and how well that tells where the class changes."""
+"""Which steps are called dissimilar, and how well these labels show where the class changes."""
 
 from emargin_train.pseudo_labels.labels import (
     adjacent_cosine,

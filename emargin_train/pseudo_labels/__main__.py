@@ -1,4 +1,4 @@
-"""How well pseudo-labels tell where the class changes, without any training.
+"""Measure how well pseudo-labels show where the class changes. This needs no training.
 
 For every noise level this prints the distribution of the cosines of adjacent frames, the cosine that theory
 expects, and how the steps that each threshold calls dissimilar compare with the true changes of class.
@@ -23,15 +23,15 @@ from emargin_train.settings import declared
 
 EXAMPLES = """\
 examples:
-  The simulated sleep EEG, as it is and with noise, drawn:
+  Draw a chart for the simulated sleep EEG, without and with noise:
     python -m emargin_train.pseudo_labels --dataset sleepeeg-sim --snr-db 20,10,0 --plot labels.png
-  Three thresholds on your own copy of an ECG database:
+  Judge three thresholds on your own copy of an ECG database:
     python -m emargin_train.pseudo_labels --dataset ecg --data-dir mitdb --thresholds 0.4,0.8,0.95
 """
 DATA = [one for one in declared(DataConfig).values() if not one.is_hyperparameter]
 AS_IS = "none"
 N_THRESHOLDS = 50
-MAX_ROWS = 12  # thresholds printed for a noise level
+MAX_ROWS = 12  # thresholds that are printed for each noise level
 
 
 def build_parser() -> Parser:
@@ -41,31 +41,30 @@ def build_parser() -> Parser:
         "--snr-db",
         metavar="DB,...",
         default="",
-        help="Noise levels in dB, shown after the data without noise. Negative numbers need an equals sign: "
-        "--snr-db=-5,0.",
+        help="Also show these noise levels in dB. Negative numbers need an equals sign: --snr-db=-5,0.",
     )
     parser.add_argument(
         "--thresholds",
         metavar="T,... | A:B",
         default="0.2:0.99",
-        help=f"The thresholds: cosines, or A:B for {N_THRESHOLDS} from A to B (default 0.2:0.99).",
+        help=f"Judge these cosines as thresholds, or {N_THRESHOLDS} of them from A to B (default 0.2:0.99).",
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="A chart is written to this .png, .svg or .html file."
+        "--plot", type=Path, metavar="FILE", help="Write a chart to this .png, .svg or .html file."
     )
     return parser
 
 
 def numbers(flag: str, text: str, low: float, high: float) -> list[float]:
-    """`1,2,3`, each from low to high."""
+    """The numbers of a list such as `1,2,3`. Raises UserError for one outside low to high."""
     try:
         values = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise UserError(f"{flag} is '{text}', but should be numbers: give some such as 0.4,0.8") from None
+        raise UserError(f"{flag} is '{text}', but has to be numbers: give a list such as 0.4,0.8") from None
     for value in values:
         if not low <= value <= high:
             raise UserError(
-                f"{flag} has {value:g}, but should be from {low:g} to {high:g}: give such numbers"
+                f"{flag} has {value:g}, but each number has to be from {low:g} to {high:g}: correct it"
             )
     return values
 
@@ -79,7 +78,7 @@ def thresholds_of(text: str) -> np.ndarray:
         return np.array(ends)
     if len(ends) != 2 or ends[0] >= ends[1]:
         raise UserError(
-            f"--thresholds is '{text}', but a range is A:B with A below B: give one such as 0.2:0.99"
+            f"--thresholds is '{text}', but a range is A:B with A below B: give a range such as 0.2:0.99"
         )
     return np.linspace(ends[0], ends[1], N_THRESHOLDS)
 
@@ -121,7 +120,7 @@ def show(found: dict[str, Steps], expected: dict[str, float], thresholds: np.nda
         overview.add_row(noise, str(len(steps.cosine)), _text(share), *map(_text, cells))
     console.print(overview)
     console.print(
-        "changes: share of labelled steps where the class changes, what AP has by chance", style="dim"
+        "changes: share of labelled steps where the class changes; it is also the AP of chance", style="dim"
     )
     every = max(1, -(-len(thresholds) // MAX_ROWS))
     for noise, steps in found.items():

@@ -1,4 +1,4 @@
-"""Where adjacent cosines lie, with and without a change of class, and what each threshold makes of it."""
+"""A chart of adjacent cosines, with and without a change of class, and of the labels of each threshold."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def histogram(steps: Steps, edges: np.ndarray) -> list[dict[str, Any]]:
 def draw(found: dict[str, Steps], thresholds: np.ndarray, *, title: str, noise: str) -> Any:
     """An Altair chart.
 
-    found: steps by noise level, in the order to be drawn; noise: its kind
+    found: steps by noise level, in the order in which they are drawn; noise: the kind of noise
     """
     import altair as alt
 
@@ -80,10 +80,10 @@ def draw(found: dict[str, Steps], thresholds: np.ndarray, *, title: str, noise: 
 
 
 def save(chart: Any, path: Path) -> None:
-    """As .png, .svg, or .html that needs no network."""
+    """Write the chart as .png, .svg, or as .html that needs no network."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(
-            f"--plot is '{path}', but pictures are written as .png, .svg or .html: give such a name"
+            f"--plot is '{path}', but charts are written as .png, .svg or .html: give one of these endings"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".html":

@@ -11,7 +11,7 @@ CHUNK_SEQUENCES = 256
 def adjacent_cosine(x: np.ndarray) -> np.ndarray:
     """Cosine of each frame with its successor in the same sequence: (N, T, F) -> (N, T - 1) float64.
 
-    A frame of zeros has cosine 0 with everything.
+    A frame of zeros has a cosine of 0 with every frame.
     """
     x = x.astype(np.float64)
     norm = np.sqrt(np.einsum("ntf,ntf->nt", x, x))
@@ -28,7 +28,7 @@ def adjacent_cosines(frames: Frames) -> np.ndarray:
 
 
 def below(cosine: np.ndarray, threshold: float) -> np.ndarray:
-    """Pseudo-labels of steps: (N, T - 1) cosines -> y (N, T) bool; a last frame has no successor: False."""
+    """Pseudo-labels of steps: (N, T - 1) cosines -> y (N, T) bool, False for a last frame (no successor)."""
     return np.pad(cosine < threshold, ((0, 0), (0, 1)))
 
 
@@ -38,9 +38,9 @@ def dissimilar(x: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def true_changes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of (N, T) class labels, -1 = unlabelled: (changed, known), both (N, T - 1) bool.
+    """(N, T) class labels, -1 = unlabelled -> (changed, known), both (N, T - 1) bool.
 
-    A step is known where both of its frames are labelled.
+    changed: whether the class changes in this step; known: whether both frames of the step are labelled
     """
     known = (y[:, :-1] >= 0) & (y[:, 1:] >= 0)
     return known & (y[:, :-1] != y[:, 1:]), known
@@ -49,17 +49,17 @@ def true_changes(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def resolve_threshold(
     train: Frames, *, threshold: float | None = None, dissimilar_share: float | None = None
 ) -> tuple[float, float]:
-    """(threshold, dissimilar share of the training steps): one is given, the other follows.
+    """(threshold, dissimilar share of the training steps): the user gives one, and the other follows from it.
 
     For a given share q of n steps, the threshold is the cosine with round(q n) steps below it; for q = 1 it
-    is the next number above the largest cosine. Ties can make the share that results, which is the one
-    returned, smaller than the share asked for.
+    is the next number above the largest cosine. The returned share is the one that results: where several
+    steps have the same cosine, it can be smaller than the given share.
 
     Raises UserError for sequences of one frame.
     """
     if train.shape[1] < 2:
         raise UserError(
-            "a threshold divides the steps from a frame to the next, but sequences have 1 frame: give a "
+            "a threshold divides the steps from one frame to the next, but sequences have 1 frame: give a "
             "sequence length of 2 or more"
         )
     cosine = np.sort(adjacent_cosines(train), axis=None)

@@ -1,8 +1,9 @@
 """What additive white noise does to the cosine of adjacent spectra (derived in docs/pseudo_labels.md).
 
-A spectrum's entry is x = |a + n|: a of the clean signal, n complex Gaussian of power p = E|n|^2, the same
-in every bin, real at frequency 0 and at half the sampling rate. Sums over many bins come close to their
-means, and noise of adjacent frames is taken as independent, so with m = E x and q = E x^2 = a^2 + p
+An entry of a spectrum is x = |a + n|. Here a comes from the clean signal, and n is complex Gaussian noise of
+power p = E|n|^2, the same in every bin, and real at frequency 0 and at half the sampling rate. Sums over many
+bins are close to their means, and we take the noise of adjacent frames as independent. So, with m = E x and
+q = E x^2 = a^2 + p,
 
         E cos(x_t, x_{t+1}) = sum_k m_t m_{t+1} / sqrt( sum_k q_t  sum_k q_{t+1} )
 """
@@ -15,12 +16,12 @@ from scipy.special import erf, i0e, i1e
 from emargin_train.data.frames import Frames
 
 CHUNK_SEQUENCES = 64
-LEAST_NOISE = 1e-15  # of the largest squared magnitude; below, formulas lose their digits
+LEAST_NOISE = 1e-15  # share of the largest squared magnitude; with less noise, the formulas lose their digits
 
 
 @dataclass(frozen=True)
 class Bins:
-    """How a frame of C channels is laid out: n_bins = samples // 2 + 1 side by side for each channel."""
+    """The layout of a frame's features: channel by channel, each with n_bins = samples // 2 + 1 bins."""
 
     samples: int
 
@@ -30,13 +31,13 @@ class Bins:
 
     @property
     def is_real(self) -> np.ndarray:
-        """(n_bins,) bool: frequency 0, and half the sampling rate where the frame is even."""
+        """(n_bins,) bool: True at frequency 0, and at half the sampling rate if the frame length is even."""
         k = np.arange(self.n_bins)
         return (k == 0) | (2 * k == self.samples)
 
 
 def mean_magnitude(a: np.ndarray, power: np.ndarray | float, is_real: np.ndarray | bool) -> np.ndarray:
-    """E|a + n|, shapes broadcast: the mean of a Rician, or of a folded normal distribution where real.
+    """E|a + n| (shapes broadcast): the mean of a Rician distribution, or of a folded normal one in real bins.
 
     With u = a^2 / 2p: Rician sqrt(pi p) / 2 e^{-u} [(1 + 2u) I0(u) + 2u I1(u)],
     folded sqrt(2 p / pi) e^{-u} + a erf(sqrt(u)).
@@ -48,7 +49,7 @@ def mean_magnitude(a: np.ndarray, power: np.ndarray | float, is_real: np.ndarray
 
 
 def expected_cosine(a: np.ndarray, power: np.ndarray | float, is_real: np.ndarray | bool) -> np.ndarray:
-    """E cos of adjacent noisy frames: clean magnitudes (..., T, F) -> (..., T - 1).
+    """Expected cosine of adjacent noisy frames: clean magnitudes (..., T, F) -> (..., T - 1).
 
     power: E|n|^2 above 0, broadcasts to (..., T, F); is_real: to (F,)
     """
@@ -59,10 +60,10 @@ def expected_cosine(a: np.ndarray, power: np.ndarray | float, is_real: np.ndarra
 
 
 def bin_power(frames: Frames, bins: Bins) -> np.ndarray:
-    """Power of each record's variations by channel, (N, C): mean of |X|^2 over frames and bins of both signs.
+    """Mean power of each record's bins by channel, (N, C): mean of |X|^2 over frames and bins of both signs.
 
-    White noise at SNR r has 1/r of it in each bin, whatever the window. What a constant offset adds is
-    taken off, as the SNR compares variances: a Hann window shows it in bin 0 and, by half, in bins -1, 1.
+    White noise at SNR r has 1/r of this power in each bin, for any window. Since the SNR compares variances,
+    the power of a constant offset is subtracted: a Hann window shows it in bin 0 and, by half, in bins -1, 1.
     """
     n, _, f = frames.shape
     weight = np.where(bins.is_real, 1, 2) / bins.samples
@@ -80,9 +81,9 @@ def bin_power(frames: Frames, bins: Bins) -> np.ndarray:
 
 
 def _squared_offset(magnitude: np.ndarray) -> float:
-    """mu^2 of a normal distribution of which only magnitudes are known, by their first two moments."""
+    """mu^2 of a normal distribution, from the first two moments of the magnitudes of its values."""
     first, second = float(magnitude.mean()), float((magnitude**2).mean())
-    ratios = np.linspace(0, 5, 501)  # mu / sigma; beyond, hardly a value has the other sign
+    ratios = np.linspace(0, 5, 501)  # mu / sigma; above 5 hardly any value has the other sign
     shape = mean_magnitude(ratios, 1.0, True) ** 2 / (ratios**2 + 1)  # E|X|^2 / E X^2, from 2 / pi to 1
     if first**2 >= shape[-1] * second:
         return first**2
@@ -108,10 +109,10 @@ def predict(frames: Frames, bins: Bins, snr_db: float) -> np.ndarray:
 
 
 def stationary_cosine(power_a: np.ndarray, power_b: np.ndarray) -> np.ndarray:
-    """E cos of frames whose signals are Gaussian noise themselves, of powers E|X|^2: (..., F) each -> (...).
+    """Expected cosine of two frames whose signals are Gaussian noise, from powers E|X|^2: (..., F) -> (...).
 
-    pi / 4 times the Bhattacharyya coefficient of the two spectra: pi / 4 where they are the same, whatever
-    they are.
+    It is pi / 4 times the Bhattacharyya coefficient of the two spectra, and so pi / 4 for any two equal
+    spectra.
     """
     overlap = np.sqrt(power_a * power_b).sum(-1) / np.sqrt(power_a.sum(-1) * power_b.sum(-1))
     return np.pi / 4 * overlap

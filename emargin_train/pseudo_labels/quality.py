@@ -1,4 +1,4 @@
-"""How well pseudo-labels tell where the class changes; no training needed."""
+"""How well pseudo-labels show where the class changes. This needs no training."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ Row = dict[str, float | None]
 class Steps:
     """The steps between adjacent frames of the same sequence, sorted by cosine once for all thresholds.
 
-    cosine: all n steps, ascending; changed, unchanged: of those where both frames are labelled, ascending
+    cosine: the cosines of all n steps, ascending
+    changed, unchanged: the cosines of steps with and without a change of class, ascending; only steps whose
+        frames are both labelled
     """
 
     cosine: np.ndarray
@@ -23,11 +25,11 @@ class Steps:
     unchanged: np.ndarray
 
     def at(self, threshold: float) -> Row:
-        """Share called dissimilar, and these calls against true changes; None where not defined.
+        """The share of steps called dissimilar, and how well they match true changes; None where undefined.
 
         precision: of the labelled steps called dissimilar, the share where the class changes
         recall: of the steps where the class changes, the share called dissimilar
-        f1: 2 TP / (2 TP + FP + FN), so 0 where changes are there and none is found
+        f1: 2 TP / (2 TP + FP + FN), so 0 where there are changes and none is found
         """
         tp, fp = np.searchsorted(self.changed, threshold), np.searchsorted(self.unchanged, threshold)
         fn = len(self.changed) - tp
@@ -39,7 +41,7 @@ class Steps:
         }
 
     def ranking(self) -> Row:
-        """Over all thresholds: does a low cosine mean a change? None without both kinds of steps.
+        """Over all thresholds: how well does a low cosine predict a change? None without both kinds of steps.
 
         auroc: 0.5 is chance; average_precision: chance is the share of changes among labelled steps
         """

@@ -19,13 +19,13 @@ def augment(
     logits: Tensor | None = None,
     spread: Tensor | float = 1.0,
 ) -> Tensor:
-    """The augmented view: x itself, or with the given probability sum_i p_i a_i(x) over all seven.
+    """The augmented view: with the given probability it is sum_i p_i a_i(x) over all seven, otherwise x.
 
         p = softmax(w_i + log e_i - log(1 - e_i)),  e_i ~ U(1e-4, 1 - 1e-4)
 
-    One draw for the batch, as in the official code.
+    The whole batch has one draw, as in the official code.
 
-    logits: w, (7,), learned there; None = 0, all alike
+    logits: w, (7,), which the official code learns; None = 0, so that all have the same weight
     spread: (F,) standard deviation of each feature, for the jitter; 1 where x is standardised
     """
     if _uniform(generator) >= probability:
@@ -47,7 +47,7 @@ def mixture(
 
 
 def augmentations(spread: Tensor | float = 1.0) -> tuple[Augmentation, ...]:
-    """The seven, in the order of their weights."""
+    """The seven augmentations, in the order of their weights."""
     return (
         subsequence,
         cutout,
@@ -60,7 +60,7 @@ def augmentations(spread: Tensor | float = 1.0) -> tuple[Augmentation, ...]:
 
 
 def subsequence(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Zero outside [s, s + l), l ~ U{2..T}; one draw for the batch."""
+    """Set frames outside [s, s + l) to 0, l ~ U{2..T}; one draw for the batch."""
     n_frames = x.shape[1]
     length = _integer(min(2, n_frames), n_frames, generator)
     start = _integer(0, n_frames - length, generator)
@@ -69,7 +69,7 @@ def subsequence(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def cutout(x: Tensor, generator: torch.Generator, *, share: float = 0.1) -> Tensor:
-    """A share of the frames, in one stretch, is zero; one draw for the batch."""
+    """Set a stretch with this share of the frames to 0; one draw for the batch."""
     n_frames = x.shape[1]
     length = int(share * n_frames)
     start = _integer(0, n_frames - length, generator)
@@ -78,12 +78,12 @@ def cutout(x: Tensor, generator: torch.Generator, *, share: float = 0.1) -> Tens
 
 
 def jitter(x: Tensor, generator: torch.Generator, *, sigma: Tensor | float = 0.3) -> Tensor:
-    """Plus Gaussian noise."""
+    """Add Gaussian noise."""
     return x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
 
 def scaling(x: Tensor, generator: torch.Generator, *, sigma: float = 0.5) -> Tensor:
-    """Times N(1, sigma^2) of each sequence and feature."""
+    """Multiply each sequence and feature by a draw from N(1, sigma^2)."""
     e = torch.randn(x.shape[0], 1, x.shape[2], generator=generator, device=x.device, dtype=x.dtype)
     return x * (1 + sigma * e)
 
@@ -91,7 +91,7 @@ def scaling(x: Tensor, generator: torch.Generator, *, sigma: float = 0.5) -> Ten
 def time_warp(
     x: Tensor, generator: torch.Generator, *, n_changes: int = 100, max_ratio: float = 10.0
 ) -> Tensor:
-    """Time runs at random speeds: `n_changes` changes, the highest at most `max_ratio` times the lowest."""
+    """Let time run at random speeds with `n_changes` changes; no two have a ratio above `max_ratio`."""
     n, n_frames, _ = x.shape
     speed = torch.rand(n, n_changes + 1, generator=generator, device=x.device, dtype=x.dtype)
     low, high = speed.amin(1, keepdim=True), speed.amax(1, keepdim=True)
@@ -103,7 +103,7 @@ def time_warp(
 
 
 def window_slice(x: Tensor, generator: torch.Generator, *, share: float = 0.5) -> Tensor:
-    """A share of the frames of each sequence, stretched linearly to all of it."""
+    """Stretch a part of each sequence, this share of its frames, linearly to the whole sequence."""
     n, n_frames, _ = x.shape
     length = -int(-share * n_frames // 1)
     start = torch.randint(n_frames - length + 1, (n, 1), generator=generator, device=x.device)
@@ -111,7 +111,7 @@ def window_slice(x: Tensor, generator: torch.Generator, *, share: float = 0.5) -
 
 
 def window_warp(x: Tensor, generator: torch.Generator, *, share: float = 0.3) -> Tensor:
-    """A stretch of each sequence lasts half or twice as long, and the whole is resampled to T frames."""
+    """Make a part of each sequence last half or twice as long, then resample the whole to T frames."""
     n, n_frames, _ = x.shape
     length = min(-int(-share * n_frames // 1), n_frames - 1)
     start = torch.randint(n_frames - length, (n, 1), generator=generator, device=x.device)
@@ -127,7 +127,7 @@ def window_warp(x: Tensor, generator: torch.Generator, *, share: float = 0.3) ->
 
 
 def _at(x: Tensor, where: Tensor) -> Tensor:
-    """x (B, T, F) at moments `where` (B, T') between frames, linearly: (B, T', F)."""
+    """x (B, T, F), interpolated linearly at times `where` (B, T') between frames: (B, T', F)."""
     where = where.clamp(0, x.shape[1] - 1)
     before = where.floor().long().clamp_max(max(x.shape[1] - 2, 0))
     after = (before + 1).clamp_max(x.shape[1] - 1)

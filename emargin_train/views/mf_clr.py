@@ -1,11 +1,12 @@
-"""MF-CLR's view: each series along a random monotone alignment with itself, never more than one frame off.
+"""MF-CLR's view: each series is warped along a random monotone alignment, by one frame at most.
 
-An alignment walks from (0, 0) to (T-1, T-1) through cells (old frame i, new frame j) by steps up (i + 1),
-right (j + 1) and diagonal. Its lag i - j stays in {-1, 0, 1}: inward steps have weight 738, straight ones
-100, outward ones 0; at lag 0 all three have the same. No right follows an up directly, and no up a right, but
-for a slip of the official code that we keep: it remembers a step by its place among the steps that were
-allowed. So after a right, a diagonal counts as an up, and a second right as a diagonal. A new frame is the
-mean of its old ones. All series walk at once, one new frame at a time, as a chain with six states.
+An alignment walks from (0, 0) to (T-1, T-1) through cells (old frame i, new frame j). Its steps go up (i +
+1), right (j + 1) or diagonally (both). Its lag i - j stays in {-1, 0, 1}: steps that lower |i - j| have
+weight 738, diagonal steps 100, and steps that would leave this range 0; at lag 0 all three have the same
+weight. A step right cannot directly follow a step up, nor the reverse. We keep a mistake of the official code
+here: it remembers a step by its place among the steps that were allowed. So after a step right, a diagonal
+step counts as a step up, and a second step right counts as a diagonal one. A new frame is the mean of its old
+frames. All series walk at once, one new frame at a time, as a Markov chain with six states.
 """
 
 import torch
@@ -14,10 +15,10 @@ from torch import Tensor
 INWARD, STRAIGHT = 738.0, 100.0
 SPREAD = 0.05
 
-# States on entering a new frame, by lag and by the step that is remembered:
+# The states on entering a new frame, by lag and by the remembered step:
 #   0: lag 0, diagonal   1: lag 0, up         2: lag 0, right
 #   3: lag 1, diagonal   4: lag -1, right     5: lag -1, another
-# A row: probabilities of the next state. Steps up happen within a frame (`CELLS`).
+# A row has the probabilities of the next state. Steps up happen within a frame (`CELLS`).
 _IN = INWARD / (INWARD + STRAIGHT)
 NEXT = torch.tensor(
     [
@@ -31,16 +32,16 @@ NEXT = torch.tensor(
     dtype=torch.float64,
 )
 LAG = torch.tensor([0, 0, 0, 1, -1, -1])
-CELLS = torch.ones(6, 6, dtype=torch.int32)  # old frames met on the way from one state to the next
+CELLS = torch.ones(6, 6, dtype=torch.int32)  # number of old frames between one state and the next
 CELLS[0, 3] = CELLS[1, 3] = CELLS[5, 0] = 2
 CELLS[5, 3] = 3
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """The warped copy of x (B, T, F), each (sequence, feature) along an alignment of its own.
+    """The warped copy of x (B, T, F). Every sequence and feature has a separate alignment.
 
-    To each old value met is added a spacing of a random partition of [0, 0.05 mean(x)], the sign of a new
-    frame's first one at random, as the official code does.
+    As in the official code, a spacing of a random partition of [0, 0.05 mean(x)] is added to each old value;
+    for the first value of a new frame its sign is random.
     """
     n, n_frames, n_features = x.shape
     series = x.transpose(0, 1).flatten(1)  # (T, S)
@@ -80,7 +81,7 @@ def draw_alignments(n_frames: int, n_series: int, generator: torch.Generator) ->
 
 
 def _maps(u: Tensor) -> Tensor:
-    """From each draw, the next state of every state, three bits each: int32 of the shape of u."""
+    """For each draw, the next state of every state, in three bits each: int32 of the shape of u."""
     edges = torch.cat([NEXT.new_zeros(len(NEXT), 1), NEXT.cumsum(1)], dim=1).to(u.device, u.dtype)
     cuts = edges[:, 1:-1].unique()  # between two cuts all draws have one map
     inside = torch.cat([cuts.new_zeros(1), cuts])

@@ -1,7 +1,7 @@
 """TNC's pairs: frames near an anchor, and distant ones.
 
-`draw_pairs` is ours, for every frame of a batch. `neighbour_centres` and `distant_range` are the published
-draws for windows of one series, which the eMargin release uses with epsilon = 1.
+`draw_pairs` is our way to draw pairs for every frame of a batch. `neighbour_centres` and `distant_range` are
+the published draws for windows of one series, which the eMargin release uses with epsilon = 1.
 """
 
 import torch
@@ -9,17 +9,18 @@ from torch import Tensor
 
 from emargin_train.errors import UserError
 
-DISTANT = 5  # times the scale of a neighbourhood
+DISTANT = 5  # distant frames are at least this many times the scale of a neighbourhood away
 
 
 def draw_pairs(
     n_sequences: int, n_frames: int, generator: torch.Generator, *, scale: float = 5.0, count: int = 20
 ) -> tuple[Tensor, Tensor]:
-    """(near, distant) of every frame of a batch, as rows of its B T frames: both (B T, count) int64.
+    """(near, distant) frames of every frame of a batch, as rows of its B T frames: both (B T, count) int64.
 
-    Near: the anchor's frame plus trunc(g scale), g ~ N(0, 1), within the sequence, and an adjacent
-    frame where that is the anchor itself. Distant: uniform over frames of the sequence at least 5 scale away,
-    to both sides; where there is none, over all frames of the other sequences.
+    A near frame is the anchor's frame plus trunc(g scale), g ~ N(0, 1), within the sequence; where that is
+    the anchor itself, an adjacent frame is taken. Distant frames are drawn uniformly from the frames of the
+    sequence that are at least 5 scale away, on both sides; if there are none, from all frames of the other
+    sequences.
 
     scale: frames, above 0
     """
@@ -31,7 +32,7 @@ def draw_pairs(
         )
     if n_sequences == 1 and far > n_frames // 2:
         raise UserError(
-            f"no frame is {far} frames away from the middle one of {n_frames} and a batch has one sequence: "
+            f"no frame is {far} frames away from the middle one of {n_frames}, and a batch has one sequence: "
             f"give a TNC scale of at most {n_frames // 2 / DISTANT:g}, or a larger batch"
         )
     device = generator.device
@@ -57,13 +58,13 @@ def draw_pairs(
 
 
 def neighbour_centres(gauss: Tensor, centre: int, *, n_frames: int, window: int, epsilon: float) -> Tensor:
-    """Published: trunc(t + g epsilon W), clipped to [W // 2 + 1, T - W // 2]. gauss: g, any shape."""
+    """The published centres trunc(t + g epsilon W), cut to [W // 2 + 1, T - W // 2]. gauss: g, any shape."""
     near = (centre + gauss * epsilon * window).trunc().long()
     return near.clamp(window // 2 + 1, n_frames - window // 2)
 
 
 def distant_range(centre: int, *, n_frames: int, window: int, delta: int) -> tuple[int, int]:
-    """Published: [low, high) of the uniform centres of distant windows, on the longer side only."""
+    """The published range [low, high) of the uniform centres of distant windows, on the longer side only."""
     if centre > n_frames / 2:
         low = window // 2
         return low, max(centre - delta + 1, window // 2 + 1)
@@ -71,6 +72,6 @@ def distant_range(centre: int, *, n_frames: int, window: int, delta: int) -> tup
 
 
 def windows(stream: Tensor, centres: Tensor, window: int) -> Tensor:
-    """Frames [c - W/2, c + W/2) of a stream (N, ...) round each centre: (count, W, ...)."""
+    """Frames [c - W/2, c + W/2) of a stream (N, ...) around each centre c: (count, W, ...)."""
     at = centres[:, None] + torch.arange(-(window // 2), window - window // 2, device=stream.device)
     return stream[at]

@@ -10,7 +10,7 @@ from torch import Tensor
 class Crops:
     """Two stretches of each sequence; the last `overlap` frames of one are the first of the other.
 
-    offset: (B,) a shift of each sequence; a crop is frames offset + [start, stop)
+    offset: (B,) a shift for each sequence; a crop has the frames offset + [start, stop)
     first, second: (start, stop)
     """
 
@@ -31,7 +31,7 @@ class Crops:
 def draw_crops(
     n_sequences: int, n_frames: int, generator: torch.Generator, *, temporal_unit: int = 0
 ) -> Crops:
-    """Crops of one step; all integers uniform with both ends included.
+    """The crops of one step. All integers are uniform, with both ends included.
 
         l ~ {2^(u+1)..T}, left ~ {0..T-l}, eleft ~ {0..left}, eright ~ {left+l..T}
         first = [eleft, left+l), second = [left, eright), offset ~ {-eleft..T-eright} of each sequence

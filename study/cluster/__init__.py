@@ -1,3 +1,3 @@
-"""Everything that touches Ray. The environment that Ray reads is set before any module here imports it."""
+"""Everything that uses Ray. The environment variables that Ray reads are set before a module imports it."""
 
 from study.cluster import ray_private as ray_private

@@ -1,6 +1,6 @@
-"""What the driver does when a job ends: files, record, search, MLflow, display. Ray Tune calls it.
+"""What the driver does when a job ends: files, record, search, MLflow, display. Ray Tune calls this.
 
-Ray's own word for a job is trial; the parameters of the methods that Tune calls by name keep it.
+What we call a job, Ray calls a trial. Methods here that Tune calls must keep its parameter name `trial`.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial as Job
 
 from study import records
 from study.cluster import checkpoints
+from study.cluster.connection import GONE, HeadWatch
 from study.plan import TrialSpec
 from study.progress import Progress
 from study.results import Front
@@ -39,20 +40,22 @@ class StudyCallback(Callback):
         progress: Progress,
         stopper: Stopper,
         front: Front | None,
-        max_retries: int = 2,
+        head: HeadWatch,
+        max_retries: int,
     ) -> None:
-        """Keep these up to date.
+        """The callback keeps all its arguments up to date.
 
-        front: only embeddings of trials on it stay; None = embeddings of all trials stay
-        max_retries: how often a job runs again whose files were damaged
+        front: embeddings are kept only of trials on this front; None keeps those of all trials
+        max_retries: how often a job with damaged files runs again
         """
+        self._head = head
         self._max_retries, self._damages = max_retries, Counter[str]()
         self._folder, self._search, self._tracker = folder, search, tracker
         self._progress, self._stopper, self._front = progress, stopper, front
         self._newest: dict[str, Checkpoint] = {}  # of running jobs, by Tune's id
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give Tune nothing to pickle: its own restore is not used."""
+        """Give Tune nothing to pickle, since its way to restore a study is not used."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
@@ -64,10 +67,10 @@ class StudyCallback(Callback):
     def on_checkpoint(
         self, iteration: int, trials: list[Job], trial: Job, checkpoint: Checkpoint, **info: Any
     ) -> None:
-        """Keep only the newest one. (Tune's own `num_to_keep` writes the state of all jobs each time.)"""
+        """Keep only the newest checkpoint. (Tune's `num_to_keep` writes the state of all jobs each time.)"""
         older = self._newest.get(trial.trial_id)
         if older is not None and older.filesystem is not None:
-            with contextlib.suppress(OSError):  # S3 refuses now; the folder there is removed at the end
+            with contextlib.suppress(OSError):  # S3 may refuse now; its folder is removed at the end
                 older.filesystem.delete_dir(older.path)
         self._newest[trial.trial_id] = checkpoint
 
@@ -81,12 +84,15 @@ class StudyCallback(Callback):
         self._remove(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
-        """Record what was not finished as `failed`: the worker was lost more than `--max-retries` times."""
+        """The worker was lost more than `--max-retries` times: record unfinished replicates as `failed`."""
         self._progress.running -= 1
         spec: TrialSpec = trial.config["spec"]
         reason = str(trial.get_error() or "its worker died").strip().splitlines()[-1]
         if is_full(reason):
             self._stopper.close(f"{spec.key}: {reason}")
+            self._search.end(trial.trial_id, None)
+        elif self._head.has_lost_us():  # no fault of the trial, which runs again when the study is resumed
+            self._stopper.close(GONE)
             self._search.end(trial.trial_id, None)
         else:
 
@@ -102,9 +108,9 @@ class StudyCallback(Callback):
     def _close(
         self, job: Job, ended: Callable[[Path | None], list[dict[str, Any]]], *, is_done: bool = False
     ) -> None:
-        """Record a job, with the files of its last checkpoint; where those cannot be read, the study ends.
+        """Record a job, with the files of its last checkpoint. If those cannot be read, the study ends.
 
-        is_done: whether every replicate has ended; where files of one are damaged or gone, it runs again
+        is_done: whether every replicate has ended; then a replicate with damaged or missing files runs again
         """
         if self._stopper.abandoned:
             return
@@ -123,7 +129,7 @@ class StudyCallback(Callback):
             self._search.end(job.trial_id, None)
 
     def _again(self, job: Job, lost: list[str]) -> None:
-        """Run a job again whose results were damaged, up to `--max-retries` times; then the study ends."""
+        """Run a job with damaged results again, up to `--max-retries` times; after that the study ends."""
         spec: TrialSpec = job.config["spec"]
         self._damages[spec.key] += 1
         if self._damages[spec.key] <= self._max_retries:
@@ -134,7 +140,7 @@ class StudyCallback(Callback):
 
     @contextlib.contextmanager
     def _work(self, job: Job) -> Iterator[Path | None]:
-        """The job's folder at its last checkpoint (study.trial), fetched from Tune's storage if need be."""
+        """The job's folder at its last checkpoint (study.trial), copied from Tune's storage if necessary."""
         if job.checkpoint is None:
             yield None
         else:
@@ -142,7 +148,7 @@ class StudyCallback(Callback):
                 yield work
 
     def _remove(self, job: Job) -> None:
-        """Remove what Tune still holds of a job that is over: thousands of them would fill the disk."""
+        """Remove the files that Tune keeps of a finished job: thousands of them would fill the disk."""
         newest = self._newest.pop(job.trial_id, None)
         if newest is not None and newest.filesystem is not None:
             with contextlib.suppress(OSError):
@@ -151,7 +157,7 @@ class StudyCallback(Callback):
             shutil.rmtree(job.local_path, ignore_errors=True)
 
     def _end(self, job: Job, ended: list[dict[str, Any]], work: Path | None) -> None:
-        """Record every replicate, then give the search the result. A full disk ends the study unrecorded."""
+        """Record every replicate, then give the search the result. A full disk ends the study instead."""
         spec: TrialSpec = job.config["spec"]
         try:
             for item in ended:

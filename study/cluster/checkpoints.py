@@ -1,6 +1,6 @@
-"""Where running trials leave their checkpoints: the study's folder, a shared disk, or S3.
+"""Where running trials store their checkpoints: in the study's folder, on a shared disk, or on S3.
 
-If S3 refuses requests, we wait some minutes for it; we do not wait for a disk, since a full one stays full.
+If S3 refuses requests, we wait some minutes for it. We do not wait for a disk, since a full disk stays full.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ PATIENCE_S = 600.0
 
 @dataclass(frozen=True)
 class Place:
-    """A folder of its own for one run of a study.
+    """The folder for the checkpoints of one run of a study.
 
-    patience_s: how long we wait for an error to pass
+    patience_s: how long we try again after an error
     """
 
     filesystem: FileSystem
@@ -34,7 +34,7 @@ class Place:
     patience_s: float
 
     def clear(self) -> None:
-        """Remove it; what cannot be removed stays behind, since the study is over."""
+        """Remove the folder. If this fails, the folder stays, since the study is over."""
         with contextlib.suppress(OSError):
             self.filesystem.delete_dir(self.path)
 
@@ -46,7 +46,7 @@ def place(settings: StudySettings) -> Place:
     own = f"{settings.name}-{uuid.uuid4().hex[:8]}"
     if without_password(settings.storage) != settings.storage:
         raise UserError(
-            f"--storage is {without_password(settings.storage)} with a key in it, which would be stored: "
+            f"--storage is {without_password(settings.storage)} with a key in it, but settings are stored: "
             "give the key in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
         )
     if "://" not in settings.storage:
@@ -90,7 +90,7 @@ def report(values: dict[str, Any], folder: Path, *, patience_s: float) -> None:
 
 @contextlib.contextmanager
 def fetched(checkpoint: tune.Checkpoint) -> Iterator[Path]:
-    """The folder that was reported; a copy of it, where it is not on a disk of this machine."""
+    """The folder of a checkpoint, or a copy of it where it is not on a disk of this machine."""
     if isinstance(checkpoint.filesystem, LocalFileSystem):
         yield Path(checkpoint.path)
         return

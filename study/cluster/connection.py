@@ -1,4 +1,4 @@
-"""The Ray cluster that a study runs on: find one, join or start it, and know what it has."""
+"""The Ray cluster on which a study runs: find one and join it, or start one, and know its resources."""
 
 import contextlib
 import gc
@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,16 +24,17 @@ from study.secrets import without_password
 from study.settings import StudySettings
 
 PROBE_SECONDS = 5
-LEAVE_S = 8.0  # ray.shutdown, which waits for its processes
+LEAVE_S = 8.0  # for ray.shutdown, which waits for Ray's processes
 MAX_PARENT = 107 - 65 - len("/emargin-ray-12345678-12345678")
-HEALTH_SECONDS = 60  # starting Python and Ray to ask takes long on a busy machine
+HEALTH_SECONDS = 60  # the health check starts Python and Ray, which takes long on a busy machine
 
 
 def find_cluster(address: str | None) -> str | None:
     """The address of a running cluster to join, or None to start one here.
 
-    By default the one that this process is connected to, that RAY_ADDRESS names, or that this machine belongs
-    to. Raises UserError within seconds where a named cluster does not answer (Ray itself tries for minutes).
+    By default it is the cluster that this process is connected to, that RAY_ADDRESS names, or that this
+    machine belongs to, in this order. Raises UserError within seconds where a named cluster does not answer
+    (Ray itself would try for minutes).
     """
     if ray.is_initialized():
         return _connected(address)
@@ -61,7 +63,7 @@ def find_cluster(address: str | None) -> str | None:
 
 
 def _connected(address: str | None) -> str:
-    """The cluster that this process, as a notebook may, has joined before. Raises UserError for another."""
+    """The cluster that this process, such as a notebook, has joined before. Raises UserError for another."""
     mine = ray.get_runtime_context().gcs_address
     if address not in (None, "auto", mine):
         raise UserError(
@@ -72,7 +74,7 @@ def _connected(address: str | None) -> str:
 
 
 def _refusal(address: str) -> str | None:
-    """Why no Ray head answers at host:port, and what to do; None where one passes Ray's own health check."""
+    """Why no Ray head answers at host:port, and what to do; None where one passes Ray's health check."""
     nobody = (
         "no Ray cluster answers there: check 'ray status' on its head node, or leave the flag out to start "
         "one here"
@@ -101,18 +103,20 @@ def _refusal(address: str) -> str | None:
 def joined(address: str | None) -> Iterator[dict[str, Any]]:
     """Connect to the cluster, or start one here; yields its resources.
 
-    A connection that this process had before is used, and kept.
+    If this process is already connected, that connection is used, and kept afterwards.
     """
     if ray.is_initialized():
+        print(f"ray: joined {address}", file=sys.stderr)
         yield ray.cluster_resources()
         return
+    print(f"ray: {f'joined {address}' if address else 'started here'}", file=sys.stderr)
     with contextlib.ExitStack() as stack:
         folder = (
             None
             if address
             else str(stack.enter_context(own_folders.temporary("ray", parent=_short_parent())))
         )
-        stack.callback(own_folders.remove_all)  # of workers that were killed here
+        stack.callback(own_folders.remove_all)  # workers that were killed here leave folders
         before, started = _family(), set[psutil.Process]()
         stack.callback(_leave, started)
         try:
@@ -140,7 +144,7 @@ def _leave(started: set[psutil.Process]) -> None:
     """
 
     def shut_down() -> None:
-        # A reference to one of Ray's objects that is collected after the shutdown ends this very process.
+        # If one of Ray's objects is collected as garbage after the shutdown, Ray ends this process.
         gc.collect()
         ray.shutdown()
 
@@ -152,7 +156,7 @@ def _leave(started: set[psutil.Process]) -> None:
 
 
 def _short_parent() -> str:
-    """Where Ray's folder may be: a socket's path has at most 107 bytes, of which Ray adds some 65.
+    """A parent for Ray's folder. Its path is short: a socket's path has at most 107 bytes, Ray adds some 65.
 
     Raises UserError where no such folder can be written.
     """
@@ -164,28 +168,46 @@ def _short_parent() -> str:
             return os.path.abspath(parent)
     raise UserError(
         f"TMPDIR is '{tempfile.gettempdir()}', but Ray needs a folder that can be written, with a path of at "
-        f"most {MAX_PARENT} bytes: set RAY_TMPDIR to one"
+        f"most {MAX_PARENT} bytes: set RAY_TMPDIR to such a folder"
     )
 
 
-class HeadWatch:
-    """Knows whether the cluster's head, or Ray on this machine, has gone: its driver would wait for ever.
+GONE = "Ray does not answer any more: its head, or its process on this machine, has ended"
 
-    started_here: such a cluster never comes back; the head of one elsewhere may be restarted
+
+class HeadWatch:
+    """Notices that the cluster's head, or Ray on this machine, has gone; a driver would wait for ever.
+
+    started_here: whether this process started the cluster; such a cluster never comes back, whereas the head
+        of another one may be restarted
     """
 
     def __init__(self, *, started_here: bool) -> None:
         self._host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         self._port, self._raylet = int(port), ray_private.raylet()
+        self._node = ray.get_runtime_context().get_node_id()
+        self.started_here = started_here
         self._patience_s = 3.0 if started_here else 20.0
         self._answered = time.monotonic()
 
     def is_lost(self) -> bool:
-        """Whether either has not been there for some seconds; to be asked every second or so."""
-        if self._raylet is None or _runs(self._raylet):
-            with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1):
-                self._answered = time.monotonic()
+        """Whether either of them has not answered for some seconds; call this about every second."""
+        if self._is_there():
+            self._answered = time.monotonic()
         return time.monotonic() - self._answered > self._patience_s
+
+    def has_lost_us(self) -> bool:
+        """Whether either is gone now, or the head takes this machine for dead: then every trial fails."""
+        if not self._is_there() or not ray.is_initialized():
+            return True
+        return self._node not in {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+    def _is_there(self) -> bool:
+        if self._raylet is None or _runs(self._raylet):
+            with contextlib.suppress(OSError):
+                socket.create_connection((self._host, self._port), timeout=1).close()
+                return True
+        return False
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -196,7 +218,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def check_resources(settings: StudySettings) -> None:
-    """Raises UserError where a trial asks for more than this machine has; a cluster elsewhere may grow."""
+    """Raises UserError where a trial needs more than this machine has. (Another cluster may grow.)"""
     has = {"cpus": os.cpu_count() or 1, "gpus": torch.cuda.device_count()}
     gpus = 1 if settings.gpus is None else settings.gpus
     for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", gpus)):
@@ -210,7 +232,7 @@ def check_resources(settings: StudySettings) -> None:
 def concurrency(
     settings: StudySettings, resources: dict[str, Any], *, gpus: float, started_here: bool
 ) -> int:
-    """How many trials run at once; on a cluster twice what fits now, so that an autoscaler sees demand.
+    """How many trials run at once; on a cluster twice as many as fit now, so that an autoscaler adds nodes.
 
     gpus: GPUs that one trial takes
     """

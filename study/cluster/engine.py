@@ -1,8 +1,8 @@
 """The engine of a GPU trains the waiting trials of a study in one stack. It is plain Python and needs no Ray.
 
-A trial hands in its trainings and gets back what becomes of them, as from `train_many`. The engine waits
-until as many trials wait as fit the GPU, or WAIT_S; later trials join the next stack. Once nobody has asked
-for IDLE_S it ends. `study.cluster.engine_actor` runs it as a Ray actor.
+A trial hands in its trainings and gets their States and ends, as from `train_many`. The engine starts a stack
+when as many trials wait as fit the GPU, or after WAIT_S; later trials join the next stack. It ends once no
+trial has asked for IDLE_S seconds. `study.cluster.engine_actor` runs it as a Ray actor.
 """
 
 import os
@@ -34,9 +34,9 @@ IDLE_S = 60.0
 class Sharing:
     """How the trials of one run of a study share GPUs.
 
-    n_trials: how many fit one GPU; hand_out_s: seconds between the States that are handed out; the last one
-        always is
-    threads, tf32: an engine's, the same as a trial's
+    n_trials: how many trials fit one GPU
+    hand_out_s: seconds between the States that are handed out; the last State is always handed out
+    threads, tf32: settings of an engine, the same as those of a trial
     """
 
     n_trials: int
@@ -50,19 +50,19 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Broken:
-    """What a stack raised, in place of its results. is_machine: the machine is at fault, not a setting"""
+    """An error that a stack raised, in place of its results. is_machine: whether the machine is at fault"""
 
     is_machine: bool
     text: str
 
 
-# Which training; its checkpoint, or its losses until it diverged; trainings of its stack.
+# The number of a training; its checkpoint, or its losses until it diverged; how many trainings its stack has.
 Item = tuple[int, bytes | list[float] | Broken, int]
 
 
 @dataclass(eq=False)
 class Waiting:
-    """A trial that has handed in its trainings. key: what trainings of one stack have in common"""
+    """A trial that has handed in its trainings. key: equal for trainings that can be in one stack"""
 
     key: Hashable
     configs: Sequence[TrainConfig]
@@ -76,9 +76,10 @@ class Waiting:
 
 
 def next_stack(waiting: Sequence[Waiting], now: float, *, n_trials: int, wait_s: float) -> list[Waiting]:
-    """Those of the waiting trials that are trained next: the first one, and all that fit into its stack.
+    """The waiting trials that are trained next: the first one, and all that fit into its stack.
 
-    None while others may still come: fewer than `n_trials` wait, and the first for less than `wait_s`.
+    The list is empty while others may still come: fewer than `n_trials` wait, and the first one has waited
+    for less than `wait_s`.
     """
     if not waiting or (len(waiting) < n_trials and now - waiting[0].since < wait_s):
         return []
@@ -86,7 +87,7 @@ def next_stack(waiting: Sequence[Waiting], now: float, *, n_trials: int, wait_s:
 
 
 class Engine:
-    """Trains what is handed in, stack after stack, in a thread of its own; needs no Ray."""
+    """Trains what trials hand in, stack after stack, in a separate thread; needs no Ray."""
 
     def __init__(self, sharing: Sharing, device: str, end: Callable[[], None]) -> None:
         torch.set_num_threads(sharing.threads)
@@ -102,7 +103,7 @@ class Engine:
     def train(
         self, key: Hashable, configs: Sequence[TrainConfig], resume: Sequence[bytes | None]
     ) -> Iterator[Item]:
-        """Yield what one trial's trainings give. If their trial has died, they still run to their end."""
+        """Yield the items of one trial's trainings. If the trial dies, its trainings still run to the end."""
         trial = Waiting(key, configs, resume, time.monotonic())
         with self._changed:
             self._waiting.append(trial)
@@ -145,7 +146,7 @@ class Engine:
                 trial.left -= ended
                 if not trial.left:
                     trial.items.put(None)
-        except Exception as error:  # each trial decides for itself what follows from it
+        except Exception as error:  # each trial decides what to do about it
             too_large = isinstance(error, torch.OutOfMemoryError)  # single trainings may fit
             broken = Broken(isinstance(error, MACHINE) and not too_large, traceback.format_exc())
             for trial in (trial for trial in stack if trial.left):

@@ -1,10 +1,10 @@
 """Trials that share a GPU (`--gpus-per-trial 0.25`): a Ray actor runs the engine of each GPU.
 
-The actor is detached, and lives on the GPU's node (`study.cluster.engine`). It trains for the trials. They
-do everything else themselves (data, evaluation, files, reports to Tune), side by side, while the actor trains
-the next stack, so that Tune and Optuna see single trials. If a stack raises, each of its trials continues
-alone (`study.trial`); if an engine dies, its machine is at fault. Engines end with the study, or by
-themselves when the study was killed.
+The actor is detached, and runs on the GPU's node (`study.cluster.engine`). It trains for the trials. They do
+everything else themselves (data, evaluation, files, reports to Tune), in parallel, while the actor trains the
+next stack; so Tune and Optuna see single trials. If a stack raises an error, each of its trials continues
+alone (`study.trial`). If an engine dies, its machine is taken to be at fault. Engines end with the study, or
+by themselves when the study was killed.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ BEGIN_S = 300.0  # starting Python, torch and CUDA on a busy machine
 
 
 class EngineLost(OSError):
-    """The engine ended while it trained, or its machine failed it."""
+    """The engine ended while it trained, or its machine failed."""
 
 
 def client(sharing: Sharing) -> TrainMany:
-    """`train_many` by the engine of the GPU that Ray gave to this process."""
+    """A function like `train_many`, which lets the engine of this process's GPU do the training."""
 
     def train(
         configs: Sequence[TrainConfig],
@@ -67,7 +67,7 @@ def _end_self() -> None:
 
 
 def _engine(sharing: Sharing, device: str) -> Any:
-    """The engine of this process's GPU, begun where there is none, once it answers."""
+    """The engine of this process's GPU, once it answers. It is started if there is none."""
     node, gpu = ray.get_runtime_context().get_node_id(), str(ray.get_gpu_ids()[0])
     actor: Any = ray.remote(Engine).options(
         name=f"engine-{node}-{gpu}",
@@ -75,10 +75,10 @@ def _engine(sharing: Sharing, device: str) -> Any:
         get_if_exists=True,
         lifetime="detached",  # belongs to no trial; ends by itself
         num_cpus=0,
-        num_gpus=0,  # the GPU is its trials'; so that Ray leaves the variable alone:
+        num_gpus=0,  # Ray counts the GPU for the trials; so that Ray leaves the variable alone:
         runtime_env={"env_vars": {"CUDA_VISIBLE_DEVICES": gpu, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}},
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        max_concurrency=2 * sharing.n_trials + 2,  # threads: a trial's, and one that it left behind by dying
+        max_concurrency=2 * sharing.n_trials + 2,  # threads: each trial's, and those that dead trials left
     )
     deadline = time.monotonic() + BEGIN_S
     while True:
@@ -86,14 +86,14 @@ def _engine(sharing: Sharing, device: str) -> Any:
         try:
             ray.get(engine.pid.remote(), timeout=BEGIN_S)
             return engine
-        except RayActorError:  # one that is just ending has the name a little longer
+        except RayActorError:  # an actor that is just ending keeps its name for a moment
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
 
 
 def end_all(sharing: Sharing) -> None:
-    """End the engines of a run of a study; from its driver."""
+    """End the engines of a run of a study; its driver calls this."""
     for named in ray.util.list_named_actors(all_namespaces=True):
         if named["namespace"] == sharing.run:
             with contextlib.suppress(ValueError):  # it has ended by itself

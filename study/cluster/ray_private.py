@@ -1,7 +1,7 @@
-"""What this project uses of Ray that Ray does not promise: environment, private functions, one replacement.
+"""What this project uses of Ray beyond its public interface: environment, private functions, one patch.
 
-All of it is here, so that a new version of Ray is checked in one place. The test of this file fails for a
-version outside CHECKED, and says what to do.
+All of it is here, so that a new version of Ray has to be checked in one place only. The test of this file
+fails for a version outside CHECKED, and says what to do.
 """
 
 import os
@@ -15,10 +15,11 @@ CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file we
 # Ray and Tune read these when they are imported or started. What the user has set stays as it is.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics are sent
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that outlives the cluster does not start another one
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is for its own restore
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is not used
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 for name, value in ENVIRONMENT.items():
@@ -26,40 +27,42 @@ for name, value in ENVIRONMENT.items():
 
 import psutil  # noqa: E402
 import ray  # noqa: E402
-from ray._private import worker  # noqa: E402
+from ray._private import utils, worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.services import find_bootstrap_address  # noqa: E402
-from ray._raylet import AuthenticationTokenLoader  # noqa: E402
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # noqa: E402
 from ray.air._internal import usage  # noqa: E402
 from ray.tune.execution import class_cache  # noqa: E402
 
-# Ray counts a study's callbacks for its statistics even where these are off, and loads MLflow to do so, which
-# takes two seconds.
+# Ray counts a study's callbacks for its usage statistics even where these are off. For this it loads MLflow,
+# which takes two seconds.
 usage.tag_callbacks = lambda callbacks: False
 
-# Tune hands the driver's AWS keys to its workers, and Ray writes them into its logs. Every node has its own.
+# Tune would give the driver's AWS keys to its workers, and Ray would log them. Every node has its own keys.
 AWS_SECRETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 class_cache.ENV_VARS_TO_PROPAGATE.difference_update(AWS_SECRETS)
 
 
 def address_here() -> str | None:
-    """The address of the cluster that this machine belongs to, or None; its token, if any, is taken up."""
+    """The address of the cluster that this machine belongs to, or None. Its token, if any, is loaded."""
     address = find_bootstrap_address(None)
     if address:
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray start` did here
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # `ray start` does the same
     return address
 
 
 def health_check(address: str) -> tuple[str, ...]:
-    """The command that exits with 0 where a Ray head at host:port is healthy."""
+    """The command that exits with 0 if a Ray head at host:port is healthy."""
     return (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address)
 
 
 def raylet() -> psutil.Process | None:
     """The process of Ray's on this machine that serves this driver; None where it cannot be seen."""
-    served = f"--raylet_socket_name={worker.global_worker.node.raylet_socket_name}"
+    node = worker.global_worker.node
+    assert node is not None
+    served = f"--raylet_socket_name={node.raylet_socket_name}"
     for process in psutil.process_iter(["cmdline"]):
         if served in (process.info["cmdline"] or ()):
             return process
@@ -67,17 +70,20 @@ def raylet() -> psutil.Process | None:
 
 
 def init(address: str, folder: str | None = None) -> None:
-    """Connect to a cluster, or start one here where the address is "local"; signal handlers stay as they are.
+    """Connect to a cluster, or start one here if the address is "local". Signal handlers stay as they are.
 
     folder: where a cluster that is started here keeps its files
 
-    `ray.init` sets a handler of SIGTERM that ends the process, which is for the command line to decide.
+    `ray.init` sets two handlers of SIGTERM that end the process, one in Python and one in C++, but only the
+    command line may end it (`study.signals`).
     """
     handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
     if address == "local" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    set_handler = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
     try:
         ray.init(
             address,
@@ -87,5 +93,6 @@ def init(address: str, folder: str | None = None) -> None:
             _temp_dir=folder,
         )
     finally:
+        utils.set_sigterm_handler = set_handler
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+            signal.signal(signal.SIGTERM, handler)  # in place of the one in C++

@@ -21,10 +21,10 @@ class TuneSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Do nothing: the record comes first, and then the study callback calls `PlanSearch.end`."""
+        """Do nothing: the study callback first writes the record, then calls `PlanSearch.end`."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give Tune nothing to pickle: its own restore is not used."""
+        """Give Tune nothing to pickle, since its way to restore a study is not used."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:

@@ -10,7 +10,7 @@ from ray.tune import Callback
 
 from study import interrupts, own_folders
 from study.cluster import checkpoints, engine_actor
-from study.cluster.connection import HeadWatch
+from study.cluster.connection import GONE, HeadWatch
 from study.cluster.engine import Sharing
 from study.cluster.searcher import TuneSearcher
 from study.cluster.worker import trainable
@@ -20,8 +20,8 @@ from study.stopper import Stopper
 from study.trial import run_trial
 
 CHECKPOINT_EVERY_S = 20.0
-LEAVE_S = 10.0  # Tune's own clean-up after an interrupt takes up to 5 s
-# One of Tune's experiments has PART_JOBS jobs, or PART_WAVES for each one that runs at once, if that is more.
+LEAVE_S = 10.0  # Tune cleans up for up to 5 s after an interrupt
+# A Tune experiment has PART_JOBS jobs, or PART_WAVES times as many as run at once, if that is more.
 PART_JOBS, PART_WAVES = 500, 25
 
 
@@ -37,11 +37,11 @@ def run_trials(
 ) -> None:
     """Run jobs until every one is finished or has failed, or until the stopper lets no more begin.
 
-    Tune keeps every job that it has seen and looks through all of them at each step, so a long study is
-    several of its experiments, one after another.
+    Tune keeps every job that it has seen and looks through all of them at each step. Therefore a long study
+    consists of several Tune experiments, one after another.
 
     gpus: GPUs that one trial takes
-    head: of the cluster, without which no job ever ends
+    head: watches the cluster's head, without which no job ever ends
     """
     place = checkpoints.place(settings)  # removed at the end
     fit_one_gpu = int(1 / gpus + 1e-6) if gpus else 1
@@ -89,7 +89,7 @@ def run_trials(
             if stopper.interrupted or not search.has_more:
                 break
             run_part(number)
-            gc.collect()  # an experiment refers to itself in circles
+            gc.collect()  # the objects of an experiment refer to each other in circles
 
     try:
         _run_interruptibly(run_parts, stopper, head)
@@ -97,11 +97,11 @@ def run_trials(
         if shared is not None and not stopper.abandoned:
             interrupts.finish(lambda: engine_actor.end_all(shared), patience_s=LEAVE_S, at_most_s=LEAVE_S)
         place.clear()
-        own_folders.remove_all(kinds=("trial",))  # of workers that were killed in the middle
+        own_folders.remove_all(kinds=("trial",))  # workers that were killed leave folders
 
 
 class StopWhenInterrupted(tune.Stopper):
-    """Makes Tune leave the jobs that run, once the user has interrupted the study."""
+    """Makes Tune stop the running jobs, once the user has interrupted the study."""
 
     def __init__(self, stopper: Stopper) -> None:
         self._stopper = stopper
@@ -113,20 +113,21 @@ class StopWhenInterrupted(tune.Stopper):
         return self._stopper.interrupted
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give Tune nothing to pickle: its own restore is not used."""
+        """Give Tune nothing to pickle, since its way to restore a study is not used."""
         return {}
 
 
 def _run_interruptibly(do: Callable[[], None], stopper: Stopper, head: HeadWatch) -> None:
-    """Call `do` in a thread of its own. A KeyboardInterrupt here interrupts the stopper, then `do` ends.
+    """Call `do` in a separate thread. A KeyboardInterrupt here interrupts the stopper, and `do` then ends.
 
-    Where it does not end, or the head of the cluster is gone, the thread is abandoned: nothing that it still
+    If `do` does not end, or the head of the cluster is gone, the thread is abandoned: nothing that it still
     does is recorded.
 
-    Tune sets handlers of SIGINT and SIGUSR1 where it runs in the main thread, and a KeyboardInterrupt in the
-    middle of its work, or of writing a record, could leave either half done.
+    A separate thread is needed for two reasons. In the main thread, Tune would set handlers of SIGINT and
+    SIGUSR1. And a KeyboardInterrupt in the middle of Tune's work, or while a record is written, could leave
+    these half done.
     """
     has_ended = interrupts.finish(do, interrupted=stopper.interrupt, is_lost=head.is_lost, patience_s=LEAVE_S)
     if not has_ended:
         stopper.abandoned = True
-        stopper.close("Ray does not answer any more: its head, or its process on this machine, has ended")
+        stopper.close(GONE)

@@ -1,4 +1,4 @@
-"""What one of Ray's workers does for a job: run the trial in a folder of its own, and report checkpoints."""
+"""What one of Ray's workers does for a job: run the trial in a temporary folder, and report checkpoints."""
 
 import logging
 import time
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 def trainable(config: dict[str, Any]) -> None:
     """Run a job: Tune calls this in a worker.
 
-    A lost worker's successor starts from the last checkpoint. The checkpoint of a finished trial holds the
-    records of all its replicates, so that the report to Tune is small. A job that waited for a worker
-    until after the deadline does not begin.
+    The worker that replaces a lost one starts from the last checkpoint. The checkpoint of a finished trial
+    holds the records of all its replicates, so that the report to Tune is small. A job that gets a worker
+    only after the deadline does not begin.
     """
     spec: TrialSpec = config["spec"]
     saved = tune.get_checkpoint()
@@ -48,13 +48,13 @@ def trainable(config: dict[str, Any]) -> None:
 
 
 def _take_over(spec: TrialSpec, saved: tune.Checkpoint, work: Path) -> None:
-    """Fetch what a lost worker left. What is missing or damaged there is trained anew.
+    """Fetch the checkpoint of a lost worker. Replicates with missing or damaged files are trained again.
 
-    Raises OSError for a store that does not answer, so that the trial is tried again.
+    Raises OSError for a store that does not answer, so that Tune starts the trial again.
     """
     try:
         saved.to_directory(work)
     except FileNotFoundError as error:
-        log.warning("the checkpoint of %s is gone (%s): it starts anew", spec.key, error)
+        log.warning("the checkpoint of %s is gone (%s): the trial starts from the beginning", spec.key, error)
     if damaged := remove_damaged(spec, work):
-        log.warning("files of %s were damaged: replicates %s start anew", spec.key, ", ".join(damaged))
+        log.warning("files of %s were damaged: replicates %s are trained again", spec.key, ", ".join(damaged))

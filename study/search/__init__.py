@@ -1,1 +1,1 @@
-"""Which settings are tried: everything that touches Optuna, but for the distributions in study/space.py."""
+"""Choose the settings to try. Everything that uses Optuna is here, except for parts of study/space.py."""

@@ -1,4 +1,4 @@
-"""A study and its search belong together by an id: two studies of one name never share trials."""
+"""A search carries the id of its study, so that two studies of the same name never share trials."""
 
 import time
 
@@ -15,7 +15,7 @@ from study.settings import StudySettings
 from study.trial import directions
 
 ID, FOLDER = "study_id", "folder"  # attributes of an Optuna study
-PATIENCE_S = 5.0  # another driver of the same name may be between making its search and marking it
+PATIENCE_S = 5.0  # another driver of this name may have made its search but not yet marked it
 
 
 class Foreign(Exception):
@@ -23,12 +23,12 @@ class Foreign(Exception):
 
 
 def study_name(settings: StudySettings, arm: Arm) -> str:
-    """What Optuna calls the search of an arm."""
+    """The name of an arm's search in Optuna."""
     return f"{settings.name}/{arm.method}"
 
 
 def check_free(settings: StudySettings, plan: tuple[Arm, ...]) -> None:
-    """Raises UserError where the search's database cannot be used, or knows another study by this name.
+    """Raises UserError where the search's database cannot be used, or already has another study of this name.
 
     Nothing is written.
     """
@@ -48,8 +48,8 @@ def check_free(settings: StudySettings, plan: tuple[Arm, ...]) -> None:
 def claimed_storage(settings: StudySettings, plan: tuple[Arm, ...], study_id: str) -> BaseStorage:
     """The storage of the search, in which every searched arm has an Optuna study with this study's id.
 
-    A journal in the study's own folder that belongs to another study is put aside. Raises UserError for a
-    database that knows another study by this name.
+    If the journal in the study's folder belongs to another study, it is renamed. Raises UserError for a
+    database that already has another study of this name.
     """
     storage = make_storage(settings.folder, settings.optuna_storage)
     try:
@@ -86,7 +86,7 @@ def _claim(storage: BaseStorage, settings: StudySettings, plan: tuple[Arm, ...],
 def _check(study: optuna.Study, study_id: str | None, *, adopts: bool = False) -> None:
     """Raises Foreign where an Optuna study belongs to another study.
 
-    adopts: whether one without an id is this study's, though it has trials
+    adopts: whether an Optuna study with trials but without an id counts as this study's
     """
     said = study.user_attrs.get(ID)
     if said is not None and said == study_id:

@@ -1,8 +1,8 @@
-"""Which setting comes next: the cluster asks for a job, and Optuna chooses its setting.
+"""Choose the next job and its setting: the cluster asks for a job, and Optuna chooses the setting.
 
-Each searched arm is one Optuna study. Ray Tune's own OptunaSearch leaves a trial that reports NaN for several
-goals RUNNING for ever, and has no place for a baseline beside the search. This search reports FAIL to Optuna
-itself, and goes through the whole plan.
+Each searched arm is one Optuna study. We do not use Ray Tune's OptunaSearch: with several goals, it leaves a
+trial that reports NaN in the state RUNNING for ever, and it cannot run a baseline in addition to the search.
+This search reports FAIL to Optuna, and goes through the whole plan.
 """
 
 import copy
@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Asked:
-    """A job that runs, with its setting.
+    """A running job, with its setting.
 
-    trial: the Optuna trial that waits for its result; None where Optuna did not choose the setting
-    adds: no Optuna trial waits, but one is added when the job ends: for a trial's further replicate, or for
-        the retry of a trial that failed and now ends well
+    trial: the Optuna trial that waits for the result; None where Optuna did not choose the setting
+    adds: whether an Optuna trial is added when the job ends, since none waits. This is so for a further
+        replicate of a trial, and for a trial that failed before and is now run again
     """
 
     job: Job
@@ -59,7 +59,7 @@ class PlanSearch:
         self._storage = storage
         self._asked: dict[str, Asked] = {}
         self._repeated: deque[Asked] = deque()
-        self._silent = False  # whether the storage is gone, so that nothing more is written to it
+        self._silent = False  # whether the storage is lost, so that nothing more is written to it
         self._arms = {arm.method: arm for arm in plan}
         self._listed = {arm.method: arm.listed() for arm in plan if not arm.searches}
         self._studies = {
@@ -73,7 +73,7 @@ class PlanSearch:
             if arm.searches
         }
         for study in self._studies.values():
-            study.set_metric_names(list(settings.goals))  # what Optuna's dashboard calls them
+            study.set_metric_names(list(settings.goals))  # the names of the goals in Optuna's dashboard
         self._begun: dict[str, FrozenTrial] = {}
         self._nameless: dict[str, FrozenTrial] = {}
         self._values: dict[str, dict[str, Value]] = {}  # by trial; shared by its replicates
@@ -86,9 +86,9 @@ class PlanSearch:
         self._queue = deque(job for job in queue if job.key not in done)
 
     def _read(self, method: str) -> None:
-        """Read what the storage knows: trials by key, and one that a killed driver left without a key.
+        """Read the storage's trials, by key, and a trial that a killed driver left without a key.
 
-        A trial whose values lie outside this study's own space is not this study's: it is passed over.
+        A trial with values outside this study's space does not belong to this study and is ignored.
         """
         self._nameless.pop(method, None)
         for frozen in self._studies[method].get_trials(deepcopy=False):
@@ -101,7 +101,9 @@ class PlanSearch:
 
     @staticmethod
     def _is_own(frozen: FrozenTrial, arm: Arm) -> bool:
-        """Whether a stored trial can be one of this study: in its space, and whole where it has ended."""
+        """Whether a stored trial can belong to this study: its values lie in the space, and if it has ended,
+        it has a value of every hyper-parameter.
+        """
         kinds = distributions(arm.space)
         if not within(arm.space, frozen.params) or not frozen.params.keys() <= kinds.keys():
             return False
@@ -110,9 +112,9 @@ class PlanSearch:
         return all(kinds[name] == kind for name, kind in frozen.distributions.items())
 
     def _tell_of_earlier(self, job: Job, rows: list[dict[str, Any]]) -> None:
-        """Give Optuna a result that it lacks: the driver died before it could, or the storage is new.
+        """Give Optuna a result that it lacks, since the driver died before it did so, or the storage is new.
 
-        The records are the truth: a stored trial with other values than theirs is passed over.
+        The records decide: a stored trial whose values differ from theirs is ignored.
         """
         frozen = self._begun.get(job.key)
         if frozen is not None and not _agree(rows[0], frozen.params):
@@ -133,9 +135,9 @@ class PlanSearch:
         return bool(self._queue or self._repeated) and not self._stopper.reached
 
     def next(self, job_id: str) -> TrialSpec | None:
-        """The next job with its setting, or None where no more may begin.
+        """The next job with its setting, or None if no more may begin.
 
-        job_id: the cluster's name for the job, until `end`
+        job_id: the name by which the cluster calls the job, until `end`
         """
         if not self.has_more:
             return None
@@ -153,7 +155,7 @@ class PlanSearch:
         return spec(self._settings, job, asked.values)
 
     def _ask(self, job: Job) -> Asked:
-        """Choose a setting: an earlier run's, that of the trial's first seed, a listed one, or a new one."""
+        """Choose a setting: that of an earlier run or replicate of the trial, a listed one, or a new one."""
         if not job.arm.searches:
             return Asked(job, self._listed[job.arm.method][job.number])
         method, study = job.arm.method, self._studies[job.arm.method]
@@ -173,10 +175,10 @@ class PlanSearch:
         return Asked(job, self._values[job.trial], trial)
 
     def _fill(self, study: optuna.Study, frozen: FrozenTrial, kinds: dict[str, Any]) -> None:
-        """Complete a setting of which only a part was stored when the driver or the database died.
+        """Complete a setting that was only partly stored when the driver or the database died.
 
-        All of it is drawn again, in the same order from the same seed, since a sampler cannot start in the
-        middle.
+        The whole setting is drawn again, in the same order and from the same seed, since a sampler cannot
+        start in the middle.
         """
         if not 0 < len(frozen.params) < len(kinds):
             return
@@ -192,11 +194,11 @@ class PlanSearch:
                 self._storage.set_trial_param(frozen._trial_id, name, value, kind)
 
     def again(self, job_id: str) -> None:
-        """A job has ended without results, by no fault of its setting: it is handed out once more."""
+        """A job has ended without results, though its setting is not at fault: it is handed out again."""
         self._repeated.append(self._asked.pop(job_id))
 
     def end(self, job_id: str, rows: list[dict[str, Any]] | None) -> None:
-        """A job has ended and its rows are recorded; None where it was abandoned and is to run again."""
+        """A job has ended. rows: its recorded rows; None if it was abandoned and must run again"""
         asked = self._asked.pop(job_id)
         if self._silent or rows is None or not (asked.trial or asked.adds):
             return
@@ -207,7 +209,7 @@ class PlanSearch:
             self._gone(failure)
 
     def _tell(self, asked: Asked, rows: list[dict[str, Any]]) -> None:
-        """Tell Optuna the mean of each goal over replicates; FAIL where one is not ok or a goal is null."""
+        """Tell Optuna the mean of each goal over replicates; FAIL if one is not ok or a goal is null."""
         assert asked.trial is not None
         values = goal_values(rows, self._settings.goals)
         study = self._studies[asked.job.arm.method]
@@ -215,7 +217,7 @@ class PlanSearch:
         study.tell(asked.trial, values, state=state, skip_if_finished=True)
 
     def _add(self, asked: Asked, rows: list[dict[str, Any]]) -> None:
-        """Add a job to Optuna of which it knows nothing, or only that an earlier try failed."""
+        """Add a job to Optuna that Optuna does not know, or of which it knows only a failed attempt."""
         study, frozen = self._studies[asked.job.arm.method], self._begun.get(asked.job.key)
         values = goal_values(rows, self._settings.goals)
         if frozen is not None and (frozen.state == TrialState.COMPLETE or values is None):
@@ -232,7 +234,7 @@ class PlanSearch:
         )
 
     def _surely(self, job: Job, do: Callable[[], T]) -> T:
-        """Call `do` patiently; before it is called again, look up in the storage what was half done."""
+        """Call `do` until it succeeds; before each new attempt, see in the storage what was half done."""
         redone = False
 
         def once() -> T:
@@ -245,11 +247,11 @@ class PlanSearch:
         return patiently(once, away=AWAY, patience_s=PATIENCE_S)
 
     def _gone(self, error: Exception) -> None:
-        """Stop asking. The records stay the truth: on resuming, the search gets the results it missed."""
+        """Stop using the storage. When the study resumes, the search gets what it lacks from the records."""
         self._silent = True
         self._stopper.close(f"the search's storage cannot be written ({error})")
 
 
 def _agree(row: dict[str, Any], values: dict[str, Any]) -> bool:
-    """Whether a record has these values, where it has any."""
+    """Whether a record has these values; values that it lacks do not count."""
     return all(row.get(name) is None or contains(value, row[name]) for name, value in values.items())

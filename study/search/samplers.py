@@ -1,4 +1,4 @@
-"""The samplers by name; never Optuna's default, which may change with its version."""
+"""The samplers by name. Optuna's default is not used, since it may change with the version."""
 
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
@@ -7,9 +7,9 @@ def make_sampler(name: str, search_seed: int, number: int) -> BaseSampler:
     """The sampler for trial `number`.
 
     Each trial's sampler has its own seed, so that a resumed search continues as an uninterrupted one would.
-    A quasi-random sequence needs the same seed throughout; its position is in Optuna's storage.
+    Only a quasi-random sequence needs the same seed for all trials; its position is in Optuna's storage.
     """
-    seed = (search_seed + 1_000_003 * number) % 2**32  # NumPy takes no more
+    seed = (search_seed + 1_000_003 * number) % 2**32  # NumPy takes no larger seed
     match name:
         case "tpe":
             return TPESampler(seed=seed, multivariate=True, constant_liar=True)

@@ -1,4 +1,4 @@
-"""Where the search is kept: in Optuna's journal in the study's folder, or in the user's database."""
+"""Where the search is stored: in an Optuna journal in the study's folder, or in the user's database."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from study import secrets
 from study.own_files import put_aside
 
 RETOLD = "the search gets its results again from the records"
-PATIENCE_S = 120.0  # a database that restarts or fails over is back by then
+PATIENCE_S = 120.0  # a database that restarts or fails over answers again by then
 AWAY = (SQLAlchemyError, StorageInternalError)
 
 
@@ -31,15 +31,15 @@ def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
             return JournalStorage(JournalFileBackend(str(journal)))
         except OSError as error:
             if not journal.is_dir():
-                raise  # a full disk, for one
+                raise  # for example, the disk is full
             put_aside(journal, f"is a folder ({error.strerror})", RETOLD)
-        except Exception as error:  # the boundary: Optuna replays whatever lines a damaged file has
+        except Exception as error:  # Optuna replays the lines of a damaged file and may raise anything
             put_aside(journal, f"is damaged ({type(error).__name__})", RETOLD)
         return JournalStorage(JournalFileBackend(str(journal)))
     optuna.logging.disable_default_handler()
     shown = secrets.without_password(url)
     try:
-        # a connection that broke while it lay idle is replaced, not handed out
+        # a connection that broke while it was idle is replaced
         engine: dict[str, Any] = {"pool_pre_ping": True, "hide_parameters": True}
         if url.startswith("postgresql"):
             engine["connect_args"] = {"connect_timeout": 10}
@@ -58,7 +58,7 @@ def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
 
 
 def _cut_to_whole_lines(journal: Path) -> None:
-    """Cut off a last line that a kill or a full disk left half written, since the next line would join it."""
+    """Cut off a half-written last line, which a kill or a full disk leaves: the next line would join it."""
     if not journal.exists():
         return
     with journal.open("rb+") as file:

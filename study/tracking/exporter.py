@@ -1,10 +1,10 @@
-"""The process that brings a study's records to MLflow, beside the driver; `study.tracking.tracker` starts it.
+"""A process that exports a study's records to MLflow beside the driver; `study.tracking.tracker` starts it.
 
-MLflow's client works for some 60 ms on each run; in the driver's own process it would hold up Tune's loop by
-more than that (docs/log.md). Here it uses the processor time that the trials leave.
+MLflow's client takes some 60 ms for each run. In the driver's process it would delay Tune's loop by more than
+that (docs/log.md). Here it uses the processor time that the trials leave.
 
 stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note` and `finish`
-stdout   `ready` or `refused` first; after `finish`, how many runs are `left`, each time that changes
+stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` whenever it changes
 
 When stdin ends, the driver is gone, and this process ends too.
 """
@@ -26,17 +26,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study.records import keys, parsed
 from study.secrets import without_password
-from study.tracking.mlflow_runs import StudyRuns
+from study.tracking.mlflow_runs import StudyRuns, trial_of
 from study.tracking.sync_state import SyncState
 
 ROUND_S = 1.0  # how often it looks for new records, and sends the summary
-PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before each further try; the last one is repeated
+PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before each new attempt; the last one is repeated
 NICENESS = 10
 log = logging.getLogger(__name__)
 
 
 class Exporter:
-    """Knows what MLflow lacks, and writes it. `hear` may be called by another thread than `run`."""
+    """Knows what MLflow lacks, and writes it. `hear` and `run` may be called by different threads."""
 
     def __init__(self, uri: str, folder: Path, *, dataset: str, params: dict[str, str]) -> None:
         self._uri, self._folder, self._dataset, self._params = uri, folder, dataset, params
@@ -45,20 +45,23 @@ class Exporter:
         self._waiting = deque(key for key in keys(folder) if key not in self._sync_state.runs)
         self._summary: tuple[int, int, dict[str, float]] | None = None
         self._outcome: str | None = None
+        self._models: deque[tuple[str, str | None]] = deque()
         self._hurry = threading.Event()
         self._finished = self._stopped = self._is_closed = False
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message from the driver.
 
-        `add`: a record is there. `note`: the study's summary, of which the latest is sent. `finish`: export
-        what is left, and close the study's run as FINISHED or KILLED.
+        `add`: there is a new record. `note`: the study's summary; only the latest is sent. `finish`: export
+        what is left, make models of the encoders of some records (each may become a version of a registered
+        model), and close the study's run as FINISHED or KILLED.
         """
         if "add" in message:
             self._waiting.append(message["add"])
         elif "note" in message:
             self._summary = (message["time_ms"], message["n_done"], message["note"])
         else:
+            self._models = deque((key, name) for key, name in message["models"])
             self._outcome = message["finish"]
             self._hurry.set()
 
@@ -80,9 +83,9 @@ class Exporter:
     def run(self, say_left: Callable[[int], None]) -> None:
         """Export until all is done after `finish`, or until `stop`.
 
-        A server that is away is asked again, each time after a longer pause.
-        say_left: called with the number of runs that are not up to date, the study's own included, once the
-            study ends
+        If the server does not answer, it is asked again, each time after a longer pause.
+        say_left: called once the study ends, with the number of runs that are not up to date, including the
+            study's own run
         """
         failures = 0
         while not (self._finished or self._stopped):
@@ -90,13 +93,11 @@ class Exporter:
                 self._round(say_left)
                 failures = 0
                 self._hurry.wait(0 if self._waiting else ROUND_S)
-            except (
-                Exception
-            ) as error:  # the boundary: whatever server, database or store raise, runs keep waiting
+            except Exception as error:  # whatever server, database or store raise, the runs keep waiting
                 if not failures:
                     log.warning("MLflow: %s; runs wait for it", without_password(str(error)))
-                self._runs = None  # looks again at what is there
-                self._waiting.rotate(-1)  # one that is refused does not hold up the others
+                self._runs = None  # the next round asks again what MLflow has
+                self._waiting.rotate(-1)  # a run that MLflow refuses does not hold up the others
                 self._back_off(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
                 failures += 1
 
@@ -104,35 +105,49 @@ class Exporter:
         """Export for a second at most, then send the summary; close the study's run where it has ended."""
         runs = self._runs or self.open()
         outcome, begun = self._outcome, time.monotonic()
-        if outcome == "KILLED" and not self._is_closed:  # first, since there may be no time for the rest
+        if outcome == "KILLED" and not self._is_closed:  # this comes first: there may be no time for the rest
             runs.finish(outcome)
             self._is_closed = True
         while self._waiting and not self._stopped and time.monotonic() - begun < ROUND_S:
             key = self._waiting[0]
             record, why = parsed(self._folder / "records" / f"{key}.json")
-            if record is None:  # the driver puts it aside, and its training runs again
+            if record is None:  # the driver renames it, and its training runs again
                 log.warning("the record %s %s", key, why)
             else:
                 runs.export(record, self._artifacts(key))
             self._waiting.popleft()
             if outcome:
                 say_left(len(self._waiting) + 1)
+        self._write_trials(runs)
         summary = self._summary
         if summary is not None:
             runs.note(*summary)
             if self._summary is summary:
                 self._summary = None
-        if outcome and not self._waiting:
+        while outcome and self._models and not (self._waiting or self._stopped):
+            say_left(len(self._models) + 1)
+            runs.export_model(*self._models[0], self._folder / "checkpoints")
+            self._models.popleft()
+        if outcome and not (self._waiting or self._models):
             runs.finish(outcome)
             self._finished = True
             say_left(0)
+
+    def _write_trials(self, runs: StudyRuns) -> None:
+        """Write the own run of each trial of which replicates have come, and none is waiting."""
+        waiting = {trial_of(key) for key in self._waiting}
+        for trial, own in runs.stale().items():
+            found = [parsed(self._folder / "records" / f"{key}.json")[0] for key in own]
+            whole = [record for record in found if record is not None]
+            if whole and trial not in waiting and not self._stopped:
+                runs.export_trial(trial, whole)
 
     def _artifacts(self, key: str) -> list[Path]:
         kept = (self._folder / "checkpoints" / f"{key}.pt", self._folder / "log" / f"{key}.traceback.txt")
         return [path for path in kept if path.exists()]
 
     def _back_off(self, seconds: float) -> None:
-        """Wait before another try; where the study ends, a second at most, while the driver has patience."""
+        """Wait before a new attempt; once the study has ended, a second at most, since the driver waits."""
         if self._hurry.is_set():
             time.sleep(min(seconds, 1.0))
         else:

@@ -1,4 +1,4 @@
-"""The sync state says what MLflow has of a study: runs/NAME/mlflow.jsonl, a line for each exported run.
+"""The sync state says which runs of a study MLflow has: runs/NAME/mlflow.jsonl, a line for each exported run.
 
 The first line names the study by its id (`study.identity`), so that studies of the same name on one server
 stay apart.
@@ -17,17 +17,18 @@ NOTHING: Mapping[str, str] = {}
 
 
 class SyncState:
-    """Keys "<trial>-<replicate>" of the records that were exported, and the runs that they are in MLflow.
+    """The keys "<trial>-<replicate>" of exported records, and the ids of their runs in MLflow.
 
-    study_id: in the tags of all runs of the study
-    study_run: of the study itself, on the server that the other lines are about
-    runs: the run of each exported record
-    void: runs of records that were forgotten since, to be deleted
+    study_id: the id in the tags of all runs of the study
+    study_run: the run of the study itself, on the same server as the other runs
+    experiment: the experiment of that run; "" = not known
+    runs: the run of each exported record, by key
+    void: runs of records that were removed after the export; these runs must be deleted
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
-        self.study_id, self.study_run = identity.of(folder), ""
+        self.study_id, self.study_run, self.experiment = identity.of(folder), "", ""
         self.runs: dict[str, str] = {}
         self.void: dict[str, str] = {}
         if not self._path.exists():
@@ -43,42 +44,43 @@ class SyncState:
         said = json.loads(head)
         if said["study_id"] != self.study_id:  # another study's file
             return self.begin("", {})
-        self.study_run = str(said["study_run"])
+        self.study_run, self.experiment = str(said["study_run"]), str(said.get("experiment", ""))
         for line in lines:
             entry = json.loads(line)
             key, is_void = str(entry["key"]), "void" in entry
             of, other = (self.void, self.runs) if is_void else (self.runs, self.void)
             of[key] = str(entry["void" if is_void else "run"])
             other.pop(key, None)
-        if last:  # cut short when the power went: that run is found again by its key
+        if last:  # a line that a crash cut short: its run is found again by its key
             self._path.write_text("\n".join([head, *lines, ""]))
 
-    def agree_with(self, study_run: str, runs: dict[str, str]) -> None:
+    def agree_with(self, study_run: str, runs: dict[str, str], experiment: str) -> None:
         """Take over what the server has: its run of the study, and the runs of the study's records.
 
-        What is void stays so, unless the server is another one.
+        Runs that are void stay void, unless this is a different server.
         """
+        is_new, self.experiment = experiment != self.experiment, experiment
         if study_run != self.study_run:
             self.begin(study_run, runs)
-        elif runs != self.runs:
+        elif runs != self.runs or is_new:
             self.begin(study_run, runs, self.void)
 
     def begin(self, study_run: str, runs: dict[str, str], void: Mapping[str, str] = NOTHING) -> None:
         """Start anew with the study's run, and with the runs of its records."""
         self.study_run, self.runs, self.void = study_run, dict(runs), dict(void)
-        head = {"study_id": self.study_id, "study_run": study_run}
+        head = {"study_id": self.study_id, "study_run": study_run, "experiment": self.experiment}
         entries = [head, *({"key": key, "run": run} for key, run in runs.items())]
         entries += [{"key": key, "void": run} for key, run in self.void.items()]
         write_whole(self._path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
 
     def add(self, key: str, run: str) -> None:
-        """The record is in this run."""
+        """Note that the record is in this run."""
         self.runs[key] = run
         self.void.pop(key, None)
         self._append({"key": key, "run": run})
 
     def forget(self, key: str) -> None:
-        """The record is gone, and there will be another of the same key."""
+        """Note that the record was removed, and that a new one with the same key will come."""
         if key in self.runs:
             self.void[key] = self.runs.pop(key)
             self._append({"key": key, "void": self.void[key]})
@@ -89,5 +91,5 @@ class SyncState:
 
 
 def exported(folder: Path) -> dict[str, str]:
-    """Run id by key, as the study's folder knows them."""
+    """Run ids by key, from the sync state in the study's folder."""
     return SyncState(folder).runs if (folder / NAME).exists() else {}

@@ -1,8 +1,8 @@
-"""MLflow beside a study: the driver never waits for its tracking server, and loses nothing to it.
+"""The connection of a study to MLflow: the driver never waits for the tracking server, and nothing is lost.
 
-A process of its own (`study.tracking.exporter`) exports the records in the study's folder, one request at a
-time; it sends the study's summary once a second at most. What still waits when the study ends is exported by
-`python -m study.sync runs/NAME`.
+A separate process (`study.tracking.exporter`) exports the records in the study's folder, one request at a
+time; it sends the study's summary once a second at most. If runs still wait when the study ends,
+`python -m study.sync runs/NAME` exports them.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from study.secrets import without_password
 from study.tracking.sync_state import SyncState
 
 TELL_EVERY_S = 10.0
-START_S = 12.0  # loading MLflow on a busy machine
+START_S = 12.0  # MLflow takes this long to load on a busy machine
 CLOSE_S = 2.0
+NO_MODELS: Mapping[str, str | None] = {}
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +41,7 @@ class Tracker:
         self._begin()
 
     def _begin(self) -> None:
-        """Start the exporter: it loads MLflow for seconds, while the driver looks for its cluster."""
+        """Start the exporter. It takes seconds to load MLflow; meanwhile the driver looks for its cluster."""
         (self._folder / "log").mkdir(exist_ok=True)
         with (self._folder / "log" / "mlflow.log").open("ab") as noise:
             self._process = subprocess.Popen(
@@ -48,7 +50,7 @@ class Tracker:
                 stdout=subprocess.PIPE,
                 stderr=noise,
                 text=True,
-                process_group=0,  # Ctrl-C is the driver's
+                process_group=0,  # Ctrl-C reaches the driver only
             )
         self._heard: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, args=(self._process, self._heard), daemon=True)
@@ -62,36 +64,39 @@ class Tracker:
         heard.put(None)
 
     def describe(self, params: dict[str, str]) -> None:
-        """Say what the study was asked for, so that `finish` may come before `start`."""
+        """Set the study's parameters, so that `finish` may be called before `start`."""
         self._params = params
 
     def start(self, params: dict[str, str]) -> None:
-        """Begin with what is not exported yet. Raises UserError for a SQLite file that cannot be used."""
+        """Start to export what MLflow lacks. Raises UserError for a SQLite file that cannot be used."""
         self._params, self._is_started = params, True
         self._ask()
-        if self.uri.startswith("sqlite:"):
+        if not self.uri.startswith("sqlite:"):
+            return
+        answer = self._heard.get()
+        if answer is None:  # killed as it began
+            self._begin()
+            self._ask()
             answer = self._heard.get()
-            if answer is None:
-                said = self._folder / "log" / "mlflow.log"
-                raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
-            if "refused" in answer:
-                raise UserError(
-                    f"--tracking-uri {without_password(self.uri)} cannot be used ({answer['refused']}): "
-                    "give another"
-                )
+        if answer is None:
+            said = self._folder / "log" / "mlflow.log"
+            raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
+        if "refused" in answer:
+            shown = without_password(self.uri)
+            raise UserError(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
 
     def _ask(self) -> None:
         self._tell(uri=self.uri, folder=str(self._folder), dataset=self._dataset, params=self._params)
 
     def _tell(self, **message: Any) -> None:
-        """Send a message. Where the exporter has died, it is dropped, and `finish` starts another."""
+        """Send a message. If the exporter has died, it is dropped, and `finish` starts a new exporter."""
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # a broken pipe, or one that is closed
+        with contextlib.suppress(OSError, ValueError):  # a broken or closed pipe
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 
     def forget(self, gone: list[str]) -> None:
-        """Replace the runs of these records, `<trial>-<replicate>`, by new ones; call it before `start`."""
+        """Let new runs replace those of these records, `<trial>-<replicate>`; call this before `start`."""
         sync_state = SyncState(self._folder)
         for key in gone:
             sync_state.forget(key)
@@ -104,14 +109,23 @@ class Tracker:
         """Set the study's summary; the exporter sends the latest, once a second at most."""
         self._tell(note=values, n_done=n_done, time_ms=int(time.time() * 1000))
 
-    def finish(self, outcome: str, *, patience_s: float, at_most_s: float = math.inf) -> int:
+    def finish(
+        self,
+        outcome: str,
+        *,
+        patience_s: float,
+        at_most_s: float = math.inf,
+        models: Mapping[str, str | None] = NO_MODELS,
+    ) -> int:
         """Export what is left, and close the study's run; returns how many runs are not up to date.
 
-        A study that ends before `start` and that MLflow does not know yet has nothing to close there.
+        A study that ends before `start`, and that MLflow does not know yet, has no run to close.
 
         outcome: FINISHED or KILLED
-        patience_s: it gives up once nothing could be exported for so long; the study's own run then counts
-        at_most_s: how long it takes in any case
+        models: records whose encoders become models, each with the name of a registered model of which it
+            becomes a version, or None
+        patience_s: this gives up when nothing could be exported for so long; the study's run then counts too
+        at_most_s: the longest time that this takes
         """
         if not self._is_started:
             if not SyncState(self._folder).study_run:
@@ -123,7 +137,7 @@ class Tracker:
             log.warning("the process that writes to MLflow died (exit code %d)", self._process.returncode)
             self._begin()
             self._ask()
-        self._tell(finish=outcome)
+        self._tell(finish=outcome, models=list(models.items()))
         left = self._wait(patience_s, at_most_s)
         self.close()
         if left == 0:
@@ -132,7 +146,7 @@ class Tracker:
         return sum(key not in exported for key in keys(self._folder)) + 1
 
     def _wait(self, patience_s: float, at_most_s: float) -> int | None:
-        """Number of runs left when all are exported, or when patience ends; None without any answer."""
+        """Wait for the export, at most so long; returns how many runs are left, None if no answer came."""
         left, told = None, time.monotonic()
         deadline = told + at_most_s
         with contextlib.suppress(queue.Empty):
@@ -147,10 +161,10 @@ class Tracker:
         return left
 
     def close(self) -> None:
-        """End the exporter. What is not exported yet keeps waiting."""
+        """End the exporter. Runs that are not exported yet can be exported later."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.close()  # it completes the run that it is writing, and ends
+            self._process.stdin.close()  # the exporter completes the run that it is writing, and ends
         try:
             self._process.wait(timeout=CLOSE_S if self._is_started else 0)
         except subprocess.TimeoutExpired:

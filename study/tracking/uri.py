@@ -1,4 +1,4 @@
-"""Where a study is tracked: an MLflow server, a database, or the SQLite file of all studies."""
+"""Where a study is tracked: on an MLflow server, in a database, or in the SQLite file of all studies."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ import requests
 import sqlalchemy
 
 from emargin_train.errors import UserError
+from emargin_train.program import pasted
 from study import secrets
 from study.secrets import without_password
 from study.tracking import sqlite_file
@@ -17,10 +18,10 @@ PROBE_SECONDS = 5
 
 
 def resolve(uri: str | None, out: Path) -> str:
-    """The tracking URI: as given, else MLFLOW_TRACKING_URI, else a SQLite file for all studies in `out`.
+    """The tracking URI: the given one, or MLFLOW_TRACKING_URI, or the SQLite file of all studies in `out`.
 
-    Its password is taken from the environment (`study.secrets`). Raises UserError for a URI that MLflow
-    cannot write to.
+    The password comes from the environment (`study.secrets`). Raises UserError for a URI to which MLflow
+    cannot write.
     """
     uri = secrets.whole("tracking_uri", uri) if uri else os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -38,6 +39,20 @@ def resolve(uri: str | None, out: Path) -> str:
 def local(out: Path) -> str:
     """The SQLite file of all studies in `out`."""
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
+
+
+def to_browse(uri: str, experiment: str) -> str:
+    """How to open MLflow at the runs of an experiment: an address, after a command where it needs one.
+
+    experiment: its id; "" where it is not known, since MLflow was never reached
+    """
+    if "://" not in uri:
+        return uri
+    place = f"/#/experiments/{experiment}/runs" if experiment else ""
+    if uri.startswith("http"):
+        return without_password(uri.rstrip("/") + place)
+    command = pasted("mlflow", "ui", "--backend-store-uri", without_password(uri))
+    return f"{command}, then http://127.0.0.1:5000{place}"
 
 
 def check_answers(uri: str) -> None:
@@ -63,7 +78,7 @@ def check_answers(uri: str) -> None:
 
 
 def knock(uri: str) -> None:
-    """One quick question to the server or database."""
+    """Send the server or database one quick request."""
     if uri.startswith("http"):
         requests.get(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).raise_for_status()
     elif uri.startswith("sqlite:///"):

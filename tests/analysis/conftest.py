@@ -1,4 +1,4 @@
-"""A Chromium for the tests that open the report."""
+"""A Chromium browser for the tests that open the report."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Studies made up in version 2 of results.parquet, for tests of `analysis`: no training, known truth."""
+"""Simulated studies in version 2 of results.parquet, for tests of `analysis`: the right answers are known."""
 
 import json
 from pathlib import Path
@@ -228,7 +228,7 @@ def rows(
     datasets: tuple[str, ...] = ("sleepeeg-sim",),
     fixed: dict[str, object] | None = None,
 ) -> pd.DataFrame:
-    """A searched study: eMargin over three knobs, InfoNCE over its temperature, references."""
+    """A searched study: eMargin over three hyper-parameters, InfoNCE over its temperature, references."""
     rng = np.random.default_rng(seed)
     settings: list[tuple[str, dict[str, object]]] = []
     for dataset in datasets:
@@ -238,15 +238,15 @@ def rows(
             settings += [(prefix + name, setting(name, **common)) for name in TRUTH]
         for i in range(trials):
             threshold = float(rng.uniform(0.2, 0.99))
-            knobs = {"threshold": threshold, "dissimilar_share": share_of(threshold)}
-            knobs |= {
+            chosen = {"threshold": threshold, "dissimilar_share": share_of(threshold)}
+            chosen |= {
                 "margin": float(10 ** rng.uniform(-0.3, 1)),
                 "temperature": float(10 ** rng.uniform(-1.3, 0)),
             }
-            settings.append((f"{prefix}emargin-{i:04d}", setting("emargin", **{**knobs, **common})))
+            settings.append((f"{prefix}emargin-{i:04d}", setting("emargin", **{**chosen, **common})))
         for i in range(baseline_trials):
-            knobs = {"temperature": float(10 ** rng.uniform(-1.3, 0))}
-            settings.append((f"{prefix}infonce-{i:04d}", setting("infonce", **{**knobs, **common})))
+            chosen = {"temperature": float(10 ** rng.uniform(-1.3, 0))}
+            settings.append((f"{prefix}infonce-{i:04d}", setting("infonce", **{**chosen, **common})))
     return expand(settings, seeds=seeds, diverged=diverged, failed=failed, rng=rng)
 
 
@@ -267,8 +267,8 @@ def grid(
             world = {"dataset": dataset, "snr_db": snr}
             for gate in gates:
                 for t in thresholds:
-                    knobs = {"threshold": t, "dissimilar_share": share_of(t), "gate": gate}
-                    settings.append((f"{dataset}-{snr}-{gate}-{t}", setting("emargin", **knobs, **world)))
+                    chosen = {"threshold": t, "dissimilar_share": share_of(t), "gate": gate}
+                    settings.append((f"{dataset}-{snr}-{gate}-{t}", setting("emargin", **chosen, **world)))
             if baseline:
                 settings.append((f"{dataset}-{snr}-infonce", setting("infonce", **world)))
             settings += [(f"{dataset}-{snr}-{name}", setting(name, **world)) for name in ("raw", "random")]
@@ -277,13 +277,13 @@ def grid(
 
 def semi(shares: tuple[float, ...] = (0.01, 0.05, 0.1), seeds: int = 5, seed: int = 0) -> pd.DataFrame:
     """Semi-supervised eMargin over label share and weight, with both ends."""
-    knobs: dict[str, object] = {"threshold": 0.8, "dissimilar_share": 0.5}
+    chosen: dict[str, object] = {"threshold": 0.8, "dissimilar_share": 0.5}
     settings = [(name, setting(name)) for name in ("infonce", "random", "supervised")]
-    settings.append(("emargin", setting("emargin", **knobs)))
+    settings.append(("emargin", setting("emargin", **chosen)))
     for share in shares:
         for weight in (0.3, 1.0, 3.0):
             extra = {"label_share": share, "supervised_weight": weight, "supervised_term": "contrastive"}
-            settings.append((f"semi-{share}-{weight}", setting("emargin-semi", **knobs, **extra)))
+            settings.append((f"semi-{share}-{weight}", setting("emargin-semi", **chosen, **extra)))
     return expand(settings, seeds=seeds, diverged=0, failed=0, rng=np.random.default_rng(seed))
 
 

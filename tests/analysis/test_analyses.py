@@ -1,4 +1,4 @@
-"""Each analysis on studies whose truth was planted: its numbers and its words follow that truth."""
+"""Each analysis on simulated studies with known answers: its numbers and sentences give those answers."""
 
 from pathlib import Path
 

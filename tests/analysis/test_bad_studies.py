@@ -1,4 +1,4 @@
-"""Studies of which little can be said: the report says so, with no empty chart and no markup of theirs."""
+"""Studies that show little: the report says so, draws no empty chart and escapes the study's texts."""
 
 import json
 import re
@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "one seed": (lambda r: r[r["seed"] == 0], "no interval can be given"),
     "all diverged": (diverged, "All 12 trainings of eMargin diverged"),
     "nulls": (nulls, "there is no front to draw"),
-    "references alone": (lambda r: r[untrained(r)], "no best one to name"),
+    "references alone": (lambda r: r[untrained(r)], "so there is no best trial"),
     "baseline alone": (lambda r: r[r["method"] == "infonce"], "InfoNCE, on sleepeeg-sim (simulated)"),
     "columns missing": (
         lambda r: r[

@@ -1,4 +1,4 @@
-"""docs/findings.md says what the studies beside it say."""
+"""docs/findings.md agrees with the studies in docs/findings/."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Fronts and hypervolumes against slow references, planted values and their own laws."""
+"""Fronts and hypervolumes equal slow references and known values, and have the right properties."""
 
 import numpy as np
 import pytest

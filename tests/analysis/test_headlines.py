@@ -229,3 +229,9 @@ def test_every_data_set_has_its_own_sentence_and_title(tmp_path: Path) -> None:
     assert headline(study).endswith("on HAPT and Simulated ECG")
     assert "Data: HAPT: smartphone at the waist; Simulated ECG: two leads." in lead(study)
     assert answers_html(study).count("<li") == 4
+
+
+def test_recordings_without_labels_are_told(tmp_path: Path, rows: pd.DataFrame) -> None:
+    told = "The recordings have no labels"
+    assert told in lead(study_of(tmp_path / "plain", rows, classes=[]))
+    assert told not in lead(study_of(tmp_path / "labelled", rows, classes=["a", "b"]))

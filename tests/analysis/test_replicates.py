@@ -1,4 +1,4 @@
-"""Split seeds are what repeats independently; training seeds within them are repeats."""
+"""Split seeds count as independent; training seeds within a split are averaged."""
 
 import re
 from pathlib import Path
@@ -98,6 +98,7 @@ def test_the_report_says_what_repeats(study: Study, tmp_path: Path) -> None:
     rows = synthetic.rows(trials=2, baseline_trials=1, seeds=2, diverged=0, failed=0)
     single = analysis.load(synthetic.write(tmp_path / "b", rows))
     assert "each trained with up to 2 seeds" in lead(single)
+    assert "sequence" not in lead(single)
     assert health.spreads(single) == []
 
 
@@ -128,3 +129,12 @@ def test_rows_of_a_tree_with_changes_are_named(tmp_path: Path) -> None:
     rows.loc[:1, "git_revision"] = "9fe99bf55e6d+"
     (said,) = health.dirty_revisions(analysis.load(synthetic.write(tmp_path / "b", rows)))
     assert said.startswith(f"2 of {len(rows)} rows") and "(9fe99bf+)" in said
+
+
+def test_the_lead_names_the_methods_that_see_a_sequence(study: Study) -> None:
+    context = study.rows["method"].map({"emargin": "sequence"}).fillna("frame")
+    some = study.with_rows(study.rows.assign(encoder_context=context))
+    assert "The encoder of eMargin sees a frame with its sequence; all others see one frame" in lead(some)
+    context[context.index[context == "sequence"][0]] = "frame"
+    mixed = study.with_rows(study.rows.assign(encoder_context=context))
+    assert "The encoder of eMargin sees a frame with its sequence in some trials; all others" in lead(mixed)

@@ -1,4 +1,4 @@
-"""What the file says about itself is all that is known: version 2 as written, version 1 converted."""
+"""`analysis` knows only what results.parquet says about itself: version 2 as written, version 1 converted."""
 
 import json
 from pathlib import Path

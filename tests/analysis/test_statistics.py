@@ -1,4 +1,4 @@
-"""Statistics argued by simulation: intervals cover what they promise, tests err as often as they say."""
+"""Simulations check the statistics: intervals have their coverage, and tests have their error rates."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Loading a study: what is read is checked, and every fault is one line with its remedy."""
+"""Loading a study: everything that is read is checked, and every fault gives one line with its remedy."""
 
 import subprocess
 import sys

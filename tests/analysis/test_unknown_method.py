@@ -1,5 +1,4 @@
-"""A method and a hyper-parameter that this package has never heard of appear in every chart, by their
-titles."""
+"""A method and a hyper-parameter that `analysis` does not know appear in every chart with their titles."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Verdicts on data whose truth is planted: they are right, and rarely wrong in the way that would mislead."""
+"""Verdicts on simulated data with known answers: they are right, and rarely wrong in a misleading way."""
 
 import numpy as np
 import pytest

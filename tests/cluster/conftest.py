@@ -1,4 +1,4 @@
-"""Real servers, started by the tests on loopback and ended with them; a test skips where one is missing."""
+"""Real servers, which the tests start on loopback and end. A test is skipped where its server is missing."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            process_group=0,
         )
 
         def ready() -> bool:
@@ -75,9 +75,8 @@ class Server:
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Server]:
-    server.start()
     try:
-        yield server
+        yield server.start()
     finally:
         server.stop()
 

@@ -1,4 +1,4 @@
-"""A door before a server: open, it passes everything on; shut, it refuses, as a service that is down does."""
+"""A proxy before a server: while open it forwards everything; while closed it refuses, like a dead server."""
 
 import contextlib
 import socket

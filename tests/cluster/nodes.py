@@ -1,4 +1,4 @@
-"""Two machines on one: network, process and disk of each are its own (Linux namespaces; root)."""
+"""Two nodes on one machine, with separate networks, processes and disks (Linux namespaces; needs root)."""
 
 import contextlib
 import os

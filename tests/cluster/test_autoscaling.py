@@ -1,4 +1,4 @@
-"""A cluster that grows from no worker for a study, and shrinks after it: Ray's fake provider of nodes."""
+"""A cluster grows from zero workers for a study, and shrinks afterwards (with Ray's fake node provider)."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The cluster files: valid by Ray's own schema, and what they promise."""
+"""The cluster files are valid by Ray's schema, and contain what the documentation promises."""
 
 import os
 import shutil
@@ -134,7 +134,7 @@ def test_kuberay_keeps_studies_on_a_volume_and_secrets_out_of_the_file(job):
 
 
 def test_the_study_knows_the_flags_that_the_files_give_it(job):
-    from study.run import build_parser
+    from study.command_line import build_parser
 
     words = job["spec"]["entrypoint"].split()
     assert words[:3] == ["python", "-m", "study.run"]

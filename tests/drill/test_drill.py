@@ -1,7 +1,7 @@
 """The drill: a method, an encoder, a hyper-parameter, a metric and a dataset are added, each in one place.
 
-The packages are copied, the additions are made there as a contributor would make them, and everything runs
-for real: one training, a study on Ray with a search, MLflow, Parquet and the report, and the study resumed.
+The additions are made in a copy of the packages, as a contributor would make them. Then everything runs for
+real: one training, a study on Ray with a search, MLflow, Parquet and the report, and a resumed study.
 """
 
 import json
@@ -44,7 +44,7 @@ class Copy:
         self._add("encoder", "emargin_train/encoders/recurrent.py", (ADDED / "recurrent.py").read_text())
         infonce = "emargin_train/methods/infonce.py"
         self._replace("hyper-parameter", infonce, "\n\nclass InfoNCE(OneView)", HYPERPARAMETER)
-        self._replace("hyper-parameter", infonce, "return infonce(", "return settings.loss_scale * infonce(")
+        self._replace("hyper-parameter", infonce, "loss = infonce(", "loss = settings.loss_scale * infonce(")
         metrics, first = "emargin_train/evaluation/metrics.py", '    "effective_rank"'
         self._replace("metric", metrics, first, METRIC + first)
         (folder / "data").mkdir()
@@ -85,7 +85,8 @@ def study(copy: Copy) -> Path:
         "--encoder", "recurrent", "--trials", "1", "--baseline-trials", "1", "--seeds", "0",
         "--iterations", "3",
         "--evaluation-frames", "200", "--loss-scale", "2",
-        "--vicreg.variance-weight", "1:30", "--recurrent.width", "8,16", "--references", "raw",
+        "--vicreg.variance-weight", "1:30", "--vicreg.centred", "true,false",
+        "--recurrent.width", "8,16", "--references", "raw",
         "--address", "local", "--goals", "silhouette,probe_balanced_accuracy",
     )  # fmt: skip
     copy.run("study.run", *flags)
@@ -104,11 +105,13 @@ def test_each_addition_touches_one_file(copy: Copy) -> None:
 def test_one_training(copy: Copy) -> None:
     words = (
         "emargin_train.pretrain", "--dataset", str(copy.dataset), "--method", "vicreg",
-        "--encoder", "recurrent", "--recurrent.width", "4", "--vicreg.noise", "0.1", "--iterations", "2",
+        "--encoder", "recurrent", "--recurrent.width", "4", "--vicreg.noise", "0.1",
+        "--vicreg.centred", "true", "--iterations", "2",
         "--evaluation-frames", "200", "--json",
     )  # fmt: skip
     row = json.loads(copy.run(*words))
     assert row["method"] == "vicreg" and row["vicreg.noise"] == 0.1 and row["recurrent.width"] == 4
+    assert row["vicreg.centred"] is True
     assert row["status"] == "ok" and row["mean_norm"] > 0
 
 
@@ -119,6 +122,8 @@ def test_parquet_has_the_columns_and_says_what_they_are(study: Path) -> None:
     assert len(rows) == 2 and all(row["status"] == "ok" for row in rows)
     assert all(1 <= row["vicreg.variance_weight"] <= 30 for row in rows)
     assert {row["recurrent.width"] for row in rows} <= {8, 16}
+    assert {row["encoder_context"] for row in rows} == {"sequence"}  # the recurrent encoder
+    assert {row["vicreg.centred"] for row in rows} <= {True, False}
     about = table.schema.field("vicreg.variance_weight").metadata
     assert about[b"title"] == b"Variance weight" and about[b"scale"] == b"log"
     assert json.loads(about[b"methods"]) == ["vicreg"]
@@ -133,17 +138,29 @@ def test_mlflow_has_the_hyperparameters(study: Path) -> None:
     with sqlite3.connect(study.parent / "mlflow.db") as database:
         keys = {key for (key,) in database.execute("select distinct key from params")}
         metrics = {key for (key,) in database.execute("select distinct key from latest_metrics")}
-    assert {"vicreg.variance_weight", "recurrent.width", "loss_scale"} <= keys and "mean_norm" in metrics
+    assert {
+        "vicreg.variance_weight",
+        "vicreg.centred",
+        "recurrent.width",
+        "loss_scale",
+    } <= keys and "mean_norm" in metrics
 
 
 @pytest.mark.slow
 def test_report_names_them(study: Path) -> None:
     page = (study / "report" / "index.html").read_text()
-    for text in ("VICReg", "variance weight", "vicreg.variance_weight"):
+    for text in (
+        "VICReg",
+        "variance weight",
+        "vicreg.variance_weight",
+        "vicreg.centred",
+        "sees a frame with its sequence",
+    ):
         assert text.lower() in page.lower(), text
 
 
 @pytest.mark.slow
 def test_settings_hold_the_resolved_space(study: Path) -> None:
     text = (study / "study.toml").read_text()
-    assert '"vicreg.variance_weight" = "1:30"' in text and '"recurrent.width" = "8,16"' in text
+    assert '"vicreg.variance_weight" = "1:30"' in text and '"vicreg.centred" = "true,false"' in text
+    assert '"recurrent.width" = "8,16"' in text

@@ -17,9 +17,14 @@ USUAL: dict[str, Any] = {
 
 
 def config(method: str = "emargin", **more: Any) -> TrainConfig:
-    """Ten steps with a report after five; of the usual values, those that the method reads."""
+    """Ten steps with a report after five; of the usual values, those that the method reads.
+
+    A method with an encoder of its own is taken small.
+    """
     read = table(method, more.get("encoder", TrainConfig.encoder))
     usual = {column: value for column, value in USUAL.items() if column in read}
+    if METHODS[method].own_encoder is not None:
+        usual |= METHODS[method].small
     return TrainConfig.from_dict(usual | {"method": method, "report_every": 5, "seed": 3} | more)
 
 

@@ -1,4 +1,4 @@
-"""Frames made in the test: classes with their own spectra, in runs, several subjects."""
+"""Simulated frames: classes with different spectra, in runs, from several subjects."""
 
 import numpy as np
 

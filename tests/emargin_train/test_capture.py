@@ -1,4 +1,4 @@
-"""What a CUDA graph asks of a step, checked without a GPU: no shape, branch or copy depends on a value."""
+"""The conditions of a CUDA graph, checked without a GPU: no shape, branch or copy depends on a value."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A training as a value: to a flat dictionary and back, what it refuses, and its digest."""
+"""The settings of a training: to a flat dictionary and back, which settings are refused, and the digest."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -41,7 +41,8 @@ def test_hyper_parameters_are_those_of_method_encoder_training_and_data(method: 
     kind, columns = METHODS[method], set(table(method, encoder))
     assert ("temperature" in columns) == issubclass(kind.Settings, TemperatureSettings)
     assert ("iterations" in columns) == (kind.Training is not None)
-    assert ("dilated.depth" in columns) == (kind.uses_encoder and encoder == "dilated")
+    trained = encoder if kind.uses_encoder else kind.own_encoder and kind.own_encoder.name
+    assert ("dilated.depth" in columns) == (trained == "dilated")
     assert ("kernel_size" in columns) == (kind.uses_encoder and encoder == "projector")
     assert ("spectrum_scale" in columns) == (kind.fixed_scale is None) and "snr_db" in columns
     assert columns <= all_hyperparameters().keys()
@@ -158,7 +159,7 @@ def test_every_hyper_parameter_and_every_setting_of_the_data_is_in_the_digest(
 ) -> None:
     config = of(method, encoder)
     other = {"split": "time", "subjects": 4, "sequence_length": 9, "dataset": "ecg", "noise_kind": "pink",
-             "noise_on": "train", "noise_seed": 3, "evaluation_frames": 99}  # fmt: skip
+             "noise_on": "train", "noise_seed": 3, "evaluation_frames": 99, "clusters": 7}  # fmt: skip
     for column, one in table(method, encoder).items():
         other[column] = another(one)
     digests = {column: changed(config, column, value).digest() for column, value in other.items()}

@@ -1,4 +1,4 @@
-"""A class is known by being in a folder, and by its own name."""
+"""Classes are found because their file is in a folder, and are known by their `name`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How frames become embeddings: the chosen ones, in order, whatever else is chosen."""
+"""Encoding gives the embeddings of the chosen frames in order, independent of the other chosen frames."""
 
 import numpy as np
 import pytest

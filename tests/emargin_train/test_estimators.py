@@ -1,4 +1,4 @@
-"""Every method's transformer passes aeon's own checks and works where scikit-learn's users put it."""
+"""Every method's transformer passes aeon's checks and works with scikit-learn's tools."""
 
 import pickle
 

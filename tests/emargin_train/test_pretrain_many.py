@@ -1,4 +1,4 @@
-"""A stack of seeds ends in the rows of single trainings."""
+"""A stack of seeds gives the same rows as single trainings."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from emargin_train.config import TrainConfig
 from emargin_train.cost import PARTS
 from emargin_train.evaluation.table import MEASURED
-from emargin_train.pretrain import Outcome, pretrain
+from emargin_train.pretrain import Outcome, begin, pretrain
 from emargin_train.pretrain_many import pretrain_many
 from tests.emargin_train.evaluation.synthetic import splits
 
@@ -26,6 +26,21 @@ def config(**more: object) -> TrainConfig:
 
 def outcomes(configs: list[TrainConfig]) -> dict[int, Outcome]:
     return {i: item for i, item in pretrain_many(configs) if isinstance(item, Outcome)}
+
+
+@pytest.mark.parametrize(
+    "more, context",
+    [
+        ({}, "frame"),
+        ({"kernel_size": 3}, "sequence"),
+        ({"encoder": "dilated"}, "sequence"),
+        ({"method": "timedrl"}, "sequence"),
+        ({"method": "raw"}, "frame"),
+    ],
+)
+def test_a_row_says_whether_the_encoder_sees_the_sequence(more: dict[str, object], context: str) -> None:
+    made = TrainConfig.from_dict(more | {"evaluation_frames": 200})
+    assert begin(made, "cpu").row["encoder_context"] == context
 
 
 def test_stacked_seeds_have_the_rows_of_single_trainings() -> None:

@@ -1,4 +1,4 @@
-"""The expected adjacent cosine under white noise, against simulation."""
+"""The expected adjacent cosine under white noise agrees with simulations."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""One declaration of a setting decides what may be given, what is refused and how, and how it is called."""
+"""The declaration of a setting decides which values are allowed, the error for others, and its names."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What an encoder is shown of magnitudes."""
+"""The scale on which an encoder sees magnitudes."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Members of a stack get the losses and gradients that they would get alone, at the cost of one each."""
+"""Members of a stack get the same losses and gradients as alone, and each costs no more than alone."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Training repeats bit by bit, resumes as if never stopped, and leaves the global generator alone."""
+"""Training repeats bit by bit, resumes as if never stopped, and does not change the global generator."""
 
 from dataclasses import replace
 from pathlib import Path

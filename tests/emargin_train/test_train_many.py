@@ -1,10 +1,11 @@
-"""A stack trains each member as `train` does alone, whatever becomes of the others."""
+"""A stack trains each member exactly as `train` would, whatever happens to the other members."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -150,6 +151,22 @@ def test_checkpoints_are_those_of_single_trainings(tmp_path: Path, double: None)
     same(alone(configs[0], resume=tmp_path / "0.pt"), whole[0], 1e-9)
     for i, state in together(configs, resume=[None, tmp_path / "1.pt", tmp_path / "2.pt"]).items():
         same(state, whole[i], 1e-9)
+
+
+def test_a_loss_is_the_mean_since_the_last_report_whatever_the_step_of_resuming(tmp_path: Path) -> None:
+    """Saved at step 5, resumed with a report every 4 steps: the first loss is that of steps 6 to 8."""
+    for state in train(config(iterations=20), SPLITS):
+        if state.step == 5:
+            checkpoint.save(state, tmp_path / "5.pt")
+    other = config(iterations=20, report_every=4)
+    single = [(s.step, s.loss) for s in train(other, SPLITS, resume=tmp_path / "5.pt")]
+    stacked = [
+        (s.step, s.loss, np.mean(s.losses[5:8]))
+        for _, s in train_many([other], [SPLITS], resume=[tmp_path / "5.pt"])
+    ]
+    assert [step for step, *_ in stacked] == [step for step, _ in single] == [8, 12, 16, 20]
+    assert [loss for _, loss, _ in stacked] == pytest.approx([loss for _, loss in single], rel=1e-4)
+    assert stacked[0][1] == pytest.approx(stacked[0][2])
 
 
 def test_a_finished_member_reports_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A checkpoint is enough to encode recordings; it gives what the training's evaluation saw, bit by bit."""
+"""A checkpoint is enough to encode recordings; the embeddings equal those of the evaluation, bit by bit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from emargin_train import encode as program
 from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.data.recording import Recording
+from emargin_train.embedding_files import write
 from emargin_train.encode import encode, recordings
 from emargin_train.errors import UserError
 from emargin_train.methods import METHODS
@@ -163,7 +164,7 @@ def test_a_failure_leaves_no_file(
 ) -> None:
     wrong = replace(own[1], channels=("z",))
     with pytest.raises(UserError):
-        list(program.write(ours[0], iter([own[0], wrong]), tmp_path / "x.parquet"))
+        list(write(map(ours[0].encode, [own[0], wrong]), tmp_path / "x.parquet"))
     assert list(tmp_path.iterdir()) == []
 
 

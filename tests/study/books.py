@@ -30,6 +30,7 @@ VOLATILE = {
 }  # fmt: skip
 TRIALS = {"emargin": 3, "infonce": 2}
 N_ROWS = 3 * 2 + 2 * 2 + 1
+N_TRIALS = 3 + 2 + 1
 
 
 def words(out: Path, *more: str) -> tuple[str, ...]:
@@ -102,6 +103,7 @@ class Books:
     rows: Counter[str]
     optuna: Counter[tuple[str, TrialState]]
     mlflow: Counter[str]
+    mlflow_trials: Counter[str]
     mlflow_states: Counter[str]
 
     @classmethod
@@ -118,7 +120,8 @@ class Books:
             records=Counter(path.stem for path in (out / NAME / "records").glob("*.json")),
             rows=Counter(f"{row['trial']}-{row['split_seed']}-{row['seed']}" for row in stable(out)),
             optuna=states,
-            mlflow=Counter(run.data.tags["key"] for run in runs if run.data.tags["kind"] == "trial"),
+            mlflow=Counter(run.data.tags["key"] for run in runs if run.data.tags["kind"] == "replicate"),
+            mlflow_trials=Counter(run.data.tags["trial"] for run in runs if run.data.tags["kind"] == "trial"),
             mlflow_states=Counter(run.info.status for run in runs),
         )
 
@@ -145,8 +148,9 @@ class Books:
         assert len(self.records) == N_ROWS and set(self.records.values()) == {1}
         assert self.rows == self.records
         assert self.mlflow == self.records
+        assert len(self.mlflow_trials) == N_TRIALS and set(self.mlflow_trials.values()) == {1}
         assert self.optuna == {(name, TrialState.COMPLETE): n for name, n in TRIALS.items()}
-        assert self.mlflow_states == {"FINISHED": N_ROWS + 1}
+        assert self.mlflow_states == {"FINISHED": N_ROWS + N_TRIALS + 1}
 
 
 @cache

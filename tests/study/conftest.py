@@ -1,4 +1,4 @@
-"""What tests begin from: programs of ours, settings of a small study, and a study that has run nothing."""
+"""What the tests start from: our programs, the settings of a small study, and one that has run nothing."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Trials that meet a fault: in place of `study.trial.run_trial`, they run in Ray's workers."""
+"""Trials with a fault, which Ray's workers run in place of `study.trial.run_trial`."""
 
 import errno
 import json

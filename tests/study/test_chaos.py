@@ -1,11 +1,12 @@
-"""A seeded drill: a fault and a moment are drawn, again and again; after `--resume` the books are exact.
+"""Random faults at random times (seeded): after `--resume` the books of the study are exact.
 
     python -m tests.study.test_chaos 0:20          # seeds 0 to 19, by hand; a line for each
     python -m pytest tests/study/test_chaos.py     # the seeds of CI
 
-docs/log.md holds the seeds that found something.
+docs/log.md lists the seeds that found a fault.
 """
 
+import atexit
 import getpass
 import os
 import random
@@ -17,16 +18,18 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from study.tracking.mlflow_runs import client
 from tests.study.books import N_ROWS, Books, stable, words
 from tests.study.chaos_driver import Driver
 from tests.study.chaos_faults import FAULTS, Place, end_services
 
-CI_SEEDS = (1,)
+CI_SEEDS = (65,)  # the driver killed, and three of its files damaged
 RESUMES = 4
 STARTS_S, GRACE_S, PATIENCE_S, CLEAN_S = 20.0, 30.0, 200.0, 5.0
 OF_LIBRARIES = {"_ray_lockfiles", f"torchinductor_{getpass.getuser()}"}  # one each, for all programs
@@ -49,13 +52,19 @@ def moment(place: Place, driver: Driver, rng: random.Random) -> str:
 def check_end(place: Place, driver: Driver, done: str, seconds: float) -> None:
     """The driver ended as documented, leaves nothing behind and no traceback, unless it was killed."""
     code, said = driver.poll(), driver.said()
-    assert code in CODES, f"exit code {code}: {said}"
+    is_begun = place.folder.exists()  # before that, SIGTERM and SIGHUP end it as they end any program
+    assert code in CODES or (code in (-15, -1) and not is_begun), f"exit code {code}: {said}"
     assert "Traceback" not in said, said
-    if code == -9:
+    if code is None or code < 0:
         return
     assert code < 128 or seconds < GRACE_S, f"it ended after {seconds:.0f} s: {said}"
     clean(driver, said)
-    if code > 128 and (place.folder / "mlflow.jsonl").exists() and place.gate is None:
+    if (
+        code > 128
+        and "ended at once" not in said
+        and (place.folder / "mlflow.jsonl").exists()
+        and place.gate is None
+    ):
         table, n = place.folder / "results.parquet", len(list((place.folder / "records").glob("*.json")))
         rows = (
             pq.read_table(table).num_rows if table.exists() else 0
@@ -91,7 +100,8 @@ def resume(place: Place, said: str) -> None:
             assert code is not None, f"it neither ends nor continues: {driver.said()}"
             told.append(driver.said())
             assert code in (0, 1, 2) and "Traceback" not in told[-1], (code, told)
-            clean(driver, told[-1])
+            if code == 0:
+                clean(driver, told[-1])
         finally:
             driver.kill()
         if code == 0:
@@ -108,6 +118,8 @@ def drill(base: Path, seed: int, check: Callable[[Place, str], None]) -> str:
     (fault,) = rng.choices(FAULTS, [one.weight for one in FAULTS])
     (base / "t").mkdir()
     with fault.place(base / "out", base / "t") as place:
+        place.out.mkdir(exist_ok=True)
+        shutil.copy(_database(), place.out / "mlflow.db")
         given = (*words(place.out, "--address", "local"), *place.flags)
         driver = Driver(place.sandbox, *given, has_pipe=fault.strike.__name__ == "pipe_closed", **place.env)
         done = f"seed {seed}: {fault.strike.__name__}"
@@ -129,6 +141,15 @@ def drill(base: Path, seed: int, check: Callable[[Place, str], None]) -> str:
     return done
 
 
+@cache
+def _database() -> Path:
+    """An MLflow database as an earlier study in --out leaves it; making one takes seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="c-database-", dir="/tmp"))
+    atexit.register(shutil.rmtree, folder)
+    client(f"sqlite:///{folder}/mlflow.db")
+    return folder / "mlflow.db"
+
+
 def exact(place: Place, done: str) -> None:
     """The books of the study are those of an undisturbed one."""
     books = Books.of(place.out, optuna_url=place.optuna_url, tracking_uri=place.tracking_uri)
@@ -136,12 +157,13 @@ def exact(place: Place, done: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", CI_SEEDS)
-def test_a_fault_at_a_moment_leaves_exact_books(seed):
-    base = Path(tempfile.mkdtemp(prefix="c-"))
+def test_after_faults_that_were_drawn_the_books_agree(seed):
+    """Without comparing every value with an undisturbed study, which would have to run too."""
+    base = Path(tempfile.mkdtemp(prefix="c-", dir="/tmp"))
     try:
-        drill(base, seed, exact)
+        drill(base, seed, lambda place, _: Books.of(place.out).agree())
     finally:
         shutil.rmtree(base)
 

@@ -1,4 +1,4 @@
-"""The flags of `python -m study.run`: one for each declared setting, and a manual that reads in sentences."""
+"""The flags of `python -m study.run`: one for each declared setting, with help in whole sentences."""
 
 import argparse
 import re
@@ -33,7 +33,7 @@ def test_a_declared_setting_has_one_flag(column):
 
 
 def test_no_flag_is_for_anything_else():
-    own = {"help", "version", "preset", "config", "resume", "extend", "retry", "dry_run"}
+    own = {"help", "quiet", "version", "preset", "config", "resume", "extend", "retry", "dry_run", "variant"}
     shown = {one.dest for one in ACTIONS if one.help is not argparse.SUPPRESS}
     declared = {*declared_settings(), *all_hyperparameters()} - {"methods"} | {"method"}
     assert shown == own | declared
@@ -110,3 +110,16 @@ def test_a_config_with_an_unknown_setting_is_refused(tmp_path):
     (tmp_path / "study.toml").write_text('dataset = "sleepeeg-sim"\nname = "a"\ntrails = 3\n')
     with pytest.raises(UserError, match="did you mean 'trials'"):
         settings_of(build_parser().parse_args(["--config", str(tmp_path / "study.toml")]))
+
+
+def test_variants_name_the_methods():
+    """--variant says which forms of the methods are studied; they are stored as methods of their own."""
+    assert settings_from("--method", "emargin,infonce", "--variant", "shared,released").methods == (
+        "emargin", "emargin-released", "infonce", "infonce-released",
+    )  # fmt: skip
+    assert settings_from("--variant", "released").methods == ("emargin-released",)
+    assert settings_from("--preset", "paper-ecg", "--variant", "released").methods == ("emargin-released",)
+    with pytest.raises(UserError, match="emargin has no published variant: give shared or released"):
+        settings_from("--variant", "published")
+    with pytest.raises(UserError, match="variant is 'relased'.*did you mean 'released'"):
+        settings_from("--variant", "relased")

@@ -1,8 +1,10 @@
-"""What a study wrote itself is not trusted: damaged files are put aside, and what they held is made again."""
+"""A study checks the files that it wrote: damaged ones are renamed, and their content is made again."""
 
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -208,6 +210,25 @@ def test_a_database_that_mlflow_cannot_use_is_refused_at_once_in_one_line(folder
     with pytest.raises(UserError, match=f"{told}.*study.sync") as refused:
         check_answers(local(folder.parent))
     assert "SELECT" not in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_database_whose_writer_was_killed_is_not_refused(folder):
+    """Its journal is there, and the file may say that it is longer than it is."""
+    file = folder.parent / "mlflow.db"
+    before = sqlite3.connect(file).execute("SELECT COUNT(*) FROM runs").fetchall()
+    half = (
+        "import os, sqlite3, sys\n"
+        "one = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "one.execute('PRAGMA cache_size = 2')\n"
+        "one.execute('BEGIN')\n"
+        "one.execute('CREATE TABLE big (x)')\n"
+        "for _ in range(500): one.execute('INSERT INTO big VALUES (zeroblob(5000))')\n"
+        "os._exit(9)"
+    )
+    subprocess.run((sys.executable, "-c", half, str(file)), check=False)
+    assert Path(f"{file}-journal").stat().st_size > 0
+    check_answers(local(folder.parent))
+    assert sqlite3.connect(file).execute("SELECT COUNT(*) FROM runs").fetchall() == before
 
 
 @pytest.mark.parametrize("name", ["x" * 151, "\udcff", "a\nb", "é" * 80])

@@ -1,4 +1,4 @@
-"""Whatever becomes of the terminal, the study does not notice."""
+"""A study continues, whatever happens to its terminal."""
 
 import io
 import os

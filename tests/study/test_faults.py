@@ -1,4 +1,4 @@
-"""What a machine can do to a study: after going on, its books are those of an undisturbed one."""
+"""Faults of a machine: after the study is resumed, its books equal those of an undisturbed study."""
 
 import contextlib
 import os

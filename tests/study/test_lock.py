@@ -1,4 +1,4 @@
-"""A study belongs to one process at a time, and a command that is refused changes nothing."""
+"""Only one process at a time works on a study, and a command that is refused changes nothing."""
 
 import multiprocessing
 import tomllib
@@ -7,6 +7,7 @@ import pytest
 
 from emargin_train.errors import UserError
 from study import plan, results, sync
+from study import run_study as run_study_module
 from study.ownership import owned
 from study.run_study import run_study
 from study.settings import StudySettings
@@ -63,6 +64,14 @@ def test_a_study_that_could_not_even_write_its_settings_is_begun_again(tmp_path,
     (settings.folder / "records" / "a.json").write_text("{}")
     with pytest.raises(UserError, match="is not a study"):
         results.check_free(settings)
+
+
+def test_a_study_is_extended_with_the_words_that_began_it(tmp_path):
+    begun(tmp_path)
+    extended, _, _ = run_study_module._checked(settings_of(tmp_path), 2)
+    assert extended.trials == 5 and extended.split_seeds == (0,)
+    with pytest.raises(UserError, match="--seeds"):
+        run_study_module._checked(settings_of(tmp_path, seeds=(7,)), 2)
 
 
 def content(folder):

@@ -1,4 +1,4 @@
-"""From the flag `--threshold` to the kernel: few files, and never back into one already left."""
+"""The way from the flag `--threshold` to the kernel leads through few files, and never back into one."""
 
 import sys
 from collections.abc import Callable, Iterator

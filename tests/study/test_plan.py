@@ -1,4 +1,4 @@
-"""A plan holds every trial once, references first, arms in step."""
+"""A plan contains every trial once: references first, then one trial of each arm in turn."""
 
 import shutil
 from dataclasses import replace

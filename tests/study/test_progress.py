@@ -1,4 +1,4 @@
-"""How a study stands, in numbers and on the screen."""
+"""The progress of a study, in numbers and on the screen."""
 
 import io
 

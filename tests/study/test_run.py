@@ -1,6 +1,7 @@
-"""`python -m study.run` as its user meets it: a finished study, its plan, its manual."""
+"""`python -m study.run` as a user sees it: a finished study, its plan, its help text."""
 
 import json
+import re
 import shutil
 import subprocess
 import tomllib
@@ -26,7 +27,8 @@ pytestmark = pytest.mark.slow
 
 DESIGN_COLUMNS = """
 study trial config_hash seed split_seed data_hash git_revision started_at device mlflow_run_id
-dataset split method encoder encoder_variant gate_given_as sequence_length evaluation_frames noise_kind
+dataset split method encoder encoder_variant encoder_context
+gate_given_as sequence_length evaluation_frames noise_kind
 gate threshold dissimilar_share margin temperature neighbours similar_sign gamma head
 kernel_size spectrum_scale iterations batch_size learning_rate weight_decay snr_db
 label_share supervised_term supervised_weight
@@ -177,14 +179,21 @@ def test_the_folder_holds_what_the_design_says(finished, table):
     assert not (finished.folder / "ray").exists()
 
 
-def test_mlflow_holds_one_study_run_and_a_finished_child_for_each_row(finished, table):
+def test_mlflow_holds_a_run_for_the_study_for_each_trial_and_for_each_row(finished, table):
     client = mlflow.MlflowClient(f"sqlite:///{finished.out}/mlflow.db")
     (experiment,) = (e for e in client.search_experiments() if e.name != "Default")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     (study,) = (run for run in runs if run.data.tags["kind"] == "study")
-    children = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "trial"}
-    assert study.info.status == "FINISHED" and {c.info.status for c in children.values()} == {"FINISHED"}
-    assert {c.data.tags["mlflow.parentRunId"] for c in children.values()} == {study.info.run_id}
+    children = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "replicate"}
+    trials = {run.data.tags["trial"]: run for run in runs if run.data.tags["kind"] == "trial"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials.values()} == {study.info.run_id}
+    assert len(runs) == 1 + len(trials) + len(children)
+    for child in children.values():
+        assert child.data.tags["mlflow.parentRunId"] == trials[child.data.tags["trial"]].info.run_id
+    means = table.to_pandas().groupby("trial")["silhouette"].mean()
+    for trial, run in trials.items():
+        assert run.data.metrics["silhouette"] == pytest.approx(means[trial])
     assert set(children) == set(table["mlflow_run_id"].to_pylist()) and len(children) == table.num_rows
     for row in table.to_pylist():
         run = children[row["mlflow_run_id"]]
@@ -205,7 +214,7 @@ def test_the_same_command_again_runs_nothing_and_changes_no_result(finished, tab
     before = (finished.folder / "study.toml").read_bytes()
     change_range(monkeypatch, "margin", 1, 2)
     ran = here(*finished.words)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 0 and "ray:" not in ran.stderr, ran.stderr  # nothing is left to run there
     again = pq.read_table(finished.folder / "results.parquet")
     assert again.equals(table)
     assert (finished.folder / "study.toml").read_bytes() == before
@@ -272,6 +281,57 @@ def test_a_row_is_what_pretrain_alone_gives(finished, table):
     assert alone["config_hash"] == row["config_hash"] and alone["data_hash"] == row["data_hash"]
     for name in METRICS:
         assert alone[name] == (pytest.approx(row[name], rel=1e-6) if row[name] is not None else None), name
+
+
+def test_a_row_is_repeated_in_all_digits(finished, table):
+    row = next(row for row in table.to_pylist() if row["role"] == "searched" and row["status"] == "ok")
+    replicate = f"{row['split_seed']}-{row['seed']}"
+    ran = here(str(finished.folder), row["trial"], replicate, module="study.repeat")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    *_, last = ran.stdout.splitlines()
+    n = last.partition(" metrics")[0]
+    assert last == f"{n} metrics, {n} equal in all digits; all inside their tolerance" and int(n) > 30
+
+
+def test_the_start_names_folder_trials_and_mlflow(finished):
+    said = finished.ran.stderr
+    assert f"study: {finished.folder}\n" in said and "mlflow ui --backend-store-uri sqlite:///" in said
+    again = here(*finished.words)
+    assert again.returncode == 0 and re.search(r"trials: (\d+), \1 of them done already", again.stderr)
+
+
+def test_a_quiet_study_prints_its_results_alone(finished):
+    ran = here(*finished.words, "--quiet")
+    assert ran.returncode == 0 and ran.stderr == "" and "results:" in ran.stdout
+
+
+def test_the_log_of_a_successful_study_has_no_error(finished):
+    lines = (finished.folder / "log" / "libraries.log").read_text().splitlines()
+    assert not [line for line in lines if " ERROR " in line]
+
+
+def test_a_taken_name_is_refused_with_every_difference(finished):
+    ran = here(*finished.words, "--sampler", "random", "--threshold", "0.3")
+    assert_one_line(ran, "--sampler tpe, not random", "--threshold 0.2:0.99, not 0.3", "study.run --resume")
+    assert "--extend" not in ran.stderr
+    more = [word if word != "3" else "5" for word in finished.words]
+    assert_one_line(here(*more), "--trials 3, not 5", "add --extend N")
+
+
+def test_the_flag_that_was_given_is_named_beside_resume(finished):
+    ran = here("--resume", str(finished.folder), "--margin", "3")
+    assert_one_line(ran, "--margin 3 is given beside --resume", "is a study with 0.5:10")
+
+
+def test_one_seed_with_a_number_is_explained():
+    assert "--seeds 0:2 names 3 seeds" in str(settings_from(*small(), "--seeds", "3").note)
+    for seeds in ("0", "1", "0:2"):
+        assert settings_from(*small(), "--seeds", seeds).note is None
+
+
+def test_dry_run_refuses_what_the_machine_has_not(finished):
+    ran = here(*finished.words, "--name", "gpu", "--gpus-per-trial", "64", "--dry-run")
+    assert_one_line(ran, "--gpus-per-trial is 64", "this machine has")
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):

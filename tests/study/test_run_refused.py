@@ -1,6 +1,6 @@
-"""`python -m study.run` and `emargin_train.pretrain` refusing bad input: one line, exit code 2.
+"""`python -m study.run` and `emargin_train.pretrain` refuse bad input with one line and exit code 2.
 
-They run in this process, since each start of a program takes seconds; one refusal is seen in a program's own.
+They run in this process, since each start of a program takes seconds; only one test starts a new program.
 """
 
 import http.server
@@ -37,7 +37,7 @@ BAD_FLAGS = {
     "no number of trials": (("--trials", "many"), ("'many'", "give a whole number")),
     "range in a grid": (("--design", "grid", "--threshold", "0:1"), ("0:1", "give a list a,b,c")),
     "noise outside its domain": (("--snr-db=-200:20",), ("-200", "from -100 to 100")),
-    "nothing to resume": (("--extend", "0"), ("--extend is 0", "give a whole number from 1")),
+    "nothing to resume": (("--extend", "0"), ("--extend is 0", "give a whole number of 1 or more")),
     "unknown sampler": (("--sampler", "tpo"), ("'tpo'", "did you mean 'tpe'")),
     "unknown preset": (("--preset", "smok"), ("'smok'", "did you mean 'smoke'")),
     "unknown goal": (("--goals", "silhouett"), ("'silhouett'", "did you mean 'silhouette'")),

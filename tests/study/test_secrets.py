@@ -1,4 +1,4 @@
-"""A password is taken out of whatever is shown, and found again in the environment."""
+"""A password is removed from everything that is shown, and is found again in the environment."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Secrets are found by the structure of a URL, whatever characters they hold."""
+"""Secrets are found by the structure of a URL, whatever characters they contain."""
 
 import re
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""A study's settings are a value: they survive study.toml, and say what differs."""
+"""The settings of a study: study.toml keeps them unchanged, and their differences can be listed."""
 
 import dataclasses
 import tomllib

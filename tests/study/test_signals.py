@@ -27,6 +27,13 @@ def test_the_first_signal_interrupts_and_names_the_exit_code(tmp_path, number, c
     assert before == [signal.getsignal(n) for n in signals.STOPPING]
 
 
+def test_the_first_signal_is_acknowledged_at_once(tmp_path, capfd):
+    with signals.handled(tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert "Ctrl-C: the study stops" in capfd.readouterr().err
+
+
 def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch):
     ended = []
     monkeypatch.setattr(signals, "end_at_once", ended.append)

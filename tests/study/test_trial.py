@@ -1,4 +1,4 @@
-"""A trial: its replicates in a folder, continued from wherever it stopped, failures kept as results."""
+"""A trial keeps its replicates in a folder, continues where it stopped, and records failures as results."""
 
 import json
 

@@ -29,6 +29,7 @@ class VICRegSettings(Settings, prefix="vicreg"):
         low=0,
         why="it is a deviation",
     )
+    centred: bool = hyperparameter(False, "Every view is centred over the batch before it is expanded.")
     width: int = hyperparameter(
         64, "The expander has this many dimensions.", low=2, why="it counts dimensions"
     )
@@ -48,7 +49,7 @@ class VICReg(Method):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         s = self.settings
-        views = [self.expander(self.encoder(self._noisy(batch.x, generator))).flatten(0, 1) for _ in range(2)]
+        views = [self._expanded(self.encoder(self._noisy(batch.x, generator))) for _ in range(2)]
         invariance = F.mse_loss(*views)
         variance = sum(F.relu(1 - (z.var(0) + 1e-4).sqrt()).mean() for z in views)
         covariance = sum(self._off_diagonal(z) for z in views)
@@ -57,6 +58,10 @@ class VICReg(Method):
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
         return x * (1 + self.settings.noise * noise)
+
+    def _expanded(self, h: Tensor) -> Tensor:
+        h = h.flatten(0, 1)
+        return self.expander(h - h.mean(0) if self.settings.centred else h)
 
     @staticmethod
     def _off_diagonal(z: Tensor) -> Tensor:

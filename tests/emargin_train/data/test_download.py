@@ -237,7 +237,7 @@ def test_offline_names_data_dir_and_the_twin(tmp_path, monkeypatch, capsys, name
 
 def test_lists_that_are_none_or_lead_elsewhere(home, tmp_path, capsys):
     home.files[f"{SLEEP}/SHA256SUMS.txt"] = b"<html>busy</html>"
-    assert "lists no sums" in refused(capsys, "download", "sleepeeg", "--to", tmp_path / "d")
+    assert "lists no checksums" in refused(capsys, "download", "sleepeeg", "--to", tmp_path / "d")
     line = f"{'0' * 64} ../../sleep-cassette/SC4001E0-PSG.edf\n"
     home.files[f"{SLEEP}/SHA256SUMS.txt"] = line.encode()
     assert "outside its folder" in refused(capsys, "download", "sleepeeg", "--to", tmp_path / "d")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from emargin_train.data.frames import Frames, count_frames, majority, spectra, to_frames
+from emargin_train.data.frames import Frames, count_frames, majority, spectra
 from emargin_train.data.recording import Recording, unbroken
 
 
@@ -82,7 +82,7 @@ def test_a_recording_becomes_spectra_and_labels():
         ("u", "v"),
         ("V",) * 2,
     )
-    x, y = to_frames(recording, 20, 10)
+    x, y = spectra(recording.signal, 20, 10), majority(recording.labels, 20, 10, 2)
     assert x.shape == (29, 2 * 11) and x.dtype == np.float32 and (x >= 0).all()
     assert y.tolist() == [0] * 10 + [-1] * 9 + [1] * 10
 

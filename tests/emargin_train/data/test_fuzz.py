@@ -27,7 +27,7 @@ from emargin_train.errors import UserError
 from tests.emargin_train.data.made import write_edf, write_night, write_wfdb
 
 pytestmark = pytest.mark.slow
-MAX_SECONDS = 20  # for one file of a few kB, on a busy machine
+MAX_SECONDS = 10  # of processor time, for one file of a few kB
 MAX_GROWTH_MB = 400
 
 NUMBERS = (
@@ -74,7 +74,7 @@ def mutate(content: bytes, changes: list[tuple[str, float, bytes, int]], *, head
 def survives(name: str, folder: Path) -> None:
     """Read all there is: recordings or a UserError of one line."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.monotonic()
+    start = time.process_time()  # a machine may be busy; what waits for ever is stopped by pytest's timeout
     try:
         dataset = catalogue.find(name)
         for part in dataset.parts(DataConfig(dataset=name, data_dir=str(folder))):
@@ -82,7 +82,7 @@ def survives(name: str, folder: Path) -> None:
                 dataset.frame_and_hop(recording.rate_hz)
     except UserError as error:
         assert str(error) and len(str(error)) < 2000
-    assert time.monotonic() - start < MAX_SECONDS
+    assert time.process_time() - start < MAX_SECONDS
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown_mb < MAX_GROWTH_MB, f"{grown_mb:.0f} MB more for one small file"
 

@@ -135,7 +135,16 @@ def test_milliseconds_taken_for_seconds_are_doubtful(tmp_path, keys, said):
     write(tmp_path / "1.csv", np.arange(600) * 20)
     parts = read(tmp_path, "rate_hz = 50\n" + STAMPED + 'time_unit = "s"\n' + keys + COLUMN + FRAMES)
     assert said in parts[0].source.doubts[0] and "time_unit" in parts[0].source.doubts[0]
+    assert '(with time_unit = "ms" they give 50)' in parts[0].source.doubts[0]
     assert "is brought to 50 by rate_hz" in parts[0].source.doubts[1]
+
+
+def test_seconds_taken_for_milliseconds_name_the_right_unit(tmp_path):
+    write(tmp_path / "1.csv", np.arange(600) / 100)
+    toml = STAMPED + 'time_unit = "ms"\n' + COLUMN + FRAMES.replace("length_s = 1", "length_s = 0.001")
+    first, *_ = read(tmp_path, toml.replace("hop_s = 1", "hop_s = 0.001"))
+    (doubt,) = first.source.doubts
+    assert "give 100000 samples per second" in doubt and '(with time_unit = "s" they give 100)' in doubt
 
 
 def test_a_stated_rate_that_the_stamps_deny_is_doubtful_either_way(tmp_path):
@@ -195,3 +204,29 @@ def test_a_wfdb_signal_without_a_gain_is_not_calibrated(tmp_path, gain, doubtful
     toml = '[signal]\nfiles = "{r}.hea"\nchannels = [1]\n[labels]\nfrom = "annotations"\n' + FRAMES
     (recording,) = read(tmp_path, toml)
     assert any("not calibrated" in d and "write the gain" in d for d in recording.source.doubts) == doubtful
+
+
+@pytest.mark.parametrize(("unit", "doubtful"), [("s", True), ("ms", False)])
+def test_labels_that_reach_far_beyond_the_signal_are_doubtful(tmp_path, unit, doubtful):
+    csv(tmp_path / "1.csv", "x", [(v,) for v in VALUES])
+    csv(tmp_path / "1.lab", "a,b,w", [(0, 10, "on"), (10, 2000, "off"), (5000, 60000, "on")])
+    toml = '[signal]\nfiles = "{r}.csv"\nchannels = ["x"]\nrate_hz = 10\n'
+    toml += INTERVALS.replace('"date"', f'"{unit}"') + 'end = "b"\n' + FRAMES
+    (recording,) = read(tmp_path, toml)
+    assert any("lies outside the signal: check the clocks" in d for d in recording.source.doubts) == doubtful
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_samples_counted_from_another_number_are_refused(tmp_path, first):
+    csv(tmp_path / "1.csv", "x", [(v,) for v in VALUES])
+    csv(tmp_path / "1.lab", "a,b,w", [(first, first + 100, "on"), (first + 100, first + 200, "off")])
+    toml = '[signal]\nfiles = "{r}.csv"\nchannels = ["x"]\nrate_hz = 10\n'
+    toml += INTERVALS.replace('"date"', '"samples"') + 'end = "b"\nfirst_sample = 1\n' + FRAMES
+    if first == 0:
+        with pytest.raises(
+            UserError, match="starts at sample 0, before the first one: give first_sample = 0"
+        ):
+            read(tmp_path, toml)
+        toml = toml.replace("first_sample = 1", "first_sample = 0")
+    (recording,) = read(tmp_path, toml)
+    assert names(recording) == ["on"] * 100 + ["off"] * 100 + [None] * 400

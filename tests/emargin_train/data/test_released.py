@@ -148,14 +148,14 @@ HUGE = (1 << 62).to_bytes(8, "little")
     [
         (b"", "cannot be read"),
         (b"not a pickle", "cannot be read"),
-        (raw(b"N"), "holds no array but NoneType"),
-        (raw(b"]"), "holds no array but list"),
+        (raw(b"N"), "holds a NoneType instead of an array"),
+        (raw(b"]"), "holds a list instead of an array"),
         (raw(b"\x8e" + HUGE), "cannot be read"),  # a string longer than the file
         (raw(b"\x8b\xff\xff\xff\x7f"), "cannot be read"),  # an integer likewise
         (raw(b"N\x72\xff\xff\xff\xff0N"), "holds no array"),  # a memo of four billion places
         (raw(b"\x82\x01"), "cannot be read"),  # an extension
         (raw(b"\x8c\x01x\x94Q"), "cannot be read"),  # something outside the file
-        (raw(b"cnumpy\nndarray\n)R"), "holds no array but NoneType"),  # an array without a state
+        (raw(b"cnumpy\nndarray\n)R"), "holds a NoneType instead of an array"),  # an array without a state
         (pickle.dumps(np.zeros(3)).replace(b"f8", b"O8"), "instead of numbers"),
         (pickle.dumps(np.zeros(3)).replace(b"f8", b"f4"), "cannot be read"),
         (pickle.dumps(np.zeros(3), 5).replace(b"K\x03", b"K\x04"), "cannot be read"),
@@ -219,7 +219,7 @@ def test_damaged_torch_files_are_named(tmp_path, capsys):
     assert "from 0 to 4" in said(
         saved({"samples": torch.zeros(3, 1, 178), "labels": torch.tensor([0, 0.5, 1])})
     )
-    assert "holds no array but list" in said(saved({"samples": [1.0], "labels": torch.zeros(1)}))
+    assert "holds a list instead of an array" in said(saved({"samples": [1.0], "labels": torch.zeros(1)}))
     assert "samples that are not numbers" in said(
         saved({"samples": torch.zeros(3, 1, 178, dtype=torch.bool), "labels": torch.zeros(3)})
     )

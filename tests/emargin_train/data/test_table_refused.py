@@ -112,7 +112,7 @@ def test_descriptions_of_several_signals_refused_by_the_command(tmp_path, capsys
     assert "labels.map gives 'p', but classes does not list it" in said(
         'classes = ["q"]\n' + signal + labels + 'map = { 1 = "p" }\n'
     )
-    assert "names {m}, but the first" in said(signal + signal.replace("{n}", "{m}") + labels)
+    assert "uses {m}, but the first" in said(signal + signal.replace("{n}", "{m}") + labels)
     assert "row 1 has no subject" in said(signal + "rate_hz = 5\n" + labels + '[subject]\ncolumn = "who"\n')
     notes = '[labels]\nfrom = "annotations"\nfile = "{n}.csv"\n'
     assert "an EDF+ or BDF+ file; for WFDB leave it out" in said(signal + notes)

@@ -1,4 +1,4 @@
-"""The dilated convolution: its blocks, how far a frame is seen, and dropout, which is for training alone."""
+"""The dilated convolution: its blocks, how far a frame is seen, and dropout, which only training uses."""
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
-"""A device that is not the CPU, where there is none: its tensors compute on the CPU, but keep apart.
+"""A simulated device, for machines without a GPU: its tensors compute on the CPU, but are kept separate.
 
-It calls itself `meta`. As on a GPU, its tensors cannot be mixed with the CPU's (but for lone numbers), nor be
-taken for arrays; copying them over, and reading a value, waits for the device and is counted.
+Its name is `meta`. As on a GPU, its tensors cannot be mixed with CPU tensors (except single numbers), and
+cannot be used as arrays. Copying them to the CPU, and reading a value, waits for the device and is counted.
 """
 
 from collections import Counter

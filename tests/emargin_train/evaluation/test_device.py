@@ -1,6 +1,7 @@
-"""Evaluation on a device that is not the CPU: the same numbers as on a CPU, to tolerance.
+"""Evaluation on another device than the CPU gives the same numbers, up to a tolerance.
 
-Without a GPU the device is `elsewhere`'s, which computes on the CPU but keeps its tensors apart.
+Without a GPU the simulated device of `elsewhere` is used, whose tensors compute on the CPU but are kept
+separate.
 """
 
 import dataclasses

@@ -43,7 +43,7 @@ def test_the_document_is_current():
 
 
 def test_a_document_without_a_place_for_the_table_is_refused(tmp_path, monkeypatch, capsys):
-    with pytest.raises(UserError, match="no table to renew"):
+    with pytest.raises(UserError, match="no place for the table"):
         updated("# Metrics")
     monkeypatch.setattr(sys, "argv", ["evaluation", str(tmp_path / "none.md")])
     with pytest.raises(SystemExit) as done:

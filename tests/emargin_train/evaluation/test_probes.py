@@ -149,6 +149,46 @@ def test_penalty_is_chosen_for_other_subjects():
     assert weak == min(logistic.PENALTIES) and strong == max(logistic.PENALTIES)
 
 
+def of_few_causes(separation: float, spread: float, seed: int = 1) -> Training:
+    """Forty features of five causes through a ReLU, six subjects who differ by `spread`, three classes."""
+    rng = np.random.default_rng(seed)
+    y, subject = np.arange(300) % 7 % 3, np.arange(300) * 6 // 300
+    causes = rng.standard_normal((300, 5)) + separation * np.eye(3, 5)[y]
+    causes += spread * rng.standard_normal((6, 5))[subject]
+    h = np.maximum(causes @ rng.standard_normal((5, 40)), 0) + 0.02 * rng.standard_normal((300, 40))
+    return Training(torch.from_numpy(h.astype(np.float32)), y, subject.astype(str))
+
+
+def left_out_losses(x: torch.Tensor, t: Training) -> dict[float, float]:
+    """The loss on left-out subjects for each penalty, by scikit-learn in float64, converged."""
+    x, weight = x.double().numpy(), t.weight.sum(1).astype(np.float64)
+    found = {}
+    for penalty in logistic.PENALTIES:
+        found[penalty] = 0.0
+        for inside, outside in folds(t.subject, 3):
+            theirs = LogisticRegression(C=1 / penalty, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+            theirs.fit(x[inside], t.y[inside], sample_weight=weight[inside] / weight[inside].sum())
+            log_p = theirs.predict_log_proba(x[outside])[np.arange(len(outside)), t.y[outside]]
+            found[penalty] -= float(weight[outside] @ log_p)
+    return found
+
+
+@pytest.mark.parametrize("separation, spread", [(3.0, 2.0), (4.0, 1.0)])
+def test_the_chosen_penalty_is_that_of_converged_fits(separation, spread):
+    """Here fits that stop at a gradient of 1e-3 choose a penalty ten times weaker or stronger."""
+    t = of_few_causes(separation, spread)
+    features = t.standardised[0]
+    x, expected = logistic.with_ones(features), left_out_losses(features, t)
+    chosen, _, basis = logistic.choose_penalty(x, t)
+    assert chosen == min(expected, key=expected.__getitem__)
+    some, goal, judge = logistic.left_out(x, t)
+    ours = {penalty: loss for penalty, loss, _ in logistic.path(some, goal, judge, basis)}
+    assert ours == pytest.approx(expected, rel=0.04)
+    loose = logistic.path(some, goal, judge, basis, gradient_at_end=1e-3)
+    other = {penalty: loss for penalty, loss, _ in loose}
+    assert chosen != min(other, key=other.__getitem__)
+
+
 def test_logistic_does_not_depend_on_scale_and_shift_of_features():
     t = gaussians()
     moved = Training(t.h * torch.tensor([1, 10, 100, 0.1, 1]) + 7, t.y, t.subject)

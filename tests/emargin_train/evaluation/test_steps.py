@@ -1,4 +1,4 @@
-"""Steps of probes: the optimiser is torch's, and a GPU can record a step."""
+"""Steps of probes: the optimiser gives the same as PyTorch's, and a GPU can record a step."""
 
 from collections.abc import Callable
 

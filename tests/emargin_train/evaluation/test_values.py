@@ -1,4 +1,4 @@
-"""Metrics keep the values of the first implementation, on arrays; what changed on purpose is named."""
+"""Metrics have the values of the first implementation, which used arrays; intended changes are listed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Numbers that the baselines' official functions computed once, in float64: cases, inputs, comparison."""
+"""Golden values, computed once in float64 by the baselines' official functions: cases, inputs, comparison."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The same objectives once more, slowly: loops over anchors and pairs, straight from the equations.
+"""Slow versions of the losses: loops over anchors and pairs, written directly from the equations.
 
 Numbers are Python floats or float64 tensors; nothing here is shared with the package.
 """

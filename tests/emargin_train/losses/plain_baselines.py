@@ -1,6 +1,6 @@
-"""The baselines' losses once more, slowly: loops over anchors and pairs, straight from the equations.
+"""Slow versions of the baselines' losses: loops over anchors and pairs, written directly from the equations.
 
-Nothing here is shared with the package. All take float64 tensors, and autograd goes through them.
+Nothing here is shared with the package. All functions take float64 tensors, and autograd works through them.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Fast forms against loops written from the equations: value to 1e-10, gradient to 1e-8; and gradcheck."""
+"""Fast losses equal loops written from the equations: values to 1e-10, gradients to 1e-8; and gradcheck."""
 
 import math
 

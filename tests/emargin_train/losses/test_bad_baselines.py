@@ -1,4 +1,4 @@
-"""Odd input to the baselines' losses: a finite value and gradient, or one line that says what to give."""
+"""Odd input to the baselines' losses gives a finite value and gradient, or one line that says what to do."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""Numbers of the released code, and the faults that they show.
+"""Our losses equal golden values of the released code, including its faults.
 
-Where the shared folder is absent, the same formulas are still held by loops (`plain`).
+Without the shared folder, only the loops of `plain` check these formulas.
 """
 
 import math

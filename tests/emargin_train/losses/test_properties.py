@@ -1,4 +1,4 @@
-"""What must hold of every loss, whatever the equation: finite, invariant, live, and its limits."""
+"""Properties of every loss: it is finite, invariant, depends on its input, and has the right limits."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every method must satisfy with every encoder: a new file in their folders is tested here at once."""
+"""Checks that every method must pass with every encoder. A new file in their folders is tested at once."""
 
 import copy
 import dataclasses
@@ -16,6 +16,7 @@ from emargin_train.config import TrainConfig
 from emargin_train.encode import encode
 from emargin_train.encoders import ENCODERS
 from emargin_train.encoders.base import Encoder
+from emargin_train.errors import UserError
 from emargin_train.hyperparameters import all_hyperparameters, table
 from emargin_train.methods import METHODS
 from emargin_train.methods.base import Method, Shape
@@ -73,8 +74,9 @@ def embeddings(method: Method) -> np.ndarray:
     return h
 
 
-@pytest.mark.parametrize("name", TRAINED)
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(
+    "name, encoder", [(name, more["encoder"]) for name, more in CASES if name in TRAINED]
+)
 def test_loss_and_gradient_are_finite_at_the_papers_size(name: str, encoder: str) -> None:
     """Eight sequences of 200 frames of 90 features, all with labels, with the default settings."""
     splits = make_splits(8, 2, t=200, f=90)
@@ -159,8 +161,12 @@ def test_an_encoder_says_whether_it_sees_the_sequence(name: str, more: dict[str,
     x = method.to_input(torch.from_numpy(SPLITS.train.x()))
     with torch.no_grad():
         h = method.encode(x)
-        alone = method.encode(x.flatten(0, 1)[:, None]).view_as(h)
         shuffled = method.encode(x.flip(1)).flip(1)
+        try:
+            alone = method.encode(x.flatten(0, 1)[:, None]).view_as(h)
+        except UserError as error:  # it is built for sequences of one length
+            assert method.sees_sequence and "give sequences as long as" in str(error)
+            alone = torch.full_like(h, torch.inf)
     tolerance = 1e-5 * float(h.abs().max())
     assert torch.allclose(alone, h, rtol=1e-4, atol=tolerance) != method.sees_sequence
     # A method may normalise a sequence by statistics that its order does not change.
@@ -235,19 +241,26 @@ def test_every_hyper_parameter_is_live(name: str, column: str) -> None:
         {"dissimilar_share": None} if column == "threshold" and "dissimilar_share" in usual.to_dict() else {}
     )
     changed = usual.changed(**{column: value} | apart)
-    states = [last(train(c, SPLITS)) for c in (usual, changed)]
-    if name == "emargin-released" and column == "threshold":
-        assert states[0].losses == states[1].losses  # known fault 1 of the release: it does nothing
+    one, other = usual_embeddings(usual), embeddings(last(train(changed, SPLITS)).method)
+    if column in METHODS[name].without_effect:  # a fault of the released code
+        assert (one == other).all()
         return
-    one, other = (embeddings(state.method) for state in states)
     if column == "dilated.dropout" and name not in TRAINED:
         assert (one == other).all()  # only training drops anything, and this is not trained
         return
     assert one.shape != other.shape or (one != other).any()
 
 
+@cache
+def usual_embeddings(usual: TrainConfig) -> np.ndarray:
+    """Trained once for all hyper-parameters that are compared with it."""
+    return embeddings(last(train(usual, SPLITS)).method)
+
+
 def another(one: Setting, usual: Any) -> Any:
     """A value far from the usual one, inside the domain."""
+    if one.column == "batch_size":
+        return 3  # less than the 12 training sequences
     if one.choices:
         return next(value for value in reversed(one.choices) if value != usual)
     if one.column == "threshold":

@@ -1,4 +1,4 @@
-"""What each baseline does beside its loss: heads that learn, copies that follow, groups, normalisation."""
+"""What each baseline does besides its loss: heads that learn, momentum copies, groups, normalisation."""
 
 import dataclasses
 from typing import Any
@@ -10,7 +10,7 @@ from emargin_train.config import TrainConfig
 from emargin_train.errors import UserError
 from emargin_train.losses.cpc import predictive_contrast
 from emargin_train.losses.unit import unit
-from emargin_train.methods import METHODS, softclt
+from emargin_train.methods import METHODS, softclt, tf_c
 from emargin_train.methods.pretext import Pretext, Standardise, beside
 from emargin_train.settings import hyperparameters
 from emargin_train.train import State, next_batch, start, train
@@ -19,7 +19,10 @@ from tests.emargin_train.configs import TRAINED, config
 from tests.emargin_train.synthetic import make_splits
 
 SPLITS = make_splits()
-BASELINES = [name for name in TRAINED if METHODS[name].order == 1]
+BASELINES = [
+    name for name in TRAINED if METHODS[name].order == 1 and METHODS[name].encoder_variant == "shared"
+]
+FORMS = [name for name in TRAINED if METHODS[name].variant_of in BASELINES]
 
 
 def last(name: str, **more: Any) -> State:
@@ -27,21 +30,23 @@ def last(name: str, **more: Any) -> State:
     return state
 
 
-def test_the_nine_are_there() -> None:
+def test_the_nine_of_the_paper_are_there() -> None:
     nine = "ts2vec softclt cost infots mf-clr tnc cpc simmtm timedrl".split()
-    assert sorted(BASELINES) == sorted(nine)
-    assert all(METHODS[name].encoder_variant == "shared" for name in nine)
+    assert set(nine) <= set(BASELINES)
+    assert {METHODS[name].variant_of for name in FORMS} == set(nine)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", BASELINES + FORMS)
 def test_every_trained_weight_moves_and_is_kept(name: str) -> None:
-    """Heads, critics and decoders are trained, unlike those of the eMargin release."""
+    """Heads, critics and decoders are trained; those that the eMargin release leaves as drawn stay so."""
     before = dict(start(config(name), SPLITS).method.named_parameters())
     after = last(name, iterations=5).method
     kept = after.state_dict()
     for key, weight in after.named_parameters():
         assert key in kept
-        assert torch.equal(weight, before[key]) != (weight.requires_grad or key.startswith("copy.")), key
+        assert torch.equal(weight, before[key]) != (
+            weight.requires_grad or key.startswith(("copy.", "average."))
+        ), key
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -201,5 +206,39 @@ def test_draws_on_another_device_follow_the_generator() -> None:
 
 
 def test_baselines_declare_that_they_do_not_stack() -> None:
-    assert not any(can_stack(TrainConfig(method=name)) for name in BASELINES)
+    assert not any(can_stack(TrainConfig(method=name)) for name in BASELINES + FORMS)
     assert all(issubclass(METHODS[name], Pretext) for name in BASELINES if name != "mf-clr")
+
+
+def test_tf_c_is_its_equations() -> None:
+    """Each contrast as a mean over the vectors of both views, the agreement as three differences."""
+    method: Any = start(config("tf-c", temperature=0.3, **{"tf_c.weight": 0.2}), SPLITS).method
+    a, b = torch.randn(2, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u = unit(torch.cat([a, b]))
+    cosine = u @ u.T / 0.3
+    each = [
+        cosine[i, [j for j in range(10) if j != i]].logsumexp(0) - cosine[i, (i + 5) % 10] for i in range(10)
+    ]
+    torch.testing.assert_close(method.apart(a, b), torch.stack(each).mean())
+    said = iter([0.5, 0.25, 2.0, 1.0, 2.0, 3.0, 2.0, 5.0])  # within time and frequency, then S and each pair
+    method.apart = lambda *_: torch.tensor(next(said))
+    state = start(config("tf-c"), SPLITS)
+    loss = method.loss(next_batch(state, "cpu"), torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx(0.2 * 0.75 + 0.8 * (2 - 1 + 2 - 3 + 2 - 5))
+
+
+def test_tf_c_takes_amplitudes_over_time_and_alters_a_share_of_them() -> None:
+    amplitude = torch.rand(4, 500, 3) + 0.1
+    changed = tf_c.altered(amplitude, torch.Generator().manual_seed(0), share=0.2)
+    lost, gained = changed < 0.1, changed > amplitude
+    assert lost.float().mean() == pytest.approx(0.2 * 0.98, abs=0.03)  # a few of those gain at once
+    assert gained.float().mean() == pytest.approx(0.2 * 0.8, abs=0.03)
+    assert (changed - amplitude).max() <= 0.1 * amplitude.max() + 1e-6
+    method: Any = start(config("tf-c"), SPLITS).method
+    seen: list[torch.Tensor] = []
+    method.of_frequencies.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    batch = next_batch(start(config("tf-c"), SPLITS), "cpu")
+    method.loss(batch, torch.Generator().manual_seed(0))
+    x = method.standardise(batch.x)
+    assert seen[0].shape == (8, 11, 15)
+    torch.testing.assert_close(seen[0][:, 0], x.sum(1).abs() / 20**0.5, rtol=1e-4, atol=1e-5)

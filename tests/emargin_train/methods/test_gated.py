@@ -1,4 +1,4 @@
-"""Methods with a gate: where the labels of a training come from, and what is written down about them."""
+"""Methods with a gate: where the labels of a training come from, and what its row says about them."""
 
 import numpy as np
 import pytest

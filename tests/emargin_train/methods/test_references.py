@@ -1,4 +1,4 @@
-"""References: the spectra, their principal components, and an encoder as it starts."""
+"""References: the spectra, their principal components, and an encoder with its initial weights."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What the baselines show their encoders: crops, pairs, masks, augmentations."""
+"""The views of the baselines: crops, pairs, masks, augmentations."""
 
 from collections.abc import Callable
 

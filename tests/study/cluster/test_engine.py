@@ -1,4 +1,4 @@
-"""The engine of a GPU, without Ray: whom it trains together, and what each trial gets."""
+"""The engine of a GPU, without Ray: which trials it trains together, and what each trial gets."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,5 @@
-"""Trials that share a GPU (Ray is only given one): one stack, the rows of trials alone, whatever dies."""
+"""Trials that share a GPU (Ray is told that there is one): one stack gives the rows of single trials, even if
+an engine or a trial dies."""
 
 from collections import Counter
 from functools import partial

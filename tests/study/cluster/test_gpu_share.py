@@ -1,4 +1,4 @@
-"""How many trials share a GPU: the decision alone, its measurement on a CPU, a GPU that is not there."""
+"""How many trials share a GPU: the decision, its measurement on a CPU, and a cluster without a GPU."""
 
 import pytest
 import ray

@@ -1,4 +1,4 @@
-"""The search, asked as the cluster asks it but without a cluster."""
+"""The search, called in the same way as by the cluster, but without a cluster."""
 
 import math
 

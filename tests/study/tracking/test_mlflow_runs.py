@@ -14,7 +14,7 @@ from emargin_train.evaluation.metrics import METRICS
 from study.tracking.mlflow_runs import StudyRuns, batches, client
 from study.tracking.sync_state import SyncState, exported
 from study.tracking.uri import local
-from tests.study.tracking.views import all_runs, opened, record, trial_runs
+from tests.study.tracking.views import all_runs, opened, own_runs, record, replicate_runs
 
 
 def test_a_trial_is_one_finished_child_run(folder):
@@ -22,7 +22,7 @@ def test_a_trial_is_one_finished_child_run(folder):
     artifact.write_bytes(b"weights")
     runs = opened(folder)
     runs.export(record(silhouette=0.5, davies_bouldin=None), [artifact])
-    (run,) = trial_runs(folder).values()
+    (run,) = replicate_runs(folder).values()
     there = mlflow.MlflowClient(local(folder.parent))
     assert run.info.status == "FINISHED" and exported(folder) == {"emargin-0000-0-0": run.info.run_id}
     assert run.data.tags["study"] == "small" and run.data.tags["trial"] == "emargin-0000"
@@ -31,31 +31,97 @@ def test_a_trial_is_one_finished_child_run(folder):
     history = there.get_metric_history(run.info.run_id, "loss")
     assert [(m.step, m.value) for m in history] == [(1, 3.0), (2, 2.0)]
     assert [file.path for file in there.list_artifacts(run.info.run_id)] == ["emargin-0000-0-0.pt"]
-    parent = there.get_run(run.data.tags["mlflow.parentRunId"])
+    trial = there.get_run(run.data.tags["mlflow.parentRunId"])
+    assert trial.data.tags["kind"] == "trial" and trial.info.status == "RUNNING"
+    parent = there.get_run(trial.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["kind"] == "study" and parent.info.status == "RUNNING"
-    assert parent.data.params["trials"] == "3"
+    assert parent.data.tags["trials"] == "3"
+    assert runs.stale() == {"emargin-0000": ["emargin-0000-0-0"]}
+    runs.export_trial("emargin-0000", [record(silhouette=0.5)])
     runs.finish("FINISHED")
     assert {r.info.status for r in all_runs(folder)} == {"FINISHED"}
 
 
 def test_writing_again_adds_nothing(folder):
-    opened(folder).export(record(), [])
-    before = trial_runs(folder)
-    opened(folder).export(record(), [])
-    assert trial_runs(folder).keys() == before.keys() and len(all_runs(folder)) == 2
+    for _ in range(2):
+        runs = opened(folder)
+        runs.export(record(), [])
+        runs.export_trial("emargin-0000", [record()])
+    assert len(replicate_runs(folder)) == len(own_runs(folder)) == 1 and len(all_runs(folder)) == 3
+    assert opened(folder).stale() == {}
+
+
+def test_a_trials_own_run_has_the_means_over_its_replicates(folder):
+    """So that sorting finds the best trial, and not the best seed."""
+    found = [record(seed=seed, silhouette=value) for seed, value in enumerate((0.2, 0.9))]
+    found[1]["row"]["nmi"] = 0.5  # which the other has not
+    for n in (1, 2):  # the second replicate comes later, after the exporter was started again
+        runs = opened(folder)
+        for one in found[:n]:
+            runs.export(one, [])
+        runs.export_trial("emargin-0000", found[:n])
+    (run,) = own_runs(folder).values()
+    there = mlflow.MlflowClient(local(folder.parent))
+    assert run.data.metrics["silhouette"] == pytest.approx(0.55) and "nmi" not in run.data.metrics
+    means = there.get_metric_history(run.info.run_id, "silhouette")
+    assert [(m.step, m.value) for m in means] == [(1, 0.2), (2, pytest.approx(0.55))]
+    assert run.data.params["threshold"] == "0.4" and "seed" not in run.data.params
+    assert run.data.tags["replicates"] == "2" and run.info.status == "FINISHED"
+    assert "threshold = 0.4" in run.data.tags["mlflow.note.content"]
+    assert {r.data.tags["mlflow.parentRunId"] for r in replicate_runs(folder).values()} == {run.info.run_id}
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+def test_a_trial_with_a_bad_replicate_is_a_failed_run(folder, status):
+    found = [record(), record(seed=1, status=status)]
+    runs = opened(folder)
+    for one in found:
+        runs.export(one, [])
+    runs.export_trial("emargin-0000", found)
+    (run,) = own_runs(folder).values()
+    assert run.info.status == "FAILED" and run.data.tags["status"] == status
+
+
+def test_the_trial_run_of_a_killed_driver_is_completed(folder):
+    opened(folder).export(record(), [])  # and killed before its trial was written
+    runs = opened(folder)
+    assert runs.stale() == {"emargin-0000": ["emargin-0000-0-0"]}
+    runs.export_trial("emargin-0000", [record()])
+    (run,) = own_runs(folder).values()
+    assert run.info.status == "FINISHED"
+    mlflow.MlflowClient(local(folder.parent)).update_run(run.info.run_id, status="RUNNING")
+    assert opened(folder).stale() == {"emargin-0000": ["emargin-0000-0-0"]}
+
+
+def test_the_dataset_is_an_input_once(folder):
+    for _ in range(2):
+        runs = StudyRuns(
+            local(folder.parent), SyncState(folder), out=folder.parent, dataset="tiny", study="small"
+        )
+        runs.start({"dataset": "data/tiny.toml", "data_hash": "0123456789ab", "emargin/threshold": "0.2:0.9"})
+        runs.export(record(), [])
+        runs.export_trial("emargin-0000", [record()])
+    assert len(own_runs(folder)) == 1
+    for run in all_runs(folder):
+        if run.data.tags["kind"] != "replicate":
+            (used,) = run.inputs.dataset_inputs
+            assert (used.dataset.name, used.dataset.digest) == ("tiny", "0123456789ab")
+            assert run.data.tags["mlflow.user"] and run.data.tags["mlflow.source.name"] == "study.run"
+    (run,) = own_runs(folder).values()
+    assert run.data.tags["mlflow.note.content"].startswith("Varied: threshold = 0.4")
 
 
 @pytest.mark.parametrize("lost", ["nothing", "the sync state's line", "half of the sync state's line"])
 def test_a_run_half_written_by_a_killed_driver_is_completed(folder, lost):
     opened(folder).export(record(silhouette=0.5), [])
-    (run,) = trial_runs(folder).values()
+    (run,) = replicate_runs(folder).values()
     mlflow.MlflowClient(local(folder.parent)).update_run(run.info.run_id, status="RUNNING")
     sync_state = folder / "mlflow.jsonl"
     if lost != "nothing":
         head, line, _ = sync_state.read_text().split("\n")
         sync_state.write_text(head + "\n" + (line[:20] if lost.startswith("half") else ""))
     opened(folder).export(record(silhouette=0.5), [])
-    (again,) = trial_runs(folder).values()
+    (again,) = replicate_runs(folder).values()
     assert again.info.run_id == run.info.run_id and again.info.status == "FINISHED"
     assert exported(folder) == {"emargin-0000-0-0": run.info.run_id}
     there = mlflow.MlflowClient(local(folder.parent))
@@ -68,7 +134,7 @@ def test_a_record_that_is_run_again_replaces_its_run(folder):
     sync_state.forget("emargin-0000-0-0")
     assert exported(folder) == {}
     opened(folder).export(record(status="ok"), [])
-    (run,) = trial_runs(folder).values()
+    (run,) = replicate_runs(folder).values()
     assert run.info.status == "FINISHED" and exported(folder) == {"emargin-0000-0-0": run.info.run_id}
 
 
@@ -79,13 +145,13 @@ def test_two_studies_of_the_same_name_stay_apart(folder, tmp_path):
     runs = StudyRuns(local(tmp_path), SyncState(other), out=tmp_path, dataset="sleepeeg-sim", study="small")
     runs.start({})
     runs.export(record(), [])
-    assert len({run.data.tags["study_id"] for run in all_runs(folder)}) == 2 and len(all_runs(folder)) == 4
+    assert len({run.data.tags["study_id"] for run in all_runs(folder)}) == 2 and len(all_runs(folder)) == 6
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_bad_trial_is_a_failed_run(folder, status):
     opened(folder).export(record(status=status, final_loss=None), [])
-    (run,) = trial_runs(folder).values()
+    (run,) = replicate_runs(folder).values()
     assert run.info.status == "FAILED" and run.data.tags["status"] == status
 
 
@@ -94,9 +160,11 @@ def test_parameters_stay_as_they_were_first(folder):
     runs = StudyRuns(
         local(folder.parent), SyncState(folder), out=folder.parent, dataset="sleepeeg-sim", study="small"
     )
-    runs.start({"trials": "6", "seeds": "0"})
+    runs.start({"trials": "6", "seeds": "0", "margin": "1"})
+    runs.start({"trials": "9", "seeds": "1"})
     (study,) = all_runs(folder)
-    assert study.data.params == {"trials": "3", "seeds": "0"}
+    assert study.data.params == {"seeds": "0", "margin": "1"}
+    assert study.data.tags["trials"] == "9"  # as after --extend
 
 
 @given(n_metrics=st.integers(0, 2500), n_params=st.integers(0, 250))

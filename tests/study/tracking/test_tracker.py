@@ -1,4 +1,4 @@
-"""Export to MLflow in the background: nothing slowed, lost or left behind, whatever the server does."""
+"""Export to MLflow in the background: it slows, loses and forgets nothing, whatever the server does."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from study import records
 from study.tracking.tracker import Tracker
 from study.tracking.uri import check_answers, local, resolve
 from tests.study.conftest import small
-from tests.study.tracking.views import all_runs, opened, record, tracked, trial_runs
+from tests.study.tracking.views import all_runs, opened, record, replicate_runs, tracked
 
 AWAY = "http://127.0.0.1:9"
 
@@ -28,7 +28,7 @@ def test_the_tracker_exports_in_the_background(folder):
         tracker.add(f"emargin-0000-0-{seed}")
     tracker.note(1, {"trials_ok": 1.0, "emargin/hypervolume": 0.9})
     assert tracker.finish("FINISHED", patience_s=60) == 0
-    assert trial_runs(folder).keys() == {f"emargin-0000-0-{seed}" for seed in range(3)}
+    assert replicate_runs(folder).keys() == {f"emargin-0000-0-{seed}" for seed in range(3)}
     (study,) = (run for run in all_runs(folder) if run.data.tags["kind"] == "study")
     assert study.info.status == "FINISHED" and study.data.tags["outcome"] == "FINISHED"
     assert study.data.metrics == {"trials_ok": 1.0, "emargin/hypervolume": 0.9}
@@ -38,9 +38,9 @@ def test_a_tracker_begins_with_what_an_earlier_one_left(folder):
     records.save(folder, record(seed=0))
     records.save(folder, record(seed=1))
     assert tracked(folder).finish("KILLED", patience_s=60) == 0
-    assert trial_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
+    assert replicate_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
     assert tracked(folder).finish("FINISHED", patience_s=60) == 0
-    assert len(all_runs(folder)) == 3 and {r.info.status for r in all_runs(folder)} == {"FINISHED"}
+    assert len(all_runs(folder)) == 4 and {r.info.status for r in all_runs(folder)} == {"FINISHED"}
 
 
 def test_a_server_that_is_away_slows_nothing_and_loses_nothing(folder):
@@ -54,7 +54,7 @@ def test_a_server_that_is_away_slows_nothing_and_loses_nothing(folder):
     assert tracker.finish("FINISHED", patience_s=1) == 6  # five trainings, and the study's own run
     assert time.monotonic() - begun < 5
     assert tracked(folder).finish("FINISHED", patience_s=60) == 0  # another place, later
-    assert len(trial_runs(folder)) == 5
+    assert len(replicate_runs(folder)) == 5
 
 
 def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
@@ -64,8 +64,17 @@ def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
     tracker = tracked(folder)
     assert tracker.finish("FINISHED", patience_s=5) == 2
     assert "runs wait for it" in (folder / "log" / "mlflow.log").read_text()
-    finished = {key for key, run in trial_runs(folder).items() if run.info.status == "FINISHED"}
+    finished = {key for key, run in replicate_runs(folder).items() if run.info.status == "FINISHED"}
     assert finished == {"emargin-0000-0-1", "emargin-0000-0-2"}
+
+
+def test_an_exporter_that_is_killed_as_it_begins_is_started_again(folder):
+    with contextlib.closing(Tracker(local(folder.parent), folder, dataset="tiny")) as tracker:
+        tracker._process.kill()
+        tracker._process.wait()
+        tracker.start({"trials": "2"})
+        assert tracker.finish("FINISHED", patience_s=60) == 0
+    assert [run.info.status for run in all_runs(folder)] == ["FINISHED"]
 
 
 def test_when_the_exporter_is_killed_another_exports_the_rest(folder):
@@ -78,7 +87,7 @@ def test_when_the_exporter_is_killed_another_exports_the_rest(folder):
         tracker.add(f"emargin-0000-0-{seed}")
     tracker.note(1, {"trials_ok": 1.0})
     assert tracker.finish("FINISHED", patience_s=60) == 0
-    assert trial_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
+    assert replicate_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
 
 
 def test_the_exporter_does_not_outlive_its_driver(folder):
@@ -130,8 +139,8 @@ def test_a_copy_of_the_folder_can_be_exported_elsewhere(folder, tmp_path):
     shutil.copytree(folder, copied)
     for _ in range(2):
         assert tracked(copied).finish("FINISHED", patience_s=60) == 0
-        assert len(all_runs(copied)) == 2
-    assert len(all_runs(folder)) == 2
+        assert len(all_runs(copied)) == 3
+    assert len(all_runs(folder)) == 3
 
 
 def test_a_file_that_is_no_database_is_told(folder):

@@ -1,4 +1,4 @@
-"""A study's folder as MLflow sees it: runs written to a database, and read back."""
+"""Write the runs of a study's folder to an MLflow database, and read them back."""
 
 import mlflow
 
@@ -49,9 +49,17 @@ def all_runs(folder, uri=None):
     return there.search_runs([e.experiment_id for e in there.search_experiments()])
 
 
-def trial_runs(folder, uri=None):
-    """By key; each must be there once."""
+def own_runs(folder, uri=None):
+    """Of the trials, by trial; each must be there once."""
     runs = [run for run in all_runs(folder, uri) if run.data.tags["kind"] == "trial"]
+    by_trial = {run.data.tags["trial"]: run for run in runs}
+    assert len(by_trial) == len(runs)
+    return by_trial
+
+
+def replicate_runs(folder, uri=None):
+    """By key; each must be there once."""
+    runs = [run for run in all_runs(folder, uri) if run.data.tags["kind"] == "replicate"]
     by_key = {run.data.tags["key"]: run for run in runs}
     assert len(by_key) == len(runs)
     return by_key

@@ -1,0 +1,301 @@
+"""Train one row of a study's table again, from its stored settings, and compare every metric.
+
+python -m study.repeat runs/NAME TRIAL REPLICATE        # a replicate: split seed and seed, as 0-1
+python -m study.repeat docs/findings/NAME TRIAL SEED --data-dir DATA   # the recordings lie in DATA now
+
+The row is trained on this machine, with one thread and without a cluster. On the machine that wrote the row,
+with the same versions, every metric must be equal in all digits. Elsewhere sums are rounded differently. Then
+a difference may be as large as a quarter of the standard deviation over the trial's replicates, or 0.002 of
+the metric's range (of its mean, if it has no bounds) where that is more. A probe counts frames, some of which
+lie at its border: it may differ by 0.02. The exit code is 1 where a metric is outside its tolerance.
+"""
+
+import math
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import tables
+from analysis.errors import UserError as AnalysisError
+from emargin_train.data.settings import DatasetSettings
+from emargin_train.declarations import declarations
+from emargin_train.errors import UserError, exit_on_user_error, nearest
+from emargin_train.hyperparameters import table
+from emargin_train.program import Parser
+from emargin_train.settings import declared
+from study.settings import StudySettings
+
+SHARE_OF_SPREAD, SHARE_OF_RANGE, OF_A_PROBE = 0.25, 0.002, 0.02
+SPLITS = ("train:", "validation:", "test:")
+GIVEN_AS = ("threshold", "dissimilar_share")  # one of them was set, and the row has both
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A metric of the stored row and of the repeated one; None where it has no value."""
+
+    metric: str
+    stored: float | None
+    repeated: float | None
+    tolerance: float
+
+    @property
+    def difference(self) -> float:
+        if self.stored is None or self.repeated is None:
+            return 0.0 if self.stored is self.repeated else math.inf
+        return self.repeated - self.stored
+
+    @property
+    def is_inside(self) -> bool:
+        return abs(self.difference) <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a study's table, with what its tolerance and its training follow from.
+
+    values: by column; None where the table has none
+    replicates: the rows of its trial
+    settings, manifest: of its study
+    """
+
+    values: dict[str, Any]
+    replicates: pd.DataFrame
+    settings: StudySettings
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.values['study']} {self.values['trial']} {_replicate(self.values)}"
+
+
+def find(source: Path, trial: str, replicate: str) -> Row:
+    """The row of a study's folder, or of its results.parquet. Raises UserError."""
+    folder = source.parent if source.suffix == ".parquet" else source
+    if source.suffix == ".parquet" and source.name != "results.parquet":
+        raise UserError(f"{source} is not named results.parquet: give the folder of a study, as runs/NAME")
+    try:
+        study = tables.load(folder)
+    except AnalysisError as error:
+        raise UserError(str(error)) from None
+    if not study.settings:
+        raise UserError(
+            f"{folder} has no study.toml, and the table alone does not say how its data were made: "
+            "copy the study.toml beside it"
+        )
+    settings = StudySettings.from_dict(study.settings)
+    of_trial = study.rows[study.rows["trial"] == trial]
+    if of_trial.empty:
+        raise UserError(f"'{trial}' is not a trial of {folder}: {nearest(trial, set(study.rows['trial']))}")
+    found = [row for row in of_trial.to_dict("records") if replicate in (_replicate(row), str(row["seed"]))]
+    if len(found) != 1:
+        known = ", ".join(_replicate(row) for row in of_trial.to_dict("records"))
+        raise UserError(f"'{replicate}' is not one replicate of {trial}: give one of {known}")
+    values = {str(name): None if _is_null(value) else value for name, value in found[0].items()}
+    return Row(values, of_trial, settings, study.manifest)
+
+
+def _replicate(row: Mapping[str, Any]) -> str:
+    """As in the names of files; a table of version 1 may lack the split seed."""
+    return f"{_split_seed(row)}-{int(row['seed'])}"
+
+
+def _split_seed(row: Mapping[str, Any]) -> int:
+    value: Any = row.get("split_seed")
+    return 0 if _is_null(value) else int(value)
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def settings_of(row: Row, *, data_dir: str | None = None, dataset: str | None = None) -> dict[str, object]:
+    """The settings of the row's training, as `TrainConfig.from_dict` takes them. Raises UserError.
+
+    data_dir, dataset: in place of the stored ones, where the data lie elsewhere
+    """
+    method, encoder = row.values["method"], row.values.get("encoder") or row.settings.encoder
+    if method not in declarations().methods:
+        raise UserError(
+            f"method '{method}' of {row.name} is not a method of this version: use the one that wrote it"
+        )
+    shared: dict[str, object] = {
+        name: getattr(row.settings, name) for name in declared(DatasetSettings) if name != "dataset"
+    }
+    found = shared | {"dataset": dataset or row.settings.dataset, "method": method, "encoder": encoder}
+    if data_dir is not None:
+        found["data_dir"] = data_dir
+    known = table(method, encoder)
+    given_as = row.values.get("gate_given_as")
+    for column in known:
+        if column in GIVEN_AS and given_as is not None and column != given_as:
+            continue
+        if row.values.get(column) is not None:
+            found[column] = row.values[column]
+    both = [column for column in GIVEN_AS if column in found and column in known]
+    if len(both) == 2:
+        raise UserError(
+            f"the table does not say whether {row.name} was given a threshold or a share: "
+            "put the study.toml of version 1 beside it"
+        )
+    return found | {"split_seed": _split_seed(row.values), "seed": int(row.values["seed"])}
+
+
+def same_place(row: Row, repeated: Mapping[str, Any]) -> list[str]:
+    """What differs between the place where the row was written and this one; empty: all digits must agree."""
+    found = []
+    for name, value in (row.manifest.get("versions") or {}).items():
+        here = platform.python_version() if name == "python" else _version(name)
+        if here != value:
+            found.append(f"{name} {value} there, {here} here")
+    for name in ("device", "git_revision"):
+        stored, here = row.values.get(name), repeated.get(name)
+        if stored != here or stored is None:
+            found.append(f"{name.replace('_', ' ')} {stored} there, {here} here")
+    if str(row.values.get("git_revision")).endswith("+"):
+        found.append("the code had changes there that were not committed")
+    if str(row.manifest.get("schema_version")) == "1":
+        found.append("version 1 there, which had other logistic and MLP probes (docs/log.md)")
+    from emargin_train.cost import processor
+
+    stored = (row.manifest.get("hardware") or {}).get("processor")
+    if stored != processor():
+        found.append(f"processor {stored or 'not recorded'} there, {processor()} here")
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return None
+
+
+def compare(row: Row, repeated: Mapping[str, Any], *, bitwise: bool) -> list[Compared]:
+    """Every metric that either row has a value of, in the order of the table of metrics."""
+    found = []
+    for name, metric in declarations().metrics.items():
+        stored, here = row.values.get(name), repeated.get(name)
+        if name not in row.values or (stored is None and here is None):
+            continue
+        tolerance = 0.0 if bitwise else tolerance_of(metric, row.replicates[name])
+        found.append(Compared(name, stored, here, tolerance))
+    return found
+
+
+def tolerance_of(metric: Any, replicates: pd.Series) -> float:
+    """How much rounding may change a metric, as the head of this file says."""
+    values = replicates.dropna()
+    spread = float(values.std()) if len(values) > 1 else 0.0
+    width = metric.high - metric.low
+    size = width if math.isfinite(width) else float(values.abs().mean()) if len(values) else 1.0
+    least = OF_A_PROBE if metric.group == "probe" else SHARE_OF_RANGE * size
+    return max(SHARE_OF_SPREAD * spread, least)
+
+
+def other_split(row: Row, described: Sequence[str]) -> list[str]:
+    """Lines about the train, validation and test split that differ from those in the manifest, both of each.
+
+    described: what this version says of the split
+    """
+    stored = row.manifest.get("split") or ()
+    if isinstance(stored, dict):  # since version 2, by split seed
+        stored = stored.get(str(_split_seed(row.values)), ())
+    there, here = (
+        {line.partition(":")[0]: line for line in lines if line.startswith(SPLITS)}
+        for lines in (stored, described)
+    )
+    different = [name for name in there if there[name] != here.get(name)]
+    return [
+        f"  {text}" for name in different for text in (f"there: {there[name]}", f"here: {here.get(name)}")
+    ]
+
+
+def shown(
+    row: Row,
+    repeated: Mapping[str, Any],
+    compared: list[Compared],
+    elsewhere: list[str],
+    described: Sequence[str] = (),
+) -> list[str]:
+    """The comparison as lines of text."""
+    lines = [f"{row.name}: {row.values['method']} on {row.values['dataset']}"]
+    if elsewhere:
+        lines += ["written elsewhere, so differences within the tolerance are rounding:"]
+        lines += [f"  {one}" for one in elsewhere]
+    else:
+        lines += ["written on this machine with these versions: every digit must agree"]
+    if row.values.get("data_hash") != repeated.get("data_hash"):
+        lines.append(
+            f"warning: the frames have the hash {repeated.get('data_hash')} here, and "
+            f"{row.values.get('data_hash')} there: the recordings differ, or are framed in another way"
+        )
+        lines += other_split(row, described)
+    lines.append(f"{'metric':32}{'stored':>14}{'repeated':>14}{'difference':>13}{'tolerance':>12}")
+    for one in compared:
+        stored, here = (_number(value) for value in (one.stored, one.repeated))
+        mark = "" if one.is_inside else "  outside"
+        lines.append(
+            f"{one.metric:32}{stored:>14}{here:>14}{one.difference:>13.2g}{one.tolerance:>12.2g}{mark}"
+        )
+    outside = [one.metric for one in compared if not one.is_inside]
+    equal = sum(one.difference == 0 for one in compared)
+    verdict = f"outside their tolerance: {', '.join(outside)}" if outside else "all inside their tolerance"
+    return [*lines, f"{len(compared)} metrics, {equal} equal in all digits; {verdict}"]
+
+
+def _number(value: float | None) -> str:
+    return "no value" if value is None else f"{value:.6g}"
+
+
+def build_parser() -> Parser:
+    parser = Parser("study.repeat", description=__doc__)
+    parser.add_argument("study", type=Path, help="The folder of the study, or its results.parquet.")
+    parser.add_argument("trial", help="The trial, such as emargin-0003.")
+    parser.add_argument(
+        "replicate", help="The replicate, as split seed and seed: 0-1; the seed alone where it is enough."
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="The folder that holds the recordings now.")
+    parser.add_argument("--dataset", metavar="FILE", help="The .toml file that describes the recordings now.")
+    return parser
+
+
+def main() -> None:
+    args = build_parser().parse_args()
+    row = find(args.study, args.trial, args.replicate)
+    settings = settings_of(row, data_dir=args.data_dir, dataset=args.dataset)
+    repeated, described = trained(settings)
+    elsewhere = same_place(row, repeated)
+    compared = compare(row, repeated, bitwise=not elsewhere)
+    print("\n".join(shown(row, repeated, compared, elsewhere, described)))
+    same_end = row.values["status"] == repeated["status"]
+    if not same_end:
+        print(
+            f"the row ended as {row.values['status']}, and here as {repeated['status']}: {repeated['error']}"
+        )
+    sys.exit(0 if same_end and all(one.is_inside for one in compared) else 1)
+
+
+def trained(settings: dict[str, object]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The row of a training with one thread, as a worker of a study has it, and its split in words."""
+    import torch
+
+    from emargin_train.config import TrainConfig
+    from emargin_train.data import load
+    from emargin_train.pretrain import Outcome, pretrain
+
+    torch.set_num_threads(1)
+    config = TrainConfig.from_dict(settings)
+    *_, outcome = pretrain(config)
+    assert isinstance(outcome, Outcome)
+    return outcome.row, load(config.data).described
+
+
+if __name__ == "__main__":
+    exit_on_user_error(main)

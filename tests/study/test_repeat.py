@@ -1,0 +1,126 @@
+"""Repeating a stored row: what is found, what is refused, and when a difference is too large."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from emargin_train.config import TrainConfig
+from emargin_train.cost import processor
+from emargin_train.declarations import declarations
+from emargin_train.errors import UserError
+from study import repeat
+from tests.study.conftest import assert_one_line, here
+
+FINDINGS = Path(__file__).resolve().parents[2] / "docs" / "findings"
+GATES = FINDINGS / "sleepeeg-sim-gates"  # written by version 1, with --dissimilar-share 0.5
+
+
+def test_a_row_of_version_1_gives_the_settings_that_it_was_trained_with():
+    settings = repeat.settings_of(repeat.find(GATES, "emargin-0003", "2"))
+    config = TrainConfig.from_dict(settings)
+    read = config.to_dict()
+    assert (config.seed, config.data.split_seed, config.method) == (2, 0, "emargin")
+    assert read["gate"] == "random" and read["dissimilar_share"] == 0.5 and read["threshold"] is None
+    assert read["iterations"] == 100 and read["snr_db"] == 30 and read["sequence_length"] == 50
+
+
+def test_a_threshold_that_was_given_stays_the_threshold():
+    row = repeat.find(FINDINGS / "sleepeeg-sim-threshold" / "results.parquet", "emargin-0004", "0-0")
+    read = TrainConfig.from_dict(repeat.settings_of(row)).to_dict()
+    assert read["threshold"] == row.values["threshold"] and read["dissimilar_share"] is None
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in FINDINGS.glob("*/results.parquet")))
+def test_every_study_of_the_findings_can_be_repeated(folder):
+    trial = pq.read_table(folder / "results.parquet", columns=["trial"])["trial"][-1].as_py()
+    TrainConfig.from_dict(repeat.settings_of(repeat.find(folder, trial, "0")))
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (("absent", "emargin-0000", "0"), ("absent is not a folder",)),
+        ((str(GATES), "emargin-9", "0"), ("'emargin-9' is not a trial", "did you mean 'emargin-000")),
+        ((str(GATES), "emargin-0003", "0-7"), ("not one replicate", "0-0, 0-1")),
+        ((str(GATES / "manifest.parquet"), "emargin-0003", "0"), ("results.parquet",)),
+        ((str(FINDINGS / "mitdb-125-gates"), "emargin-0003", "0"), ("data folder", "DATA")),
+    ],
+)
+def test_what_cannot_be_repeated_is_refused_in_one_line(words, told, monkeypatch):
+    monkeypatch.chdir(FINDINGS.parents[1])
+    assert_one_line(here(*words, module="study.repeat"), *told)
+
+
+def test_a_table_without_its_settings_is_refused(tmp_path):
+    (tmp_path / "results.parquet").write_bytes((GATES / "results.parquet").read_bytes())
+    with pytest.raises(UserError, match="has no study.toml"):
+        repeat.find(tmp_path, "emargin-0003", "0")
+
+
+@pytest.fixture
+def row() -> repeat.Row:
+    return repeat.find(GATES, "emargin-0003", "2")
+
+
+def test_on_the_same_machine_every_digit_counts(row):
+    """Versions, code, device and processor as stored: then the last bit is a difference."""
+    manifest = {"versions": {}, "hardware": {"processor": processor()}, "schema_version": "2"}
+    here_too = dataclasses.replace(
+        row, manifest=manifest, values=row.values | {"git_revision": "abc", "device": "cpu"}
+    )
+    again = dict(here_too.values)
+    assert repeat.same_place(here_too, again) == []
+    again["silhouette"] = math.nextafter(again["silhouette"], 1)
+    assert [one.metric for one in repeat.compare(here_too, again, bitwise=True) if not one.is_inside] == [
+        "silhouette"
+    ]
+    for changed in ({"git_revision": "abd"}, {"device": "gpu"}):
+        assert len(repeat.same_place(here_too, here_too.values | changed)) == 1
+    dirty = dataclasses.replace(here_too, values=here_too.values | {"git_revision": "abc+"})
+    assert repeat.same_place(dirty, dirty.values) == ["the code had changes there that were not committed"]
+
+
+def test_another_seed_is_not_a_repetition(row):
+    """The tolerance for rounding is so small that the trial's other replicates are outside it."""
+    for other in row.replicates.to_dict("records"):
+        compared = repeat.compare(row, other, bitwise=False)
+        outside = [one.metric for one in compared if not one.is_inside]
+        assert (outside == []) == (other["seed"] == row.values["seed"]), outside
+
+
+def test_a_metric_that_has_no_value_any_more_is_outside(row):
+    compared = repeat.compare(row, row.values | {"silhouette": None}, bitwise=False)
+    assert [one.metric for one in compared if not one.is_inside] == ["silhouette"]
+
+
+def test_tolerances_are_those_that_the_help_states(row):
+    metrics = declarations().metrics
+    deviation = row.replicates["silhouette"].std()
+    assert repeat.tolerance_of(metrics["silhouette"], row.replicates["silhouette"]) == max(
+        0.25 * deviation, 0.004
+    )
+    alone = row.replicates["silhouette"][:1]
+    assert repeat.tolerance_of(metrics["silhouette"], alone) == 0.004
+    assert repeat.tolerance_of(metrics["probe_accuracy"], row.replicates["probe_accuracy"][:1]) == 0.02
+    rank = row.replicates["effective_rank"][:1]
+    assert repeat.tolerance_of(metrics["effective_rank"], rank) == pytest.approx(0.002 * rank.iloc[0])
+
+
+def test_the_report_names_what_is_outside_and_where_the_row_was_written(row):
+    again = row.values | {"silhouette": -1.0, "data_hash": "other"}
+    text = "\n".join(
+        repeat.shown(row, again, repeat.compare(row, again, bitwise=False), repeat.same_place(row, again))
+    )
+    split = json.loads((GATES / "manifest.json").read_text())["split"]
+    assert repeat.other_split(row, split) == []
+    other = [split[0], split[1].replace("validation: ", "validation: 1"), *split[2:]]
+    assert repeat.other_split(row, other) == [f"  there: {split[1]}", f"  here: {other[1]}"]
+    assert "outside their tolerance: silhouette" in text and "hash other here" in text
+    assert (
+        "version 1 there" in text
+        and json.loads((GATES / "manifest.json").read_text())["schema_version"] == "1"
+    )

@@ -1,0 +1,45 @@
+"""The local MLflow server answers once its address is printed, and ends with its program."""
+
+import subprocess
+import sys
+import urllib.request
+
+import psutil
+import pytest
+
+from emargin_train.program import pasted
+from study.tracking.uri import to_browse
+from tests.cluster.conftest import free_port
+
+
+@pytest.mark.slow
+def test_the_server_answers_when_its_address_is_printed(folder):
+    port = free_port()
+    words = (sys.executable, "-m", "study.server", "--out", str(folder.parent), "--port", str(port))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        line = server.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            assert answer.status == 200
+        assert f"http://127.0.0.1:{port}" in line
+        family = psutil.Process(server.pid).children(recursive=True)
+        server.terminate()
+        assert server.wait(60) != 0
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
+
+
+@pytest.mark.parametrize(
+    "uri, experiment, expected",
+    [
+        ("http://ada:secret@host:5000/", "7", "http://host:5000/#/experiments/7/runs"),
+        ("http://host:5000", "", "http://host:5000"),
+        (
+            "sqlite:////runs/mlflow.db",
+            "7",
+            "mlflow ui --backend-store-uri sqlite:////runs/mlflow.db, then "
+            "http://127.0.0.1:5000/#/experiments/7/runs",
+        ),
+    ],
+)
+def test_the_link_opens_the_table_of_runs(uri, experiment, expected):
+    assert to_browse(uri, experiment).removeprefix(pasted("mlflow").removesuffix("mlflow")) == expected

@@ -1,0 +1,95 @@
+"""The scripts and the notebook of examples/ run as they are, and `study.run` leaves its process alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import emargin_train
+import study
+from emargin_train.errors import UserError
+from study import notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def run(folder: Path, *words: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        (sys.executable, *words), capture_output=True, text=True, cwd=folder, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_an_encoder_is_trained_kept_and_used(tmp_path):
+    shown = run(tmp_path, str(EXAMPLES / "train_encoder.py"))
+    assert "step 20 of 20" in shown and "kept in encoder.pt" in shown
+    shown = run(tmp_path, str(EXAMPLES / "encode_recordings.py"))
+    assert len(shown.splitlines()) == 10 and "320 numbers each" in shown
+
+
+def test_results_are_read_and_drawn(tmp_path):
+    folder = ROOT / "docs" / "findings" / "sleepeeg-sim-threshold"
+    shown = run(tmp_path, str(EXAMPLES / "read_results.py"), str(folder), "front.html")
+    assert "silhouette_low" in shown and "vega" in (tmp_path / "front.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_study_runs(tmp_path):
+    shown = run(tmp_path, str(EXAMPLES / "run_study.py"))
+    (page,) = (tmp_path / "runs").glob("*/report/index.html")
+    assert shown.count("searched") == 4 and str(page.relative_to(tmp_path)) in shown
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path):
+    """Its cells are plain Python, so that no Jupyter is needed; signal handlers stay as they were."""
+    cells = json.loads((EXAMPLES / "first_study.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert all(not line.startswith(("%", "!")) for cell in code for line in cell.splitlines())
+    before = "import signal\nhandlers = [signal.getsignal(n) for n in (2, 15, 1)]"
+    after = (
+        "assert handlers == [signal.getsignal(n) for n in (2, 15, 1)]\nassert results.outcome.exit_code == 0"
+    )
+    (tmp_path / "notebook.py").write_text("\n".join([before, *code, after]))
+    run(tmp_path, "notebook.py")
+    assert (tmp_path / "runs" / "notebook" / "results.parquet").exists()
+
+
+def test_names_that_a_newcomer_guesses(tmp_path):
+    splits = emargin_train.load("sleepeeg-sim", subjects=4, sequence_length=20)
+    assert splits.train.shape[1] == 20
+    with pytest.raises(UserError, match="did you mean 'sleepeeg-sim'"):
+        emargin_train.load("sleepeg-sim")
+    with pytest.raises(UserError, match="'treshold' is not a setting: did you mean 'threshold'"):
+        emargin_train.fit("sleepeeg-sim", treshold=0.3)
+    with pytest.raises(AttributeError, match="it has Trained, fit, load"):
+        emargin_train.train_encoder  # noqa: B018
+    with pytest.raises(UserError, match="--treshold is not a flag: did you mean --threshold"):
+        study.run("sleepeeg-sim", treshold=0.3)
+
+
+def test_a_diverged_training_has_no_encoder(tmp_path):
+    trained = emargin_train.fit(
+        "sleepeeg-sim", "emargin-released", margin=1000, subjects=4, iterations=3, sequence_length=20
+    )
+    assert trained.row["status"] == "diverged" and set(trained.metrics.values()) == {None}
+    with pytest.raises(ValueError, match="there is no encoder: the loss is not finite"):
+        trained.save(tmp_path / "encoder.pt")
+
+
+def test_arguments_become_flags():
+    flags = {"seeds": [0, 1], "threshold": "-1:0.9", "tf32": True, "name": None, "dilated.depth": 4}
+    assert notebook.words(flags) == ["--seeds=0,1", "--threshold=-1:0.9", "--tf32", "--dilated.depth=4"]
+
+
+def test_asking_for_the_interface_sets_no_signal_handler():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert callable(study.run)
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
