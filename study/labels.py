@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from emargin_train.data.catalogue import find
 from emargin_train.declarations import declarations
 from emargin_train.errors import UserError
 from study.settings import DIRECTED, StudySettings
@@ -13,6 +12,8 @@ def checked(settings: StudySettings) -> StudySettings:
 
     Raises UserError for a method or goal that needs labels, and for a goal that needs a number of clusters.
     """
+    from emargin_train.data.catalogue import find  # it loads the readers of all files, which --help need not
+
     if find(settings.dataset).labelled:
         return settings
     methods, metrics = declarations().methods, declarations().metrics

@@ -50,7 +50,9 @@ class Results:
         """A chart (altair) of two metrics, by default the goals: all trials, and the best trade-offs."""
         study = self.table
         a, b = pareto.goals(study, x, y)
-        panels = pareto_charts.front_figure(study, pareto.trade_off(study, a, b), a, b).charts
+        trials = pareto.trade_off(study, a, b)
+        trials["setting"] = tables.settings_text(study, trials)
+        panels = pareto_charts.front_figure(study, trials, a, b).charts
         return alt.vconcat(*(chart.properties(title=title) for title, chart in panels.items()))
 
     def report(self) -> Path:

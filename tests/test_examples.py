@@ -79,7 +79,8 @@ def test_a_diverged_training_has_no_encoder(tmp_path):
     trained = emargin_train.fit(
         "sleepeeg-sim", "emargin-released", margin=1000, subjects=4, iterations=3, sequence_length=20
     )
-    assert trained.row["status"] == "diverged" and set(trained.metrics.values()) == {None}
+    of_encoder = {value for name, value in trained.metrics.items() if not name.startswith("pseudo_label")}
+    assert trained.row["status"] == "diverged" and of_encoder == {None}
     with pytest.raises(ValueError, match="there is no encoder: the loss is not finite"):
         trained.save(tmp_path / "encoder.pt")
 

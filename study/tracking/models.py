@@ -26,7 +26,9 @@ from emargin_train.data.signal_spec import SignalSpec
 NAME = "encoder"  # of a model within its run
 CODE = Path(__file__).parent / "encoder_model.py"
 # What loading a model imports, beside Python itself; the tests load one with these alone.
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "threadpoolctl", "torch")
+REQUIREMENTS = (
+    "filelock", "mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "threadpoolctl", "torch"
+)  # fmt: skip
 
 
 def requirements() -> list[str]:

@@ -9,6 +9,7 @@ from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.hyperparameters import all_hyperparameters, other_defaults, read_by
+from emargin_train.methods import METHODS
 from emargin_train.pretrain import DATA, build_parser, config_of
 from emargin_train.settings import Setting, declared
 
@@ -64,7 +65,9 @@ def test_what_the_help_prints_as_default_can_be_given(column: str) -> None:
 def test_help_names_other_defaults_and_the_methods_that_read_a_hyper_parameter() -> None:
     assert read_by("margin").startswith("(default 0.5 for emargin-adjacent) [emargin, ")
     assert read_by("weight_decay").startswith("(default 0.01 for emargin-released) (default 0.01 for ")
-    assert other_defaults("weight_decay") == {"emargin-released": 0.01, "infonce-released": 0.01}
+    released = {name for name, method in METHODS.items() if method.encoder_variant == "released"}
+    found = other_defaults("weight_decay")
+    assert released <= {name for name, value in found.items() if value == 0.01}
     assert read_by("gamma") == "[emargin, emargin-semi]" and read_by("batch_size") == ""
 
 

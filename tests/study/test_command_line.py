@@ -43,7 +43,7 @@ def test_no_flag_is_for_anything_else():
 TITLE = re.compile(r"(The |An? )?[\w-]+( [\w-]+)?( (of|for|in|that|which|from) |[:.,])")
 VERB = re.compile(
     r"\b(is|are|has|have|sees?|gives?|takes?|tries|decides?|divides?|holds?|belongs?|chooses|runs?|adds?|wins?"
-    r"|begins|draws|scales|shrinks|leaves?|learns?|gets?|sets|uses|trains|go(es)?)\b"
+    r"|begins|draws|scales|shrinks|leaves?|learns?|gets?|looks?|sets|uses|trains|go(es)?)\b"
 )
 
 

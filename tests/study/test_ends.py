@@ -121,7 +121,7 @@ def test_a_ray_that_does_not_start_is_told_in_one_line_and_nothing_stays_open(tm
 
     monkeypatch.setattr(ray_private, "init", no_ray)
     settings = small_settings(out=str(tmp_path), address="local")
-    with pytest.raises(UserError, match="start Ray here.*no memory.*to resume: python -m") as refused:
+    with pytest.raises(UserError, match="start Ray here.*no memory.*to resume: .*python -m") as refused:
         run_study(settings)
     assert "\n" not in str(refused.value) and not ray.is_initialized()
     assert pq.read_table(settings.folder / "results.parquet").num_rows == 0

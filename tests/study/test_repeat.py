@@ -47,7 +47,7 @@ def test_every_study_of_the_findings_can_be_repeated(folder):
         ((str(GATES), "emargin-9", "0"), ("'emargin-9' is not a trial", "did you mean 'emargin-000")),
         ((str(GATES), "emargin-0003", "0-7"), ("not one replicate", "0-0, 0-1")),
         ((str(GATES / "manifest.parquet"), "emargin-0003", "0"), ("results.parquet",)),
-        ((str(FINDINGS / "mitdb-125-gates"), "emargin-0003", "0"), ("data folder", "DATA")),
+        ((str(FINDINGS / "mitdb-125-gates"), "emargin-0003", "0"), ("DATA is not a folder", "--data-dir")),
     ],
 )
 def test_what_cannot_be_repeated_is_refused_in_one_line(words, told, monkeypatch):

@@ -205,7 +205,10 @@ def test_mlflow_holds_a_run_for_the_study_for_each_trial_and_for_each_row(finish
 
 def test_standard_error_is_calm(finished):
     for line in finished.ran.stderr.splitlines():
-        assert line.startswith(("data: ", "  ", "ray: ")) or "/" in line.split()[0], line
+        assert (
+            line.startswith(("study: ", "data: ", "  ", "trials: ", "browse: ", "ray: "))
+            or "/" in line.split()[0]
+        ), line
     assert "report:" in finished.ran.stdout and "mlflow ui" in finished.ran.stdout
 
 
@@ -320,7 +323,7 @@ def test_a_taken_name_is_refused_with_every_difference(finished):
 
 def test_the_flag_that_was_given_is_named_beside_resume(finished):
     ran = here("--resume", str(finished.folder), "--margin", "3")
-    assert_one_line(ran, "--margin 3 is given beside --resume", "is a study with 0.5:10")
+    assert_one_line(ran, "--margin 3 is given with --resume", "is a study with 0.5:10")
 
 
 def test_one_seed_with_a_number_is_explained():

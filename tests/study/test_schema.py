@@ -60,6 +60,8 @@ def test_the_table_names_its_methods_and_goals():
             "role": method.role,
             "description": method.description,
             "hyperparameters": list(table(name)),
+            "encoder_variant": method.encoder_variant,
+            "variant_of": method.variant_of,
         }
 
 

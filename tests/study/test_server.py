@@ -17,13 +17,15 @@ def test_the_server_answers_when_its_address_is_printed(folder):
     port = free_port()
     words = (sys.executable, "-m", "study.server", "--out", str(folder.parent), "--port", str(port))
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
-        line = server.stdout.readline()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-            assert answer.status == 200
-        assert f"http://127.0.0.1:{port}" in line
-        family = psutil.Process(server.pid).children(recursive=True)
-        server.terminate()
-        assert server.wait(60) != 0
+        try:
+            line = next(line for line in server.stdout if line.startswith("MLflow: "))
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+                assert answer.status == 200
+            assert f"http://127.0.0.1:{port}" in line
+            family = psutil.Process(server.pid).children(recursive=True)
+        finally:
+            server.terminate()
+        server.wait(60)
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
 

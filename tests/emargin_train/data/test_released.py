@@ -152,7 +152,7 @@ HUGE = (1 << 62).to_bytes(8, "little")
         (raw(b"]"), "holds a list instead of an array"),
         (raw(b"\x8e" + HUGE), "cannot be read"),  # a string longer than the file
         (raw(b"\x8b\xff\xff\xff\x7f"), "cannot be read"),  # an integer likewise
-        (raw(b"N\x72\xff\xff\xff\xff0N"), "holds no array"),  # a memo of four billion places
+        (raw(b"N\x72\xff\xff\xff\xff0N"), "instead of an array"),  # a memo of four billion places
         (raw(b"\x82\x01"), "cannot be read"),  # an extension
         (raw(b"\x8c\x01x\x94Q"), "cannot be read"),  # something outside the file
         (raw(b"cnumpy\nndarray\n)R"), "holds a NoneType instead of an array"),  # an array without a state

@@ -137,7 +137,7 @@ def test_data_refused_by_the_command(tmp_path, capsys):
     assert "holds no sample" in refused(capsys, "describe", toml, "--data-dir", inside)
     toml.write_text(GOOD)
     csv(inside / "a.csv", "x,label", [("", "u")] * 5)
-    assert "holds no two samples" in refused(capsys, "describe", toml, "--data-dir", inside)
+    assert "has no two samples" in refused(capsys, "describe", toml, "--data-dir", inside)
     csv(inside / "a.csv", "x,label", [(k, k) for k in range(300)])
     assert "over 200 different values" in refused(capsys, "describe", toml, "--data-dir", inside)
     csv(inside / "a.csv", "x,label", [(1, "")] * 5)

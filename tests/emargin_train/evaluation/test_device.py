@@ -227,7 +227,7 @@ def test_a_reference_is_evaluated_where_its_trial_runs():
     chosen = choose(some, cap=60)
     with Elsewhere() as device:
         state = start(config("raw"), some)
-        found = Run({}, some, chosen, PeakMemory(), NAME).trained(state, Clock()).evaluation
+        found = Run({}, some, chosen, PeakMemory(), NAME, None).trained(state, Clock()).evaluation
     assert (
         device.looks
         and found is not None

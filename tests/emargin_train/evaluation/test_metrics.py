@@ -10,7 +10,7 @@ from emargin_train.evaluation.metrics import METRICS
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 COLUMNS = """
 silhouette davies_bouldin calinski_harabasz largest_cluster_share silhouette_normalised silhouette_null
-silhouette_excess nmi ari silhouette_of_labels
+silhouette_excess silhouette_permuted nmi ari silhouette_of_labels
 paper_probe_accuracy paper_probe_precision paper_probe_recall paper_probe_f1
 probe_accuracy probe_balanced_accuracy probe_precision probe_recall probe_f1
 knn_balanced_accuracy mlp_balanced_accuracy

@@ -14,6 +14,7 @@ from emargin_train.evaluation.table import MEASURED
 from .synthetic import splits
 
 VALUES = json.loads((Path(__file__).parent / "values.json").read_text())  # by commit a1eb9e6
+LATER = {"silhouette_permuted"}  # metrics that this commit did not have
 REFITTED = 0.02  # the MLP now sees all training subjects
 BORDER = 0.002  # probes: a frame or two lie on the border between two classes
 EXACT = 1e-6
@@ -40,7 +41,7 @@ def thread(frames: Frames, mask: np.ndarray) -> np.ndarray:
 def test_metrics_keep_their_values(embed):
     data = splits()
     found, expected = evaluate(embed, data, choose(data)).metrics, VALUES[embed.__name__]
-    assert tuple(expected) == MEASURED
+    assert tuple(expected) == tuple(name for name in MEASURED if name not in LATER)
     for name, value in expected.items():
         tolerance = REFITTED if "mlp" in name else BORDER if "probe" in name or "knn" in name else EXACT
         assert found[name] == pytest.approx(value, rel=EXACT, abs=tolerance), name

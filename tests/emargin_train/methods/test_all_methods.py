@@ -325,7 +325,8 @@ def test_a_step_in_float64_gives_the_same_loss(name):
         expected = state.method.loss(batch, state.generator).item()
     remark = in_float64(state, batch, drawn)
     found = float(remark.removeprefix("; in float64 this loss is ").partition(",")[0])
-    assert found == pytest.approx(expected, rel=0.5 if name in ("cost", "infots") else 1e-3)
+    redrawn = ("cost", "cost-released", "infots", "tf-c")
+    assert found == pytest.approx(expected, rel=0.5 if name in redrawn else 1e-3)
 
 
 def test_a_loss_that_only_overflows_is_told_from_one_that_has_no_value():
