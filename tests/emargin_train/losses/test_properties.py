@@ -175,9 +175,9 @@ def test_hinge_with_its_sign_flipped_does_not_pull() -> None:
 @given(
     st.integers(0, 999),
     st.floats(0.0, 1.0),
-    st.floats(1.0, 10.0),
+    st.floats(1.0, 5.0),
     st.floats(0.05, 1.0),
-    st.floats(0.01, 1.0),
+    st.floats(0.01, 0.5),  # beyond, a slope of e^-700 is 0 in float64
 )
 @settings(max_examples=60, deadline=None)
 def test_emargin_falls_in_every_cosine(
