@@ -177,7 +177,10 @@ def test_a_server_that_never_returns_is_told_with_the_remedy(tracked):
     assert ran.returncode == 0, ran.stderr
     runs = runs_at(tracked.uri)
     records = {path.stem for path in (tracked.folder / "records").glob("*.json")}
-    assert Counter(run.data.tags.get("key", "") for run in runs) == dict.fromkeys(records | {""}, 1)
+    kinds = Counter(run.data.tags["kind"] for run in runs)
+    n_trials = len({key.rsplit("-", 2)[0] for key in records})
+    assert kinds == {"study": 1, "trial": n_trials, "replicate": len(records)}
+    assert {run.data.tags["key"] for run in runs if run.data.tags["kind"] == "replicate"} == records
     assert {run.info.status for run in runs} == {"FINISHED"} and len(records) == len(KEYS) + 2
 
 
@@ -194,4 +197,5 @@ def test_runs_can_be_written_to_postgresql_without_a_server(tmp_path, database, 
         runs = StudyRuns(database.uri("direct"), SyncState(tmp_path), out=tmp_path, dataset="tiny", study="a")
         runs.start({"trials": "1"})
         runs.export(record(silhouette=0.5), [])
-    assert len(runs_at(database.uri("direct"))) == 2
+    kinds = sorted(run.data.tags["kind"] for run in runs_at(database.uri("direct")))
+    assert kinds == ["replicate", "study", "trial"]
