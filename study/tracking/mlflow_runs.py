@@ -241,11 +241,15 @@ class StudyRuns:
         path, run = checkpoints / f"{key}.pt", self._sync_state.runs.get(key)
         if run is None or not path.exists():
             return
-        mlflow.set_tracking_uri(self._uri)  # MLflow's registry looks for models where this says
         tags = {"study": self._study, "study_id": self._sync_state.study_id, "key": key}
-        model = models.log(self._client, self._experiment_id, run, path, tags)
-        if registered is not None:
-            models.register(self._client, registered, model, run, tags)
+        before = os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow.set_tracking_uri(self._uri)  # MLflow's registry looks for models where this says
+        try:
+            model = models.log(self._client, self._experiment_id, run, path, tags)
+            if registered is not None:
+                models.register(self._client, registered, model, run, tags)
+        finally:
+            mlflow.set_tracking_uri(before)  # it is a setting of the process, and of those that it starts
 
     def _create(self, record: dict[str, Any], key: str, started: int) -> str:
         row = record["row"]

@@ -53,7 +53,7 @@ def test_the_hypervolume_is_the_share_of_points_beaten(points):
     for point in points:
         summary.add(rows(*point))
         areas.append(summary.hypervolume["emargin"])
-    assert areas == sorted(areas), "more trials never make it smaller"
+    assert (np.diff(areas) >= -1e-12).all(), "more trials never make it smaller"
     grid = np.stack(np.meshgrid(np.linspace(-1, 1, 101), np.linspace(0, 1, 101)), -1).reshape(-1, 2)
     beaten = np.zeros(len(grid), bool)
     for point in points:

@@ -112,7 +112,9 @@ def test_a_model_that_was_only_begun_is_made_again(ready):
     (run,) = replicate_runs(ready).values()
     client = mlflow.MlflowClient(local(ready.parent))
     client.create_logged_model(run.info.experiment_id, "encoder", source_run_id=run.info.run_id)
+    before = os.environ.get("MLFLOW_TRACKING_URI"), list(sys.path)
     runs.export_model(KEY, None, ready / "checkpoints")
+    assert before == (os.environ.get("MLFLOW_TRACKING_URI"), sys.path)  # other studies use them
     (model,) = logged(ready)
     assert model.status == "READY"
 
