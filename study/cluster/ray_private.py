@@ -79,7 +79,9 @@ def init(address: str, folder: str | None = None) -> None:
     """
     handler = signal.getsignal(signal.SIGTERM)
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
-    if address == "local" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+    token = AuthenticationTokenLoader.instance()
+    token.reset_cache()  # Ray keeps the token of an earlier cluster, whatever the environment says now
+    if address == "local" and not token.has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     set_handler = utils.set_sigterm_handler

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 from ray._common.utils import reset_ray_address
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 from ray.cluster_utils import Cluster
 
 from study import plan
@@ -28,6 +29,7 @@ SHARED = {"references": (), "baseline_trials": 0, "sampler": "random", "design":
 @pytest.fixture(scope="module")
 def node():
     ray.shutdown()
+    AuthenticationTokenLoader.instance().reset_cache()  # that of a cluster of other tests
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     reset_ray_address()  # nobody else on this machine shall join it
     made.add_node(num_cpus=4, num_gpus=1)
