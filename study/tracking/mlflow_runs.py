@@ -249,7 +249,8 @@ class StudyRuns:
             if registered is not None:
                 models.register(self._client, registered, model, run, tags)
         finally:
-            mlflow.set_tracking_uri(before)  # it is a setting of the process, and of those that it starts
+            # It is a setting of the process, and of those that it starts; None takes it back.
+            mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
     def _create(self, record: dict[str, Any], key: str, started: int) -> str:
         row = record["row"]
