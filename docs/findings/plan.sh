@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The studies that plan.toml decides with: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
-# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2 or q3 (default: all of them).
+# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2, q3 (default: these three) or more, which has
+# settings that no contrast of plan.toml needs. SETS="hapt vfdb" runs these data sets alone.
 # A study that was interrupted is resumed; a complete one takes seconds. Run it from a clean commit.
 set -euo pipefail
 data=${1:?give the folder of the real recordings}
@@ -16,15 +17,17 @@ declare -A source=(
     [ucddb]="--dataset examples/ucddb.toml"
     [vfdb]="--dataset examples/vfdb.toml"
 )
-sets=(hapt sleepeeg-sim ltafdb-rr ucddb vfdb mitdb-125)
+read -ra sets <<<"${SETS:-hapt sleepeeg-sim ltafdb-rr ucddb vfdb mitdb-125}"
 common="--design grid --split-seeds 0:9 --seeds 0 --iterations 200 --sequence-length 100 --evaluation-frames 500
-    --temperature 0.1 --baseline-trials 0 --keep-embeddings none --out $out --address local"
+    --temperature 0.1 --baseline-trials 0 --out $out --address local"
 
 study() { # question, set, name, flags
-    local where="--data-dir $data"
+    local where="--data-dir $data" kept=none
+    [ "$1" = q2 ] && kept=all # pictures and geometry need the embeddings
     [ "$2" = sleepeeg-sim ] && where=""
     # shellcheck disable=SC2086
-    "$python" -m study.run ${source[$2]} $where $common --name "$1-$2-$3" ${@:4}
+    "$python" -m study.run ${source[$2]} $where $common --keep-embeddings $kept \
+        --name "$1-$2-$3" ${@:4}
 }
 q1() {
     study q1 "$1" emargin --method emargin --margin 5 --dissimilar-share 0.5 --references=
@@ -48,6 +51,11 @@ q3() {
     study q3 "$1" paper --method emargin --margin 5 --threshold 0.4 --snr-db 30,10,0 --references=
     study q3 "$1" random --method emargin --margin 5 --dissimilar-share 0.05,0.25,0.5 --gate random \
         --snr-db 30,10,0 --references=
+}
+more() {
+    study more "$1" weights --method emargin-semi --margin 5 --dissimilar-share 0.5 --label-share 0.1 \
+        --supervised-weight 0.1,10 --references=
+    study more "$1" thresholds --method emargin --margin 5 --threshold 0.2,0.6,0.8 --references=
 }
 for question in ${questions:-q1 q2 q3}; do
     for set in "${sets[@]}"; do "$question" "$set"; done
