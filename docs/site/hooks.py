@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 from docs.site.reference import PAGES  # noqa: E402
 
 # Files outside docs/ that belong to the site, at the same path there.
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "examples/*", "cluster*")
+OUTSIDE = ("*.md", "LICENSE", "CITATION.cff", "benchmarks/README.md", "examples/*")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)#\s]+)")
 
 
