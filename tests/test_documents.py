@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,16 +154,28 @@ def test_blocks_run_one_after_another(page, tmp_path):
     }
     for block in blocks(page):
         if block.reason is None:
-            ran = subprocess.run(
-                (*RUNS[block.kind], "-c", block.code),
-                cwd=tmp_path,
-                env=env,
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                stdin=subprocess.DEVNULL,
-            )
-            assert ran.returncode == 0, f"{page}:{block.line}\n{ran.stdout[-2000:]}\n{ran.stderr[-4000:]}"
+            code, output = run(block, tmp_path, env)
+            assert code == 0, f"{page}:{block.line}\n{output[-4000:]}"
+
+
+def run(block: Block, folder: Path, env: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output. A block that takes too long is ended with all processes that it started."""
+    with subprocess.Popen(
+        (*RUNS[block.kind], "-c", block.code),
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as ran:
+        try:
+            output, _ = ran.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(ran.pid, signal.SIGTERM)
+            raise
+        return ran.returncode, output
 
 
 def tree() -> dict[str, set[str]]:
