@@ -125,6 +125,17 @@ def read(module: str, words: list[str]) -> None:
         arms(settings_of(args))
 
 
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_lists_and_tables_stand_apart(page):
+    """Otherwise the site shows them as part of the paragraph before."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.S | re.M)
+    lines = ["", *text.splitlines()]
+    for before, line in zip(lines, lines[1:], strict=False):
+        starts = re.match(r"(- |\d+\. |\|)", line)
+        goes_on = re.match(r"(- |\d+\. |\||  |$)", before)
+        assert not starts or goes_on, f"{page}: an empty line is missing before: {line}"
+
+
 def test_a_wrong_command_would_be_found():
     for words in (
         "run --dataset sleepeeg-sim --treshold 0.4",

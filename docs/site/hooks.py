@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,6 +16,9 @@ from docs.site.reference import PAGES  # noqa: E402
 
 # Files outside docs/ that belong to the site, at the same path there.
 OUTSIDE = ("*.md", "LICENSE", "CITATION.cff", "benchmarks/README.md", "examples/*")
+FROM_THE_WEB = re.compile(
+    r'<(?:script|img|iframe|link rel="stylesheet")[^>]*(?:src|href)="((?:https?:)?//[^"]*)'
+)
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)#\s]+)")
 
 
@@ -48,3 +52,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return os.path.relpath(target.removeprefix("docs/"), os.path.dirname(own))
 
     return LINK.sub(of_site, markdown) if own not in PAGES else markdown
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """The site needs no network. Raises PluginError for a page that would load something from the web."""
+    found = FROM_THE_WEB.search(output)
+    if found is not None:
+        raise PluginError(f"{page.file.src_uri} loads {found.group(1)}: put a copy beside it")
+    return output
