@@ -8,7 +8,6 @@ import argparse
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from emargin_train.errors import UserError
 from study.__main__ import COMMANDS, build_parser
 from study.command_line import settings_of
 from study.plan import arms
+from tests.analysis import synthetic
 
 ROOT = Path(__file__).resolve().parents[1]
 NAVIGATION = {
@@ -152,10 +152,8 @@ def test_a_wrong_command_would_be_found():
     "page", [page for page in PAGES if any(block.reason is None for block in blocks(page))]
 )
 def test_blocks_run_one_after_another(page, tmp_path):
-    """In a folder that has what a page takes from the project: the studies of docs/findings that it names."""
-    for name in set(re.findall(r"docs/findings/[\w-]+", (ROOT / page).read_text())):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name)
+    """In a folder that has a study in runs/first, as `make study` leaves one (this one is made up)."""
+    synthetic.write(tmp_path / "runs" / "first", synthetic.rows())
     home = Path(sys.executable).parent
     env = os.environ | {
         "PATH": f"{home}:{os.environ['PATH']}",
