@@ -40,7 +40,8 @@ from emargin_train.evaluation import clustering, distances, probes
 from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.encoded import EncodedSplit
 from emargin_train.evaluation.evaluate import evaluate
-from emargin_train.evaluation.logistic import GRADIENT, choose_penalty, fit, log_p, with_ones
+from emargin_train.evaluation.logistic import GRADIENT, choose_penalty, with_ones
+from emargin_train.evaluation.newton import fit, log_p
 from emargin_train.evaluation.training import Training
 from emargin_train.methods.base import Method
 from emargin_train.train import train
@@ -145,7 +146,7 @@ def main() -> None:
     )
     features, weight = training.standardised[0], training.weight
     x, goal = with_ones(features), torch.from_numpy(weight.T[None].copy())
-    penalty, start, basis = choose_penalty(x, training)
+    penalty, start = choose_penalty(x, training)
     exact = LogisticRegression(C=1 / penalty, tol=1e-7, max_iter=5000)
     exact.fit(features.numpy(), y, sample_weight=weight.sum(1))
     equal = LogisticRegression(C=1 / penalty, tol=GRADIENT, max_iter=5000)
