@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from emargin_train.errors import UserError
+from emargin_train.losses.exponentials import exp_below_top_
 
 QUERIES = 2048  # queries that are computed at a time, so that memory is linear in the batch's frames
 
@@ -88,7 +89,7 @@ class _Predict(torch.autograd.Function):
                 s = (q[rows] @ flat.T).div_(temperature)
                 own = s.gather(1, target)
                 top = s.amax(1, keepdim=True)
-                e = s.sub_(top).exp_()
+                e = exp_below_top_(s.sub_(top))
                 sums = e.sum(1, keepdim=True)
                 total += (top + sums.log() - own).sum()
                 e.mul_(scale / sums).scatter_add_(1, target, e.new_full(target.shape, -scale))
