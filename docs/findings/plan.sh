@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The studies that plan.toml decides with: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
-# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2, q3 (default: these three) or more, which has
-# settings that no contrast of plan.toml needs. SETS="hapt vfdb" runs these data sets alone.
+# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2, q3 (default: these three), or curve or more,
+# which have settings that no contrast of plan.toml needs. SETS="hapt vfdb" runs these data sets alone.
 # A study that was interrupted is resumed; a complete one takes seconds. Run it from a clean commit.
 set -euo pipefail
 data=${1:?give the folder of the real recordings}
@@ -46,10 +46,16 @@ q2() {
         --similar-sign=-1,1 --references=
 }
 q3() {
-    study q3 "$1" share --method emargin --margin 5 --dissimilar-share 0,0.02,0.05,0.1,0.25,0.5,1 \
-        --snr-db 30,10,0 --references=
+    study q3 "$1" share --method emargin --margin 5 --dissimilar-share 0,0.5,1 --snr-db 30,10,0 \
+        --references=
     study q3 "$1" paper --method emargin --margin 5 --threshold 0.4 --snr-db 30,10,0 --references=
-    study q3 "$1" random --method emargin --margin 5 --dissimilar-share 0.05,0.25,0.5 --gate random \
+    study q3 "$1" random --method emargin --margin 5 --dissimilar-share 0.5 --gate random --snr-db 30,10,0 \
+        --references=
+}
+curve() {
+    study curve "$1" share --method emargin --margin 5 --dissimilar-share 0.02,0.05,0.1,0.25 --snr-db 30,10,0 \
+        --references=
+    study curve "$1" random --method emargin --margin 5 --dissimilar-share 0.05,0.25 --gate random \
         --snr-db 30,10,0 --references=
 }
 more() {
