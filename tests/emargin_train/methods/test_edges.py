@@ -18,7 +18,8 @@ from tests.emargin_train.synthetic import make_splits
 
 # Without BatchNorm, or with several copies of a frame to normalise over.
 WITHOUT_NORMALISATION = (
-    "simmtm", "simmtm-released", "simmtm-published", "ts2vec-published", "softclt-published", "cost-published", "mf-clr-published"
+    "simmtm", "simmtm-released", "simmtm-published",
+    "ts2vec-published", "softclt-published", "cost-published", "mf-clr-published"
 )  # fmt: skip
 TWO_FRAMES = ("infonce-semi",)  # a labelled sequence stands beside each batch
 

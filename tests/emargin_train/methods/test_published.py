@@ -115,6 +115,91 @@ def test_features_are_standardised_and_the_statistics_are_kept(name: str) -> Non
     assert {"standardise.mean", "standardise.deviation"} <= set(one.state_dict())
 
 
+ON_SAMPLES = ("cpc-published", "simmtm-published", "tnc-published")
+
+
+@pytest.mark.parametrize("name, dim", list(zip(ON_SAMPLES, (512, 1280, 10), strict=True)))
+def test_encoders_on_samples_have_their_published_sizes(name: str, dim: int) -> None:
+    """For sleep's frames of 178 samples; the CPC encoder makes one value of each channel from 160 samples."""
+    method: Any = start(TrainConfig(method=name), make_splits(2, 1, t=20, f=89)).method.eval()
+    assert method.standardise.mean.shape == (178,) and method.encoder.dim == dim
+    assert method.encode(torch.zeros(1, 3, 178)).shape == (1, 3, dim)
+    if name == "cpc-published":
+        assert method.encoder.layers(torch.zeros(1, 1, 178)).shape == (1, 512, 1)
+    for length in (1, 2, 5, 50, 1500):  # of any other length, too
+        other = METHODS[name].own_encoder(2 * length, None, 2).eval()  # type: ignore[call-arg, misc]
+        assert other(torch.randn(1, 2, 2 * length)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ON_SAMPLES)
+def test_samples_are_standardised_channel_by_channel(name: str) -> None:
+    splits = dataclasses.replace(make_splits(), n_channels=2)
+    method: Any = start(config(name), splits).method
+    x = torch.from_numpy(method.seen(splits.train).x()).double().unflatten(-1, (2, 15))
+    found = method.standardise(x.flatten(2)).unflatten(-1, (2, 15))
+    whole = x.movedim(2, 0).flatten(1)
+    expected = (x - whole.mean(1)[:, None]) / whole.std(1, correction=0)[:, None]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ON_SAMPLES)
+def test_learning_rates_on_samples(name: str) -> None:
+    states = train(config(name, iterations=60, batch_size=2, report_every=1), make_splits(4, 2))
+    rates = {s.step: s.optimizer.param_groups[0]["lr"] for s in states if s.optimizer is not None}
+    expected = {
+        "cpc-published": {1: 2e-4 * 2 / 50, 24: 1e-4, 49: 2e-4, 60: 2e-4},
+        "simmtm-published": {1: 1e-4 * (1 + math.cos(math.pi / 60)) / 2, 30: 5e-5, 60: 0.0},
+        "tnc-published": {1: 1e-3, 60: 1e-3},
+    }[name]
+    assert {step: rates[step] for step in expected} == pytest.approx(expected, abs=1e-12)
+
+
+def test_tnc_encodes_the_frames_of_its_pairs_alone() -> None:
+    method: Any = start(config("tnc-published", **{"tnc.pairs": 3}), SPLITS).method.train()
+    state = start(config("tnc-published"), SPLITS)
+    batch, seen = next_batch(state, "cpu"), []
+    method.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    for _ in range(20):
+        method.loss(batch, state.generator)
+    assert len(batch.x) < min(seen) and max(seen) <= len(batch.x) * 7  # an anchor and six others
+
+
+def test_cpc_finds_the_context_of_a_target_among_the_batch() -> None:
+    """By loops: z_{t+k} of each sequence against the queries of all."""
+    method: Any = start(config("cpc-published"), SPLITS).method.eval()
+    state = start(config("cpc-published"), SPLITS)
+    batch = next_batch(state, "cpu")
+    found = method.loss(batch, torch.Generator().manual_seed(4))
+    now = int(torch.randint(20 - 4, (), generator=torch.Generator().manual_seed(4)))
+    z = method.encode(batch.x)
+    c = method.context(z[:, : now + 1])[1][0]
+    q = method.predictors(c).view(len(c), 4, -1)
+    losses = [
+        torch.logsumexp(torch.stack([z[b, now + k] @ q[other, k - 1] for other in range(len(z))]), 0)
+        - z[b, now + k] @ q[b, k - 1]
+        for k in range(1, 5)
+        for b in range(len(z))
+    ]
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def test_simmtm_rebuilds_one_frame_of_each_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Tensor] = {}
+
+    def masked(x: Tensor, *_: Any, copies: int, **__: Any) -> tuple[Tensor, None]:
+        seen["series"] = x
+        return x.repeat(copies + 1, 1, 1), None
+
+    monkeypatch.setattr("emargin_train.methods.simmtm.masked_copies", masked)
+    state = start(config("simmtm-published"), SPLITS)
+    method: Any = state.method.train()
+    batch = next_batch(state, "cpu")
+    assert method.loss(batch, state.generator).isfinite()
+    x = method.standardise(batch.x)
+    rows = [(row[:, None] == one).all(-1).any() for row, one in zip(x, seen["series"][..., 0], strict=True)]
+    assert seen["series"].shape == (len(batch.x), 30, 1) and all(rows)
+
+
 def test_cost_follows_a_cosine_to_zero_by_sgd_with_momentum() -> None:
     more = config("cost-published", report_every=1)
     first = start(more, SPLITS)
