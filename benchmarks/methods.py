@@ -1,7 +1,7 @@
 """The baselines' losses and steps at the sleep shape (8 sequences of 200 frames of 90 features), on the CPU.
 
     python -m benchmarks.methods                    # about a minute and a half on two cores
-    python -m benchmarks.methods --only ts2vec,tnc  # only these methods; `ts2vec-published` is one, too
+    python -m benchmarks.methods --only ts2vec,tnc-published   # only these methods
     OMP_NUM_THREADS=1 python -m benchmarks.methods --cpu-time   # on a machine with other work
 
 Runs take turns, so that a busy machine slows all of them equally. A ratio is a time divided by its baseline:
@@ -37,7 +37,8 @@ from emargin_train.data.frames import Frames, Splits
 from emargin_train.encoders.projector import Projector
 from emargin_train.losses import cost, cpc, infots, mf_clr, simmtm, softclt, tnc, ts2vec
 from emargin_train.methods import METHODS
-from emargin_train.train import next_batch, own_draws, start
+from emargin_train.train import next_batch, own_draws
+from emargin_train.train import start as begin
 from emargin_train.views import mf_clr as mf_clr_views
 from emargin_train.views import tnc as tnc_views
 from tests.emargin_train.losses import plain_baselines as loops
@@ -128,13 +129,15 @@ def splits() -> Splits:
     """Eight sequences, which are every batch."""
     rng = np.random.default_rng(0)
     store, who = rng.random((B, T, F), np.float32), np.array([str(i) for i in range(B)])
-    frames = Frames(store, np.arange(B), rng.integers(3, size=(B, T)), who, who, np.zeros(B, np.int64))
+    raw = rng.standard_normal((B, T, 2 * F - 2), np.float32)
+    y, start = rng.integers(3, size=(B, T)), np.zeros(B, np.int64)
+    frames = Frames(store, np.arange(B), y, who, who, start, lambda: raw)
     return Splits(frames, frames, None, ("a", "b", "c"), "", float(np.median(store)), {}, ())
 
 
 def step(name: str, **settings: Any) -> Run:
     """Views, encoder, heads and loss of a method, value and gradient."""
-    state = start(TrainConfig.from_dict({"method": name} | settings), splits())
+    state = begin(TrainConfig.from_dict({"method": name} | settings), splits())
     method, batch = state.method.train(), next_batch(state, "cpu")
 
     def run() -> None:

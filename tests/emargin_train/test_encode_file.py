@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from emargin_train import checkpoint, trained_encoder
 from emargin_train import encode as program
 from emargin_train.config import TrainConfig
+from emargin_train.data.frames import spectra
 from emargin_train.data.sequences import piece
 from emargin_train.data.signal_file import FileOptions, open_file
 from emargin_train.data.signal_spec import SignalSpec
@@ -137,7 +138,6 @@ def test_the_size_of_a_batch_changes_no_bit_of_a_frame_wise_encoder(
 
 def test_normalisation_is_that_of_the_training(encoder: TrainedEncoder) -> None:
     """A louder recording stays louder: its own mean and deviation are not asked."""
-    spectra = trained_encoder.spectra
     normal = (VALUES.astype(np.float64) - [[0.25], [-1.0]]) / [[2.0], [0.5]]
     expected = encoder.embed(spectra(normal.astype(np.float32), 20, 8))
     np.testing.assert_array_equal(encoder.encode(of_values()).h, expected)
