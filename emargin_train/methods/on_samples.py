@@ -1,4 +1,4 @@
-"""What the published forms of TNC, CPC and SimMTM share: they see the raw samples of a frame, by Adam."""
+"""What the published forms of TNC, CPC and SimMTM share: raw samples of frames, and Adam."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

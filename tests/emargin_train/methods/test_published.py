@@ -249,7 +249,7 @@ def test_mf_clr_widens_block_by_block() -> None:
 def test_cls_of_published_timedrl_knows_its_sequence() -> None:
     """Unlike the released one; and a frame's embedding is that of its token."""
     method: Any = last("timedrl-published", iterations=2).method.eval()
-    x = torch.from_numpy(SPLITS.train.x())
+    x = torch.from_numpy(method.seen(SPLITS.train).x())
     with torch.no_grad():
         h, cls = method.passed(x)
         assert (cls - cls[0]).abs().max() > 1e-3
@@ -257,6 +257,17 @@ def test_cls_of_published_timedrl_knows_its_sequence() -> None:
         later = x.clone()
         later[:, -1] += 1
         assert ((method.encoder(later) - h)[:, 0] != 0).any()  # the first frame sees the last one
+
+
+def test_published_timedrl_normalises_each_channel_over_a_sequence() -> None:
+    splits = dataclasses.replace(SPLITS, n_channels=3)
+    method: Any = start(config("timedrl-published"), splits).method
+    x = torch.from_numpy(method.seen(SPLITS.train).x()).double()
+    found = method.normalised(x)
+    for channel in (slice(0, 10), slice(10, 20), slice(20, 30)):
+        one = x[1, :, channel]
+        expected = (one - one.mean()) / (one.var(correction=0) + 1e-5).sqrt()
+        torch.testing.assert_close(found[1, :, channel], expected)
 
 
 def test_the_transformer_is_post_norm_with_gelu() -> None:
