@@ -49,7 +49,10 @@ Run = Callable[[], object]
 # Of the paper's table and TF-C, the shared forms; and SimMTM with frames as instances, as the release has it.
 STEPS: dict[str, dict[str, Any]] = {
     name: {} for name, method in METHODS.items() if method.order == 1 and method.encoder_variant == "shared"
-} | {"simmtm_frames": {"method": "simmtm", "simmtm.instances": "frames"}}
+} | {
+    "simmtm_frames": {"method": "simmtm", "simmtm.instances": "frames"},
+    "simmtm_frames_one_copy": {"method": "simmtm", "simmtm.instances": "frames", "simmtm.copies": 1},
+}
 
 
 def embeddings(*shape: int, seed: int) -> Tensor:
@@ -135,9 +138,9 @@ def splits() -> Splits:
     return Splits(frames, frames, None, ("a", "b", "c"), "", float(np.median(store)), {}, ())
 
 
-def step(name: str, **settings: Any) -> Run:
+def step(**settings: Any) -> Run:
     """Views, encoder, heads and loss of a method, value and gradient."""
-    state = begin(TrainConfig.from_dict({"method": name} | settings), splits())
+    state = begin(TrainConfig.from_dict(settings), splits())
     method, batch = state.method.train(), next_batch(state, "cpu")
 
     def run() -> None:
@@ -199,14 +202,14 @@ def of_losses(chosen: set[str], rounds: int, clock: Callable[[], float]) -> None
 def of_steps(chosen: set[str], rounds: int, clock: Callable[[], float]) -> None:
     names = {name: more for name, more in STEPS.items() if not chosen or name.split("_")[0] in chosen}
     names |= {name: {} for name in chosen if name in METHODS}
-    runs = {name: step(more.get("method", name), **more) for name, more in names.items()}
+    runs = {name: step(**{"method": name} | more) for name, more in names.items()}
     for name, run in runs.items():  # each beside eMargin: with many in turn, a busy machine changes between
-        times = in_turn({"emargin": step("emargin"), name: run}, rounds, clock)
+        times = in_turn({"emargin": step(method="emargin"), name: run}, rounds, clock)
         baseline, said = statistics.median(times["emargin"]), name.replace("-", "_")
         report(f"{said}_step_vs_emargin", times[name], "ms", baseline=baseline)
         report(f"{said}_memory_mb", peak_growth(run) / 1e6, "MB")
     if "simmtm_frames" in runs:
-        times = in_turn({"emargin": step("emargin"), "floor": simmtm_floor()}, rounds, clock)
+        times = in_turn({"emargin": step(method="emargin"), "floor": simmtm_floor()}, rounds, clock)
         baseline = statistics.median(times["emargin"])
         report("simmtm_frames_floor_vs_emargin", times["floor"], "ms", baseline=baseline)
 
