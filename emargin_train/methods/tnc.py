@@ -78,7 +78,7 @@ class TNC(Pretext):
         super().__init__(setup)
         d = self.encoder.dim
         with seeded(setup.seed):
-            self.hidden, _, _, self.output = new_critic(d, 0)
+            self.hidden, self.output = critic_layers(d)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         s, x = self.settings, batch.x
@@ -94,11 +94,16 @@ class TNC(Pretext):
         )
 
 
-def new_critic(d: int, dropout: float) -> nn.Sequential:
-    """The critic of pairs [a; b] of embeddings with d numbers each."""
+def critic_layers(d: int) -> tuple[nn.Linear, nn.Linear]:
+    """Of the critic of pairs [a; b] of embeddings with d numbers each."""
     first, second = nn.Linear(2 * d, 4 * d), nn.Linear(4 * d, 1)
     for layer in (first, second):
         nn.init.xavier_uniform_(layer.weight)
+    return first, second
+
+
+def new_critic(d: int, dropout: float) -> nn.Sequential:
+    first, second = critic_layers(d)
     return nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), second)
 
 
