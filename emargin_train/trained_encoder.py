@@ -147,7 +147,8 @@ class TrainedEncoder:
         """Embeddings of one recording without labels.
 
         signal: (C, samples), the channels of the training in their order
-        rate_hz, units: None = those of the training, as they are then taken to be
+        rate_hz, units: None = those of the training, as they are then taken to be; one unit is that of all
+            channels
         Raises UserError where they cannot be converted, and where values are missing.
         """
         spec = self.signal
@@ -160,7 +161,12 @@ class TrainedEncoder:
         if not np.isfinite(values).all():
             raise UserError("the signal has values that are missing or not finite: encode what lies between")
         labels = np.full(values.shape[1], UNLABELLED, np.int16)
-        units = spec.units if units is None else units
+        units = spec.units if units is None else units * len(values) if len(units) == 1 else units
+        if len(units) != len(values):
+            raise UserError(
+                f"units are {', '.join(units)}, but there are {len(values)} channels: give one unit, or one for "
+                f"each of {', '.join(spec.channels)}"
+            )
         rate_hz = spec.rate_hz if rate_hz is None else rate_hz
         return self.encode(Recording(values, rate_hz, labels, (), record, record, spec.channels, units))
 

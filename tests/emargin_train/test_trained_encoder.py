@@ -139,6 +139,13 @@ def test_what_does_not_fit_is_refused(
         encoder.encode(replace(own[0], **({"units": ("mV",)} | change)))
 
 
+def test_units_of_an_array_are_one_for_all_or_one_for_each(ours: tuple[TrainedEncoder, State]) -> None:
+    two = replace(ours[0].signal, channels=("x", "y"), units=("mV", "mV"))
+    encoder = replace(ours[0], signal=two)
+    with pytest.raises(UserError, match="units are mV, V, V, but there are 2 channels: give one unit"):
+        encoder.encode_array(np.zeros((2, 500)), units=("mV", "V", "V"))
+
+
 def test_too_short_a_recording_is_refused(ours: tuple[TrainedEncoder, State]) -> None:
     with pytest.raises(UserError, match="longer recording"):
         ours[0].encode(recording(np.zeros(10), 50.0))

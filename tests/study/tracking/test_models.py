@@ -91,7 +91,7 @@ example = model.input_example
 signal = np.load(sys.argv[2])
 frame = pd.DataFrame(signal.T.astype(float), columns=["I", "II"])
 plain = model.predict(frame)
-volts = model.predict(frame / 1000, params={"units": "V,V"})
+volts = model.predict(frame / 1000, params={"units": "V"})
 fast = model.predict(frame, params={"rate_hz": 200.0})
 np.savez(sys.argv[3], plain=np.stack(plain["h"]), volts=np.stack(volts["h"]), fast=np.stack(fast["h"]),
          start_s=plain["start_s"], example=np.stack(model.predict(example)["h"]))
