@@ -180,14 +180,15 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
     method = new_method(config, splits)
-    method.prepare(splits.train)
+    seen = method.seen(splits.train)
+    method.prepare(seen)
     method.to(device)
     return State(
         config=config,
         data_hash=splits.data_hash,
         signal=splits.signal,
         class_names=splits.class_names,
-        train=splits.train,
+        train=seen,
         method=method,
         optimizer=method.optimizer() if config.iterations else None,
         generator=torch.Generator().manual_seed(config.seed),
@@ -196,7 +197,7 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
 
 def new_method(config: TrainConfig, splits: Splits) -> Method:
     """The method with its initial weights, before it has seen any frame."""
-    _, n_frames, n_features = splits.train.shape
+    _, n_frames, n_features = config.method_class.seen(splits.train).shape
     shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
     return config.new_method(shape, splits.magnitude_scale)
 

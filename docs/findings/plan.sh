@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The studies that plan.toml decides with: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
-# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2, q3 (default: these three) or more, which has
-# settings that no contrast of plan.toml needs. SETS="hapt vfdb" runs these data sets alone.
+# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2, q3, q3b (default: these), or curve or more,
+# which have settings that no contrast of plan.toml needs. SETS="hapt vfdb" runs these data sets alone.
 # A study that was interrupted is resumed; a complete one takes seconds. Run it from a clean commit.
 set -euo pipefail
 data=${1:?give the folder of the real recordings}
@@ -45,19 +45,29 @@ q2() {
     study q2 "$1" similar --method emargin --margin 5 --dissimilar-share 0.5 --gate all-similar \
         --similar-sign=-1,1 --references=
 }
-q3() {
-    study q3 "$1" share --method emargin --margin 5 --dissimilar-share 0,0.02,0.05,0.1,0.25,0.5,1 \
-        --snr-db 30,10,0 --references=
-    study q3 "$1" paper --method emargin --margin 5 --threshold 0.4 --snr-db 30,10,0 --references=
-    study q3 "$1" random --method emargin --margin 5 --dissimilar-share 0.05,0.25,0.5 --gate random \
-        --snr-db 30,10,0 --references=
+q3() { # quiet and very noisy recordings
+    q3_of "$1" "" --snr-db 30,0
+}
+q3b() { # the noise level between
+    q3_of "$1" -10db --snr-db 10
+}
+q3_of() { # set, end of the names, flags
+    local emargin="--method emargin --margin 5 --references= ${*:3}"
+    study q3 "$1" "share$2" $emargin --dissimilar-share 0,0.5,1
+    study q3 "$1" "paper$2" $emargin --threshold 0.4
+    study q3 "$1" "random$2" $emargin --dissimilar-share 0.5 --gate random
+}
+curve() { # the shares between
+    local emargin="--method emargin --margin 5 --references= --snr-db 30,10,0"
+    study curve "$1" share $emargin --dissimilar-share 0.02,0.05,0.1,0.25
+    study curve "$1" random $emargin --dissimilar-share 0.05,0.25 --gate random
 }
 more() {
     study more "$1" weights --method emargin-semi --margin 5 --dissimilar-share 0.5 --label-share 0.1 \
         --supervised-weight 0.1,10 --references=
     study more "$1" thresholds --method emargin --margin 5 --threshold 0.2,0.6,0.8 --references=
 }
-for question in ${questions:-q1 q2 q3}; do
+for question in ${questions:-q1 q2 q3 q3b}; do
     for set in "${sets[@]}"; do "$question" "$set"; done
 done
 
