@@ -90,6 +90,7 @@ class TrialSpec:
 
     settings: those that `TrainConfig.from_dict` takes, without the seeds of the replicates
     key: the name of the job; it is the trial's name where all its replicates run together
+    metrics: those by which it is measured at first; None = all
     """
 
     trial: str
@@ -98,6 +99,7 @@ class TrialSpec:
     method: str
     settings: dict[str, object]
     replicates: tuple[Replicate, ...]
+    metrics: tuple[str, ...] | None = None
 
     def config(self, replicate: Replicate) -> "TrainConfig":
         """The training of one replicate."""
@@ -291,7 +293,9 @@ def spec(settings: StudySettings, job: Job, values: Mapping[str, object]) -> Tri
         shared["dataset"] = str(Path(settings.dataset).absolute())  # a worker has a folder of its own
     if settings.data_dir is not None:
         shared["data_dir"] = str(Path(settings.data_dir).absolute())
-    return TrialSpec(job.trial, job.key, job.arm.role, job.arm.method, shared | dict(values), job.replicates)
+    arm, values = job.arm, shared | dict(values)
+    metrics = settings.goals if settings.metrics == "goals" and arm.role != "reference" else None
+    return TrialSpec(job.trial, job.key, arm.role, arm.method, values, job.replicates, metrics)
 
 
 def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> "TrainConfig":

@@ -27,6 +27,7 @@ from emargin_train.hyperparameters import all_hyperparameters
 from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
+from study.cluster import front as measuring
 from study.cluster.callback import StudyCallback
 from study.cluster.gpu_share import measured_share
 from study.library_log import library_messages_in
@@ -167,7 +168,8 @@ def _run(
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
-    cluster = connection.joined(address) if len(done) < len(jobs) else contextlib.nullcontext()
+    has_work = len(done) < len(jobs) or bool(measuring.left(settings, study_plan))
+    cluster = connection.joined(address) if has_work else contextlib.nullcontext()
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):
@@ -190,7 +192,7 @@ def _run(
                     settings.max_retries,
                 )
                 with progress:
-                    _train(settings, study_plan, search, callback, stopper, resources, head, say)
+                    _train(settings, study_plan, search, callback, stopper, resources, head, tracker, say)
     complete = books.is_complete
     browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
     stopped = None if complete else stopper.reached or "some trials have not ended"
@@ -215,9 +217,10 @@ def _train(
     stopper: Stopper,
     resources: dict[str, Any],
     head: connection.HeadWatch,
+    tracker: Tracker,
     say: Say,
 ) -> None:
-    """Run what the search hands out, on the cluster with these resources."""
+    """Run what the search hands out, on the cluster with these resources; then measure the front in full."""
     gpus = settings.gpus
     if gpus is None:
         gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
@@ -231,6 +234,12 @@ def _train(
         n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=head.started_here),
         head=head,
     )
+    keys = [] if stopper.is_final else measuring.left(settings, study_plan)
+    if keys:
+        say(f"front: {len(keys)} encoders are measured by all metrics")
+        completed = measuring.measure_all(settings, keys, tracker, stopper, head, gpus=gpus)
+        if completed < len(keys):
+            say(f"front: {len(keys) - completed} have the goals alone; the same command measures them")
 
 
 def _on_standard_error(text: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emargin_train import settings as declaration
 from emargin_train.data.frames import Cut, Frames, samples, spectra
 from emargin_train.encoders.base import Encoder, NoSettings
+from emargin_train.optimizer import AdamW
 from emargin_train.settings import hyperparameter
 from emargin_train.spectrum_scale import spectrum_scale
 
@@ -242,7 +243,7 @@ def adamw(
     weights: list[Tensor], training: TrainingSettings, *, capturable: bool = False
 ) -> torch.optim.Optimizer:
     """capturable: whether its steps may be recorded in a CUDA graph"""
-    return torch.optim.AdamW(
+    return AdamW(
         weights,
         lr=training.learning_rate,
         weight_decay=training.weight_decay,

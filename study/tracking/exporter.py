@@ -43,6 +43,7 @@ class Exporter:
         self._sync_state = SyncState(folder)
         self._runs: StudyRuns | None = None
         self._waiting = deque(key for key in keys(folder) if key not in self._sync_state.runs)
+        self._changed: set[str] = set()
         self._summary: tuple[int, int, dict[str, float]] | None = None
         self._outcome: str | None = None
         self._models: deque[tuple[str, str | None]] = deque()
@@ -52,11 +53,13 @@ class Exporter:
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message from the driver.
 
-        `add`: there is a new record. `note`: the study's summary; only the latest is sent. `finish`: export
-        what is left, make models of the encoders of some records (each may become a version of a registered
-        model), and close the study's run as FINISHED or KILLED.
+        `add`: there is a new record, or with `again`, one that has changed. `note`: the study's summary; only
+        the latest is sent. `finish`: export what is left, make models of the encoders of some records (each
+        may become a version of a registered model), and close the study's run as FINISHED or KILLED.
         """
         if "add" in message:
+            if message.get("again"):
+                self._changed.add(message["add"])
             self._waiting.append(message["add"])
         elif "note" in message:
             self._summary = (message["time_ms"], message["n_done"], message["note"])
@@ -110,6 +113,9 @@ class Exporter:
             self._is_closed = True
         while self._waiting and not self._stopped and time.monotonic() - begun < ROUND_S:
             key = self._waiting[0]
+            if key in self._changed:
+                self._sync_state.forget(key)
+                self._changed.discard(key)
             record, why = parsed(self._folder / "records" / f"{key}.json")
             if record is None:  # the driver renames it, and its training runs again
                 log.warning("the record %s %s", key, why)

@@ -113,6 +113,11 @@ class Tracker:
         """Tell the exporter of a new record."""
         self._tell(add=key)
 
+    def again(self, key: str) -> None:
+        """Tell the exporter of a record that was there before and has changed: a new run replaces its run."""
+        SyncState(self._folder).forget(key)  # in case the exporter dies now
+        self._tell(add=key, again=True)
+
     def note(self, n_done: int, values: dict[str, float]) -> None:
         """Set the study's summary; the exporter sends the latest, once a second at most."""
         self._tell(note=values, n_done=n_done, time_ms=int(time.time() * 1000))
