@@ -54,6 +54,9 @@ class StudyOutcome:
     browse: how to open MLflow at the study's runs
     not_exported: number of runs that MLflow does not have yet, since its server does not answer
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
+    report: the page of the report, where it was drawn
+    not_published: why MLflow does not have the study's table and report; None where it has them, or where
+        nobody tried
     """
 
     counts: dict[str, int]
@@ -64,6 +67,8 @@ class StudyOutcome:
     browse: str
     not_exported: int
     is_abandoned: bool = False
+    report: Path | None = None
+    not_published: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -77,15 +82,22 @@ class StudyOutcome:
 
 
 def run_study(
-    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False, quiet: bool = False
+    settings: StudySettings,
+    *,
+    extend: int | None = None,
+    retry_failed: bool = False,
+    quiet: bool = False,
+    report: bool = False,
 ) -> StudyOutcome:
     """Run a study, or resume it where its folder exists and has the same settings.
 
-    Everything that a user can get wrong is checked before the folder is made, and raises UserError.
+    Everything that a user can get wrong is checked before the folder is made, and raises UserError. When the
+    study has ended and was not interrupted, its run in MLflow gets its table, its settings and its report.
 
     extend: number of trials that are added to an existing study, for each searched method
     retry_failed: whether trials that failed are run again
     quiet: nothing but warnings is printed while it runs
+    report: whether the report is drawn in the end
     """
     say = _nothing if quiet else _on_standard_error
     out, is_there = Path(settings.out), results.is_study(settings.folder)
@@ -121,7 +133,8 @@ def run_study(
         tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
-        return _run(settings, study_plan, study_id, address, tracker, splits, say)
+        outcome = _run(settings, study_plan, study_id, address, tracker, splits, say)
+        return _published(outcome, folder, tracker, report)
 
 
 def _checked(
@@ -205,6 +218,24 @@ def _run(
         books.not_exported,
         stopper.abandoned,
     )
+
+
+def _published(outcome: StudyOutcome, folder: Path, tracker: Tracker, report: bool) -> StudyOutcome:
+    """The outcome with its report, and with the study's files in MLflow. One who interrupts does not wait."""
+    if outcome.interrupted or outcome.is_abandoned or not outcome.counts["ok"]:
+        return outcome
+    try:
+        if report:
+            from analysis.report import build
+
+            outcome = replace(outcome, report=build(folder))
+        if not outcome.not_exported:
+            tracker.publish()
+    except UserError as error:
+        return replace(outcome, not_published=str(error))
+    except KeyboardInterrupt:
+        return replace(outcome, not_published="interrupted")
+    return outcome
 
 
 def _train(
