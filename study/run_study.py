@@ -176,7 +176,6 @@ def _run(
     progress = Progress(settings.goals, len(jobs), quiet=say is _nothing)
     done, front = _earlier(settings, jobs, progress)
     say(f"trials: {len(jobs)}" + (f", {len(done)} of them done already" if done else ""))
-    say(f"browse: {tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)}")
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
@@ -186,6 +185,7 @@ def _run(
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)
+            say(f"browse: {tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)}")
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
             if resources is not None:
