@@ -254,15 +254,19 @@ class StudyRuns:
 
     def _create(self, record: dict[str, Any], key: str, started: int) -> str:
         row = record["row"]
-        tags = self._tags("replicate") | {
-            "mlflow.parentRunId": self._trial(record, started),
-            "mlflow.runName": key,
-            "key": key,
-            "trial": record["trial"],
-            "method": row["method"],
-            "role": record["role"],
-            "status": row["status"],
-        }
+        tags = (
+            self._tags("replicate")
+            | trial_run.source()
+            | {
+                "mlflow.parentRunId": self._trial(record, started),
+                "mlflow.runName": key,
+                "key": key,
+                "trial": record["trial"],
+                "method": row["method"],
+                "role": record["role"],
+                "status": row["status"],
+            }
+        )
         return self._client.create_run(self._experiment_id, start_time=started, tags=tags).info.run_id
 
     def note(self, time_ms: int, n_done: int, values: dict[str, float]) -> None:
