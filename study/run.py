@@ -89,7 +89,7 @@ def show(
     """Print how the study ended."""
     folder = settings.folder
     print(outcome.summary(seconds))
-    if args.preset and args.preset.startswith("paper-"):
+    if outcome.done and args.preset and args.preset.startswith("paper-"):
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))

@@ -51,7 +51,7 @@ class StudyOutcome:
     done: the rows of each finished trial
     stopped: why not every trial is done, in words; None where all are done
     interrupted: whether the user stopped the study
-    browse: how to open MLflow at the study's runs
+    browse: how to open MLflow at the study's trials
     not_exported: number of runs that MLflow does not have yet, since its server does not answer
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     report: the page of the report, where it was drawn
@@ -185,7 +185,7 @@ def _run(
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)
-            say(f"browse: {tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)}")
+            say(f"browse: {_to_browse(settings, tracker)}")
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
             if resources is not None:
@@ -205,7 +205,7 @@ def _run(
                 with progress:
                     _train(settings, study_plan, search, callback, stopper, resources, head, say)
     complete = books.is_complete
-    browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
+    browse = _to_browse(settings, tracker)
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
@@ -217,6 +217,13 @@ def _run(
         browse,
         books.not_exported,
         stopper.abandoned,
+    )
+
+
+def _to_browse(settings: StudySettings, tracker: Tracker) -> str:
+    known = SyncState(settings.folder)
+    return tracking_uri.to_browse(
+        tracker.uri, experiment=known.experiment, study_id=known.study_id, goal=settings.goals[0]
     )
 
 

@@ -151,6 +151,7 @@ class StudyRuns:
         known = self._client.get_run(self._study_run).data.params
         self._log(self._study_run, [], {k: v for k, v in params.items() if k not in {*known, *CHANGING}})
         tags = [RunTag(name, params[name]) for name in CHANGING if name in params]
+        tags.append(RunTag("mlflow.note.content", trial_run.study_description(params)))
         self._client.log_batch(self._study_run, tags=tags)
         self._log_dataset(self._study_run)
         self._client.update_run(self._study_run, status="RUNNING")
