@@ -37,8 +37,8 @@ class Diverged(RuntimeError):
         self.losses, self.together = losses, together
         self.step = len(losses) + 1
         self.last_finite_loss = losses[-1] if losses else None
-        last = f"the last finite one was {self.last_finite_loss}"
-        super().__init__(f"the loss is not finite at step {self.step}; {last}{remark}")
+        last = f"; the last finite one was {losses[-1]:.6g}" if losses else ""
+        super().__init__(f"the loss is not finite at step {self.step}{last}{remark}")
 
 
 @dataclass

@@ -300,6 +300,10 @@ def spec(settings: StudySettings, job: Job, values: Mapping[str, object]) -> Tri
 
 def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> "TrainConfig":
     """A training of the plan, at the low end of its space: its data and length are the study's."""
-    job = jobs(settings, plan)[-1]
-    values = {name: _end(domain, min) for name, domain in job.arm.space.items()}
-    return spec(settings, job, values).config(job.replicates[0])
+    return lowest_config(settings, jobs(settings, plan)[-1].arm)
+
+
+def lowest_config(settings: StudySettings, arm: Arm, **chosen: Value) -> "TrainConfig":
+    """A training at the low end of an arm's space, except for the values that are chosen."""
+    values = {name: _end(domain, min) for name, domain in arm.space.items()}
+    return spec(settings, Job(arm, 0, arm.replicates), values | chosen).config(arm.replicates[0])
