@@ -235,6 +235,15 @@ def _arm(method: str, role: str, n_trials: int, settings: StudySettings) -> Arm:
     return replace(arm, n_trials=len(arm.listed()))  # more would repeat settings
 
 
+def values_of(plan: tuple[Arm, ...], column: str) -> set[Value]:
+    """The values of a hyper-parameter, which has no range, in all arms that read it."""
+    found: set[Value] = set()
+    for arm in plan:
+        if column in arm.space:
+            found.update(points(arm.space[column]))
+    return found
+
+
 def _end(domain: Domain, pick: Callable[..., Value]) -> Value:
     """The lower or upper end of a range; the first of a choice."""
     match domain:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from emargin_train import precision
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
@@ -155,6 +156,8 @@ def _checked(
     address = connection.find_cluster(settings.address)
     if address is None:
         connection.check_resources(settings)
+        for kind in plan.values_of(study_plan, "precision"):
+            precision.check(str(kind), "cuda" if settings.gpus_per_trial else "cpu")
     return settings, study_plan, address
 
 

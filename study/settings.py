@@ -174,9 +174,6 @@ class StudySettings(DatasetSettings):
         metavar="WHICH",
         choices=("front", "all", "none"),
     )
-    tf32: bool = setting(
-        False, "On a GPU, products are computed in TensorFloat-32, which is faster but has only three digits."
-    )
     out: str = setting("runs", "The folder that holds the studies.", metavar="DIR")
     address: str | None = setting(
         None,
@@ -242,8 +239,6 @@ class StudySettings(DatasetSettings):
         for column in self.hyperparameters:
             if column not in known:
                 raise UserError(f"'{column}' is not a hyper-parameter: {nearest(column, known)}")
-        if self.tf32 and not self.gpus_per_trial:
-            raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: add --gpus-per-trial")
         if self.time_budget is not None:
             duration_s(self.time_budget)
         for name in secrets.VARIABLES:
@@ -351,6 +346,8 @@ def modern(flat: dict[str, Any]) -> dict[str, Any]:
         key = FORMER_NAMES.get(key, key)
         if key in ("iterations", "batch_size"):  # settings of version 1, hyper-parameters now
             given[key] = str(value)
+        elif key == "tf32":  # a setting of its own until --precision had it
+            given |= {"precision": "tf32"} if value else {}
         elif key == "split_seeds" and isinstance(value, int):
             made[key] = (value,)
         else:
