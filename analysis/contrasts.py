@@ -131,23 +131,30 @@ def table(study: Study, plan: Plan) -> pd.DataFrame:
 
 
 def _rows(study: Study, contrast: Contrast, metric: str, plan: Plan) -> list[dict[str, Any]]:
-    margin = plan.margins[metric]
     study.metric(metric)
-    of = differences(study, contrast, metric)
+    about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
+    return judged(differences(study, contrast, metric), plan.margins[metric], plan.level, about)
+
+
+def judged(
+    of: Mapping[str, "pd.Series[float]"], margin: float, level: float, about: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows with the verdicts (COLUMNS) for each data set and over all, from differences by split.
+
+    about: what all rows say besides
+    """
     names, gaps = list(of), [gap.to_numpy(dtype=float) for gap in of.values()]
     p = [mean_p(gap) for gap in gaps]
     equivalent = [float(equivalence_p(gap, margin)) for gap in gaps]
     p_holm, equivalent_holm = holm(p), holm(equivalent)
-    about = {"question": contrast.question, "contrast": contrast.name, "metric": metric, "margin": margin}
+    about = {**about, "margin": margin}
     rows = []
     for i, (name, gap) in enumerate(zip(names, gaps, strict=True)):
         found = mean_interval(gap)
-        verdict = word(found.estimate, p_holm[i], equivalent_holm[i], plan.level)
+        verdict = word(found.estimate, p_holm[i], equivalent_holm[i], level)
         needed = None
         if verdict == "undecided" and found.n > 1:
-            needed = splits_needed(
-                found.estimate, float(np.nanstd(gap, ddof=1)), margin, plan.level / len(gaps)
-            )
+            needed = splits_needed(found.estimate, float(np.nanstd(gap, ddof=1)), margin, level / len(gaps))
         rows.append(
             about
             | {"dataset": name, "difference": found.estimate, "low": found.low, "high": found.high}
@@ -162,7 +169,7 @@ def _rows(study: Study, contrast: Contrast, metric: str, plan: Plan) -> list[dic
         | {"dataset": POOLED, "difference": pooled.estimate, "low": pooled.low, "high": pooled.high}
         | {"splits": pooled.n, "p": pooled.p, "p_holm": pooled.p, "p_equivalent": pooled.p_equivalent}
         | {"p_equivalent_holm": pooled.p_equivalent, "p_overlap": np.nan, "splits_needed": None}
-        | {"verdict": word(pooled.estimate, pooled.p, pooled.p_equivalent, plan.level)}
+        | {"verdict": word(pooled.estimate, pooled.p, pooled.p_equivalent, level)}
     )
     return rows
 

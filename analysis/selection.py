@@ -22,19 +22,25 @@ def selected(rows: pd.DataFrame, wheres: Sequence[Mapping[str, Any]]) -> pd.Data
         return rows
     kept = pd.Series(False, index=rows.index)
     for where in wheres:
-        own = pd.Series(True, index=rows.index)
-        for name, wanted in where.items():
-            if name == QUIET:
-                continue
-            if name not in rows:
-                raise UserError(f"a condition names the column '{name}': {nearest(name, rows.columns)}")
-            own &= _meets(rows[name], wanted if isinstance(wanted, list) else [wanted])
-        if where.get(QUIET):
-            own &= rows["snr_db"] == rows.loc[own, "snr_db"].max()
+        own = meeting(rows, where)
         if not own.any():
             raise UserError(f"no row meets the condition {dict(where)}: correct it, or add the study")
         kept |= own
     return rows[kept]
+
+
+def meeting(rows: pd.DataFrame, where: Mapping[str, Any]) -> "pd.Series[bool]":
+    """Which rows meet one condition. Raises UserError for a column that does not exist."""
+    own = pd.Series(True, index=rows.index)
+    for name, wanted in where.items():
+        if name == QUIET:
+            continue
+        if name not in rows:
+            raise UserError(f"a condition names the column '{name}': {nearest(name, rows.columns)}")
+        own &= _meets(rows[name], wanted if isinstance(wanted, list) else [wanted])
+    if where.get(QUIET):
+        own &= rows["snr_db"] == rows.loc[own, "snr_db"].max()
+    return own
 
 
 def _meets(column: "pd.Series[Any]", wanted: Sequence[Any]) -> "pd.Series[bool]":
