@@ -49,8 +49,9 @@ def table(study: Study, plan: Plan, splits: Sequence[int], *, repeats: int = REP
     rng = np.random.default_rng(0)
     rows = []
     for contrast in plan.contrasts:
+        both = contrasts.sides(study, contrast)
         for metric in contrast.metrics:
-            gaps = contrasts.differences(study, contrast, metric).values()
+            gaps = contrasts.differences(both, contrast, metric).values()
             found = [(gap.mean(), gap.std(ddof=1), gap.count()) for gap in gaps if gap.notna().sum() > 1]
             if not found:
                 raise UserError(
@@ -109,8 +110,9 @@ def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     rows = []
     for contrast in plan.contrasts:
+        both = contrasts.sides(study, contrast)
         for metric in contrast.metrics:
-            of = contrasts.differences(study, contrast, metric)
+            of = contrasts.differences(both, contrast, metric)
             about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
             margin = plan.margins[metric]
             found = contrasts.judged(of, margin, plan.level, about)

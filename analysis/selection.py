@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.errors import UserError, nearest
 
+CLOSE = 1e-3  # a share of steps is counted: 0.5 of them may be 0.50003
 QUIET = "quiet"  # true: at the least noise among the rows chosen so far
 
 
@@ -15,8 +16,8 @@ def selected(rows: pd.DataFrame, wheres: Sequence[Mapping[str, Any]]) -> pd.Data
     """The rows that meet any of the conditions, in their order; all rows without a condition.
 
     Each condition gives a value, a list of values, or a pattern such as "*-gates" for some columns; a row
-    meets it if it agrees in all of them. `quiet = true` keeps the rows with the least noise. Raises UserError
-    for a column that does not exist, and for a condition that no row meets.
+    meets it if it agrees in all of them, numbers to within CLOSE. `quiet = true` keeps the rows with the
+    least noise. Raises UserError for a column that does not exist, and for a condition that no row meets.
     """
     if not wheres:
         return rows
@@ -45,8 +46,13 @@ def meeting(rows: pd.DataFrame, where: Mapping[str, Any]) -> "pd.Series[bool]":
 
 def _meets(column: "pd.Series[Any]", wanted: Sequence[Any]) -> "pd.Series[bool]":
     texts = [value for value in wanted if isinstance(value, str)]
-    return column.map(
-        lambda value: (
-            value in wanted or (isinstance(value, str) and any(fnmatchcase(value, text) for text in texts))
-        )
-    ).astype(bool)
+    matching = [
+        value
+        for value in column.unique()
+        if isinstance(value, str) and any(fnmatchcase(value, text) for text in texts)
+    ]
+    met = column.isin([*wanted, *matching])
+    numbers = [value for value in wanted if isinstance(value, (int, float))]
+    if numbers and pd.api.types.is_float_dtype(column):
+        met |= pd.concat([(column - number).abs() < CLOSE for number in numbers], axis=1).any(axis=1)
+    return met

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics import Interval, holm, mean_interval, mean_p
-from analysis.tables import GIVEN, Metric, Study
+from analysis.tables import GIVEN, SHARE_DIGITS, Metric, Study
 
 LEVEL = 0.05
 COLUMNS = (
@@ -39,7 +39,7 @@ class Curve:
 
 def curve(rows: pd.DataFrame, knob: str, metric: Metric) -> Curve:
     """The rows of one data set as a curve; splits without all values are left out."""
-    at = rows[knob].astype(float).round(4)
+    at = rows[knob].astype(float).round(SHARE_DIGITS)
     sides = [
         rows.assign(at=at, value=rows[name].astype(float)).pivot_table(
             index="at", columns="split_seed", values="value", aggfunc="mean"
