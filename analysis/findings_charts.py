@@ -40,7 +40,7 @@ def forest(study: Study, options: Options, stem: Path) -> list[Path]:
         for name in options["metrics"]
         if (found["metric"] == name).any()
     ]
-    return charts.save(alt.hconcat(*panels, spacing=24), stem) if panels else []
+    return charts.save(alt.hconcat(*panels, spacing=24), stem, ("svg",)) if panels else []
 
 
 def forest_panel(rows: pd.DataFrame, title: str) -> ChartType:
@@ -104,7 +104,7 @@ def plane(study: Study, options: Options, stem: Path) -> list[Path]:
                 width=PANEL, height=PANEL - 40, title=str(dataset)
             )
         )
-    return charts.save(alt.concat(*panels, columns=3, spacing=16), stem)
+    return charts.save(alt.concat(*panels, columns=3, spacing=16), stem, ("svg",))
 
 
 def curves(study: Study, options: Options, stem: Path) -> list[Path]:
@@ -130,7 +130,7 @@ def curves(study: Study, options: Options, stem: Path) -> list[Path]:
             noise = "no added noise" if np.isinf(level) else f"{level:g} dB"
             row.append(curve_panel(own, metric.title, study.title(knob), noise, sorted(data["at"].unique())))
         grid.append(alt.hconcat(*row, spacing=14))
-    return charts.save(alt.vconcat(*grid, spacing=14), stem)
+    return charts.save(alt.vconcat(*grid, spacing=14), stem, ("svg",))
 
 
 def curve_panel(data: pd.DataFrame, title: str, knob: str, noise: str, values: list[float]) -> ChartType:
@@ -157,7 +157,7 @@ def drawn(study: Study, options: Options, stem: Path) -> list[Path]:
     for dataset, frames in pd.read_parquet(path).groupby("dataset", sort=True):
         titles = arm_titles(study, frames, options["arms"])
         name = stem.with_name(f"{stem.name}-{dataset}")
-        written += charts.save(pictures.chart(frames, titles), name, ("png",))
+        written += charts.save(pictures.chart(frames, titles), name, ("png",), scale=1.5)
     return written
 
 
