@@ -63,11 +63,10 @@ def figures(study: Study, planned: Plan, folder: Path) -> list[Path]:
 
 
 def _part(study: Study, options: Mapping[str, Any]) -> Study | None:
-    """The study with the rows of a block or figure; None where some of them are not there yet."""
-    wheres = options.get("rows", [])
-    if not all(meeting(study.rows, where).any() for where in wheres):
-        return None
-    return study.with_rows(selected(study.rows, wheres))
+    """The study with the rows of a block or figure; None where there are none yet."""
+    asked = options.get("rows", [])
+    met = [where for where in asked if meeting(study.rows, where).any()]
+    return None if asked and not met else study.with_rows(selected(study.rows, met))
 
 
 def studies(folder: Path) -> Study:

@@ -24,6 +24,21 @@ def seconds(run: Callable[[], Any], repeats: int = 5) -> list[float]:
     return times
 
 
+def processor_seconds(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of the processor that each run takes, all threads together, after a round that does not count.
+
+    The runs take turns, so that a ratio of two of them says the same on a busy machine as on an idle one.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            if number:
+                times[name].append(time.process_time() - start)
+    return times
+
+
 def peak_growth(run: Callable[[], object]) -> int:
     """Highest resident memory while it runs less that before, in bytes (Linux)."""
     ctypes.CDLL(None).malloc_trim(0)  # memory that was freed and kept would hide as much growth

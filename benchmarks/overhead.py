@@ -192,7 +192,7 @@ def tpe(sizes: tuple[int, ...]) -> None:
         took: dict[str, list[float]] = {}
         for name in ("tpe", "random"):
             study = optuna.create_study(directions=["maximize", "maximize"])
-            sampler = make_sampler("random", 0, 0)
+            sampler = make_sampler("random", 0, 0, kinds)
             for _ in range(n):
                 params = {
                     key: sampler.sample_independent(study, None, key, kind) for key, kind in kinds.items()
@@ -200,7 +200,7 @@ def tpe(sizes: tuple[int, ...]) -> None:
                 values = [params["a"], 1 - params["a"] + 0.1 * params["b"]]
                 study.add_trial(optuna.create_trial(params=params, distributions=kinds, values=values))
             for number in range(5):
-                study.sampler = make_sampler(name, 0, n + number)
+                study.sampler = make_sampler(name, 0, n + number, kinds)
                 began = time.perf_counter()
                 study.ask(kinds)
                 took.setdefault(name, []).append(1000 * (time.perf_counter() - began))

@@ -66,6 +66,18 @@ def trend(e: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
     return torch.stack(found).mean(0).transpose(1, 2)
 
 
+def season(q: Tensor, k: Tensor) -> Tensor:
+    """CoST's contrasts of amplitudes and of phases."""
+    found = []
+    for s in (q, k):
+        spectrum = torch.fft.rfft(F.normalize(s, dim=-1), dim=1)
+        real, imaginary = spectrum.real + 1e-6, spectrum.imag
+        amplitude = (real.square() + (imaginary + 1e-6).square()).sqrt()
+        found.append([part.transpose(0, 1) for part in (amplitude, torch.atan2(imaginary, real))])
+    (a_q, phi_q), (a_k, phi_k) = found
+    return _hard(a_q, a_k) + _hard(phi_q, phi_k)
+
+
 def infots(z1: Tensor, z2: Tensor, k: int) -> Tensor:
     c = z1.shape[1] // k
     s = torch.stack([z1[:, r * c : (r + 1) * c].amax(1) for r in range(k)], dim=1)

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 RUN = uuid.uuid4().hex[:8]  # names the folders of this process and of the workers of its study
-KINDS = ("trial", "ray")
+KINDS = ("trial", "ray", "exporter")
 YOUNG_S = 60.0  # a folder whose name is hidden still, and that is this young, may not have its lock yet
 
 

@@ -2,7 +2,7 @@
 # What docs/findings.md is made from, taken out of finished studies: docs/findings/keep.sh [OUT]
 # Tables and settings, without this machine's folders, and two extracts of the embeddings of q2, which are too large
 # to be kept: projected frames, and Silhouettes with exchanged spectra. A study that has not ended is left out.
-# Run it from the root; plan.sh runs it at its end, and `make findings` makes the document afterwards.
+# Run it from the root; `make findings` then makes the document.
 set -euo pipefail
 out=${1:-runs/plan}
 python=${PYTHON:-python}

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The studies behind docs/findings.md: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
 # DATA holds the folders that examples/*.toml name, and ucr. QUESTION is one of
-#   q1 q2 q3  the studies that plan.toml decides with (default: these three)
-#   more      settings that no contrast of plan.toml needs: weights of the labels, thresholds from 0.2 to 0.8
+#   q1 q2 q3 q3b  the studies that plan.toml decides with (default: these)
+#   curve     shares of dissimilar steps between those, which no contrast of plan.toml needs
+#   more      other settings that none needs: weights of the labels, thresholds from 0.2 to 0.8
 #   ucr       sets of the UCR archive with 12 to 50 classes
 #   methods   the eleven methods on one encoder, and four of them as the released code has them
 # SETS="hapt vfdb" runs these data sets alone. A study that was interrupted is resumed; a complete one takes seconds.
-# Run it from a clean commit. At the end, keep.sh copies what the document needs.
+# Run it from a clean commit; keep.sh then copies what the document needs.
 set -euo pipefail
 data=${1:?give the folder of the real recordings}
 out=${2:-runs/plan}
@@ -51,12 +52,22 @@ q2() {
     study q2 "$1" similar --method emargin --margin 5 --dissimilar-share 0.5 --gate all-similar \
         --similar-sign=-1,1 --references=
 }
-q3() {
-    study q3 "$1" share --method emargin --margin 5 --dissimilar-share 0,0.02,0.05,0.1,0.25,0.5,1 \
-        --snr-db 30,10,0 --references=
-    study q3 "$1" paper --method emargin --margin 5 --threshold 0.4 --snr-db 30,10,0 --references=
-    study q3 "$1" random --method emargin --margin 5 --dissimilar-share 0.05,0.25,0.5 --gate random \
-        --snr-db 30,10,0 --references=
+q3() { # quiet and very noisy recordings
+    q3_of "$1" "" --snr-db 30,0
+}
+q3b() { # the noise level between
+    q3_of "$1" -10db --snr-db 10
+}
+q3_of() { # set, end of the names, flags
+    local emargin="--method emargin --margin 5 --references= ${*:3}"
+    study q3 "$1" "share$2" $emargin --dissimilar-share 0,0.5,1
+    study q3 "$1" "paper$2" $emargin --threshold 0.4
+    study q3 "$1" "random$2" $emargin --dissimilar-share 0.5 --gate random
+}
+curve() { # the shares between
+    local emargin="--method emargin --margin 5 --references= --snr-db 30,10,0"
+    study curve "$1" share $emargin --dissimilar-share 0.02,0.05,0.1,0.25
+    study curve "$1" random $emargin --dissimilar-share 0.05,0.25 --gate random
 }
 more() {
     study more "$1" weights --method emargin-semi --margin 5 --dissimilar-share 0.5 --label-share 0.1 \
@@ -80,8 +91,8 @@ declare -A own=(
     [ucr]="SwedishLeaf CricketX EOGHorizontalSignal Adiac FiftyWords"
     [methods]="sleepeeg-sim hapt mitdb-125 CricketX"
 )
-for question in ${questions:-q1 q2 q3}; do
+for question in ${questions:-q1 q2 q3 q3b}; do
     sets=${SETS:-${own[$question]:-hapt sleepeeg-sim ltafdb-rr ucddb vfdb mitdb-125}}
     for set in $sets; do "$question" "$set"; done
 done
-"$(dirname "$0")/keep.sh" "$out"
+echo "next: docs/findings/keep.sh $out, which copies what the document needs, and make findings"

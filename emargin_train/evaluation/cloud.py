@@ -67,6 +67,8 @@ class Cloud:
     def _pass(self) -> tuple[dict[str, np.ndarray], Pairs]:
         codes = {}
         for name in self._labellings:
+            if name == "clusters_of_z":
+                continue  # its Silhouette comes from distances between z
             try:
                 codes[name] = getattr(self, name)
             except Degenerate:

@@ -1,6 +1,5 @@
 """All pairwise distances, a block of rows at a time. Most of the time of many metrics is spent here."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,27 +8,10 @@ from torch import Tensor
 
 from emargin_train.evaluation.points import mean, moved
 
-BLOCK = 1024  # rows of the distance matrix held at once
-CPU_ROWS = 512  # the same for a pass that takes each pair once on a CPU: such a block stays in the cache
+NEAREST_ROWS = 256  # rows of the distance matrix that `nearest` holds at once on a CPU
+GROUP = 16  # numbers of which `least` first takes the minimum
+CPU_ROWS = 512  # the same for `all_pairs`: such a block stays in the cache
 DEVICE_ROWS = 2048  # the same on a GPU, where few blocks need few kernel launches
-
-
-def squared_distances(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yield (rows of a, |a_i - b_j|^2 (block, m) float32) from the first row of a to the last.
-
-        |a - b|^2 = |a|^2 + |b|^2 - 2 a.b   where the mean of b has been subtracted from both
-
-    The distances come from a matrix product. Therefore small distances between points far from the mean lose
-    digits: the error is about 1e-7 of |a|^2.
-
-    a: (n, D); b: (m, D); both on one device
-    """
-    to, of = moved(b, mean(b)), moved(a, mean(b))
-    to_square, of_square = to.square().sum(1), of.square().sum(1)
-    for low in range(0, len(of), BLOCK):
-        rows = slice(low, min(low + BLOCK, len(of)))
-        squared = torch.addmm(to_square, of[rows], to.T, alpha=-2)  # (block, m)
-        yield rows, squared.add_(of_square[rows, None]).clamp_(min=0)
 
 
 @dataclass(frozen=True)
@@ -49,7 +31,12 @@ class Pairs:
 def all_pairs(
     a: Tensor, *codes: np.ndarray, near: int = 0, potential: bool = False, block: int | None = None
 ) -> Pairs:
-    """One pass over the pairs of rows of a, each pair once. Products are as in `squared_distances`.
+    """One pass over the pairs of rows of a, each pair once.
+
+        |a - b|^2 = |a|^2 + |b|^2 - 2 a.b   where the mean has been subtracted from both
+
+    The distances come from a matrix product. Therefore small distances between points far from the mean lose
+    digits: the error is about 1e-7 of |a|^2.
 
     a: (n, D); codes: (n,) each, clusters from 0 to K-1; near: k, at most n - 1
     block: rows at a time; None = a number that is fast on this device
@@ -107,6 +94,32 @@ class _Nearest:
 
 
 def nearest(a: Tensor, b: Tensor, k: int) -> np.ndarray:
-    """Indices (n, k) of the k rows of b nearest to each row of a, in no particular order."""
-    found = [squared.topk(k, largest=False, sorted=False).indices for _, squared in squared_distances(a, b)]
+    """Indices (n, k) of the k rows of b nearest to each row of a, in no particular order.
+
+    Products are as in `all_pairs`, but |a|^2 is left out of the distances: it is the same for all b.
+    """
+    to, of = moved(b, mean(b)), moved(a, mean(b))
+    square = to.square().sum(1)
+    rows = NEAREST_ROWS if of.device.type == "cpu" else DEVICE_ROWS
+    found = [least(torch.addmm(square, part, to.T, alpha=-2), k)[1] for part in of.split(rows)]
     return torch.cat(found).cpu().numpy()
+
+
+def least(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k smallest values of each row, (m, k), and their columns, in no particular order.
+
+    The columns are divided into groups. The k smallest values lie in the k groups with the smallest minima:
+    a value in another group is not below any of these k minima.
+    """
+    n = values.shape[1]
+    groups = n // GROUP
+    if groups < 2 * k:
+        value, index = values.topk(k, largest=False, sorted=False)
+        return value, index
+    grouped = values[:, : groups * GROUP].unflatten(1, (GROUP, groups))
+    best = grouped.amin(1).topk(k, largest=False, sorted=False).indices  # (m, k)
+    steps = torch.arange(0, groups * GROUP, groups, device=values.device)
+    rest = torch.arange(groups * GROUP, n, device=values.device).expand(len(values), -1)
+    columns = torch.cat([(best[:, None] + steps[:, None]).flatten(1), rest], 1)
+    value, index = values.gather(1, columns).topk(k, largest=False, sorted=False)
+    return value, columns.gather(1, index)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
+from emargin_train.evaluation.newton import fit, log_p
 from emargin_train.evaluation.training import Scores, Training, folds
 
 PENALTIES = (10.0, 1.0, 1e-1, 1e-2, 1e-3)  # strong to weak; each fit starts from the one before
@@ -27,9 +27,9 @@ def logistic(training: Training) -> Scores:
     """
     features, scale = training.standardised
     x = with_ones(features)
-    penalty, start, basis = choose_penalty(x, training)
+    penalty, start = choose_penalty(x, training)
     goal = torch.from_numpy(training.weight.T[None].copy()).to(x.device)
-    w = fit(x, goal, penalty, basis, start=start, gradient_at_end=GRADIENT)
+    w = fit(x, goal, penalty, start=start, gradient_at_end=GRADIENT)
     return lambda h: log_p(with_ones(scale(h)), w)[0].T.cpu().numpy()
 
 
@@ -38,95 +38,43 @@ def with_ones(x: Tensor) -> Tensor:
     return torch.cat([x, x.new_ones(len(x), 1)], 1)
 
 
-class Basis:
-    """The eigenbasis of an upper bound of the Hessian, 1/2 X^T diag(v) X.
+class Race:
+    """The loss on left-out frames after each step of a fit, and whether it can still become the lowest.
 
-    The bound is Böhning's (1992, doi:10.1007/BF00048682). Since the features of embeddings depend strongly on
-    each other, L-BFGS in W would need many times as many steps as in u = W (bound + penalty)^(1/2), where the
-    Hessian is at most the identity.
-
-    x: (n, D+1) float32; v: (n,) float32, weights that sum to 1
+    judge: (P, K, n) weights of the left-out frames; lowest: the lowest loss of the other penalties
     """
 
-    def __init__(self, x: Tensor, v: Tensor) -> None:
-        bound = ((x * v[:, None]).T @ x).double() / 2
-        self.values, self.vectors = torch.linalg.eigh(bound)
+    def __init__(self, judge: Tensor, lowest: float) -> None:
+        self._judge, self._lowest, self._losses = judge, lowest, [np.inf, np.inf]
 
-    def root(self, penalty: float, power: float) -> Tensor:
-        """Return (bound + penalty)^power: (D+1, D+1) float64, symmetric."""
-        values = (self.values.clamp(min=0) + penalty) ** power
-        return (self.vectors * values) @ self.vectors.T
+    @property
+    def loss(self) -> float:
+        return self._losses[-1]
 
-
-def fit(
-    x: Tensor,
-    goal: Tensor,
-    penalty: float,
-    basis: Basis,
-    *,
-    start: Tensor | None = None,
-    gradient_at_end: float = GRADIENT,
-) -> Tensor:
-    """Coefficients of P problems, with the intercepts last: (P, K, D+1) float64.
-
-    At the end no entry of the gradient is above `gradient_at_end`. Products are in float32, the rest in
-    float64. All problems are minimised together, as one problem with all their variables.
-
-    x: (n, D+1) float32
-    goal: (P, K, n) float32, v_i in row y_i, 0 elsewhere and for a problem's left-out frames
-    start: (P, K, D+1) float64, the point to begin from; zeros if None
-    """
-    shape = (*goal.shape[:2], x.shape[1])
-    v = goal.sum(1, keepdim=True)
-    ridge = torch.full((x.shape[1],), penalty, dtype=torch.float64, device=x.device)
-    ridge[-1] = 0
-    to_w = basis.root(penalty, -0.5)
-    worst = np.inf
-
-    def loss(u: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal worst
-        w = torch.from_numpy(u).to(x.device).view(shape) @ to_w  # (P, K, D+1)
-        log_p = (x @ w.flatten(0, 1).float().T).T.contiguous().view_as(goal).log_softmax(1)
-        misfit = -(goal * log_p).sum(dtype=torch.float64)
-        error = log_p.exp_().mul_(v).sub_(goal)
-        gradient = (error.flatten(0, 1) @ x).double().view(shape) + ridge * w
-        value = misfit + (ridge * w * w).sum() / 2
-        back = (gradient @ to_w).flatten()
-        found = torch.cat([back, value[None], gradient.abs().amax()[None]]).cpu().numpy()
-        worst = found[-1]
-        return float(found[-2]), found[:-2]
-
-    def stop(_: np.ndarray) -> None:
-        if worst <= gradient_at_end:
-            raise StopIteration
-
-    begin = (
-        torch.zeros(shape, dtype=torch.float64) if start is None else (start @ basis.root(penalty, 0.5)).cpu()
-    )
-    options = {"maxiter": 5000, "maxfun": 10000, "maxcor": 20, "gtol": 0.0, "ftol": 0.0}
-    found = minimize(
-        loss, begin.flatten().numpy(), jac=True, method="L-BFGS-B", callback=stop, options=options
-    )
-    return torch.from_numpy(found.x).to(x.device).view(shape) @ to_w
+    def is_lost(self, log_p: Tensor) -> bool:
+        """Whether the loss is above the lowest by more than twice the sum of its last two changes."""
+        self._losses.append(-float((self._judge * log_p).sum(dtype=torch.float64)))
+        a, b, c = self._losses[-3:]
+        return c - self._lowest > 2 * (abs(c - b) + abs(b - a))
 
 
-def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor, Basis]:
+def choose_penalty(x: Tensor, training: Training) -> tuple[float, Tensor]:
     """Return the penalty with the lowest loss on left-out subjects; all classes have the same weight.
 
     Penalties are tried from strong to weak as long as the loss falls, since weaker ones would only fit the
-    other subjects better. Two more values are returned: the mean solution of the folds (1, K, D+1), from
-    which a fit to all subjects can start, and the basis in which the solutions were found.
+    other subjects better. The mean solution of the folds (1, K, D+1) is returned too: from there, a fit to
+    all subjects can start.
 
     x: (n, D+1) float32, standardised training features and ones
     """
     some, goal, judge = left_out(x, training)
-    basis = Basis(some, goal.sum((0, 1)) / len(goal))
     best, lowest = (PENALTIES[0], goal), np.inf
-    for penalty, loss, w in path(some, goal, judge, basis):
+    for penalty, loss, w in path(some, goal, judge):
         if loss >= lowest:
             break
         best, lowest = (penalty, w), loss
-    return best[0], best[1].mean(0, keepdim=True), basis
+    n_with_class = (goal.sum(2, keepdim=True) > 0).sum(0, keepdim=True).clamp(min=1)
+    return best[0], best[1].sum(0, keepdim=True) / n_with_class
 
 
 def left_out(x: Tensor, training: Training) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,16 +97,15 @@ def left_out(x: Tensor, training: Training) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def path(
-    x: Tensor, goal: Tensor, judge: Tensor, basis: Basis, *, gradient_at_end: float = GRADIENT
+    x: Tensor, goal: Tensor, judge: Tensor, *, gradient_at_end: float = GRADIENT, whole: bool = False
 ) -> Iterator[tuple[float, float, Tensor]]:
-    """Yield (penalty, loss on left-out frames, solutions (P, K, D+1)) from strong to weak penalties."""
-    start = None
+    """Yield (penalty, loss on left-out frames, solutions (P, K, D+1)) from strong to weak penalties.
+
+    whole: whether every fit goes on to its end, even where its loss cannot become the lowest any more
+    """
+    start, lowest = None, np.inf
     for penalty in PENALTIES:
-        start = fit(x, goal, penalty, basis, start=start, gradient_at_end=gradient_at_end)
-        yield penalty, -float((judge * log_p(x, start)).sum(dtype=torch.float64)), start
-
-
-def log_p(x: Tensor, w: Tensor) -> Tensor:
-    """log softmax(W x) of P problems: (P, K, n) float32. x: (n, D+1); w: (P, K, D+1)"""
-    logits = (x @ w.flatten(0, 1).float().T).T
-    return logits.unflatten(0, w.shape[:2]).log_softmax(1)
+        race = Race(judge, np.inf if whole else lowest)
+        start = fit(x, goal, penalty, gradient_at_end=gradient_at_end, start=start, enough=race.is_lost)
+        lowest = min(lowest, race.loss)
+        yield penalty, race.loss, start

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from emargin_train.errors import UserError
+from emargin_train.losses.exponentials import exp_below_top_
 
-QUERIES = 2048  # queries that are computed at a time, so that memory is linear in the batch's frames
+QUERIES = 400  # queries that are computed at a time, so that memory is linear in the batch's frames
 
 
 def predictive_contrast(z: Tensor, queries: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -77,24 +78,24 @@ class _Predict(torch.autograd.Function):
         n_queries = sum(n_sequences * (n_frames - k - 1) for k in range(len(queries)))
         total = z.new_zeros(())
         g_z, g_queries = torch.zeros_like(flat), torch.zeros_like(queries)
-        scale = 1 / (temperature * n_queries)
+        scale = 1 / n_queries
         for k, ahead in enumerate(queries):
             targets = frame[:, k + 1 :].flatten()
-            q = ahead[:, : n_frames - k - 1].flatten(0, 1)
-            g_q = torch.empty_like(q)
-            for start in range(0, len(q), QUERIES):
+            scaled = ahead[:, : n_frames - k - 1].flatten(0, 1) / temperature
+            g_q = torch.empty_like(scaled)
+            for start in range(0, len(scaled), QUERIES):
                 rows = slice(start, start + QUERIES)
-                target = targets[rows, None]
-                s = (q[rows] @ flat.T).div_(temperature)
-                own = s.gather(1, target)
+                q, target = scaled[rows], targets[rows]
+                s = q @ flat.T
+                own = s.gather(1, target[:, None])
                 top = s.amax(1, keepdim=True)
-                e = s.sub_(top).exp_()
+                e = exp_below_top_(s.sub_(top))
                 sums = e.sum(1, keepdim=True)
                 total += (top + sums.log() - own).sum()
-                e.mul_(scale / sums).scatter_add_(1, target, e.new_full(target.shape, -scale))
-                g_q[rows] = e @ flat
-                g_z.addmm_(e.T, q[rows])
-            g_queries[k, :, : n_frames - k - 1] = g_q.view(n_sequences, n_frames - k - 1, -1)
+                share = scale / sums  # e is not multiplied by it, but what the products of e are made of
+                torch.addcmul(flat[target] * -scale, e @ flat, share, out=g_q[rows])
+                g_z.addmm_(e.T, q * share).index_add_(0, target, q, alpha=-scale)
+            g_queries[k, :, : n_frames - k - 1] = (g_q / temperature).view(n_sequences, n_frames - k - 1, -1)
         ctx.grads = g_z.view_as(z), g_queries
         return total / n_queries
 

@@ -85,7 +85,9 @@ def check_copies(n_rows: int, n_series: int) -> None:
 
 
 class _Cosines(torch.autograd.Function):
-    """Strips of rows, with columns from the strip's first row on: e_ij = e^{(S_ij - 1)/tau} serves i and j.
+    """Strips of rows, with columns from the strip's first row on: e_ij = e^{S_ij/tau} serves i and j.
+
+    The rows are divided by sqrt(tau) first, so that a product gives S/tau.
 
     Strips of rows that are rebuilt have all columns, since y^ needs a whole row at once.
     """
@@ -100,12 +102,13 @@ class _Cosines(torch.autograd.Function):
                 f"SimMTM's temperature is {temperature}, but e^(-2/temperature) must be a normal number: "
                 f"give {2 / SAFE_SPREAD} or more"
             )
+        z = z * temperature**-0.5
         totals, rebuilt = z.new_zeros(n), y.new_empty(n_rebuilt, y.shape[1])
         strips = []
         for start, stop in _strips(n, n_rebuilt):
             whole = start < n_rebuilt
             first = 0 if whole else start
-            e = (z[start:stop] @ z[first:].T).sub_(1).div_(temperature).exp_()
+            e = (z[start:stop] @ z[first:].T).exp_()
             e.diagonal(start - first).zero_()
             if whole:
                 total = e.sum(1)
@@ -119,10 +122,9 @@ class _Cosines(torch.autograd.Function):
         copies = n // n_series
         groups = z.view(copies, n_series, -1).sum(0)
         positives = groups.square().sum() - z.square().sum()
-        every = (totals.log() + 1 / temperature).sum()
         ctx.save_for_backward(z, y, totals, rebuilt, *strips)
         ctx.settings = n_series, temperature, n_rebuilt
-        return ((copies - 1) * every - positives / temperature) / n, rebuilt
+        return ((copies - 1) * totals.log().sum() - positives) / n, rebuilt
 
     @staticmethod
     @once_differentiable
@@ -150,7 +152,7 @@ class _Cosines(torch.autograd.Function):
                 g_z[rows].addmm_(m, z[start:])
                 g_z[stop:].addmm_(m[:, own:].T, z[rows])
         groups = z.view(copies, n_series, -1).sum(0).repeat(copies, 1)
-        g_z.sub_(2 * g_loss / n * (groups - z)).div_(temperature)
+        g_z.sub_(2 * g_loss / n * (groups - z)).mul_(temperature**-0.5)
         return g_z, g_y, None, None, None
 
 

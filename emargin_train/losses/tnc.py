@@ -81,26 +81,28 @@ class _Pairs(torch.autograd.Function):
         ctx: Any, a: Tensor, b: Tensor, w2: Tensor, b2: Tensor, near: Tensor, distant: Tensor, weight: float
     ) -> Tensor:
         other = torch.cat([near, distant], dim=1)  # (N, m)
-        n_near = near.shape[1]
+        n_near, m = near.shape[1], other.shape[1]
         d = a.new_empty(other.shape)
         g_a, g_b, g_w2 = torch.empty_like(a), torch.zeros_like(b), torch.zeros_like(w2)
         g_d = torch.empty_like(d)
-        is_near = torch.arange(other.shape[1], device=a.device) < n_near
+        is_near = torch.arange(m, device=a.device) < n_near
         offset = torch.where(is_near, 1.0, weight).to(a.dtype)  # dL/dd = scale (sigmoid(d) - offset)
         scale = torch.where(is_near, 0.5 / near.numel(), 0.5 / distant.numel()).to(a.dtype)
+        space = a.new_empty(ANCHORS * m, a.shape[1])
         for start in range(0, len(a), ANCHORS):
             rows = slice(start, start + ANCHORS)
             index = other[rows].flatten()
-            hidden = b.index_select(0, index).view(-1, other.shape[1], b.shape[1])  # (rows, m, H)
+            pairs = torch.index_select(b, 0, index, out=space[: len(index)])  # (rows m, H)
+            hidden = pairs.view(-1, m, pairs.shape[1])
             hidden.add_(a[rows, None]).relu_()
-            d[rows] = hidden @ w2 + b2
+            d[rows] = torch.mv(pairs, w2).view(-1, m).add_(b2)
             slope = torch.sigmoid(d[rows]).sub_(offset).mul_(scale)
             g_d[rows] = slope
-            g_w2.add_((slope.view(1, -1) @ hidden.flatten(0, 1))[0])
-            g_hidden = torch.ops.aten.threshold_backward(slope[..., None] * w2, hidden, 0)
-            g_a[rows] = g_hidden.sum(1)
-            g_b.index_add_(0, index, g_hidden.flatten(0, 1))
-        ctx.grads = g_a, g_b, g_w2, g_d.sum().view_as(b2)
+            g_w2.addmv_(pairs.T, slope.flatten())
+            hidden.sign_().mul_(slope[..., None])  # the slope where the unit is active; w2 follows below
+            torch.sum(hidden, 1, out=g_a[rows])
+            g_b.index_add_(0, index, pairs)
+        ctx.grads = g_a.mul_(w2), g_b.mul_(w2), g_w2, g_d.sum().view_as(b2)
         return positive_unlabelled(d[:, :n_near], d[:, n_near:], weight=weight)
 
     @staticmethod

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from emargin_train.losses.exponentials import exp_below_top_
+
 HALVED_FROM = 256  # for fewer vectors in a stack, halving the product gains nothing (measured)
 
 
@@ -72,7 +74,7 @@ def value_and_gradient(
         mass = both.sum(-1, keepdim=True)
     s.diagonal(0, -2, -1).fill_(-torch.inf)
     top = s.amax(-1, keepdim=True)
-    e = s.sub_(top).exp_()
+    e = exp_below_top_(s.sub_(top))
     total = e.sum(-1, keepdim=True)
     every = top + total.log()
     value = ((every if mass is None else mass * every).sum((-2, -1)) - reward) / (2 * n)

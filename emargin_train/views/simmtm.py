@@ -45,4 +45,4 @@ def keep_chain(uniform: Tensor, *, ratio: float = 0.5, length: float = 3.0) -> T
     entry = torch.arange(len(between), device=u.device)
     last = torch.where(between, entry, 0).cummax(0).values
     after = torch.where(last == 0, start, leave_masked > leave_kept)  # the state after the last draw between
-    return after ^ ((switch - switch[last]) % 2 == 1)
+    return after ^ ((switch - switch[last]) & 1).bool()

@@ -46,10 +46,11 @@ class StudyCallback(Callback):
         """The callback keeps all its arguments up to date.
 
         front: embeddings are kept only of trials on this front; None keeps those of all trials
-        max_retries: how often a job with damaged files runs again
+        max_retries: how often a job runs again whose worker did not start, or whose files are damaged
         """
         self._head = head
-        self._max_retries, self._damages = max_retries, Counter[str]()
+        self._started: set[str] = set()  # jobs that have a worker now, by Tune's id
+        self._max_retries, self._repeats = max_retries, Counter[str]()
         self._folder, self._search, self._tracker = folder, search, tracker
         self._progress, self._stopper, self._front = progress, stopper, front
         self._newest: dict[str, Checkpoint] = {}  # of running jobs, by Tune's id
@@ -59,10 +60,18 @@ class StudyCallback(Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
-        self._progress.running += 1
+        self._started.add(trial.trial_id)
+        self._progress.running = len(self._started)
 
     def on_trial_recover(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
-        self._progress.running -= 1
+        self._has_left(trial)
+
+    def _has_left(self, job: Job) -> bool:
+        """Note that a job has no worker now. Return whether it had one: its node may be lost before that."""
+        had_one = job.trial_id in self._started
+        self._started.discard(job.trial_id)
+        self._progress.running = len(self._started)
+        return had_one
 
     def on_checkpoint(
         self, iteration: int, trials: list[Job], trial: Job, checkpoint: Checkpoint, **info: Any
@@ -75,7 +84,7 @@ class StudyCallback(Callback):
         self._newest[trial.trial_id] = checkpoint
 
     def on_trial_complete(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
-        self._progress.running -= 1
+        self._has_left(trial)
         spec: TrialSpec = trial.config["spec"]
         if trial.last_result.get("n_done") != len(spec.replicates):  # too late to begin, or interrupted
             self._search.end(trial.trial_id, None)
@@ -84,8 +93,11 @@ class StudyCallback(Callback):
         self._remove(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Job], trial: Job, **info: Any) -> None:
-        """The worker was lost more than `--max-retries` times: record unfinished replicates as `failed`."""
-        self._progress.running -= 1
+        """The worker was lost more than `--max-retries` times: record unfinished replicates as `failed`.
+
+        A worker that was lost before it started says nothing about the trial, which runs again.
+        """
+        had_worker = self._has_left(trial)
         spec: TrialSpec = trial.config["spec"]
         reason = str(trial.get_error() or "its worker died").strip().splitlines()[-1]
         if is_full(reason):
@@ -94,6 +106,8 @@ class StudyCallback(Callback):
         elif self._head.has_lost_us():  # no fault of the trial, which runs again when the study is resumed
             self._stopper.close(GONE)
             self._search.end(trial.trial_id, None)
+        elif not had_worker:
+            self._again(trial, f"no worker could be started for {spec.key} ({reason})")
         else:
 
             def all_replicates(work: Path | None) -> list[dict[str, Any]]:
@@ -119,7 +133,9 @@ class StudyCallback(Callback):
                 spec: TrialSpec = job.config["spec"]
                 lost = missing(spec, work)
                 if is_done and lost:
-                    self._again(job, lost)
+                    self._again(
+                        job, f"the files of {spec.key} ({', '.join(lost)}) were damaged again and again"
+                    )
                     return
                 if work is not None:
                     remove_damaged(spec, work)
@@ -128,14 +144,14 @@ class StudyCallback(Callback):
             self._stopper.close(f"checkpoints cannot be read from --storage ({error})")
             self._search.end(job.trial_id, None)
 
-    def _again(self, job: Job, lost: list[str]) -> None:
-        """Run a job with damaged results again, up to `--max-retries` times; after that the study ends."""
+    def _again(self, job: Job, reason: str) -> None:
+        """Run a job again that is not at fault, up to `--max-retries` times; after that the study ends."""
         spec: TrialSpec = job.config["spec"]
-        self._damages[spec.key] += 1
-        if self._damages[spec.key] <= self._max_retries:
+        self._repeats[spec.key] += 1
+        if self._repeats[spec.key] <= self._max_retries:
             self._search.again(job.trial_id)
         else:
-            self._stopper.close(f"the files of {spec.key} ({', '.join(lost)}) were damaged again and again")
+            self._stopper.close(reason)
             self._search.end(job.trial_id, None)
 
     @contextlib.contextmanager

@@ -165,10 +165,11 @@ class PlanSearch:
         if frozen is not None and frozen.state.is_finished():
             values = suggest(optuna.trial.FixedTrial(frozen.params), job.arm.space)
             return Asked(job, values, adds=frozen.state == TrialState.FAIL)
-        study.sampler = make_sampler(self._settings.sampler, self._settings.search_seed, job.number)
+        kinds = distributions(job.arm.space)
+        study.sampler = make_sampler(self._settings.sampler, self._settings.search_seed, job.number, kinds)
         frozen = frozen or self._nameless.pop(method, None)
         if frozen is not None:
-            self._fill(study, frozen, distributions(job.arm.space))
+            self._fill(study, frozen, kinds)
         trial = study.ask() if frozen is None else Trial(study, frozen._trial_id)
         trial.set_user_attr("trial", job.key)
         self._values[job.trial] = suggest(trial, job.arm.space)

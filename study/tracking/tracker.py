@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 import queue
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from emargin_train.errors import UserError
+from study import own_folders
 from study.records import keys
 from study.secrets import without_password
 from study.tracking.sync_state import SyncState
@@ -38,10 +40,15 @@ class Tracker:
         self.uri, self._folder, self._dataset = uri, folder, dataset
         self._params: dict[str, str] = {}
         self._is_started = False
+        self._own = contextlib.ExitStack()
+        self._temporary = self._own.enter_context(own_folders.temporary("exporter"))
         self._begin()
 
     def _begin(self) -> None:
-        """Start the exporter. It takes seconds to load MLflow; meanwhile the driver looks for its cluster."""
+        """Start the exporter. It takes seconds to load MLflow; meanwhile the driver looks for its cluster.
+
+        Its temporary files lie in a folder of ours, since it may be killed while it writes a model.
+        """
         (self._folder / "log").mkdir(exist_ok=True)
         with (self._folder / "log" / "mlflow.log").open("ab") as noise:
             self._process = subprocess.Popen(
@@ -51,6 +58,7 @@ class Tracker:
                 stderr=noise,
                 text=True,
                 process_group=0,  # Ctrl-C reaches the driver only
+                env=os.environ | {"TMPDIR": str(self._temporary)},
             )
         self._heard: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, args=(self._process, self._heard), daemon=True)
@@ -175,3 +183,4 @@ class Tracker:
             assert pipe is not None
             with contextlib.suppress(OSError, ValueError):
                 pipe.close()
+        self._own.close()

@@ -111,7 +111,7 @@ def q2(method: str, spread: float = 0) -> pd.DataFrame:
 
 
 def q3(gate: str, share: float) -> pd.DataFrame:
-    made = rows("q3-*-share" if gate == "intended" else "q3-*-random")
+    made = rows("q3-*-share*" if gate == "intended" else "q3-*-random*")
     return made[(made["dissimilar_share"] - share).abs() < 0.001] if len(made) else made
 
 

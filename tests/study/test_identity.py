@@ -15,7 +15,7 @@ from emargin_train.errors import UserError
 from study import identity, plan
 from study.search import claim
 from study.search.plan_search import PlanSearch
-from study.settings import StudySettings
+from study.settings import SAMPLERS, StudySettings
 from study.space import contains
 from study.tracking.mlflow_runs import StudyRuns
 from study.tracking.sync_state import NAME, SyncState
@@ -140,9 +140,10 @@ VALUE = st.one_of(
         ),
         max_size=6,
     ),
-    st.sampled_from(["tpe", "random", "nsgaii"]),  # qmc raises where a stored trial has other kinds
+    st.sampled_from(SAMPLERS),
 )
 @example([(0.2, 1.0, TrialState.COMPLETE, "emargin-0000"), (0.31, None, TrialState.RUNNING, None)], "tpe")
+@example([(0.2, 7.0, TrialState.COMPLETE, None)], "qmc")
 def test_whatever_the_store_holds_every_setting_lies_in_the_studys_own_space(held, sampler):
     settings = plan.resolved(
         StudySettings(

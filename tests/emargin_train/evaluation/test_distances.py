@@ -7,27 +7,24 @@ from sklearn.neighbors import NearestNeighbors
 from emargin_train.evaluation import distances
 
 
-def all_squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [block.numpy() for _, block in distances.squared_distances(torch.from_numpy(a), torch.from_numpy(b))]
-    )
-
-
-@pytest.mark.parametrize("n", [1, 5, 1024, 1500])
-def test_blocks_meet_scipy(n):
-    rng = np.random.default_rng(n)
-    a = rng.standard_normal((n, 7)).astype(np.float32)
-    b = rng.standard_normal((31, 7)).astype(np.float32)
-    np.testing.assert_allclose(all_squared(a, b), cdist(a, b, "sqeuclidean"), atol=1e-5)
-
-
 def test_a_common_offset_costs_no_digits():
     a = np.random.default_rng(0).standard_normal((50, 5)).astype(np.float32)
-    np.testing.assert_allclose(all_squared(a + 1024, a + 1024), cdist(a, a, "sqeuclidean"), atol=5e-3)
-    assert abs(all_squared(a + 1024, a + 1024) - all_squared(a, a)).max() < 5e-3
     clusters = np.arange(50) % 3
     far, near = (distances.all_pairs(torch.from_numpy(points), clusters).total[0] for points in (a + 1024, a))
     np.testing.assert_allclose(far, near, rtol=1e-3)
+    far, near = (distances.nearest(*2 * (torch.from_numpy(points),), 1)[:, 0] for points in (a + 1024, a))
+    assert (far == np.arange(50)).all() and (near == np.arange(50)).all()
+
+
+@pytest.mark.parametrize("n, k", [(5, 5), (31, 1), (32, 1), (100, 3), (1000, 15), (1015, 15)])
+def test_the_least_values_are_those_of_a_sort(n, k):
+    values = np.random.default_rng(n).standard_normal((40, n)).astype(np.float32)
+    values[:5] = np.sort(values[:5])  # the least ones stand side by side
+    value, index = distances.least(torch.from_numpy(values), k)
+    np.testing.assert_array_equal(np.sort(value), np.sort(values)[:, :k])
+    np.testing.assert_array_equal(
+        np.sort(np.take_along_axis(values, index.numpy(), 1)), np.sort(values)[:, :k]
+    )
 
 
 def test_nearest_meets_scikit_learn():

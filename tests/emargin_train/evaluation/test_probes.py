@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from emargin_train.evaluation import logistic, probes, scores
+from emargin_train.evaluation import logistic, newton, probes, scores
 from emargin_train.evaluation.training import Training, folds, standardise
 
 
@@ -45,12 +45,11 @@ def test_paper_probe_meets_a_plain_loop():
 def solved(x: torch.Tensor, training: Training, penalty: float, **options: object) -> np.ndarray:
     """Return coefficients and, last, intercepts of one fit to all frames: (K, D+1)."""
     ones, goal = logistic.with_ones(x), torch.from_numpy(training.weight.T[None].copy())
-    basis = logistic.Basis(ones, goal.sum((0, 1)))
-    return logistic.fit(ones, goal, penalty, basis, **options)[0].numpy()
+    return newton.fit(ones, goal, penalty, gradient_at_end=logistic.GRADIENT, **options)[0].numpy()
 
 
 def probabilities(x: torch.Tensor, w: np.ndarray) -> np.ndarray:
-    return np.exp(logistic.log_p(logistic.with_ones(x), torch.from_numpy(w[None]))[0].T.numpy())
+    return np.exp(newton.log_p(logistic.with_ones(x), torch.from_numpy(w[None]))[0].T.numpy())
 
 
 def test_fit_meets_scikit_learn():
@@ -85,11 +84,10 @@ def test_problems_side_by_side_end_where_they_do_alone():
     t = gaussians(300)
     x, whole = logistic.with_ones(t.h), torch.from_numpy(t.weight.T.copy())
     half = whole * (torch.arange(300) % 2 == 0)
-    basis = logistic.Basis(x, whole.sum(0))
-    together = logistic.fit(x, torch.stack([whole, half]), 0.1, basis, gradient_at_end=1e-5)
+    together = newton.fit(x, torch.stack([whole, half]), 0.1, gradient_at_end=1e-5)
     for i, goal in enumerate((whole, half)):
-        alone = logistic.fit(x, goal[None], 0.1, basis, gradient_at_end=1e-5)
-        ours, theirs = (logistic.log_p(x, w)[0].exp() for w in (together[i : i + 1], alone))
+        alone = newton.fit(x, goal[None], 0.1, gradient_at_end=1e-5)
+        ours, theirs = (newton.log_p(x, w)[0].exp() for w in (together[i : i + 1], alone))
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
 
 
@@ -100,20 +98,34 @@ def test_features_that_depend_on_each_other_cost_few_steps(monkeypatch):
     h = causes.h.numpy() @ mix + 1e-3 * np.random.default_rng(2).standard_normal((1500, 40))
     h = torch.from_numpy(h.astype(np.float32))
     x = standardise(h)(h)
-    steps: list[int] = []
-    minimize = logistic.minimize
+    products: list[int] = []
+    solve = newton._solve
 
-    def counted(*args: object, **options: object) -> object:
-        found = minimize(*args, **options)
-        steps.append(found.nfev)
-        return found
+    def counted(x: torch.Tensor, *rest: object) -> torch.Tensor:
+        class Counted(torch.Tensor):
+            def __matmul__(self, other: torch.Tensor) -> torch.Tensor:
+                products.append(1)
+                return x @ other
 
-    monkeypatch.setattr(logistic, "minimize", counted)
+        return solve(x.as_subclass(Counted), *rest)
+
+    monkeypatch.setattr(newton, "_solve", counted)
     ours = solved(x, causes, 1e-3)
     theirs = LogisticRegression(C=1000, tol=1e-8, max_iter=10000)
     theirs.fit(x.double().numpy(), causes.y, sample_weight=causes.weight.sum(1))
     np.testing.assert_allclose(probabilities(x, ours), theirs.predict_proba(x.numpy()), atol=0.02)
-    assert steps[0] < 60 < theirs.n_iter_[0]
+    assert 0 < len(products) < 60 < theirs.n_iter_[0]
+
+
+def test_a_class_that_a_problem_lacks_is_left_out_of_it():
+    """Its intercept would fall for ever: fits without the class end at the same place, with fewer classes."""
+    t = gaussians(300)
+    x, goal = logistic.with_ones(t.h), torch.from_numpy(t.weight.T.copy())
+    goal[1] = 0
+    found = newton.fit(x, goal[None], 0.1, gradient_at_end=1e-6)
+    others = newton.fit(x, goal[None, [0, 2]], 0.1, gradient_at_end=1e-6)
+    torch.testing.assert_close(found[:, [0, 2]], others, atol=1e-5, rtol=0)
+    assert not found[0, 1].any()
 
 
 @pytest.mark.parametrize("choose", ["penalty", "epochs"])
@@ -175,18 +187,33 @@ def left_out_losses(x: torch.Tensor, t: Training) -> dict[float, float]:
 
 @pytest.mark.parametrize("separation, spread", [(3.0, 2.0), (4.0, 1.0)])
 def test_the_chosen_penalty_is_that_of_converged_fits(separation, spread):
-    """Here fits that stop at a gradient of 1e-3 choose a penalty ten times weaker or stronger."""
+    """Here fits by L-BFGS that stop at a gradient of 1e-3 choose a penalty ten times weaker or stronger."""
     t = of_few_causes(separation, spread)
     features = t.standardised[0]
     x, expected = logistic.with_ones(features), left_out_losses(features, t)
-    chosen, _, basis = logistic.choose_penalty(x, t)
+    chosen, _ = logistic.choose_penalty(x, t)
     assert chosen == min(expected, key=expected.__getitem__)
     some, goal, judge = logistic.left_out(x, t)
-    ours = {penalty: loss for penalty, loss, _ in logistic.path(some, goal, judge, basis)}
-    assert ours == pytest.approx(expected, rel=0.04)
-    loose = logistic.path(some, goal, judge, basis, gradient_at_end=1e-3)
-    other = {penalty: loss for penalty, loss, _ in loose}
-    assert chosen != min(other, key=other.__getitem__)
+    ours = {penalty: loss for penalty, loss, _ in logistic.path(some, goal, judge, whole=True)}
+    assert ours == pytest.approx(expected, rel=0.02)
+
+
+def test_a_loose_fit_would_choose_another_penalty():
+    t = of_few_causes(3.0, 2.0)
+    x = logistic.with_ones(t.standardised[0])
+    loose = logistic.path(*logistic.left_out(x, t), gradient_at_end=1e-3, whole=True)
+    losses = {penalty: loss for penalty, loss, _ in loose}
+    assert logistic.choose_penalty(x, t)[0] != min(losses, key=losses.__getitem__)
+
+
+@pytest.mark.parametrize("seed", range(2, 10))
+def test_a_penalty_that_is_given_up_early_would_not_have_won(seed):
+    t = of_few_causes(*np.random.default_rng(seed).uniform((1, 0), (4, 2.5)), seed=seed)
+    x = logistic.with_ones(t.standardised[0])
+    whole = logistic.path(*logistic.left_out(x, t), gradient_at_end=1e-6, whole=True)
+    losses = [loss for _, loss, _ in whole]
+    first_rise = next((i for i in range(1, len(losses)) if losses[i] >= losses[i - 1]), len(losses))
+    assert logistic.choose_penalty(x, t)[0] == logistic.PENALTIES[first_rise - 1]
 
 
 def test_logistic_does_not_depend_on_scale_and_shift_of_features():

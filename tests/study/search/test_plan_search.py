@@ -302,11 +302,12 @@ def test_a_database_that_stays_away_ends_the_asking_and_nothing_else(tmp_path, m
 @pytest.mark.parametrize("search_seed, number", [(0, 4_295), (2**32 - 1, 1), (7, 10**7)])
 def test_the_sampler_of_any_trial_has_a_seed_that_numpy_takes(name, search_seed, number):
     """1,000,003 times a trial's number passes 2^32 at the 4,295th: longer studies ended there."""
-    study = optuna.create_study(sampler=make_sampler(name, search_seed, number))
-    assert 0 <= study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}).params["x"] <= 1
+    kinds = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    study = optuna.create_study(sampler=make_sampler(name, search_seed, number, kinds))
+    assert 0 <= study.ask(kinds).params["x"] <= 1
 
 
 def test_every_trial_of_a_long_study_draws_its_own():
     study, kind = optuna.create_study(), optuna.distributions.FloatDistribution(0, 1)
-    samplers = (make_sampler("random", 11, number) for number in range(0, 20_000, 40))
+    samplers = (make_sampler("random", 11, number, {"x": kind}) for number in range(0, 20_000, 40))
     assert len({sampler.sample_independent(study, None, "x", kind) for sampler in samplers}) == 500

@@ -6,7 +6,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -88,6 +90,17 @@ def test_when_the_exporter_is_killed_another_exports_the_rest(folder):
     tracker.note(1, {"trials_ok": 1.0})
     assert tracker.finish("FINISHED", patience_s=60) == 0
     assert replicate_runs(folder).keys() == {"emargin-0000-0-0", "emargin-0000-0-1"}
+
+
+def test_temporary_files_of_an_exporter_that_was_killed_are_removed(folder, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    with contextlib.closing(Tracker(local(folder.parent), folder, dataset="tiny")) as tracker:
+        own = Path(psutil.Process(tracker._process.pid).environ()["TMPDIR"])
+        assert own.parent == place
+        (own / "model").write_bytes(b"half of it")
+        tracker._process.kill()
+    assert list(place.iterdir()) == []
 
 
 def test_the_exporter_does_not_outlive_its_driver(folder):
