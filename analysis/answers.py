@@ -1,4 +1,4 @@
-"""The three questions answered from the verdicts over all data sets, by rules that were written first.
+"""The three questions answered from verdicts, by rules that were written before these were known.
 
 Each rule is total: it has a sentence for every combination of verdicts, also where nothing was measured yet.
 """
@@ -13,81 +13,101 @@ from analysis.words import listed
 
 UNMEASURED = "Not measured yet."
 THREAD, SURFACE = 1.5, 3.0  # dimensions below which an embedding is a thread, and nearly one
+MIXED = "mixed"
+CHANGE = {
+    "higher": "rises",
+    "lower": "falls",
+    "equivalent": "changes by less than the margin",
+    "undecided": "shows no clear change",
+}
+WAYS = {"higher": "rises", "lower": "falls"}
 
 
-def _verdicts(evidence: Evidence, *asked: tuple[str, str]) -> list[str] | None:
-    """The verdicts over all data sets of (contrast, metric) pairs; None where one was not measured."""
-    rows = [evidence.row(*one) for one in asked]
-    return None if any(row is None for row in rows) else [row.verdict for row in rows]
+def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
+    """The verdict over all data sets; where that is open, what single ones show, such as "mixed lower".
+
+    None where nothing was measured yet.
+    """
+    row = evidence.row(contrast, metric)
+    if row is None or row.verdict != "undecided":
+        return None if row is None else str(row.verdict)
+    single = set(evidence.single(contrast, metric)["verdict"])
+    ways = [way for way in ("higher", "lower") if way in single]
+    return " ".join([MIXED, *ways]) if ways else "undecided"
+
+
+def change(evidence: Evidence, contrast: str, metric: str) -> str:
+    """What a metric does by `outcome`, as the end of a sentence."""
+    found = outcome(evidence, contrast, metric)
+    assert found is not None
+    if found in CHANGE:
+        return CHANGE[found]
+    single = evidence.single(contrast, metric)["verdict"]
+    words = [f"{verb} on {(single == way).sum()}" for way, verb in WAYS.items() if (single == way).any()]
+    return f"{listed(words)} of {len(single)} data sets"
 
 
 def labels(evidence: Evidence) -> str:
     """Q1: can a semi-supervised variant keep the compactness and gain accuracy?"""
-    found = _verdicts(evidence, ("labels", "probe"), ("labels", "silhouette"))
-    if found is None:
+    gain, compact = (outcome(evidence, "labels", metric) for metric in ("probe", "silhouette"))
+    if gain is None or compact is None:
         return UNMEASURED
-    gain, compact = found
-    if gain == "equivalent":
-        return "No: with 10 % of labels the accuracy of a linear probe changes by less than the margin."
-    if gain == "lower":
-        return "No: with 10 % of labels a linear probe becomes less accurate."
-    if gain == "undecided":
-        return "Not shown: over all data sets, no gain of accuracy is clear."
-    return {
-        "higher": "Yes: accuracy and Silhouette both rise.",
-        "equivalent": "Yes: accuracy rises, and Silhouette stays within its margin.",
-        "lower": "Only half: accuracy rises, but Silhouette falls.",
-        "undecided": "Accuracy rises; what happens to Silhouette is not clear over all data sets.",
-    }[compact]
+    if gain in ("equivalent", "lower", f"{MIXED} lower"):
+        lead = "No"
+    elif gain == "undecided":
+        lead = "Not shown"
+    elif gain == "higher" and compact in ("higher", "equivalent"):
+        lead = "Yes"
+    else:
+        lead = "Only in part"
+    accuracy, silhouette = (change(evidence, "labels", metric) for metric in ("probe", "silhouette"))
+    return f"{lead}: accuracy {accuracy}, and Silhouette {silhouette}."
 
 
 def spread(evidence: Evidence) -> str:
     """Q2: why do eMargin's embeddings score well and separate badly?"""
-    found = _verdicts(
-        evidence,
-        ("headline", "silhouette"), ("infonce-narrowed", "silhouette"), ("emargin-spread", "silhouette"),
-    )  # fmt: skip
-    if found is None:
+    asked = ("headline", "infonce-narrowed", "emargin-spread")
+    better, narrowed, widened = (outcome(evidence, name, "silhouette") for name in asked)
+    if better is None or narrowed is None or widened is None:
         return UNMEASURED
-    better, narrowed, widened = found
-    if better != "higher":
-        return "The premise does not hold here: over all data sets, eMargin has no better Silhouette."
-    enough, needed = narrowed == "higher", widened == "lower"
-    if enough and needed:
-        return "Because they are narrow: few directions are enough for the score, and are needed for it."
-    if enough:
-        return "A narrow spread is enough for the score, but that it is needed is not shown."
-    if needed:
-        return "A narrow spread is needed for the score, but that it is enough is not shown."
+    moves = [change(evidence, name, "silhouette") for name in asked]
+    if not better.endswith("higher"):
+        return f"The premise does not hold here: with eMargin, Silhouette {moves[0]}."
+    clear = [narrowed == "higher", widened == "lower"]
+    some = [narrowed.endswith("higher"), widened.endswith("lower")]
+    lead = "Because they are narrow" if all(clear) else "In part because they are narrow"
+    lead = lead if any(some) else "Not because they are narrow"
     return (
-        "Not by their spread alone: neither narrowing InfoNCE nor widening eMargin moves the score clearly."
+        f"{lead}: Silhouette {moves[1]} where InfoNCE is pressed into few directions, and {moves[2]} where "
+        "eMargin is held wide."
     )
 
 
 def threshold(evidence: Evidence) -> str:
     """Q3: how robust is the threshold?"""
-    pairs = [
-        (name, metric) for name in ("papers-threshold", "all-steps") for metric in ("silhouette", "probe")
+    found = [
+        outcome(evidence, name, metric)
+        for name in ("papers-threshold", "all-steps")
+        for metric in ("silhouette", "probe")
     ]
-    found = _verdicts(evidence, *pairs)
-    if found is None:
+    if None in found:
         return UNMEASURED
     idle = found[0] == found[1] == "equivalent"
-    moved = [name for name, verdict in zip(("Silhouette", "accuracy"), found[2:], strict=True)
-             if verdict in ("higher", "lower")]  # fmt: skip
     papers = (
         "The paper's threshold of 0.4 does the same as none."
         if idle
         else "That the paper's threshold of 0.4 does the same as none is not shown for both metrics."
     )
-    if not moved:
-        return f"{papers} Even the largest change, from no step to every step, moves neither metric clearly."
-    return f"{papers} From no step to every step, it moves {' and '.join(moved)}."
+    silhouette, accuracy = (change(evidence, "all-steps", metric) for metric in ("silhouette", "probe"))
+    return (
+        f"{papers} Where every step is called dissimilar instead of none, Silhouette {silhouette}, and accuracy "
+        f"{accuracy}."
+    )
 
 
 def spirals(evidence: Evidence) -> str:
     """Are the embeddings threads? From their TwoNN dimension on each data set, means over splits."""
-    sides = {c.name: c for c in evidence.plan.contrasts}[SIDES]
+    sides = {contrast.name: contrast for contrast in evidence.plan.contrasts}[SIDES]
     rows = evidence.study.ok
     words, least = [], np.inf
     for side, where in (("eMargin", sides.a), ("InfoNCE", sides.b)):
