@@ -100,8 +100,8 @@ def threshold(evidence: Evidence) -> str:
     )
     silhouette, accuracy = (change(evidence, "all-steps", metric) for metric in ("silhouette", "probe"))
     return (
-        f"{papers} Where every step is called dissimilar instead of none, Silhouette {silhouette}, and accuracy "
-        f"{accuracy}."
+        f"{papers} Where every step is called dissimilar instead of none, Silhouette {silhouette}, and "
+        f"accuracy {accuracy}."
     )
 
 

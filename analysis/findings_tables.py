@@ -101,6 +101,26 @@ def activity(study: Study, options: Options) -> str:
     return markdown(shares.reset_index())
 
 
+def threshold_sentences(study: Study, options: Options) -> str:
+    """For each metric, on how many data sets a best value of a knob is shown, and what choosing costs."""
+    knob, lines = study.title(options["knob"]), []
+    for metric in (study.metric(name) for name in options["metrics"]):
+        table = thresholds.table(study, [metric], options["knob"], options.get("fixed"))
+        if table.empty:
+            return NO_ROWS
+        shown = table[table["shown"]]
+        where = ", ".join(f"{row.best_at:g} on {row.dataset}" for row in shown.itertuples())
+        line = f"- {metric.title}: a best {knob} is shown on {len(shown)} of {len(table)} data sets"
+        line += f" ({where})" if where else ""
+        line += f"; choosing on validation costs {table['regret_chosen'].max():.3f} at most"
+        if "fixed" in options:
+            line += (
+                f", and always taking {options['fixed']:g} costs {table['regret_fixed'].max():.3f} at most"
+            )
+        lines.append(f"{line} (means over splits, test subjects).")
+    return "\n".join(lines)
+
+
 def best_thresholds(study: Study, options: Options) -> str:
     """The best value of a knob on each data set, whether it is shown to be the best, and regrets."""
     metrics = [study.metric(name) for name in options["metrics"]]
@@ -243,6 +263,7 @@ TABLES: dict[str, Callable[[Study, Options], str]] = {
     "verdicts": verdicts,
     "activity": activity,
     "thresholds": best_thresholds,
+    "threshold-sentences": threshold_sentences,
     "knob": knob_means,
     "shapes": shapes,
     "correlations": correlations,

@@ -88,7 +88,7 @@ def simulated(
     for size in (0, 1, 2):
         words[size] = _verdicts(mean + size * margin, sd, n, margin, level)
         over_all[size] = _pooled(mean + size * margin + spread, sd, n, margin, level)
-    rates = {}
+    rates: dict[str, float] = {}
     for prefix, found in (("", words), ("pooled_", over_all)):
         shown = {size: np.isin(one, ("higher", "lower")) for size, one in found.items()}
         same = {size: one == "equivalent" for size, one in found.items()}

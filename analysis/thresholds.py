@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import Interval, holm, mean_interval, mean_p
+from analysis.statistics import UNKNOWN, Interval, holm, mean_interval, mean_p
 from analysis.tables import GIVEN, SHARE_DIGITS, Metric, Study
 
 LEVEL = 0.05
@@ -64,13 +64,13 @@ def judge(found: Curve, *, higher_is_better: bool, fixed: float | None = None) -
     rivals = np.flatnonzero(~same)
     p = holm([mean_p(test[best] - test[i]) for i in rivals]) if len(rivals) else np.ones(1)
     chosen = test[validation.argmax(0), np.arange(test.shape[1])]
-    about = {"values": len(means), "distinct": len(np.unique(found.test, axis=0))}
+    about: dict[str, Any] = {"values": len(means), "distinct": len(np.unique(found.test, axis=0))}
     about |= {"worst": float(sign * means.min()), "best": float(sign * means[best])}
     about |= {"best_at": float(found.at[best]), "shown": bool((p < LEVEL).all()), "splits": test.shape[1]}
     about |= {"equal": ", ".join(f"{at:g}" for at in found.at[same])}
     about |= _named("regret_chosen", mean_interval(test[best] - chosen))
-    at = np.flatnonzero(np.isclose(found.at, fixed)) if fixed is not None else []
-    always = mean_interval(test[best] - test[at[0]]) if len(at) else Interval(np.nan, np.nan, np.nan, 0)
+    taken = test[np.isclose(found.at, np.nan if fixed is None else fixed)]
+    always = mean_interval(test[best] - taken[0]) if len(taken) else UNKNOWN
     return about | _named("regret_fixed", always)
 
 

@@ -97,7 +97,7 @@ def table(studies: Sequence[Study], contrast: Contrast) -> pd.DataFrame:
 
 def _embedded(row: "pd.Series[Any]") -> Embedded:
     trial = str(row["trial"]).rpartition("/")[2]
-    path = Path(row["folder"]) / "embeddings" / f"{trial}-{row.name[1]}-{row.name[2]}.arrow"  # type: ignore[index]
+    path = Path(row["folder"]) / "embeddings" / f"{trial}-{row.name[1]}-{row.name[2]}.arrow"
     if not path.is_file():
         raise UserError(f"{path} is missing: run the study with --keep-embeddings all")
     return read(path, str(row["trial"]))
