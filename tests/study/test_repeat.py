@@ -39,7 +39,7 @@ def test_a_threshold_that_was_given_stays_the_threshold():
 @pytest.mark.parametrize("folder", [path.parent for path in COMMITTED], ids=lambda folder: folder.name)
 def test_every_committed_study_can_be_repeated(folder):
     trial = pq.read_table(folder / "results.parquet", columns=["trial"])["trial"][-1].as_py()
-    TrainConfig.from_dict(repeat.settings_of(repeat.find(folder, trial, "0")))
+    TrainConfig.from_dict(repeat.settings_of(repeat.find(folder, trial, "0-0")))
 
 
 @pytest.mark.parametrize(
