@@ -1,4 +1,4 @@
-# The same few commands everywhere, in CI too: make check test test-cluster test-faults study bench server
+# The same few commands everywhere, in CI too: make check test test-cluster test-faults study bench server docs
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -7,7 +7,7 @@ STUDY := .venv/installed-study
 # Two processes run tests, each a whole file: in the tests of studies, most of the time is Ray starting and ending.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: study findings server test test-fast test-cluster test-faults check bench bench-long bench-gpu clean
+.PHONY: study findings server docs test test-fast test-cluster test-faults check bench bench-long bench-gpu clean
 
 # A first result: eMargin and InfoNCE on simulated sleep EEG, and the report.
 study: $(STUDY)
@@ -19,7 +19,11 @@ server: $(STUDY)
 
 # The numbers, tables and figures of docs/findings.md, from the studies that docs/findings/keep.sh copied there.
 findings: $(STUDY)
-	$(BIN)/python -m analysis.findings docs/findings
+	$(BIN)/python -m analysis.findings docs/findings README.md
+
+# The documentation as a site, which needs no network: open build/site/index.html. Every warning is an error.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 test: $(INSTALLED)
 	$(PYTEST) --ignore tests/cluster -m 'not faults'
@@ -42,7 +46,7 @@ test-faults: $(INSTALLED)
 test-fast: $(INSTALLED)
 	$(PYTEST) --ignore tests/cluster -m 'not slow'
 
-check: $(INSTALLED)
+check: $(INSTALLED) docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,6 +1,7 @@
 """Rebuild the numbers and figures of a findings document from its studies.
 
 python -m analysis.findings docs/findings            # writes docs/findings.md, and the figures
+python -m analysis.findings docs/findings README.md  # and the numbers inside another document
 python -m analysis.findings docs/findings --check    # changes nothing; exit code 1 if words would change
 
 FOLDER has one folder for each study (results.parquet, study.toml, manifest.json), plan.toml and posthoc.toml
@@ -106,25 +107,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="The folder of the studies; the document is FOLDER.md.")
+    parser.add_argument("others", nargs="*", type=Path, help="Other documents with marked numbers.")
     parser.add_argument(
         "--check", action="store_true", help="Change nothing, and print whether the document is up to date."
     )
     arguments = parser.parse_args(argv)
     document = arguments.folder.with_suffix(".md")
-    if not document.is_file():
-        raise UserError(f"{document} does not exist: write the document with its blocks first")
+    for path in (document, *arguments.others):
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: write the document with its blocks first")
     study, planned = studies(arguments.folder), plan(arguments.folder)
     evidence = gather(study)
-    text = document.read_text(encoding="utf-8")
-    made = rebuilt(text, evidence, planned)
+    documents = [document, *arguments.others]
+    old = [path.read_text(encoding="utf-8") for path in documents]
+    made = [rebuilt(text, evidence, planned) for text in old]
     if arguments.check:
-        print(f"{document} is {'up to date' if made == text else 'not what the studies say'}")
-        sys.exit(made != text)
-    whole = document.with_suffix(".part")
-    whole.write_text(made, encoding="utf-8")
-    os.replace(whole, document)
+        for path, before, after in zip(documents, old, made, strict=True):
+            print(f"{path} is {'up to date' if before == after else 'not what the studies say'}")
+        sys.exit(made != old)
+    for path, text in zip(documents, made, strict=True):
+        whole = path.with_suffix(".part")
+        whole.write_text(text, encoding="utf-8")
+        os.replace(whole, path)
     figures(study, planned, arguments.folder / "figures")
-    print(f"written: {document} from {len(study.rows)} rows, and {arguments.folder / 'figures'}")
+    named = ", ".join(map(str, documents))
+    print(f"written: {named} from {len(study.rows)} rows, and {arguments.folder / 'figures'}")
     lacking = sorted(evidence.named - set(evidence.rows["contrast"]))
     if lacking:
         print(f"without rows so far: {', '.join(lacking)}")

@@ -1,7 +1,7 @@
 """The baselines' losses and steps at the sleep shape (8 sequences of 200 frames of 90 features), on the CPU.
 
     python -m benchmarks.methods                    # about a minute and a half on two cores
-    python -m benchmarks.methods --only ts2vec,tnc  # only these methods; `ts2vec-published` is one, too
+    python -m benchmarks.methods --only ts2vec,tnc-published   # only these methods
     OMP_NUM_THREADS=1 python -m benchmarks.methods --cpu-time   # on a machine with other work
 
 Runs take turns, so that a busy machine slows all of them equally. A ratio is a time divided by its baseline:
@@ -37,7 +37,8 @@ from emargin_train.data.frames import Frames, Splits
 from emargin_train.encoders.projector import Projector
 from emargin_train.losses import cost, cpc, infots, mf_clr, simmtm, softclt, tnc, ts2vec
 from emargin_train.methods import METHODS
-from emargin_train.train import next_batch, own_draws, start
+from emargin_train.train import next_batch, own_draws
+from emargin_train.train import start as begin
 from emargin_train.views import mf_clr as mf_clr_views
 from emargin_train.views import tnc as tnc_views
 from tests.emargin_train.losses import plain_baselines as loops
@@ -48,7 +49,10 @@ Run = Callable[[], object]
 # Of the paper's table and TF-C, the shared forms; and SimMTM with frames as instances, as the release has it.
 STEPS: dict[str, dict[str, Any]] = {
     name: {} for name, method in METHODS.items() if method.order == 1 and method.encoder_variant == "shared"
-} | {"simmtm_frames": {"method": "simmtm", "simmtm.instances": "frames"}}
+} | {
+    "simmtm_frames": {"method": "simmtm", "simmtm.instances": "frames"},
+    "simmtm_frames_one_copy": {"method": "simmtm", "simmtm.instances": "frames", "simmtm.copies": 1},
+}
 
 
 def embeddings(*shape: int, seed: int) -> Tensor:
@@ -128,13 +132,15 @@ def splits() -> Splits:
     """Eight sequences, which are every batch."""
     rng = np.random.default_rng(0)
     store, who = rng.random((B, T, F), np.float32), np.array([str(i) for i in range(B)])
-    frames = Frames(store, np.arange(B), rng.integers(3, size=(B, T)), who, who, np.zeros(B, np.int64))
+    raw = rng.standard_normal((B, T, 2 * F - 2), np.float32)
+    y, start = rng.integers(3, size=(B, T)), np.zeros(B, np.int64)
+    frames = Frames(store, np.arange(B), y, who, who, start, lambda: raw)
     return Splits(frames, frames, None, ("a", "b", "c"), "", float(np.median(store)), {}, ())
 
 
-def step(name: str, **settings: Any) -> Run:
+def step(**settings: Any) -> Run:
     """Views, encoder, heads and loss of a method, value and gradient."""
-    state = start(TrainConfig.from_dict({"method": name} | settings), splits())
+    state = begin(TrainConfig.from_dict(settings), splits())
     method, batch = state.method.train(), next_batch(state, "cpu")
 
     def run() -> None:
@@ -196,14 +202,14 @@ def of_losses(chosen: set[str], rounds: int, clock: Callable[[], float]) -> None
 def of_steps(chosen: set[str], rounds: int, clock: Callable[[], float]) -> None:
     names = {name: more for name, more in STEPS.items() if not chosen or name.split("_")[0] in chosen}
     names |= {name: {} for name in chosen if name in METHODS}
-    runs = {name: step(more.get("method", name), **more) for name, more in names.items()}
+    runs = {name: step(**{"method": name} | more) for name, more in names.items()}
     for name, run in runs.items():  # each beside eMargin: with many in turn, a busy machine changes between
-        times = in_turn({"emargin": step("emargin"), name: run}, rounds, clock)
+        times = in_turn({"emargin": step(method="emargin"), name: run}, rounds, clock)
         baseline, said = statistics.median(times["emargin"]), name.replace("-", "_")
         report(f"{said}_step_vs_emargin", times[name], "ms", baseline=baseline)
         report(f"{said}_memory_mb", peak_growth(run) / 1e6, "MB")
     if "simmtm_frames" in runs:
-        times = in_turn({"emargin": step("emargin"), "floor": simmtm_floor()}, rounds, clock)
+        times = in_turn({"emargin": step(method="emargin"), "floor": simmtm_floor()}, rounds, clock)
         baseline = statistics.median(times["emargin"])
         report("simmtm_frames_floor_vs_emargin", times["floor"], "ms", baseline=baseline)
 

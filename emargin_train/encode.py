@@ -39,7 +39,7 @@ def encode(method: Method, frames: Frames, chosen: np.ndarray) -> np.ndarray | T
     """
     if chosen.shape != frames.shape[:2] or chosen.dtype != bool:
         raise TypeError(f"chosen is {chosen.dtype} {chosen.shape}, not bool {frames.shape[:2]}")
-    like, was_training = method.like, method.training
+    frames, like, was_training = method.seen(frames), method.like, method.training
     method.eval()
     dim = method.encode(like.new_zeros(1, *frames.shape[1:])).shape[-1]
     h = torch.empty((int(chosen.sum()), dim), device=like.device)

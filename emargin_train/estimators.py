@@ -17,7 +17,7 @@ from aeon.transformations.collection import BaseCollectionTransformer
 from sklearn.utils import check_random_state
 
 from emargin_train.config import TrainConfig
-from emargin_train.data.frames import Frames, Splits, spectra
+from emargin_train.data.frames import Cut, Frames, Splits, samples, spectra
 from emargin_train.data.recording import UNLABELLED
 from emargin_train.encode import encode
 from emargin_train.errors import UserError
@@ -57,11 +57,10 @@ class MethodTransformer(BaseCollectionTransformer):
     def _fit(self, X: np.ndarray, y: Any = None) -> "MethodTransformer":
         if self.pooling not in POOLING:
             raise UserError(f"pooling is {self.pooling!r}: give 'mean', 'max' or None")
-        x = self._frames(X)
-        n, self.n_frames_, _ = x.shape
-        names, labels = (np.array(["-"]), np.full(n, UNLABELLED)) if y is None else _classes(y)
-        frames = _as_frames(x, np.repeat(labels[:, None], self.n_frames_, axis=1))
-        above = x[x > 0]
+        names, labels = (np.array(["-"]), np.full(len(X), UNLABELLED)) if y is None else _classes(y)
+        frames = self._frames(X, labels)
+        self.n_frames_ = frames.shape[1]
+        above = frames.store[frames.store > 0]
         splits = Splits(
             train=frames,
             validation=frames,
@@ -78,16 +77,15 @@ class MethodTransformer(BaseCollectionTransformer):
         return self
 
     def _transform(self, X: np.ndarray, y: Any = None) -> np.ndarray:
-        x = self._frames(X)
-        n, t, _ = x.shape
-        h = encode(self.method_, _as_frames(x, np.full((n, t), UNLABELLED)), np.ones((n, t), bool))
-        h = np.asarray(h, np.float64).reshape(n, t, -1)
+        frames = self._frames(X, np.full(len(X), UNLABELLED))
+        n, t, _ = frames.shape
+        h = np.asarray(encode(self.method_, frames, np.ones((n, t), bool)), np.float64).reshape(n, t, -1)
         if self.pooling is None:
             return h.transpose(0, 2, 1)
         return h.mean(1) if self.pooling == "mean" else h.max(1)
 
-    def _frames(self, X: np.ndarray) -> np.ndarray:
-        """(n_cases, n_channels, n_timepoints) -> spectra (n_cases, T, F) float32."""
+    def _frames(self, X: np.ndarray, labels: np.ndarray) -> Frames:
+        """(n_cases, n_channels, n_timepoints) and the class of each series -> frames, one sequence each."""
         length = X.shape[2]
         frame = self.frame_length or max(2, length // FRAMES_OF_A_SERIES)
         if not 2 <= frame <= length:
@@ -95,7 +93,15 @@ class MethodTransformer(BaseCollectionTransformer):
         hop = self.hop_length or frame
         if hop < 1:
             raise UserError(f"hop_length is {hop}, but every frame has a new start: give 1 or more")
-        return np.stack([spectra(series.astype(np.float32), frame, hop) for series in X])
+
+        def stacked(cut: Cut) -> np.ndarray:
+            return np.stack([cut(series.astype(np.float32), frame, hop) for series in X])
+
+        x = stacked(spectra)
+        y = np.repeat(labels[:, None], x.shape[1], axis=1).astype(np.int64)
+        names = np.arange(len(X)).astype(str)
+        start = np.zeros(len(X), np.int64)
+        return Frames(x, np.arange(len(X)), y, names, names, start, lambda: stacked(samples))
 
     def _config(self) -> TrainConfig:
         flat = {column: getattr(self, _parameter(column)) for column in _columns(self.method)}
@@ -115,12 +121,6 @@ class MethodTransformer(BaseCollectionTransformer):
         short = {"iterations": 2, "batch_size": 4, "temperature": 1.0, "margin": 0.5, "neighbours": 1}
         small = {_parameter(column): value for column, value in METHODS[cls.method].small.items()}
         return small | {name: value for name, value in short.items() if name in table(cls.method)}
-
-
-def _as_frames(x: np.ndarray, y: np.ndarray) -> Frames:
-    n = len(x)
-    names = np.arange(n).astype(str)
-    return Frames(x, np.arange(n), y.astype(np.int64), names, names, np.zeros(n, np.int64))
 
 
 def _classes(y: Any) -> tuple[np.ndarray, np.ndarray]:

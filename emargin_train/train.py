@@ -37,8 +37,8 @@ class Diverged(RuntimeError):
         self.losses, self.together = losses, together
         self.step = len(losses) + 1
         self.last_finite_loss = losses[-1] if losses else None
-        last = f"the last finite one was {self.last_finite_loss}"
-        super().__init__(f"the loss is not finite at step {self.step}; {last}{remark}")
+        last = f"; the last finite one was {losses[-1]:.6g}" if losses else ""
+        super().__init__(f"the loss is not finite at step {self.step}{last}{remark}")
 
 
 @dataclass
@@ -180,14 +180,15 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
     method = new_method(config, splits)
-    method.prepare(splits.train)
+    seen = method.seen(splits.train)
+    method.prepare(seen)
     method.to(device)
     return State(
         config=config,
         data_hash=splits.data_hash,
         signal=splits.signal,
         class_names=splits.class_names,
-        train=splits.train,
+        train=seen,
         method=method,
         optimizer=method.optimizer() if config.iterations else None,
         generator=torch.Generator().manual_seed(config.seed),
@@ -196,7 +197,7 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
 
 def new_method(config: TrainConfig, splits: Splits) -> Method:
     """The method with its initial weights, before it has seen any frame."""
-    _, n_frames, n_features = splits.train.shape
+    _, n_frames, n_features = config.method_class.seen(splits.train).shape
     shape = Shape(n_frames, n_features, len(splits.class_names), splits.n_channels)
     return config.new_method(shape, splits.magnitude_scale)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from emargin_train import checkpoint
 from emargin_train.config import TrainConfig
-from emargin_train.data.frames import count_frames, majority, spectra
+from emargin_train.data.frames import count_frames, majority
 from emargin_train.data.recording import UNLABELLED, Recording
 from emargin_train.data.sequences import append
 from emargin_train.data.sequences import piece as part_of
@@ -44,8 +44,8 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Spectra:
-    """Consecutive frames on their way to an encoder: x (n, F) float32; the others as in `Encoded`."""
+class Seen:
+    """Consecutive frames on their way to an encoder: x (n, F) float32, what it sees; see `Encoded`."""
 
     x: np.ndarray
     start_s: np.ndarray
@@ -56,7 +56,7 @@ class Spectra:
     def __len__(self) -> int:
         return len(self.x)
 
-    def split(self, n: int) -> tuple["Spectra", "Spectra"]:
+    def split(self, n: int) -> tuple["Seen", "Seen"]:
         """The first n frames, and the others."""
         parts = (slice(0, n), slice(n, None))
         a, b = (replace(self, x=self.x[s], start_s=self.start_s[s], label=self.label[s]) for s in parts)
@@ -66,7 +66,7 @@ class Spectra:
         return Encoded(h, self.start_s, self.label, self.record, self.subject)
 
 
-def joined(parts: list[Spectra]) -> Spectra:
+def joined(parts: list[Seen]) -> Seen:
     return replace(
         parts[0],
         x=np.concatenate([part.x for part in parts]),
@@ -97,9 +97,14 @@ class TrainedEncoder:
     about: dict[str, Any]
 
     @property
+    def n_features(self) -> int:
+        """F, how many numbers of a frame the encoder sees."""
+        return self.method.setup.shape.n_features
+
+    @property
     def dim(self) -> int:
         """D, how many numbers an embedding has."""
-        x = self.method.like.new_zeros(1, self.signal.sequence_length, self.signal.n_features)
+        x = self.method.like.new_zeros(1, self.signal.sequence_length, self.n_features)
         return self.method.encode(x).shape[-1]
 
     def encode(self, recording: Recording) -> Encoded:
@@ -142,7 +147,8 @@ class TrainedEncoder:
         """Embeddings of one recording without labels.
 
         signal: (C, samples), the channels of the training in their order
-        rate_hz, units: None = those of the training, as they are then taken to be
+        rate_hz, units: None = those of the training, as they are then taken to be; one unit is that of all
+            channels
         Raises UserError where they cannot be converted, and where values are missing.
         """
         spec = self.signal
@@ -155,7 +161,12 @@ class TrainedEncoder:
         if not np.isfinite(values).all():
             raise UserError("the signal has values that are missing or not finite: encode what lies between")
         labels = np.full(values.shape[1], UNLABELLED, np.int16)
-        units = spec.units if units is None else units
+        units = spec.units if units is None else units * len(values) if len(units) == 1 else units
+        if len(units) != len(values):
+            raise UserError(
+                f"units are {', '.join(units)}, but there are {len(values)} channels: give one unit, or one "
+                f"for each of {', '.join(spec.channels)}"
+            )
         rate_hz = spec.rate_hz if rate_hz is None else rate_hz
         return self.encode(Recording(values, rate_hz, labels, (), record, record, spec.channels, units))
 
@@ -167,8 +178,8 @@ class TrainedEncoder:
         """
         return self._embedded(self._frames(self.signal.conformed(pieces)))
 
-    def _frames(self, pieces: Iterator[Recording]) -> Iterator[Spectra]:
-        """Spectra of all frames. What a frame of a later piece needs is kept until then."""
+    def _frames(self, pieces: Iterator[Recording]) -> Iterator[Seen]:
+        """What the encoder sees of all frames. What a frame of a later piece needs is kept until then."""
         spec = self.signal
         kept: Recording | None = None
         due = 0  # the sample at which the next frame begins
@@ -183,20 +194,20 @@ class TrainedEncoder:
                 first = due + np.arange(n) * spec.hop
                 y = majority(own.labels, spec.frame, spec.hop, len(own.class_names))
                 label = [None if i < 0 else own.class_names[i] for i in y.tolist()]
-                x = spectra(own.signal, spec.frame, spec.hop)
-                yield Spectra(x, first / own.rate_hz, label, own.record, own.subject)
+                x = self.method.cut()(own.signal, spec.frame, spec.hop)
+                yield Seen(x, first / own.rate_hz, label, own.record, own.subject)
                 due += n * spec.hop
             kept = part_of(kept, min(due - kept.start, n_samples), n_samples)
 
-    def _embedded(self, found: Iterator[Spectra]) -> Iterator[Encoded]:
+    def _embedded(self, found: Iterator[Seen]) -> Iterator[Encoded]:
         """Embeddings of consecutive frames, in sequences as long as in training.
 
         What remains at the end is encoded in the last whole sequence that holds it, so that no frame has less
         context than in training.
         """
         t = self.signal.sequence_length
-        waiting: list[Spectra] = []
-        context = np.empty((0, self.signal.n_features), np.float32)  # the sequence before the waiting frames
+        waiting: list[Seen] = []
+        context = np.empty((0, self.n_features), np.float32)  # the sequence before the waiting frames
         for frames in found:
             waiting.append(frames)
             while sum(map(len, waiting)) >= SEQUENCES * t:
@@ -208,7 +219,7 @@ class TrainedEncoder:
             yield last.embedded(self.embed(np.concatenate([context, last.x]))[len(context) :])
 
     def embed(self, x: np.ndarray) -> np.ndarray:
-        """Magnitude spectra of consecutive frames (n, F) -> embeddings (n, D) float32."""
+        """Spectra, or raw samples, of consecutive frames (n, F) -> embeddings (n, D) float32."""
         self.method.eval()
         t = min(self.signal.sequence_length, len(x))
         whole = len(x) // t

@@ -90,6 +90,7 @@ class TrialSpec:
 
     settings: those that `TrainConfig.from_dict` takes, without the seeds of the replicates
     key: the name of the job; it is the trial's name where all its replicates run together
+    metrics: those by which it is measured at first; None = all
     """
 
     trial: str
@@ -98,6 +99,7 @@ class TrialSpec:
     method: str
     settings: dict[str, object]
     replicates: tuple[Replicate, ...]
+    metrics: tuple[str, ...] | None = None
 
     def config(self, replicate: Replicate) -> "TrainConfig":
         """The training of one replicate."""
@@ -291,11 +293,17 @@ def spec(settings: StudySettings, job: Job, values: Mapping[str, object]) -> Tri
         shared["dataset"] = str(Path(settings.dataset).absolute())  # a worker has a folder of its own
     if settings.data_dir is not None:
         shared["data_dir"] = str(Path(settings.data_dir).absolute())
-    return TrialSpec(job.trial, job.key, job.arm.role, job.arm.method, shared | dict(values), job.replicates)
+    arm, values = job.arm, shared | dict(values)
+    metrics = settings.goals if settings.metrics == "goals" and arm.role != "reference" else None
+    return TrialSpec(job.trial, job.key, arm.role, arm.method, values, job.replicates, metrics)
 
 
 def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> "TrainConfig":
     """A training of the plan, at the low end of its space: its data and length are the study's."""
-    job = jobs(settings, plan)[-1]
-    values = {name: _end(domain, min) for name, domain in job.arm.space.items()}
-    return spec(settings, job, values).config(job.replicates[0])
+    return lowest_config(settings, jobs(settings, plan)[-1].arm)
+
+
+def lowest_config(settings: StudySettings, arm: Arm, **chosen: Value) -> "TrainConfig":
+    """A training at the low end of an arm's space, except for the values that are chosen."""
+    values = {name: _end(domain, min) for name, domain in arm.space.items()}
+    return spec(settings, Job(arm, 0, arm.replicates), values | chosen).config(arm.replicates[0])

@@ -17,23 +17,48 @@ TEXT, INT, NUMBER, TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("u
 TRUTH = pa.bool_()
 KINDS = {int: INT, float: NUMBER, str: TEXT, bool: TRUTH}
 
-IDENTITY: dict[str, pa.DataType] = {
-    "study": TEXT, "trial": TEXT, "role": TEXT, "config_hash": TEXT, "seed": INT, "split_seed": INT,
-    "data_hash": TEXT, "git_revision": TEXT, "started_at": TIME, "device": TEXT, "mlflow_run_id": TEXT,
-}  # fmt: skip
-SETTINGS: dict[str, pa.DataType] = {
-    "dataset": TEXT, "split": TEXT, "method": TEXT, "encoder": TEXT, "encoder_variant": TEXT,
-    "encoder_context": TEXT,  # frame, or sequence: an embedding depends on other frames of its sequence too
-    "gate_given_as": TEXT, "sequence_length": INT, "evaluation_frames": INT, "noise_kind": TEXT,
-}  # fmt: skip
-OUTCOME: dict[str, pa.DataType] = {
-    "status": TEXT, "error": TEXT, "diverged_step": INT, "final_loss": NUMBER,
-    "null_reasons": TEXT,  # JSON: metric -> why it is null
-}  # fmt: skip
-COST: dict[str, pa.DataType] = {
-    "data_seconds": NUMBER, "train_seconds": NUMBER, "eval_seconds": NUMBER, "log_seconds": NUMBER,
-    "peak_memory_mb": NUMBER, "stack_members": INT,  # trainings in its stack, which shared train_seconds
-}  # fmt: skip
+# Columns by name: the type, and what the column holds.
+Plain = dict[str, tuple[pa.DataType, str]]
+IDENTITY: Plain = {
+    "study": (TEXT, "the name of the study's folder"),
+    "trial": (TEXT, "the name of the trial; its replicates share it"),
+    "role": (TEXT, "searched, baseline or reference: why the study has this trial"),
+    "config_hash": (TEXT, "a digest of all settings of the training, seeds included"),
+    "seed": (INT, "the training seed of the replicate"),
+    "split_seed": (INT, "the split seed of the replicate"),
+    "data_hash": (TEXT, "a digest of the frames that were trained on and measured"),
+    "git_revision": (TEXT, "the commit of the code; + means that files were changed after it"),
+    "started_at": (TIME, "when the training began"),
+    "device": (TEXT, "where it was trained, such as cpu"),
+    "mlflow_run_id": (TEXT, "the run of this replicate in MLflow"),
+}
+SETTINGS: Plain = {
+    "dataset": (TEXT, "the name of the data set"),
+    "split": (TEXT, "how subjects or time were divided (--split)"),
+    "method": (TEXT, "the method"),
+    "encoder": (TEXT, "the encoder that was trained; null for a reference without one"),
+    "encoder_variant": (TEXT, "shared, published or released; null for a reference without an encoder"),
+    "encoder_context": (TEXT, "what an embedding depends on: its frame, or its whole sequence"),
+    "gate_given_as": (TEXT, "threshold or dissimilar_share: which of the two was given"),
+    "sequence_length": (INT, "frames in a sequence"),
+    "evaluation_frames": (INT, "at most so many frames of a split were measured"),
+    "noise_kind": (TEXT, "the kind of noise that was added; null = none was"),
+}
+OUTCOME: Plain = {
+    "status": (TEXT, "ok, diverged (the loss was not finite) or failed (an error was raised)"),
+    "error": (TEXT, "why it diverged or failed"),
+    "diverged_step": (INT, "the step at which the loss was no longer finite"),
+    "final_loss": (NUMBER, "the loss of the last step, or the last one that was finite"),
+    "null_reasons": (TEXT, "JSON: for each metric that is null, the reason"),
+}
+COST: Plain = {
+    "data_seconds": (NUMBER, "time to read or make the frames"),
+    "train_seconds": (NUMBER, "time of the training"),
+    "eval_seconds": (NUMBER, "time of the evaluation"),
+    "log_seconds": (NUMBER, "time in which the driver stored the files of the replicate"),
+    "peak_memory_mb": (NUMBER, "the largest memory of the process, in MB"),
+    "stack_members": (INT, "trainings in the same stack, which share train_seconds"),
+}
 
 
 def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
@@ -73,8 +98,11 @@ def schema(goals: tuple[str, ...] = ()) -> pa.Schema:
     return pa.schema(fields, metadata=about)
 
 
-def _plain(columns: dict[str, pa.DataType], kind: str) -> list[pa.Field]:
-    return [pa.field(name, of, metadata={"kind": kind}) for name, of in columns.items()]
+def _plain(columns: Plain, kind: str) -> list[pa.Field]:
+    return [
+        pa.field(name, of, metadata={"kind": kind, "description": what})
+        for name, (of, what) in columns.items()
+    ]
 
 
 def _hyperparameter(one: Setting) -> pa.Field:

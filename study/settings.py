@@ -146,6 +146,13 @@ class StudySettings(DatasetSettings):
         metavar="METRICS",
         choices=DIRECTED,
     )
+    metrics: str = setting(
+        "all",
+        "Each trial is measured by all metrics, or by the goals alone, which takes a quarter of the time. "
+        "In the end, the trials on the Pareto front are measured by all metrics.",
+        metavar="WHICH",
+        choices=("all", "goals"),
+    )
     design: str = setting(
         "search",
         "The settings are those of a search (Optuna chooses them), a grid (all combinations of the lists), "

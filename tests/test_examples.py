@@ -41,6 +41,14 @@ def test_results_are_read_and_drawn(tmp_path):
 
 
 @pytest.mark.slow
+def test_methods_stand_beside_those_of_aeon(tmp_path):
+    lines = run(tmp_path, str(EXAMPLES / "compare_with_aeon.py"), "--epochs", "1").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ArrowHead")]
+    assert [row[1] for row in rows[:6]] == ["raw", "pca", "random", "emargin", "infonce", "ts2vec"]
+    assert all(0.2 < float(row[-1]) <= 1 for row in rows)
+
+
+@pytest.mark.slow
 def test_the_study_runs(tmp_path):
     shown = run(tmp_path, str(EXAMPLES / "run_study.py"))
     (page,) = (tmp_path / "runs").glob("*/report/index.html")

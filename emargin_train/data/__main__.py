@@ -23,7 +23,7 @@ EXAMPLES = """\
 examples:
   What a simulated data set holds, and a picture of it:
     python -m emargin_train.data describe sleepeeg-sim
-  Your own recordings, described by a TOML file (docs/datasets.md):
+  Your own recordings, described by a TOML file (docs/own_data.md):
     python -m emargin_train.data describe my.toml --data-dir recordings --plot my.png
   Two nights of two sleepers, about 200 MB:
     python -m emargin_train.data download sleepeeg --subjects 2

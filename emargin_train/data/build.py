@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from emargin_train.data import cache
 from emargin_train.data.dataset import Dataset
-from emargin_train.data.frames import spectra
+from emargin_train.data.frames import Cut, spectra
 from emargin_train.data.noise import add_noise, generator
 from emargin_train.data.plan import plan, splits_of, wanted_length
 from emargin_train.data.recording import Part, Recording
@@ -37,7 +37,7 @@ def settings(dataset: Dataset, config: DataConfig) -> list[Any]:
     return [*framing, config.subjects, wanted_length(dataset, config), noise, split]
 
 
-def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig) -> None:
+def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig, cut: Cut = spectra) -> None:
     """Write the set of frames into the empty folder `target`. Memory: one part, whatever their number."""
     layout, stretches, doubts = scan(dataset, _recordings(dataset, parts, config, noise=False))
     planned = plan(dataset, config, layout, stretches)
@@ -60,10 +60,10 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig)
         mean, deviation = moments(signal for i, signal in enumerate(signals()) if split[i] == "train")
     typical: list[float] = []
 
-    def sequences_of_spectra() -> Iterator[np.ndarray]:
+    def framed() -> Iterator[np.ndarray]:
         for signal in signals():
             normal = ((signal - mean) / deviation).astype(np.float32)
-            x = spectra(normal, layout.frame, layout.hop)
+            x = cut(normal, layout.frame, layout.hop)
             typical.append(float(np.median(x[x > 0])) if (x > 0).any() else 0.0)
             yield x
 
@@ -85,7 +85,8 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig)
         }
         return to_columns(sequences, typical), info
 
-    cache.write(target, sequences_of_spectra(), (length, layout.n_features), index)
+    width = cut(np.empty((len(layout.channels), layout.frame), np.float32), layout.frame, layout.hop).shape[1]
+    cache.write(target, framed(), (length, width), index)
 
 
 def _recordings(

@@ -1,12 +1,14 @@
 """Recordings to frames: magnitude spectra in recording order, cut into sequences."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
 
 from emargin_train.data.recording import UNLABELLED
 from emargin_train.data.signal_spec import SignalSpec
+from emargin_train.errors import UserError
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,6 +24,8 @@ class Frames:
     subject: (N,) str, for splitting only
     record: (N,) str
     start: (N,) int64, index of the sequence's first frame within its record
+    samples: gives the raw samples of the frames of `store`, (M, T, channels * samples of a frame); computed
+        when it is first called for. None where frames were made without signals
     """
 
     store: np.ndarray
@@ -30,6 +34,7 @@ class Frames:
     subject: np.ndarray
     record: np.ndarray
     start: np.ndarray
+    samples: Callable[[], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         n, t = len(self.rows), self.store.shape[1]
@@ -66,7 +71,17 @@ class Frames:
             self.subject[which],
             self.record[which],
             self.start[which],
+            self.samples,
         )
+
+    def of_samples(self) -> "Frames":
+        """The same frames with their raw samples in place of their spectra."""
+        if self.samples is None:
+            raise UserError(
+                "the method sees the raw samples of frames, but these frames hold spectra alone: give a "
+                "method that sees spectra"
+            )
+        return replace(self, store=self.samples(), samples=None)
 
 
 @dataclass(frozen=True)
@@ -123,10 +138,29 @@ def spectra(signal: np.ndarray, frame: int, hop: int) -> np.ndarray:
     n = count_frames(signal.shape[1], frame, hop)
     if n == 0:
         return np.empty((0, len(signal) * (frame // 2 + 1)), signal.dtype)
-    pieces = np.lib.stride_tricks.sliding_window_view(signal, frame, axis=1)[:, ::hop]  # (C, n, frame)
+    pieces = _pieces(signal, frame, hop)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame) / frame)
     windowed = pieces * window.astype(signal.dtype)
     return np.abs(scipy.fft.rfft(windowed)).transpose(1, 0, 2).reshape(n, -1)
+
+
+def samples(signal: np.ndarray, frame: int, hop: int) -> np.ndarray:
+    """Raw samples, channel by channel: x[i, c * frame + n] = signal[c, i * hop + n].
+
+    signal: (C, samples) float; returns (frames, C * frame) in the same precision.
+    """
+    n = count_frames(signal.shape[1], frame, hop)
+    if n == 0:
+        return np.empty((0, len(signal) * frame), signal.dtype)
+    return _pieces(signal, frame, hop).transpose(1, 0, 2).reshape(n, -1)
+
+
+def _pieces(signal: np.ndarray, frame: int, hop: int) -> np.ndarray:
+    """The samples of each frame: a view (C, frames, frame) of signals that have one."""
+    return np.lib.stride_tricks.sliding_window_view(signal, frame, axis=1)[:, ::hop]
+
+
+Cut = Callable[[np.ndarray, int, int], np.ndarray]  # `spectra` or `samples`
 
 
 def majority(labels: np.ndarray, frame: int, hop: int, n_classes: int) -> np.ndarray:

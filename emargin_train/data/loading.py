@@ -8,7 +8,7 @@ import numpy as np
 
 from emargin_train.data import cache, catalogue
 from emargin_train.data.build import build, column, from_columns, settings
-from emargin_train.data.frames import Frames, Splits
+from emargin_train.data.frames import Frames, Splits, samples
 from emargin_train.data.plan import splits_of
 from emargin_train.data.settings import DataConfig
 from emargin_train.data.signal_spec import SignalSpec
@@ -26,6 +26,10 @@ def load(config: DataConfig) -> Splits:
     chosen = settings(dataset, config)
     stored = cache.get(cache.key(content, chosen), lambda target: build(target, dataset, parts, config))
 
+    def raw() -> np.ndarray:
+        name = cache.key(content, chosen, "samples")
+        return cache.get(name, lambda target: build(target, dataset, parts, config, samples)).store
+
     sequences = from_columns(stored.index)
     class_names = tuple(stored.info["class_names"])
     split = splits_of(sequences, len(class_names), dataset, config)
@@ -38,6 +42,7 @@ def load(config: DataConfig) -> Splits:
         sequences.subject,
         sequences.record,
         sequences.start,
+        raw,
     )
     return Splits(
         train=frames.select(split == "train"),

@@ -21,7 +21,7 @@ from emargin_train.errors import UserError, nearest
 STATES_ALL = ("edf", "wfdb")  # formats that state their rate and units
 CLOCKS = ("date", "s", "ms", "us", "ns")
 NO_UNIT = "none"
-AS_TOML = "describe the file in a TOML file (docs/datasets.md)"
+AS_TOML = "describe the file in a TOML file (docs/own_data.md)"
 
 
 @dataclass(frozen=True, kw_only=True)

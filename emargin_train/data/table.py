@@ -1,7 +1,7 @@
 """Your own recordings, described by a TOML file: `--dataset my.toml`.
 
 Patterns find the files of each recording. Columns become channels on one even clock, labels become a track on
-the same clock, and where both meet there are Recordings (table_read.py). docs/datasets.md shows every key,
+the same clock, and where both meet there are Recordings (table_read.py). docs/own_data.md shows every key,
 examples/*.toml complete files.
 """
 

@@ -1,6 +1,6 @@
 """A data set of your own, described by a TOML file: its keys, checked strictly.
 
-docs/datasets.md shows every key; examples/*.toml are complete descriptions.
+docs/own_data.md shows every key; examples/*.toml are complete descriptions.
 """
 
 import codecs
@@ -107,7 +107,7 @@ def load_spec(path: Path) -> TableSpec:
     except UnicodeDecodeError:
         raise UserError(f"{path} is not written in UTF-8, as TOML is: save it as UTF-8") from None
     except (OSError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not TOML ({error}): see docs/datasets.md") from None
+        raise UserError(f"{path} is not TOML ({error}): see docs/own_data.md") from None
     return parse_spec(raw, path)
 
 

@@ -24,11 +24,14 @@ class Encoder(nn.Module, ABC):
     and its settings, and draws its initial weights from PyTorch's global generator (callers use `seeded`).
 
     dim: D; sees_sequence: whether an embedding also depends on other frames of its sequence
+    sees_samples: it takes raw samples, F = channels * samples of a frame, and the number of channels as a
+        third argument of its constructor; only as the own encoder of a method
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int] = 1
+    sees_samples: ClassVar[bool] = False
     Settings: ClassVar[type[declaration.Settings]] = NoSettings
     dim: int
     sees_sequence: bool

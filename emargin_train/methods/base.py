@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from emargin_train import settings as declaration
-from emargin_train.data.frames import Frames
+from emargin_train.data.frames import Cut, Frames, samples, spectra
 from emargin_train.encoders.base import Encoder, NoSettings
+from emargin_train.optimizer import AdamW
 from emargin_train.settings import hyperparameter
 from emargin_train.spectrum_scale import spectrum_scale
 
@@ -64,7 +65,8 @@ class TrainingSettings(declaration.Settings):
 class Shape:
     """The shape of the data: T frames in a sequence, F features in a frame, C classes.
 
-    n_channels: number of channels; the features of a frame are their bins, channel by channel
+    n_channels: number of channels; the features of a frame are their bins (or, for a method that sees raw
+        samples, their samples), channel by channel
     """
 
     n_frames: int
@@ -95,7 +97,8 @@ class Setup:
 
     def new_encoder(self) -> Encoder:
         """Initial weights come from PyTorch's global generator: call this inside `seeded`."""
-        return self.encoder(self.shape.n_features, self.encoder_settings)
+        channels = (self.shape.n_channels,) if self.encoder.sees_samples else ()
+        return self.encoder(self.shape.n_features, self.encoder_settings, *channels)
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,16 @@ class Method(nn.Module, ABC):
         self.register_buffer("_like", torch.zeros(()), persistent=False)  # on the device of the weights
 
     @classmethod
+    def cut(cls) -> Cut:
+        """How signals become what the method sees: magnitude spectra, or raw samples."""
+        return samples if cls.own_encoder is not None and cls.own_encoder.sees_samples else spectra
+
+    @classmethod
+    def seen(cls, frames: Frames) -> Frames:
+        """Frames of spectra -> frames of what the method sees."""
+        return frames.of_samples() if cls.cut() is samples else frames
+
+    @classmethod
     def row(cls, settings: declaration.Settings, train: Frames) -> dict[str, Any]:
         """Columns of results.parquet that depend only on the settings and the training frames."""
         return {}
@@ -201,7 +214,7 @@ class Method(nn.Module, ABC):
 
     @torch.no_grad()
     def embed(self, x: np.ndarray) -> Tensor:
-        """(B, T, F) magnitude spectra -> (B, T, D) embeddings on the method's device.
+        """(B, T, F) magnitude spectra (or raw samples) -> (B, T, D) embeddings on the method's device.
 
         The method must be in evaluation mode.
         """
@@ -230,7 +243,7 @@ def adamw(
     weights: list[Tensor], training: TrainingSettings, *, capturable: bool = False
 ) -> torch.optim.Optimizer:
     """capturable: whether its steps may be recorded in a CUDA graph"""
-    return torch.optim.AdamW(
+    return AdamW(
         weights,
         lr=training.learning_rate,
         weight_decay=training.weight_decay,

@@ -13,7 +13,6 @@ from emargin_train.data.frames import Frames
 from emargin_train.encoders.base import seeded
 from emargin_train.methods.base import Method, Setup
 
-SEES_SAMPLES = "its encoder sees the raw samples of a frame, and frames hold spectra alone"
 CHUNK = 256  # sequences at a time, so that statistics need little memory
 
 
@@ -36,29 +35,34 @@ class Standardise(nn.Module):
 
     A constant feature is only centred. The statistics are computed from the data whenever a training starts,
     so they are not in the state, unless evaluation needs them too (`is_kept`).
+
+    together: so many adjacent features have common statistics, as the samples of a channel
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, n_features: int, *, is_kept: bool = False) -> None:
+    def __init__(self, n_features: int, *, is_kept: bool = False, together: int = 1) -> None:
         super().__init__()
+        self.together = together
         self.register_buffer("mean", torch.zeros(n_features), persistent=is_kept)
         self.register_buffer("deviation", torch.ones(n_features), persistent=is_kept)
 
     def fit(self, method: Method, train: Frames) -> None:
         """Compute the statistics of training frames (N, T, F) on the spectrum scale that the encoder sees."""
-        n_frames = train.shape[0] * train.shape[1]
+        n = train.shape[0] * train.shape[1] * self.together
         parts = [slice(start, start + CHUNK) for start in range(0, len(train), CHUNK)]
 
         def frames(part: slice) -> Tensor:
-            return method.to_input(torch.from_numpy(train.x(part))).double().flatten(0, 1)
+            x = method.to_input(torch.from_numpy(train.x(part))).double().flatten(0, 1)
+            return x.unflatten(1, (-1, self.together)).transpose(1, 2).flatten(0, 1)
 
-        mean = sum((frames(part).sum(0) for part in parts), torch.zeros(())) / n_frames
-        variance = sum(((frames(part) - mean).square().sum(0) for part in parts), torch.zeros(())) / n_frames
+        mean = sum((frames(part).sum(0) for part in parts), torch.zeros(())) / n
+        variance = sum(((frames(part) - mean).square().sum(0) for part in parts), torch.zeros(())) / n
         tiny = 1e-12 * mean.square()
-        self.mean.copy_(mean)
-        self.deviation.copy_(torch.where(variance > tiny, variance.sqrt(), 1))
+        self.mean.copy_(mean.repeat_interleave(self.together))
+        deviation = torch.where(variance > tiny, variance.sqrt(), 1)
+        self.deviation.copy_(deviation.repeat_interleave(self.together))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., F) on the encoder's scale -> standardised."""

@@ -6,6 +6,7 @@ token could learn nothing from an encoder of single frames; as published, a Tran
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ class TimeDRL(Pretext):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         s = self.settings
-        x = normalised(batch.x)
+        x = self.normalised(batch.x)
         (h1, i1), (h2, i2) = self.passed(x), self.passed(x)
         target = x if s.target == "normalised" else batch.x
         rebuilding = predictive_loss(self.decoder(h1), self.decoder(h2), target)
@@ -89,8 +90,11 @@ class TimeDRL(Pretext):
         h = self.encoder(self.dropout(x))
         return h, h.mean(1)
 
+    def normalised(self, x: Tensor) -> Tensor:
+        return normalised(x)
+
     def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(normalised(x))
+        return self.encoder(self.normalised(x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +131,12 @@ class Transformer(Encoder):
 
     name = "transformer"
     title = "Transformer"
+    sees_samples: ClassVar[bool] = True
     Settings = TransformerSettings
 
-    def __init__(self, n_features: int, settings: TransformerSettings | None = None) -> None:
+    def __init__(
+        self, n_features: int, settings: TransformerSettings | None = None, n_channels: int = 1
+    ) -> None:
         s = settings or TransformerSettings()
         super().__init__(n_features, s)
         self.dim, self.sees_sequence = s.heads * s.base, True
@@ -167,7 +174,10 @@ class TimeDRLPublishedTraining(TrainingSettings):
 
 
 class TimeDRLPublished(TimeDRL):
-    """A token is one frame's spectrum, so that every frame keeps an embedding: that of its token."""
+    """A patch has the samples of one frame, so that every frame keeps an embedding: that of its token.
+
+    A sequence is normalised over all of its samples, channel by channel.
+    """
 
     name = "timedrl-published"
     title = "TimeDRL, as published"
@@ -176,6 +186,7 @@ class TimeDRLPublished(TimeDRL):
     variant_of = "timedrl"
     uses_encoder = False
     own_encoder = Transformer
+    fixed_scale = "magnitude"  # samples have no other scale
     Settings = TimeDRLPublishedSettings
     Training = TimeDRLPublishedTraining
     small = {"transformer.layers": 1, "transformer.heads": 2, "transformer.base": 4}
@@ -184,6 +195,11 @@ class TimeDRLPublished(TimeDRL):
         assert isinstance(self.encoder, Transformer)
         z = self.encoder.tokens(x)
         return z[:, 1:], z[:, 0]
+
+    def normalised(self, x: Tensor) -> Tensor:
+        channels = x.unflatten(-1, (self.setup.shape.n_channels, -1)).transpose(2, 3)  # (B, T, samples, C)
+        found = normalised(channels.flatten(1, 2)).view(channels.shape)
+        return found.transpose(2, 3).flatten(2)
 
 
 class TimeDRLReleased(Pretext):

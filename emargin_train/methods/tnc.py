@@ -5,19 +5,21 @@ sequences: the published test of stationarity is left out, since it has no power
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from emargin_train.data.frames import Frames
-from emargin_train.encoders.base import seeded
+from emargin_train.encoders.base import Encoder, seeded
 from emargin_train.errors import UserError
 from emargin_train.losses.tnc import Critic, neighbourhood_loss, positive_unlabelled
-from emargin_train.methods.base import Batch, Setup
-from emargin_train.methods.pretext import SEES_SAMPLES, Pretext, beside
+from emargin_train.methods.base import Batch, Setup, TrainingSettings
+from emargin_train.methods.on_samples import OnSamples, windows
+from emargin_train.methods.pretext import Pretext, beside
 from emargin_train.methods.released import PlainProjector, ReleasedTraining
-from emargin_train.settings import Settings, hyperparameter
-from emargin_train.views.tnc import distant_range, draw_pairs, neighbour_centres, windows
+from emargin_train.settings import Settings, hyperparameter, redefined
+from emargin_train.views.tnc import distant_range, draw_pairs, frames_around, neighbour_centres
 
 # Of the release; its anchors lie from FIRST_ANCHOR to LAST_ANCHOR windows after the start.
 RELEASED_PAIRS, RELEASED_WEIGHT, RELEASED_DROPOUT = 20, 0.1, 0.5
@@ -71,15 +73,12 @@ class TNC(Pretext):
     )
     Settings = TNCSettings
     settings: TNCSettings
-    missing_variants = {"published": SEES_SAMPLES}
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         d = self.encoder.dim
         with seeded(setup.seed):
-            self.hidden, self.output = nn.Linear(2 * d, 4 * d), nn.Linear(4 * d, 1)
-            for layer in (self.hidden, self.output):
-                nn.init.xavier_uniform_(layer.weight)
+            self.hidden, self.output = critic_layers(d)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         s, x = self.settings, batch.x
@@ -93,6 +92,109 @@ class TNC(Pretext):
             dropout=s.dropout,
             generator=beside(x, generator),
         )
+
+
+def critic_layers(d: int) -> tuple[nn.Linear, nn.Linear]:
+    """Of the critic of pairs [a; b] of embeddings with d numbers each."""
+    first, second = nn.Linear(2 * d, 4 * d), nn.Linear(4 * d, 1)
+    for layer in (first, second):
+        nn.init.xavier_uniform_(layer.weight)
+    return first, second
+
+
+def new_critic(d: int, dropout: float) -> nn.Sequential:
+    first, second = critic_layers(d)
+    return nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), second)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentSettings(Settings, prefix="recurrent"):
+    hidden: int = hyperparameter(
+        100,
+        "The recurrent encoder has states of this many dimensions in each direction.",
+        title="States",
+        metavar="N",
+        low=1,
+        why="it counts dimensions",
+    )
+    dim: int = hyperparameter(
+        10,
+        "The recurrent encoder gives embeddings of this many dimensions.",
+        title="Dimensions",
+        metavar="D",
+        low=1,
+        why="it counts dimensions",
+    )
+
+
+class Recurrent(Encoder):
+    """A GRU in both directions over the samples of a frame, then a linear layer of its last output.
+
+    As published, the last output is that of the last sample, of which the backward direction has seen no
+    other sample.
+    """
+
+    name = "recurrent"
+    title = "Recurrent network over samples"
+    sees_samples: ClassVar[bool] = True
+    Settings = RecurrentSettings
+
+    def __init__(
+        self, n_features: int, settings: RecurrentSettings | None = None, n_channels: int = 1
+    ) -> None:
+        s = settings or RecurrentSettings()
+        super().__init__(n_features, s)
+        self.n_channels, self.dim, self.sees_sequence = n_channels, s.dim, False
+        self.gru = nn.GRU(n_channels, s.hidden, batch_first=True, bidirectional=True)
+        self.output = nn.Linear(2 * s.hidden, s.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = self.gru(windows(x, self.n_channels).transpose(1, 2))[0]
+        return self.output(states[:, -1]).view(*x.shape[:2], self.dim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TNCPublishedSettings(TNCSettings, prefix="tnc"):
+    dropout: float = redefined(
+        TNCSettings, "dropout", 0.5, help="In each step, this share of the critic's hidden units is dropped."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TNCPublishedTraining(TrainingSettings):
+    batch_size: int = redefined(TrainingSettings, "batch_size", 10)
+    weight_decay: float = redefined(TrainingSettings, "weight_decay", 1e-5)
+
+
+class TNCPublished(OnSamples):
+    """With the settings of the published simulation. One frame of each sequence, drawn anew, is an anchor."""
+
+    name = "tnc-published"
+    title = "TNC, as published"
+    description = "is TNC on a recurrent network over raw samples, with one anchor in each sequence"
+    variant_of = "tnc"
+    own_encoder = Recurrent
+    Settings = TNCPublishedSettings
+    Training = TNCPublishedTraining
+    settings: TNCPublishedSettings
+    small = {"recurrent.hidden": 4}
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        with seeded(setup.seed):
+            self.critic = new_critic(self.encoder.dim, self.settings.dropout)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        s, x = self.settings, self.standardise(batch.x)
+        n, n_frames = x.shape[:2]
+        near, distant = draw_pairs(n, n_frames, generator, scale=s.scale, count=s.pairs)
+        anchor = n_frames * torch.arange(n) + torch.randint(n_frames, (n,), generator=generator)
+        wanted = torch.cat([anchor[:, None], near[anchor], distant[anchor]], dim=1)
+        frames, place = wanted.to(x.device).unique(return_inverse=True)
+        z = self.encoder(x.flatten(0, 1)[frames][None])[0][place]  # (n, 1 + 2 pairs, D)
+        own, other = z[:, :1].expand_as(z[:, 1:]), z[:, 1:]
+        d = self.critic(torch.cat([own, other], dim=-1))[..., 0]
+        return positive_unlabelled(d[:, : s.pairs], d[:, s.pairs :], weight=s.weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +235,7 @@ class TNCReleased(Pretext):
         super().__init__(setup)
         d = self.encoder.dim
         with seeded(setup.seed):
-            hidden, output = nn.Linear(2 * d, 4 * d), nn.Linear(4 * d, 1)
-            for layer in (hidden, output):
-                nn.init.xavier_uniform_(layer.weight)
-        self.critic = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(RELEASED_DROPOUT), output)
-        self.critic.requires_grad_(False)
+            self.critic = new_critic(d, RELEASED_DROPOUT).requires_grad_(False)
 
     def prepare(self, train: Frames) -> None:
         super().prepare(train)
@@ -159,7 +257,7 @@ class TNCReleased(Pretext):
         distant = torch.randint(low, high, (RELEASED_PAIRS,), generator=generator)
         stream = batch.x.flatten(0, 1)
         z, z_near, z_distant = (
-            self.encoder(windows(stream, centres.to(stream.device), w)).flatten(0, 1)
+            self.encoder(frames_around(stream, centres.to(stream.device), w)).flatten(0, 1)
             for centres in (near.new_full((RELEASED_PAIRS,), anchor), near, distant)
         )
         alike, apart = (self.critic(torch.cat([z, other], dim=-1)) for other in (z_near, z_distant))

@@ -71,7 +71,7 @@ def distant_range(centre: int, *, n_frames: int, window: int, delta: int) -> tup
     return min(centre + delta, n_frames - window - 1), n_frames - window // 2
 
 
-def windows(stream: Tensor, centres: Tensor, window: int) -> Tensor:
+def frames_around(stream: Tensor, centres: Tensor, window: int) -> Tensor:
     """Frames [c - W/2, c + W/2) of a stream (N, ...) around each centre c: (count, W, ...)."""
     at = centres[:, None] + torch.arange(-(window // 2), window - window // 2, device=stream.device)
     return stream[at]

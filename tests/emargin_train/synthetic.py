@@ -15,7 +15,13 @@ def make_frames(
     y = y % n_classes
     store = (profile[y] * rng.gamma(4.0, 0.25, (n, t, f))).astype(np.float32)
     who = np.array([f"s{i % n_subjects}" for i in range(n)])
-    return Frames(store, np.arange(n), y, who, who, np.zeros(n, np.int64))
+
+    def samples() -> np.ndarray:
+        """Of one channel, two for each feature: noise that is as loud as the features."""
+        noise = np.random.default_rng(seed + 1).normal(size=(n, t, 2 * f))
+        return (noise * np.repeat(store, 2, axis=2)).astype(np.float32)
+
+    return Frames(store, np.arange(n), y, who, who, np.zeros(n, np.int64), samples)
 
 
 def make_splits(n_train: int = 12, n_validation: int = 4, *, seed: int = 0, **size: int) -> Splits:

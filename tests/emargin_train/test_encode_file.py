@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from emargin_train import checkpoint, trained_encoder
 from emargin_train import encode as program
+from emargin_train.config import TrainConfig
+from emargin_train.data.frames import spectra
 from emargin_train.data.sequences import piece
 from emargin_train.data.signal_file import FileOptions, open_file
 from emargin_train.data.signal_spec import SignalSpec
@@ -31,10 +33,11 @@ VALUES = np.random.default_rng(0).normal(0, 0.3, (2, N)).round(3).astype(np.floa
 
 
 def made(spec: SignalSpec, folder: Path, **more: object) -> Path:
-    """The checkpoint of an encoder that learned from such signals."""
-    from emargin_train.config import TrainConfig
-
+    """The checkpoint of an encoder that learned from such signals, of two channels."""
     splits = make_splits(t=20, f=spec.n_features)
+    raw = np.random.default_rng(0).normal(size=(16, 20, 2 * spec.frame)).astype(np.float32)
+    train_ = replace(splits.train, samples=lambda: raw)
+    splits = replace(splits, train=train_, n_channels=2)
     config = TrainConfig.from_dict({"method": "infonce", "iterations": 2} | more)
     *_, state = train(config, replace(splits, signal=spec))
     checkpoint.save(state, folder / "encoder.pt")
@@ -135,7 +138,6 @@ def test_the_size_of_a_batch_changes_no_bit_of_a_frame_wise_encoder(
 
 def test_normalisation_is_that_of_the_training(encoder: TrainedEncoder) -> None:
     """A louder recording stays louder: its own mean and deviation are not asked."""
-    spectra = trained_encoder.spectra
     normal = (VALUES.astype(np.float64) - [[0.25], [-1.0]]) / [[2.0], [0.5]]
     expected = encoder.embed(spectra(normal.astype(np.float32), 20, 8))
     np.testing.assert_array_equal(encoder.encode(of_values()).h, expected)

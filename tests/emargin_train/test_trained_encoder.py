@@ -68,6 +68,18 @@ def test_recordings_give_the_embeddings_of_the_training(
         np.testing.assert_array_equal(found[record].h[first : first + t], kept[row])
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_the_file_of_every_method_encodes_recordings(name: str, tmp_path: Path, own: list[Recording]) -> None:
+    """As the training does, but for the size of batches, on which the sums of some networks depend."""
+    encoder, state = trained(tmp_path, method=name, **METHODS[name].small)
+    validation = load(state.config.data).validation
+    kept = encode(state.method, validation, np.ones(validation.shape[:2], bool))
+    assert encoder.dim == kept.shape[1]
+    (record,) = set(validation.record)
+    found = encoder.encode(next(recording for recording in own if recording.record == record))
+    np.testing.assert_allclose(found.h[: len(kept)], kept, rtol=1e-4, atol=1e-5 * np.abs(kept).max())
+
+
 def test_times_and_labels(ours: tuple[TrainedEncoder, State], own: list[Recording]) -> None:
     found = ours[0].encode(own[0])
     np.testing.assert_allclose(np.diff(found.start_s), 20 / 50)
@@ -125,6 +137,13 @@ def test_what_does_not_fit_is_refused(
     encoder = replace(ours[0], signal=replace(ours[0].signal, units=("mV",)))
     with pytest.raises(UserError, match=said):
         encoder.encode(replace(own[0], **({"units": ("mV",)} | change)))
+
+
+def test_units_of_an_array_are_one_for_all_or_one_for_each(ours: tuple[TrainedEncoder, State]) -> None:
+    two = replace(ours[0].signal, channels=("x", "y"), units=("mV", "mV"))
+    encoder = replace(ours[0], signal=two)
+    with pytest.raises(UserError, match="units are mV, V, V, but there are 2 channels: give one unit"):
+        encoder.encode_array(np.zeros((2, 500)), units=("mV", "V", "V"))
 
 
 def test_too_short_a_recording_is_refused(ours: tuple[TrainedEncoder, State]) -> None:

@@ -29,6 +29,7 @@ def test_every_column_has_a_kind():
     assert {name for name, kind in kinds.items() if kind == "metric"} == set(METRICS)
     assert {name for name, kind in kinds.items() if kind == "hyperparameter"} == set(all_hyperparameters())
     assert len(kinds) == len(schema(GOALS).names)  # no name twice
+    assert all(texts(field)["description"] for field in schema(GOALS))
 
 
 @pytest.mark.parametrize("column", all_hyperparameters())

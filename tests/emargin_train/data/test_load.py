@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emargin_train.data import load
 from emargin_train.data.build import moments
-from emargin_train.data.frames import Frames, spectra
+from emargin_train.data.frames import Frames, samples, spectra
 from emargin_train.data.settings import DataConfig
 from emargin_train.errors import UserError
 from tests.emargin_train.data.fakes import noisy_recording, recording, register
@@ -25,11 +25,11 @@ def coded_recordings(stretches: list[tuple[int, int, int]]) -> list:
     """Constant signals, each of its own level; a subject's stretches are parts of one record, with gaps."""
     reached = dict.fromkeys(range(7), 0)
     made = []
-    for level, (subject, samples, gap) in enumerate(stretches, start=1):
-        labels = np.arange(samples) // 7 % 3
+    for level, (subject, n, gap) in enumerate(stretches, start=1):
+        labels = np.arange(n) // 7 % 3
         name = f"s{subject}"
-        made.append(recording(np.full(samples, float(level)), labels, name, name, reached[subject]))
-        reached[subject] += samples + gap
+        made.append(recording(np.full(n, float(level)), labels, name, name, reached[subject]))
+        reached[subject] += n + gap
     return made
 
 
@@ -162,6 +162,35 @@ def test_normalisation_knows_the_training_split_alone(monkeypatch):
                 normal = ((signal - mean[:, None]) / deviation[:, None]).astype(np.float32)
                 expected = spectra(normal, FRAME, HOP)
                 np.testing.assert_allclose(frames.x()[n], expected, rtol=0.02, atol=0.02 * expected.max())
+
+
+def test_raw_samples_are_those_of_the_spectra_and_are_made_when_called_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMARGIN_CACHE", str(tmp_path))
+    rng = np.random.default_rng(0)
+    made = [recording(5 + rng.standard_normal((2, 300)), np.arange(300) // 30 % 3, f"s{i}") for i in range(5)]
+    register(monkeypatch, made, normalise="channel")
+    splits = load(DataConfig(dataset="fake", snr_db=3.0, noise_on="train"))
+
+    def stored() -> int:
+        return len(list(tmp_path.glob("frames/*/frames.arrow")))
+
+    assert stored() == 1
+    for frames in splits.by_name().values():
+        some = frames.select(np.arange(len(frames))[::-1])
+        raw = some.of_samples()
+        assert raw.shape == (*frames.shape[:2], 2 * FRAME) and (raw.subject == some.subject).all()
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
+        x = np.abs(np.fft.rfft(raw.x().reshape(*frames.shape[:2], 2, FRAME) * window))
+        np.testing.assert_allclose(x.reshape(some.shape), some.x(), rtol=1e-4, atol=1e-5)
+        with pytest.raises(UserError, match="hold spectra alone: give a method that sees spectra"):
+            raw.of_samples()
+    assert stored() == 2
+
+
+def test_samples_of_a_frame_are_channel_by_channel():
+    signal = np.arange(46.0).reshape(2, 23)
+    assert samples(signal, 10, 5)[1].tolist() == [*range(5, 15), *range(28, 38)]
+    assert samples(signal, 30, 5).shape == (0, 60)
 
 
 def test_moments_equal_those_of_all_samples_together():

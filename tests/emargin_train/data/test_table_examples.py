@@ -96,7 +96,7 @@ def test_examples_are_described_by_the_command(shared, tmp_path, capsys, name):
 
 
 def test_the_description_in_the_documentation_is_one():
-    text = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "own_data.md").read_text("utf-8")
     (block,) = re.findall(r"```toml\n(.*?)```", text, flags=re.S)
     spec = parse_spec(tomllib.loads(block), Path("docs.toml"))
     assert len(spec.signals) == 2 and spec.labels.map == {"1": "sit", "2": "walk", "3": "run"}

@@ -198,7 +198,7 @@ def tnc_release(case: Case, d: Inputs) -> Outcome:
     assert near.tolist() == fixed["t_p"]
     e = d["E"].requires_grad_()
     cut = [
-        tnc_views.windows(stream, torch.tensor(c), h["window"]) @ e
+        tnc_views.frames_around(stream, torch.tensor(c), h["window"]) @ e
         for c in ([h["t"]], fixed["t_p"], fixed["t_n"])
     ]
     anchors = cut[0].expand_as(cut[1])

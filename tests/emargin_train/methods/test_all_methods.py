@@ -84,7 +84,7 @@ def test_loss_and_gradient_are_finite_at_the_papers_size(name: str, encoder: str
     state = start(TrainConfig.from_dict({"method": name, "encoder": encoder} | share), splits)
     method = state.method.train()
     batch = next_batch(state, "cpu")
-    assert batch.x.shape[0] >= 8 and batch.x.shape[1:] == (200, 90)
+    assert batch.x.shape[0] >= 8 and batch.x.shape[1:] == (200, method.seen(splits.train).shape[2])
     loss = method.loss(batch, state.generator)
     loss.backward()
     assert loss.shape == () and loss.isfinite()
@@ -144,7 +144,7 @@ def test_evaluation_depends_on_neither_the_order_nor_the_size_of_batches(
     name: str, more: dict[str, Any]
 ) -> None:
     method = whole(CASES.index((name, more))).method.eval()
-    x = method.to_input(torch.from_numpy(SPLITS.train.x()))
+    x = method.to_input(torch.from_numpy(method.seen(SPLITS.train).x()))
     with torch.no_grad():
         h = method.encode(x)
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
@@ -158,7 +158,7 @@ def test_evaluation_depends_on_neither_the_order_nor_the_size_of_batches(
 def test_an_encoder_says_whether_it_sees_the_sequence(name: str, more: dict[str, Any]) -> None:
     """A frame-wise one gives a frame the same embedding in any company; another one does not."""
     method = whole(CASES.index((name, more))).method.eval()
-    x = method.to_input(torch.from_numpy(SPLITS.train.x()))
+    x = method.to_input(torch.from_numpy(method.seen(SPLITS.train).x()))
     with torch.no_grad():
         h = method.encode(x)
         shuffled = method.encode(x.flip(1)).flip(1)

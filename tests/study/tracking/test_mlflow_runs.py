@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.entities import Metric
 
+from emargin_train.config import TrainConfig
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.methods import METHODS
+from emargin_train.pretrain import settings_row
 from study.tracking.mlflow_runs import StudyRuns, batches, client
 from study.tracking.sync_state import SyncState, exported
+from study.tracking.trial_run import params
 from study.tracking.uri import local
 from tests.study.tracking.views import all_runs, opened, own_runs, record, replicate_runs
 
@@ -69,6 +73,13 @@ def test_a_trials_own_run_has_the_means_over_its_replicates(folder):
     assert run.data.tags["replicates"] == "2" and run.info.status == "FINISHED"
     assert "threshold = 0.4" in run.data.tags["mlflow.note.content"]
     assert {r.data.tags["mlflow.parentRunId"] for r in replicate_runs(folder).values()} == {run.info.run_id}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_parameters_of_every_method_say_which_variant_it_is(name):
+    found = params(settings_row(TrainConfig(method=name)))
+    variant = METHODS[name].encoder_variant
+    assert found["method"] == name and found.get("encoder_variant") == variant and len(found) <= 100
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])

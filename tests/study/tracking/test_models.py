@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from emargin_train.errors import UserError
+from emargin_train.methods import METHODS
 from emargin_train.trained_encoder import load_encoder
 from study import records, results
 from study.tracking import models
@@ -64,6 +66,21 @@ def test_a_model_is_made_once_and_gives_the_embeddings(ready, monkeypatch):
     check_in_another_environment(ready, f"runs:/{run.info.run_id}/encoder", expected.h)
 
 
+@pytest.mark.parametrize("method", ["timedrl-released", "ts2vec-published", "tnc-published"])
+def test_a_model_of_any_variant_gives_its_embeddings(method, tmp_path):
+    """Through what MLflow runs; the frames of the first sequence, as the method itself encodes them."""
+    from study.tracking.encoder_model import EncoderModel
+
+    path = made(SPEC, tmp_path, method=method, **METHODS[method].small)
+    model, own = EncoderModel(), load_encoder(path)
+    model.load_context(SimpleNamespace(artifacts={"checkpoint": path}))
+    found = np.stack(model.predict(None, pd.DataFrame(SIGNAL.T, columns=["I", "II"]))["h"])
+    x = own.method.cut()(SPEC.normalised(SIGNAL), SPEC.frame, SPEC.hop)
+    expected = own.method.embed(x[None, : SPEC.sequence_length])[0].numpy()
+    np.testing.assert_allclose(found[: SPEC.sequence_length], expected, rtol=1e-4, atol=1e-5)
+    assert len(found) == len(x)
+
+
 PROGRAM = """
 import sys
 for name in ("ray", "optuna", "study", "analysis", "altair", "rich"):
@@ -74,7 +91,7 @@ example = model.input_example
 signal = np.load(sys.argv[2])
 frame = pd.DataFrame(signal.T.astype(float), columns=["I", "II"])
 plain = model.predict(frame)
-volts = model.predict(frame / 1000, params={"units": "V,V"})
+volts = model.predict(frame / 1000, params={"units": "V"})
 fast = model.predict(frame, params={"rate_hz": 200.0})
 np.savez(sys.argv[3], plain=np.stack(plain["h"]), volts=np.stack(volts["h"]), fast=np.stack(fast["h"]),
          start_s=plain["start_s"], example=np.stack(model.predict(example)["h"]))
