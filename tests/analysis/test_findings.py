@@ -28,7 +28,10 @@ def found():
 
 def test_every_block_and_number_of_the_document_is_what_the_studies_give(found) -> None:
     assert {name for _, name, _ in findings.BLOCK.findall(TEXT)} == PLANNED["blocks"].keys()
-    assert findings.rebuilt(TEXT, found, PLANNED) == TEXT
+    readme = (DOCS.parent / "README.md").read_text()
+    assert findings.INLINE.search(readme)
+    for text in (TEXT, readme):
+        assert findings.rebuilt(text, found, PLANNED) == text
 
 
 def test_every_planned_contrast_is_reported_and_the_others_are_called_post_hoc(found) -> None:
