@@ -17,9 +17,9 @@ study: $(STUDY)
 server: $(STUDY)
 	$(BIN)/python -m study.server
 
-# The tables and figures of docs/findings.md, made from the studies that docs/findings/run.sh wrote there.
+# The numbers, tables and figures of docs/findings.md, from the studies that docs/findings/keep.sh copied there.
 findings: $(STUDY)
-	$(BIN)/python -m analysis.findings docs/findings
+	$(BIN)/python -m analysis.findings docs/findings README.md
 
 # The documentation as a site, which needs no network: open build/site/index.html. Every warning is an error.
 docs: $(INSTALLED)

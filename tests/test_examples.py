@@ -35,7 +35,7 @@ def test_an_encoder_is_trained_kept_and_used(tmp_path):
 
 
 def test_results_are_read_and_drawn(tmp_path):
-    folder = ROOT / "docs" / "findings" / "sleepeeg-sim-threshold"
+    folder = ROOT / "docs" / "findings" / "q1-sleepeeg-sim-infonce"
     shown = run(tmp_path, str(EXAMPLES / "read_results.py"), str(folder), "front.html")
     assert "silhouette_low" in shown and "vega" in (tmp_path / "front.html").read_text()
 

@@ -156,10 +156,11 @@ def test_the_settings_of_version_1_are_read(tmp_path):
     assert arm.space["spectrum_scale"] == "log" and {one.split_seed for one in arm.replicates} == {3}
 
 
-OLD = sorted((Path(__file__).resolve().parents[2] / "docs" / "findings").glob("*/study.toml"))
+ROOT = Path(__file__).resolve().parents[2]
+COMMITTED = sorted([*ROOT.glob("docs/findings/*/study.toml"), *ROOT.glob("tests/version_1/*/study.toml")])
 
 
-@pytest.mark.parametrize("file", OLD, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda path: path.parent.name)
 def test_every_committed_study_can_be_a_config(file):
     settings = StudySettings(**stored_part(file))
     given = tomllib.loads(file.read_text())
