@@ -151,6 +151,10 @@ def _checked(
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
     for arm in study_plan:
         arm.check(settings)
+    if not plan.trials(study_plan):
+        raise UserError(
+            f"--shard is {settings.shard}, but there are fewer trials than parts: give fewer parts"
+        )
     if extend is None:
         results.check_free(settings)
     address = connection.find_cluster(settings.address)
