@@ -7,8 +7,9 @@ rank. shapes.json has them for usual numbers of clusters, since computing them t
     python -m analysis.shapes        # writes analysis/shapes.json
 """
 
+import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -93,7 +94,10 @@ def _scores(x: np.ndarray, n_clusters: int) -> tuple[float, float, float]:
     return effective_rank(x), float(silhouette_score(x, labels)), float(davies_bouldin_score(x, labels))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(
+        "python -m analysis.shapes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(argv)
     content = {str(k): computed(k) for k in STORED}
     (Path(__file__).parent / "shapes.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 

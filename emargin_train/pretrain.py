@@ -16,7 +16,7 @@ from torch.profiler import record_function
 
 from emargin_train import checkpoint
 from emargin_train.config import RUN, TrainConfig, encoder_of
-from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
+from emargin_train.cost import Clock, PeakMemory, device_name, git_revision
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
@@ -216,11 +216,6 @@ def build_parser() -> Parser:
         "--device", default="cpu", help="Train on this device: cpu (default), cuda, cuda:1, ..."
     )
     training.add_argument(
-        "--tf32",
-        action="store_true",
-        help="On a GPU, products are computed in TensorFloat-32, which is faster but has only three digits.",
-    )
-    training.add_argument(
         "--profile",
         type=Path,
         metavar="FILE",
@@ -283,9 +278,6 @@ def main() -> None:
         raise UserError(
             f"--device is '{args.device}', but this machine has no such device: leave it out to use the CPU"
         )
-    if args.tf32 and args.device == "cpu":
-        raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: add --device cuda")
-    use_tf32(args.tf32)
     from rich.console import Console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

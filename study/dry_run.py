@@ -65,7 +65,7 @@ def describe(settings: StudySettings) -> str:
     work_s = 0.0
     tried: list[Steps] = []
     for arm in study_plan:
-        n = arm.n_trials * len(arm.replicates)
+        n = len(arm.numbers) * len(arm.replicates)
         rows += n
         steps = _steps(settings, arm)
         tried += [one for one in steps if one.iterations]
@@ -75,7 +75,7 @@ def describe(settings: StudySettings) -> str:
         space = ", ".join(f"{name} {domain}" for name, domain in told.items())
         seeds = ",".join(map(str, dict.fromkeys(one.seed for one in arm.replicates)))
         n_splits = len({one.split_seed for one in arm.replicates})
-        trials = f"{arm.n_trials} trial{'s' if arm.n_trials > 1 else ''}"
+        trials = f"{len(arm.numbers)} trial{'' if len(arm.numbers) == 1 else 's'}"
         times = f"seeds {seeds}" + (f" × {n_splits} splits" if n_splits > 1 else "")
         lines.append(f"{arm.role} {arm.method}: {trials} × {times}{'; ' + space if space else ''}")
     lines += [

@@ -40,6 +40,7 @@ class Arm:
     searches: whether Optuna chooses the settings; otherwise they are those of `listed`
     replicates: those of each trial; a reference without randomness has one for each split
     one_at_a_time: whether `listed` gives an ablation instead of a full grid
+    share: (k, n) for part k of n of the study (--shard); its trials are `numbers`
     """
 
     method: str
@@ -49,6 +50,13 @@ class Arm:
     replicates: tuple[Replicate, ...]
     searches: bool
     one_at_a_time: bool = False
+    share: tuple[int, int] = (1, 1)
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the trials that belong to this part of the study: every n-th one."""
+        k, n = self.share
+        return range(k - 1, self.n_trials, n)
 
     @property
     def varied(self) -> dict[str, Domain]:
@@ -229,10 +237,20 @@ def _arm(method: str, role: str, n_trials: int, settings: StudySettings) -> Arm:
     seeds = settings.seeds if method_named(method).is_random else settings.seeds[:1]
     assert settings.split_seeds is not None
     replicates = tuple(Replicate(split, seed) for split in settings.split_seeds for seed in seeds)
-    arm = Arm(method, role, space, n_trials, replicates, False, settings.design == "ablation")
+    is_ablation = settings.design == "ablation"
+    arm = Arm(method, role, space, n_trials, replicates, False, is_ablation, settings.share)
     if role != "reference" and settings.design == "search" and arm.varied:
         return replace(arm, searches=True)
     return replace(arm, n_trials=len(arm.listed()))  # more would repeat settings
+
+
+def values_of(plan: tuple[Arm, ...], column: str) -> set[Value]:
+    """The values of a hyper-parameter, which has no range, in all arms that read it."""
+    found: set[Value] = set()
+    for arm in plan:
+        if column in arm.space:
+            found.update(points(arm.space[column]))
+    return found
 
 
 def _end(domain: Domain, pick: Callable[..., Value]) -> Value:
@@ -251,7 +269,7 @@ def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
     positions = [
         (arm.role != "reference", (number + 0.5) / arm.n_trials, index, arm, number)
         for index, arm in enumerate(plan)
-        for number in range(arm.n_trials)
+        for number in arm.numbers
     ]
     return [(arm, number) for *_, arm, number in sorted(positions, key=lambda position: position[:3])]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from emargin_train import precision
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
@@ -150,11 +151,17 @@ def _checked(
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
     for arm in study_plan:
         arm.check(settings)
+    if not plan.trials(study_plan):
+        raise UserError(
+            f"--shard is {settings.shard}, but there are fewer trials than parts: give fewer parts"
+        )
     if extend is None:
         results.check_free(settings)
     address = connection.find_cluster(settings.address)
     if address is None:
         connection.check_resources(settings)
+        for kind in plan.values_of(study_plan, "precision"):
+            precision.check(str(kind), "cuda" if settings.gpus_per_trial else "cpu")
     return settings, study_plan, address
 
 

@@ -94,8 +94,8 @@ def test_a_diverged_training_has_no_encoder(tmp_path):
 
 
 def test_arguments_become_flags():
-    flags = {"seeds": [0, 1], "threshold": "-1:0.9", "tf32": True, "name": None, "dilated.depth": 4}
-    assert notebook.words(flags) == ["--seeds=0,1", "--threshold=-1:0.9", "--tf32", "--dilated.depth=4"]
+    flags = {"seeds": [0, 1], "threshold": "-1:0.9", "quiet": True, "name": None, "dilated.depth": 4}
+    assert notebook.words(flags) == ["--seeds=0,1", "--threshold=-1:0.9", "--quiet", "--dilated.depth=4"]
 
 
 def test_asking_for_the_interface_sets_no_signal_handler():

@@ -215,6 +215,7 @@ class StudyRuns:
                 "trial": trial,
                 "method": record["row"]["method"],
                 "role": record["role"],
+                "config_hash": record["row"].get("config_hash", ""),
             }
             run = self._client.create_run(
                 self._experiment_id, start_time=started, tags=tags | trial_run.source()

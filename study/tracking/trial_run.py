@@ -11,7 +11,7 @@ from emargin_train.hyperparameters import all_hyperparameters
 WORST_FIRST = ("failed", "diverged", "ok")
 ABOUT = (
     "method", "encoder", "encoder_variant", "dataset", "data_hash", "split", "noise_kind", "gate_given_as",
-    "evaluation_frames", "config_hash",
+    "evaluation_frames",
 )  # fmt: skip
 COST = ("data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb", "final_loss")
 
