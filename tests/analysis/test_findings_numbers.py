@@ -37,10 +37,15 @@ def gaps(a: "pd.Series[float]", b: "pd.Series[float]") -> dict[str, np.ndarray]:
     return {name: own.groupby("split_seed").mean().to_numpy() for name, own in found.groupby(level="dataset")}
 
 
-def pooled(of: dict[str, np.ndarray]) -> tuple[float, float, float]:
-    """DerSimonian and Laird's mean with Hartung and Knapp's interval, from the textbook's formulas."""
+def pooled(of: dict[str, np.ndarray]) -> tuple[float, ...]:
+    """DerSimonian and Laird's mean with Hartung and Knapp's interval, from the textbook's formulas.
+
+    Of a single data set the mean alone, since nothing says how far others would differ.
+    """
     y = np.array([gap.mean() for gap in of.values()])
     v = np.array([gap.var(ddof=1) / len(gap) for gap in of.values()])
+    if len(y) == 1:
+        return (float(y[0]),)
     k, w = len(y), 1 / v
     q = np.sum(w * (y - np.average(y, weights=w)) ** 2)
     tau2 = max(0, (q - (k - 1)) / (w.sum() - np.sum(w**2) / w.sum()))
@@ -94,7 +99,7 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"[-+]\d+\.\d+", text)]
 
 
-def holds(what: str, expected: tuple[float, float, float]) -> None:
+def holds(what: str, expected: tuple[float, ...]) -> None:
     assert numbers(stated(what)) == pytest.approx(expected, abs=0.0006), what
 
 
