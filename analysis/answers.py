@@ -20,7 +20,7 @@ CHANGE = {
     "equivalent": "changes by less than the margin",
     "undecided": "shows no clear change",
 }
-WAYS = {"higher": "rises", "lower": "falls"}
+WAYS = {"higher": "rises", "lower": "falls", "equivalent": "changes by less than the margin"}
 
 
 def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
@@ -32,6 +32,8 @@ def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
     if row is None or row.verdict != "undecided":
         return None if row is None else str(row.verdict)
     single = set(evidence.single(contrast, metric)["verdict"])
+    if single == {"equivalent"}:
+        return f"{MIXED} equivalent"  # too few data sets for a statement about all of them
     ways = [way for way in ("higher", "lower") if way in single]
     return " ".join([MIXED, *ways]) if ways else "undecided"
 
@@ -52,11 +54,11 @@ def labels(evidence: Evidence) -> str:
     gain, compact = (outcome(evidence, "labels", metric) for metric in ("probe", "silhouette"))
     if gain is None or compact is None:
         return UNMEASURED
-    if gain in ("equivalent", "lower", f"{MIXED} lower"):
+    if gain in ("equivalent", f"{MIXED} equivalent", "lower", f"{MIXED} lower"):
         lead = "No"
     elif gain == "undecided":
         lead = "Not shown"
-    elif gain == "higher" and compact in ("higher", "equivalent"):
+    elif gain == "higher" and compact in ("higher", "equivalent", f"{MIXED} equivalent"):
         lead = "Yes"
     else:
         lead = "Only in part"
@@ -92,9 +94,12 @@ def threshold(evidence: Evidence) -> str:
     ]
     if None in found:
         return UNMEASURED
-    idle = found[0] == found[1] == "equivalent"
+    idle = all(str(one).endswith("equivalent") for one in found[:2])
+    n = len(evidence.single("papers-threshold", "silhouette"))
     papers = (
-        "The paper's threshold of 0.4 does the same as none."
+        f"The paper's threshold of 0.4 does the same as none on each of {n} data sets."
+        if idle and found[:2] != ["equivalent", "equivalent"]
+        else "The paper's threshold of 0.4 does the same as none."
         if idle
         else "That the paper's threshold of 0.4 does the same as none is not shown for both metrics."
     )

@@ -160,6 +160,22 @@ def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
     assert all(sentence.endswith(".") for sentence in said) and len(said) > 8
 
 
+def test_two_data_sets_say_what_each_of_them_shows_although_their_mean_is_open(found) -> None:
+    verdicts = {"papers-threshold": "equivalent", "all-steps": "higher"}
+    rows = [
+        {"contrast": name, "metric": metric, "dataset": dataset, "verdict": verdict}
+        for name, shown in verdicts.items()
+        for metric in evidence.SHORT.values()
+        for dataset, verdict in {"one": shown, "two": shown, POOLED: "undecided"}.items()
+    ]
+    made = evidence.Evidence(found.study, found.plan, pd.DataFrame(rows), found.named)
+    assert answers.ANSWERS["Q3"](made) == (
+        "The paper's threshold of 0.4 does the same as none on each of 2 data sets. Where every step is "
+        "called dissimilar instead of none, Silhouette rises on 2 of 2 data sets, and accuracy rises on 2 "
+        "of 2 data sets."
+    )
+
+
 def test_tables_show_unknown_as_a_dash() -> None:
     table = pd.DataFrame({"name": ["a", None], "value": [0.12345, float("nan")]})
     assert markdown(table).splitlines()[2:] == ["| a | 0.123 |", "| – | – |"]
