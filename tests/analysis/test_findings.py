@@ -121,6 +121,13 @@ def test_sentences_end_as_the_verdict_says(verdict, said) -> None:
     assert sentences.says(next(pd.DataFrame([ROW | {"verdict": verdict}]).itertuples())) == said
 
 
+def test_one_data_set_alone_says_nothing_about_all() -> None:
+    alone = ROW | {"low": float("nan"), "high": float("nan"), "verdict": "undecided"}
+    said = sentences.says(next(pd.DataFrame([alone]).itertuples()))
+    assert said == "has been measured on one data set so far (Silhouette +0.030)"
+    assert sentences.says(None) == "has not been measured yet"
+
+
 def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
     """Also before anything was measured."""
     names = ["headline", "labels", "infonce-narrowed", "emargin-spread", "papers-threshold", "all-steps"]
