@@ -5,14 +5,12 @@ Each rule is total: it has a sentence for every combination of verdicts, also wh
 
 from collections.abc import Callable
 
-import numpy as np
-
 from analysis.evidence import SIDES, Evidence
 from analysis.selection import meeting
 from analysis.words import listed
 
 UNMEASURED = "Not measured yet."
-THREAD, SURFACE = 1.5, 3.0  # dimensions below which an embedding is a thread, and nearly one
+THREAD, SURFACE = 1.5, 3.0  # dimensions below which a cloud is a thread, and nearly one
 MIXED = "mixed"
 CHANGE = {
     "higher": "rises",
@@ -111,21 +109,35 @@ def threshold(evidence: Evidence) -> str:
 
 
 def spirals(evidence: Evidence) -> str:
-    """Are the embeddings threads? From their TwoNN dimension on each data set, means over splits."""
+    """Are the embeddings threads? From their dimensions near (TwoNN) and from afar (participation ratio).
+
+    By data set, as means over splits; the answer is about eMargin.
+    """
     sides = {contrast.name: contrast for contrast in evidence.plan.contrasts}[SIDES]
     rows = evidence.study.ok
-    words, least = [], np.inf
-    for side, where in (("eMargin", sides.a), ("InfoNCE", sides.b)):
-        own = rows[meeting(rows, where)]
-        means = own["intrinsic_dimension"].astype(float).groupby(own["dataset"]).mean().dropna()
-        if means.empty:
-            return UNMEASURED
-        least = min(least, means.min()) if side == "eMargin" else least
-        words.append(f"{means.min():.1f} to {means.max():.1f} for {side}")
-    size = f"by data set, the mean TwoNN dimension is {listed(words)}"
-    if least >= SURFACE:
-        return f"No: {size}."
-    return f"{'Nearly' if least >= THREAD else 'Yes'}, on some data set: {size}."
+    least, words = {}, {}
+    for metric in ("intrinsic_dimension", "participation_ratio"):
+        said = []
+        for side, where in (("eMargin", sides.a), ("InfoNCE", sides.b)):
+            own = rows[meeting(rows, where)]
+            means = own[metric].astype(float).groupby(own["dataset"]).mean().dropna()
+            if means.empty:
+                return UNMEASURED
+            least.setdefault(metric, float(means.min()))
+            said.append(f"{means.min():.1f} to {means.max():.1f} for {side}")
+        words[metric] = listed(said)
+    near, far = least["intrinsic_dimension"], least["participation_ratio"]
+    if near < THREAD:
+        lead = "Yes, on some data set"
+    elif near < SURFACE:
+        lead = "Nearly, on some data set"
+    else:
+        lead = "Only from afar, on some data set" if far < SURFACE else "No"
+    return (
+        f"{lead}: by data set, a small neighbourhood has a mean TwoNN dimension of "
+        f"{words['intrinsic_dimension']}, and the whole cloud a participation ratio of "
+        f"{words['participation_ratio']}."
+    )
 
 
 ANSWERS: dict[str, Callable[[Evidence], str]] = {

@@ -62,6 +62,8 @@ def says(row: Any) -> str:
     if row is None:
         return "has not been measured yet"
     name, size = WORDS.get(row.metric, row.metric), difference(row)
+    if pd.isna(row.low):
+        return f"has been measured on one data set so far ({name} {size})"
     return {
         "higher": f"raises {name} ({size})",
         "lower": f"lowers {name} ({size})",

@@ -138,6 +138,13 @@ def test_data_sets_and_noise_levels_are_those_that_have_rows(found) -> None:
     assert sentences.value(noisy, "noise all-steps") == "30 and 0 dB"
 
 
+def test_one_data_set_alone_says_nothing_about_all() -> None:
+    alone = ROW | {"low": float("nan"), "high": float("nan"), "verdict": "undecided"}
+    said = sentences.says(next(pd.DataFrame([alone]).itertuples()))
+    assert said == "has been measured on one data set so far (Silhouette +0.030)"
+    assert sentences.says(None) == "has not been measured yet"
+
+
 def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
     """Also before anything was measured."""
     names = ["headline", "labels", "infonce-narrowed", "emargin-spread", "papers-threshold", "all-steps"]
@@ -203,18 +210,12 @@ def test_rows_are_selected_by_what_they_are() -> None:
 
 
 def test_correlations_of_the_document_are_within_noise_levels(found) -> None:
-    """A world is a data set at one noise level; q3 has three, and q2 none."""
-    rows = (
-        selected(found.study.rows, [{"study": "q3-*"}])
-        if "all-steps" in set(found.rows["contrast"])
-        else None
-    )
-    if rows is None:
-        pytest.skip("no row of q3 yet")
-    rho = geometry.correlations(geometry.measured(found.study.with_rows(rows)))
-    assert set(rho["world"]) == {
-        f"{dataset}, {db:g} dB" for dataset in rows["dataset"].unique() for db in (0, 10, 30)
-    }
+    """A world, within which they are taken, has one data set and one noise level."""
+    rows = findings._part(found.study, PLANNED["blocks"]["correlations"])
+    table = geometry.measured(rows if rows is not None else found.study)
+    worlds = table.groupby("world").agg({"dataset": "nunique", "snr_db": lambda db: db.nunique(dropna=False)})
+    assert (worlds == 1).all().all()
+    assert set(geometry.correlations(table)["world"]) <= set(worlds.index)
 
 
 def test_charts_of_contrasts_show_all_data_sets(found) -> None:
