@@ -12,6 +12,7 @@ from analysis.words import listed
 UNMEASURED = "Not measured yet."
 THREAD, SURFACE = 1.5, 3.0  # dimensions below which a cloud is a thread, and nearly one
 MIXED = "mixed"
+ONE = "the one data set so far"
 CHANGE = {
     "higher": "rises",
     "lower": "falls",
@@ -43,6 +44,8 @@ def change(evidence: Evidence, contrast: str, metric: str) -> str:
     if found in CHANGE:
         return CHANGE[found]
     single = evidence.single(contrast, metric)["verdict"]
+    if len(single) == 1:
+        return f"{WAYS[single.item()]} on {ONE}"
     words = [f"{verb} on {(single == way).sum()}" for way, verb in WAYS.items() if (single == way).any()]
     return f"{listed(words)} of {len(single)} data sets"
 
@@ -95,7 +98,7 @@ def threshold(evidence: Evidence) -> str:
     idle = all(str(one).endswith("equivalent") for one in found[:2])
     n = len(evidence.single("papers-threshold", "silhouette"))
     papers = (
-        f"The paper's threshold of 0.4 does the same as none on each of {n} data sets."
+        f"The paper's threshold of 0.4 does the same as none on {f'each of {n} data sets' if n > 1 else ONE}."
         if idle and found[:2] != ["equivalent", "equivalent"]
         else "The paper's threshold of 0.4 does the same as none."
         if idle

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import contrasts
-from analysis.answers import ANSWERS
+from analysis.answers import ANSWERS, ONE
 from analysis.errors import UserError, nearest
 from analysis.evidence import Evidence, only
 from analysis.selection import meeting
@@ -76,6 +76,8 @@ def counts(rows: pd.DataFrame) -> str:
     """How many data sets show what: "higher on 4 and undecided on 2 of 6 data sets"."""
     if rows.empty:
         return "on no data set yet"
+    if len(rows) == 1:
+        return f"{rows['verdict'].item()} on {ONE}"
     found = rows["verdict"].value_counts()
     words = [f"{word} on {found[word]}" for word in VERDICTS if word in found]
     return f"{listed(words)} of {len(rows)} data sets"

@@ -181,6 +181,14 @@ def test_two_data_sets_say_what_each_of_them_shows_although_their_mean_is_open(f
         "called dissimilar instead of none, Silhouette rises on 2 of 2 data sets, and accuracy rises on 2 "
         "of 2 data sets."
     )
+    alone = evidence.Evidence(
+        found.study, found.plan, pd.DataFrame(rows).query("dataset != 'two'"), found.named
+    )
+    assert answers.ANSWERS["Q3"](alone) == (
+        "The paper's threshold of 0.4 does the same as none on the one data set so far. Where every step is "
+        "called dissimilar instead of none, Silhouette rises on the one data set so far, and accuracy rises "
+        "on the one data set so far."
+    )
 
 
 def test_tables_show_unknown_as_a_dash() -> None:
