@@ -164,8 +164,8 @@ class TrainedEncoder:
         units = spec.units if units is None else units * len(values) if len(units) == 1 else units
         if len(units) != len(values):
             raise UserError(
-                f"units are {', '.join(units)}, but there are {len(values)} channels: give one unit, or one for "
-                f"each of {', '.join(spec.channels)}"
+                f"units are {', '.join(units)}, but there are {len(values)} channels: give one unit, or one "
+                f"for each of {', '.join(spec.channels)}"
             )
         rate_hz = spec.rate_hz if rate_hz is None else rate_hz
         return self.encode(Recording(values, rate_hz, labels, (), record, record, spec.channels, units))
