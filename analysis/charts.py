@@ -233,15 +233,20 @@ def thinned(n: int) -> tuple[str, ...]:
     )
 
 
-def save(chart: ChartType, stem: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write the chart in the light theme as `stem`.png, .svg, .pdf or .html; needs no browser or network."""
+def save(
+    chart: ChartType, stem: Path, formats: Sequence[str] = ("png", "svg"), *, scale: float = 2
+) -> list[Path]:
+    """Write the chart in the light theme as `stem`.png, .svg, .pdf or .html; needs no browser or network.
+
+    scale: pixels of a PNG to a pixel of the chart
+    """
     spec = on_paper(chart.to_dict())
     written = []
     for suffix in formats:
         path = stem.with_name(f"{stem.name}.{suffix}")
         match suffix:
             case "png":
-                path.write_bytes(vl_convert.svg_to_png(vl_convert.vegalite_to_svg(spec), scale=2))
+                path.write_bytes(vl_convert.svg_to_png(vl_convert.vegalite_to_svg(spec), scale=scale))
             case "svg":
                 path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
             case "pdf":

@@ -28,6 +28,7 @@ over the data sets of a contrast and metric. A contrast is
 """
 
 import argparse
+import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,11 +44,13 @@ from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.joined import join
 from analysis.markdown import bounds, markdown
 from analysis.pooled import random_effects
-from analysis.selection import selected
+from analysis.selection import meeting, selected
 from analysis.statistics import equivalence_p, holm, mean_interval, mean_p, seeds_needed
-from analysis.tables import Study, load
+from analysis.tables import SHARE_DIGITS, Study, as_given, load
 
 POOLED = "all data sets"
+SHOWN = ("higher", "lower")  # verdicts that show a difference
+NO_ROWS = "No data set has rows of both sides yet."
 LEVEL = 0.05
 TOP = {"contrasts", "margins", "level"}
 KEYS = {"name", "question", "hypothesis", "metrics", "a", "b", "within"}
@@ -68,6 +71,9 @@ class Contrast:
     a: Mapping[str, Any]
     b: Mapping[str, Any]
     within: tuple[str, ...] = ()
+
+
+Sides = tuple[pd.DataFrame, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -121,33 +127,47 @@ def table(study: Study, plan: Plan) -> pd.DataFrame:
         wants to speak about other people.
     Raises UserError where a contrast selects no row, or more than one setting on one side.
     """
-    rows = [
-        row
-        for contrast in plan.contrasts
-        for metric in contrast.metrics
-        for row in _rows(study, contrast, metric, plan)
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    rows = []
+    for contrast in plan.contrasts:
+        both = sides(study, contrast)
+        for metric in contrast.metrics:
+            about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
+            of = differences(both, contrast, metric)
+            rows += judged(of, plan.margins[metric], plan.level, about)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(study: Study, contrast: Contrast, metric: str, plan: Plan) -> list[dict[str, Any]]:
-    margin = plan.margins[metric]
-    study.metric(metric)
-    of = differences(study, contrast, metric)
+def with_rows(study: Study, plan: Plan) -> Plan:
+    """The plan without the contrasts for which no data set has rows on both sides, as while studies run."""
+
+    rows = study.ok
+
+    def sets(side: Mapping[str, Any]) -> set[str]:
+        return set(rows.loc[meeting(rows, side), "dataset"])
+
+    there = tuple(contrast for contrast in plan.contrasts if sets(contrast.a) & sets(contrast.b))
+    return dataclasses.replace(plan, contrasts=there)
+
+
+def judged(
+    of: Mapping[str, "pd.Series[float]"], margin: float, level: float, about: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows with the verdicts (COLUMNS) for each data set and over all, from differences by split.
+
+    about: what all rows say besides
+    """
     names, gaps = list(of), [gap.to_numpy(dtype=float) for gap in of.values()]
     p = [mean_p(gap) for gap in gaps]
     equivalent = [float(equivalence_p(gap, margin)) for gap in gaps]
     p_holm, equivalent_holm = holm(p), holm(equivalent)
-    about = {"question": contrast.question, "contrast": contrast.name, "metric": metric, "margin": margin}
+    about = {**about, "margin": margin}
     rows = []
     for i, (name, gap) in enumerate(zip(names, gaps, strict=True)):
         found = mean_interval(gap)
-        verdict = word(found.estimate, p_holm[i], equivalent_holm[i], plan.level)
+        verdict = word(found.estimate, p_holm[i], equivalent_holm[i], level)
         needed = None
         if verdict == "undecided" and found.n > 1:
-            needed = splits_needed(
-                found.estimate, float(np.nanstd(gap, ddof=1)), margin, plan.level / len(gaps)
-            )
+            needed = splits_needed(found.estimate, float(np.nanstd(gap, ddof=1)), margin, level / len(gaps))
         rows.append(
             about
             | {"dataset": name, "difference": found.estimate, "low": found.low, "high": found.high}
@@ -162,19 +182,27 @@ def _rows(study: Study, contrast: Contrast, metric: str, plan: Plan) -> list[dic
         | {"dataset": POOLED, "difference": pooled.estimate, "low": pooled.low, "high": pooled.high}
         | {"splits": pooled.n, "p": pooled.p, "p_holm": pooled.p, "p_equivalent": pooled.p_equivalent}
         | {"p_equivalent_holm": pooled.p_equivalent, "p_overlap": np.nan, "splits_needed": None}
-        | {"verdict": word(pooled.estimate, pooled.p, pooled.p_equivalent, plan.level)}
+        | {"verdict": word(pooled.estimate, pooled.p, pooled.p_equivalent, level)}
     )
     return rows
 
 
-def differences(study: Study, contrast: Contrast, metric: str) -> dict[str, "pd.Series[float]"]:
-    """Differences a - b by split (of one split, by seed), for each data set that has both sides."""
-    sides = [selected(study.ok, [side]) for side in (contrast.a, contrast.b)]
-    for side, rows in zip("ab", sides, strict=True):
-        _one_setting(study, contrast, side, rows)
+def sides(study: Study, contrast: Contrast) -> Sides:
+    """The rows of side a and b, each of one setting on a data set. UserError where it is none or several."""
+    ok = study.ok
+    for metric in contrast.metrics:
+        study.metric(metric)
+    both = selected(ok, [contrast.a]), selected(ok, [contrast.b])
+    for name, rows in zip("ab", both, strict=True):
+        _one_setting(study, contrast, name, rows)
+    return both
+
+
+def differences(both: Sides, contrast: Contrast, metric: str) -> dict[str, "pd.Series[float]"]:
+    """Differences a - b by split (of one split, by seed), for each data set that has both `sides`."""
     found = {}
-    for dataset in sorted(set(sides[0]["dataset"]) & set(sides[1]["dataset"])):
-        a, b = (rows[rows["dataset"] == dataset] for rows in sides)
+    for dataset in sorted(set(both[0]["dataset"]) & set(both[1]["dataset"])):
+        a, b = (rows[rows["dataset"] == dataset] for rows in both)
         parts = [
             replicates.values(a_rows, metric) - replicates.values(b_rows, metric)
             for a_rows, b_rows in _pairs(a, b, contrast.within)
@@ -202,11 +230,15 @@ def _pairs(
 
 def _one_setting(study: Study, contrast: Contrast, side: str, rows: pd.DataFrame) -> None:
     """A side with two settings would average what nobody planned to average."""
-    compared = [name for name in study.setting_columns if name not in contrast.within]
-    for dataset, part in rows.groupby("dataset"):
-        settings = part.drop_duplicates("trial")
-        varied = [name for name in ("method", *compared) if settings[name].nunique(dropna=False) > 1]
-        if varied:
+    compared = ["method", *(name for name in study.setting_columns if name not in contrast.within)]
+    trials = as_given(rows.drop_duplicates("trial"))
+    trials["dissimilar_share"] = trials["dissimilar_share"].astype(float).round(SHARE_DIGITS)
+    for dataset, part in trials.groupby("dataset"):
+        values = part[compared].to_numpy(dtype=object)
+        null = pd.isna(values)
+        same = ((values == values[0]) | (null & null[0])).all(0)
+        if not same.all():
+            varied = [name for name, alike in zip(compared, same, strict=True) if not alike]
             raise UserError(
                 f"contrast {contrast.name}: side {side} is more than one setting on {dataset}; they differ "
                 f"in {', '.join(varied)}: add a condition"
@@ -243,6 +275,9 @@ def text(found: pd.DataFrame, plan: Plan) -> str:
     parts = []
     for contrast in plan.contrasts:
         own = found[found["contrast"] == contrast.name]
+        if own.empty:
+            parts.append(f"**{contrast.name}.** {contrast.hypothesis}\n\n{NO_ROWS}")
+            continue
         shown = own.assign(difference=bounds(own, "difference", "low", "high", sign="+"))
         names = [
             "metric",

@@ -1,11 +1,13 @@
 """Rebuild the numbers and figures of a findings document from its studies.
 
-python -m analysis.findings docs/findings            # writes the blocks of docs/findings.md, and the figures
-python -m analysis.findings docs/findings --check    # changes nothing; exit code 1 if a block would change
+python -m analysis.findings docs/findings            # writes docs/findings.md, and the figures
+python -m analysis.findings docs/findings README.md  # and the numbers inside another document
+python -m analysis.findings docs/findings --check    # changes nothing; exit code 1 if words would change
 
-FOLDER has one folder for each study (results.parquet, study.toml, manifest.json), and tables.toml, which says
-what each block and figure shows. The document is FOLDER.md. It marks blocks by `<!-- begin NAME -->` and
-`<!-- end -->`; the words between blocks are kept.
+FOLDER has one folder for each study (results.parquet, study.toml, manifest.json), plan.toml and posthoc.toml
+with the contrasts, and tables.toml, which says what each block and figure shows. The document is FOLDER.md.
+It marks blocks by `<!-- begin NAME -->` and `<!-- end -->`, and numbers inside its sentences by `<!-- = WHAT
+-->` and `<!-- / -->` (`analysis.sentences`); all other words are kept.
 """
 
 import argparse
@@ -13,19 +15,21 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import charts, geometry, geometry_charts, robustness, robustness_charts
 from analysis.errors import UserError, exit_on_user_error, nearest
-from analysis.findings_tables import TABLES
-from analysis.grids import grids
+from analysis.evidence import Evidence, gather
+from analysis.findings_charts import CHARTS
+from analysis.findings_tables import JUDGED, NO_ROWS, TABLES
 from analysis.joined import join
-from analysis.selection import selected
+from analysis.selection import meeting, selected
+from analysis.sentences import value
 from analysis.tables import Study, load
 
-BLOCK = re.compile(r"(<!-- begin ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- begin ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+INLINE = re.compile(r"(<!-- = ([^>]*?) -->).*?(<!-- / -->)", re.DOTALL)
 Plan = dict[str, dict[str, dict[str, Any]]]  # "blocks" and "figures": name to options
 
 
@@ -38,43 +42,32 @@ def plan(folder: Path) -> Plan:
         raise UserError(f"{path} does not exist: write it, to say which table each block shows") from None
     except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}): correct it") from None
-    for part, key, known in (("blocks", "table", TABLES), ("figures", "chart", CHARTS)):
+    tables = [*TABLES, *JUDGED]
+    for part, key, known in (("blocks", "table", tables), ("figures", "chart", list(CHARTS))):
         for name, options in read.setdefault(part, {}).items():
             if options.get(key) not in known:
                 raise UserError(f"{path}: {part}.{name} has {key} '{options.get(key)}': {nearest('', known)}")
     return read
 
 
-def ranges(study: Study, options: Mapping[str, Any], stem: Path) -> None:
-    """Range of each metric over thresholds, with bounds and verdict."""
-    found = grids(study)
-    for metric in (study.metric(name) for name in options["metrics"]):
-        judged = robustness.verdicts(found, metric, robustness.margin_of(metric))
-        chart = robustness_charts.range_chart(study, judged)
-        charts.save(chart, stem.with_name(f"{stem.name}-{metric.name}"), ("png", "svg"))
-
-
-def ranks(study: Study, options: Mapping[str, Any], stem: Path) -> None:
-    """Silhouette over effective rank, a chart for each data set."""
-    rank, silhouette = study.metric("effective_rank"), study.metric("silhouette")
-    for dataset, part in geometry.measured(study).groupby("dataset", sort=False):
-        clusters = study.manifest.get("clusters", {}).get(dataset)
-        chart = geometry_charts.rank_chart(study, part, rank, silhouette, clusters)
-        charts.save(chart, stem.with_name(f"{stem.name}-{dataset}"), ("png", "svg"))
-
-
-CHARTS: dict[str, Callable[[Study, Mapping[str, Any], Path], None]] = {"ranges": ranges, "rank": ranks}
-
-
-def figures(study: Study, planned: Plan, folder: Path) -> None:
-    """The charts that the document shows, as PNG and SVG."""
+def figures(study: Study, planned: Plan, folder: Path) -> list[Path]:
+    """The charts that the document shows, as files; a chart whose rows are not there yet is left out."""
     folder.mkdir(exist_ok=True)
+    written: list[Path] = []
     for name, options in planned["figures"].items():
-        CHARTS[options["chart"]](_part(study, options), options, folder / name)
+        part = _part(study, options)
+        if part is not None:
+            written += CHARTS[options["chart"]](part, options, folder / name)
+    for old in {*folder.iterdir()} - {*written}:
+        old.unlink()
+    return written
 
 
-def _part(study: Study, options: Mapping[str, Any]) -> Study:
-    return study.with_rows(selected(study.rows, options.get("rows", [])))
+def _part(study: Study, options: Mapping[str, Any]) -> Study | None:
+    """The study with the rows of a block or figure; None where there are none yet."""
+    asked = options.get("rows", [])
+    met = [where for where in asked if meeting(study.rows, where).any()]
+    return None if asked and not met else study.with_rows(selected(study.rows, met))
 
 
 def studies(folder: Path) -> Study:
@@ -85,18 +78,26 @@ def studies(folder: Path) -> Study:
     return join([load(path) for path in found])
 
 
-def rebuilt(text: str, study: Study, planned: Plan) -> str:
-    """The document with every block rebuilt. Raises UserError for a block that tables.toml does not have."""
+def rebuilt(text: str, evidence: Evidence, planned: Plan) -> str:
+    """The document with every block and number rebuilt. Raises UserError for one that nothing describes."""
+    study = evidence.study
 
     def block(match: re.Match[str]) -> str:
         name = match.group(2)
         if name not in planned["blocks"]:
             raise UserError(f"the document has a block '{name}': {nearest(name, planned['blocks'])}")
         options = planned["blocks"][name]
-        table = TABLES[options["table"]](_part(study, options), options)
+        part = _part(study, options)
+        if options["table"] in JUDGED:
+            table = JUDGED[options["table"]](evidence, options)
+        else:
+            table = NO_ROWS if part is None else TABLES[options["table"]](part, options)
         return f"{match.group(1)}\n{table}\n\n{match.group(3)}"
 
-    return BLOCK.sub(block, text)
+    def number(match: re.Match[str]) -> str:
+        return f"{match.group(1)}{value(evidence, match.group(2))}{match.group(3)}"
+
+    return INLINE.sub(number, BLOCK.sub(block, text))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -106,24 +107,34 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="The folder of the studies; the document is FOLDER.md.")
+    parser.add_argument("others", nargs="*", type=Path, help="Other documents with marked numbers.")
     parser.add_argument(
         "--check", action="store_true", help="Change nothing, and print whether the document is up to date."
     )
     arguments = parser.parse_args(argv)
     document = arguments.folder.with_suffix(".md")
-    if not document.is_file():
-        raise UserError(f"{document} does not exist: write the document with its blocks first")
+    for path in (document, *arguments.others):
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: write the document with its blocks first")
     study, planned = studies(arguments.folder), plan(arguments.folder)
-    text = document.read_text(encoding="utf-8")
-    made = rebuilt(text, study, planned)
+    evidence = gather(study)
+    documents = [document, *arguments.others]
+    old = [path.read_text(encoding="utf-8") for path in documents]
+    made = [rebuilt(text, evidence, planned) for text in old]
     if arguments.check:
-        print(f"{document} is {'up to date' if made == text else 'not what the studies say'}")
-        sys.exit(made != text)
-    whole = document.with_suffix(".part")
-    whole.write_text(made, encoding="utf-8")
-    os.replace(whole, document)
+        for path, before, after in zip(documents, old, made, strict=True):
+            print(f"{path} is {'up to date' if before == after else 'not what the studies say'}")
+        sys.exit(made != old)
+    for path, text in zip(documents, made, strict=True):
+        whole = path.with_suffix(".part")
+        whole.write_text(text, encoding="utf-8")
+        os.replace(whole, path)
     figures(study, planned, arguments.folder / "figures")
-    print(f"written: {document} from {len(study.rows)} rows, and {arguments.folder / 'figures'}")
+    named = ", ".join(map(str, documents))
+    print(f"written: {named} from {len(study.rows)} rows, and {arguments.folder / 'figures'}")
+    lacking = sorted(evidence.named - set(evidence.rows["contrast"]))
+    if lacking:
+        print(f"without rows so far: {', '.join(lacking)}")
 
 
 if __name__ == "__main__":

@@ -5,28 +5,28 @@ tables.toml, in the folder of the studies, says which rows a block shows; nothin
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis import contrasts, geometry, robustness
+from analysis import contrasts, geometry, methods, power, robustness, thresholds
 from analysis.arms import arms
 from analysis.arms import markdown as arms_markdown
-from analysis.findings_pairs import best, differences, gain_sentences, gains, largest
+from analysis.evidence import PLANNED, TRANSPLANT, Evidence
 from analysis.grids import Grid, grids
 from analysis.markdown import bounds, markdown
-from analysis.tables import Study
+from analysis.statistics import mean_interval
+from analysis.tables import SHARE_DIGITS, Study
 
 Options = Mapping[str, Any]
+NO_ROWS = "No study of this part has ended yet."
 
 
 def counts(study: Study, options: Options) -> str:
-    """The number of rows of each data set, by method and by how they ended; references count together."""
+    """The number of rows of each data set, by part of the plan and by how they ended."""
     rows = study.rows
-    methods = rows["method"].map(study.method_title).where(rows["role"] != "reference", "references")
-    order = [*(method.title for method in study.methods.values()), "references"]
-    table = pd.crosstab(rows["dataset"], methods)
-    table = table[[name for name in dict.fromkeys(order) if name in table]]
+    table = pd.crosstab(rows["dataset"], _part(rows))
     table["rows"] = table.sum(axis=1)
     for status in ("ok", "diverged", "failed"):
         table[status] = (rows["status"] == status).groupby(rows["dataset"]).sum()
@@ -35,16 +35,24 @@ def counts(study: Study, options: Options) -> str:
 
 
 def revisions(study: Study, options: Options) -> str:
-    """For each revision of the code, how many rows of which studies it trained, and whether it was clean."""
-    rows = study.rows.assign(kind=study.rows["study"].str.rsplit("-", n=1).str[-1])
+    """For each revision of the code, how many rows of which parts it trained, when, and from which tree."""
+    rows = study.rows.assign(part=_part(study.rows), began=pd.to_datetime(study.rows["started_at"], utc=True))
     table = rows.groupby("git_revision").agg(
-        rows=("trial", "size"), studies=("kind", lambda kinds: ", ".join(dict.fromkeys(kinds)))
-    )
+        rows=("trial", "size"), parts=("part", lambda names: ", ".join(dict.fromkeys(names))),
+        first=("began", "min"), last=("began", "max"),
+    )  # fmt: skip
     table = table.reset_index()
     dirty = table["git_revision"].str.endswith("+")
     table.insert(1, "tree", dirty.map({True: "uncommitted changes", False: "clean"}))
     table["git_revision"] = table["git_revision"].str[:7] + dirty.map({True: "+", False: ""})
+    for name in ("first", "last"):
+        table[name] = table[name].dt.strftime("%Y-%m-%d %H:%M")
     return markdown(table, digits=0)
+
+
+def _part(rows: pd.DataFrame) -> "pd.Series[str]":
+    """The part of the plan that a row belongs to: the first word of its study's name."""
+    return rows["study"].str.partition("-")[0]
 
 
 def setting_arms(study: Study, options: Options) -> str:
@@ -60,14 +68,15 @@ def setting_arms(study: Study, options: Options) -> str:
 def verdicts(study: Study, options: Options) -> str:
     """Verdict on each metric by data set, for thresholds given as cosine and as share."""
     found = _grids(study)
+    if not found:
+        return NO_ROWS
     metrics = [study.metric(name) for name in options["metrics"]]
     judged = pd.concat([robustness.verdicts(found, m, robustness.margin_of(m)) for m in metrics])
     judged = judged.sort_values(["metric", "given", "dataset"], kind="stable")
     judged["range over thresholds"] = bounds(judged, "range", "range_low", "range_high")
-    judged["slope"] = bounds(judged, "slope", "slope_low", "slope_high")
     judged["units_needed"] = [_needed(row) for row in judged.itertuples()]
     names = ["dataset", "given", "metric", "verdict", "range over thresholds", "margin"]
-    names += ["p_robust", "p_sensitive", "slope", "units", "units_needed"]
+    names += ["p_robust", "p_sensitive", "units", "units_needed"]
     unit = judged["unit"].iloc[0]
     return markdown(judged[names].rename(columns={"units": f"{unit}s", "units_needed": f"{unit}s needed"}))
 
@@ -78,42 +87,83 @@ def _needed(row: Any) -> str:
     return f"> {robustness.LIMIT}" if pd.isna(row.units_needed) else f"{row.units_needed:.0f}"
 
 
-def relations(study: Study, options: Options) -> str:
-    """Spearman's rho of each metric with threshold and SNR, each within levels of the other; interaction."""
-    found = _grids(study)
-    metrics = [study.metric(name) for name in options["metrics"]]
-    table = pd.concat([robustness.rank_correlations(found, m) for m in metrics])
-    table["rho"] = bounds(table, "estimate", "low", "high")
-    wide = table.pivot(index=["dataset", "given", "metric"], columns="relation", values="rho").reset_index()
-    return markdown(wide.sort_values(["metric", "given", "dataset"]))
-
-
 def activity(study: Study, options: Options) -> str:
-    """The share of steps that each threshold calls dissimilar at each noise level, and the labels' AUROC."""
-    parts = []
-    for grid in _grids(study):
-        if grid.given != "threshold":
-            continue
-        rows = grid.rows
-        shares = rows.pivot_table(index="snr", columns="at", values="activity")
-        shares.columns = [f"{at:g}" for at in shares.columns]
-        shares.insert(0, "AUROC", rows.groupby("snr")["pseudo_label_auroc"].mean())
-        parts.append(shares.reset_index().assign(dataset=grid.dataset))
-    table = pd.concat(parts, ignore_index=True)
-    table["snr"] = table["snr"].map("{:g} dB".format)
-    return markdown(table[["dataset", *(name for name in table.columns if name != "dataset")]])
+    """The share of steps that each threshold calls dissimilar, by data set and noise level; labels' AUROC."""
+    rows = study.ok[study.ok["gate_given_as"] == "threshold"]
+    if rows.empty:
+        return NO_ROWS
+    snr = rows["snr_db"].map(lambda db: "no added noise" if pd.isna(db) else f"{db:g} dB")
+    rows = rows.assign(noise=snr, at=rows["threshold"].astype(float))
+    keys = ["dataset", "noise"]
+    shares = rows.pivot_table(index=keys, columns="at", values="dissimilar_share", sort=True)
+    shares.columns = [f"{at:g}" for at in shares.columns]
+    shares.insert(0, "AUROC", rows.groupby(keys)["pseudo_label_auroc"].mean())
+    return markdown(shares.reset_index())
 
 
-def one_curve(study: Study, options: Options) -> str:
-    """R2 of one curve for all noise levels, over the cosine and over the share, from both grids together."""
-    found = _grids(study)
+def threshold_sentences(study: Study, options: Options) -> str:
+    """For each metric, on how many data sets a best value of a knob is shown, and what choosing costs."""
+    knob, lines = study.title(options["knob"]), []
+    for metric in (study.metric(name) for name in options["metrics"]):
+        table = thresholds.table(study, [metric], options["knob"], options.get("fixed"))
+        if table.empty:
+            return NO_ROWS
+        shown = table[table["shown"]]
+        where = ", ".join(f"{row.best_at:g} on {row.dataset}" for row in shown.itertuples())
+        line = f"- {metric.title}: a best {knob} is shown on {len(shown)} of {len(table)} data sets"
+        line += f" ({where})" if where else ""
+        line += f"; choosing on validation costs {table['regret_chosen'].max():.3f} at most"
+        if "fixed" in options:
+            line += (
+                f", and always taking {options['fixed']:g} costs {table['regret_fixed'].max():.3f} at most"
+            )
+        lines.append(f"{line} (means over splits, test subjects).")
+    return "\n".join(lines)
+
+
+def best_thresholds(study: Study, options: Options) -> str:
+    """The best value of a knob on each data set, whether it is shown to be the best, and regrets."""
     metrics = [study.metric(name) for name in options["metrics"]]
-    table = pd.concat([robustness.common_curve(found, m) for m in metrics])
-    table["r2"] = bounds(table, "r2", "low", "high")
-    wide = table.pivot(index=["dataset", "metric"], columns="over", values="r2").reset_index()
-    names = {"threshold": "over the cosine", "dissimilar_share": "over the share"}
-    wide = wide.rename(columns=names).sort_values(["metric", "dataset"])
-    return markdown(wide[["dataset", "metric", *names.values(), "share minus cosine"]])
+    table = thresholds.table(study, metrics, options["knob"], options.get("fixed"))
+    if table.empty:
+        return NO_ROWS
+    for name in ("regret_chosen", "regret_fixed"):
+        table[name] = bounds(table, name, f"{name}_low", f"{name}_high", sign="+")
+    table["best at"] = [f"{at:g}" for at in table["best_at"]]
+    table["shown to be best"] = table["shown"].map({True: "yes", False: "no"})
+    table["trained apart"] = [
+        f"{n} of {of}" for n, of in zip(table["distinct"], table["values"], strict=True)
+    ]
+    fixed = f"regret of always {options['fixed']:g}" if "fixed" in options else None
+    names = {"dataset": "dataset", "metric": "metric", "trained apart": "trained apart", "worst": "worst"}
+    names |= {
+        "best": "best",
+        "best at": "best at",
+        "equal": "equal to it",
+        "shown to be best": "shown to be best",
+    }
+    names |= {"regret_chosen": "regret of choosing on validation"} | (
+        {"regret_fixed": fixed} if fixed else {}
+    )
+    return markdown(table[[*names, "splits"]].rename(columns=names))
+
+
+def knob_means(study: Study, options: Options) -> str:
+    """Means of metrics with intervals over splits, for each data set and value of a knob."""
+    rows = study.ok[study.ok["gate_given_as"] == options["knob"]]
+    if rows.empty:
+        return NO_ROWS
+    lines = []
+    for (dataset, at), own in rows.groupby(
+        ["dataset", rows[options["knob"]].astype(float).round(SHARE_DIGITS)]
+    ):
+        line: dict[str, Any] = {"dataset": dataset, options["knob"]: f"{at:g}"}
+        line |= {"share dissimilar": f"{own['dissimilar_share'].astype(float).mean():.2g}"}
+        for name in options["metrics"]:
+            found = mean_interval(own.groupby("split_seed")[name].mean().to_numpy(dtype=float))
+            line[name] = bounds(pd.DataFrame([found._asdict()]), "estimate", "low", "high").iloc[0]
+        lines.append(line)
+    return markdown(pd.DataFrame(lines))
 
 
 def shapes(study: Study, options: Options) -> str:
@@ -127,16 +177,10 @@ def shapes(study: Study, options: Options) -> str:
 def correlations(study: Study, options: Options) -> str:
     """Spearman's rho of clustering scores and probes over the distinct trained settings of a noise level."""
     table = geometry.correlations(geometry.measured(study))
+    if table.empty:
+        return NO_ROWS
     table = table[table["method"] == geometry.ALL].assign(rho=bounds(table, "spearman", "low", "high"))
     wide = table.pivot(index=["world", "clustering", "trials"], columns="probe", values="rho").reset_index()
-    return markdown(wide.rename(columns={"world": "dataset"}))
-
-
-def probes(study: Study, options: Options) -> str:
-    """How far other probes are ahead of the linear one, and the Silhouette beyond a Gaussian."""
-    table = geometry.gaps(study, geometry.measured(study))
-    table["mean"] = bounds(table, "mean", "low", "high")
-    wide = table.pivot(index=["world", "method"], columns="quantity", values="mean").reset_index()
     return markdown(wide.rename(columns={"world": "dataset"}))
 
 
@@ -145,11 +189,70 @@ def _grids(study: Study) -> list[Grid]:
 
 
 def planned(study: Study, options: Options) -> str:
-    """Every contrast of one question of plan.toml, which lies beside the studies."""
-    plan = contrasts.read(study.folder.parent / "plan.toml")
+    """Every contrast of one question in a plan, which lies beside the studies."""
+    plan = contrasts.read(folder_of(study) / options.get("plan", PLANNED))
     own = tuple(contrast for contrast in plan.contrasts if contrast.question == options["question"])
     part = dataclasses.replace(plan, contrasts=own)
-    return contrasts.text(contrasts.table(study, part), part)
+    return contrasts.text(contrasts.table(study, contrasts.with_rows(study, part)), part)
+
+
+def judged(evidence: Evidence, options: Options) -> str:
+    """Differences that are judged like contrasts: the parts of exchanged spectra, the lead of probes."""
+    own = evidence.rows[evidence.rows["contrast"].isin(options["contrasts"])]
+    if own.empty:
+        return NO_ROWS
+    shown = own.assign(difference=bounds(own, "difference", "low", "high", sign="+"))
+    names = ["contrast", "metric", "dataset", "difference", "splits", "margin", "p_holm", "p_equivalent_holm"]
+    return markdown(shown[[*names, "p_overlap", "verdict"]])
+
+
+def combinations(study: Study, options: Options) -> str:
+    """Mean Silhouette by data set of the four combinations of scores and spectrum."""
+    path = folder_of(study) / TRANSPLANT
+    if not path.is_file():
+        return NO_ROWS
+    rows = pd.read_parquet(path)
+    words = options["sides"]  # what a and b are called
+    cell = rows["scores"].map(words) + " scores, " + rows["spectrum"].map(words) + " spectrum"
+    wide = rows.assign(cell=cell).pivot_table(index="dataset", columns="cell", values="silhouette")
+    off = (rows["silhouette"] - rows["stored"].astype(float)).abs().groupby(rows["dataset"]).max()
+    return markdown(wide.assign(**{"largest deviation from the stored Silhouette": off}).reset_index())
+
+
+def compared_methods(study: Study, options: Options) -> str:
+    """Methods by data set with intervals over splits, a table for each metric, and their average ranks."""
+    metrics = methods.chosen_metrics(study, options["metrics"])
+    made = methods.table(study, metrics)
+    parts = []
+    for metric in metrics:
+        said = methods.ranked(made, metric)[2]
+        side = made.loc[made["metric"] == metric.name, "side"].iloc[0]
+        parts.append(
+            f"**{metric.title}, {side} subjects**\n\n{markdown(methods.wide(made, metric))}\n\n{said}"
+        )
+    return "\n\n".join(parts)
+
+
+def power_rates(evidence: Evidence, options: Options) -> str:
+    """`analysis.power` for every planned contrast and metric, at the splits that there are."""
+    return markdown(evidence.power, digits=2) if len(evidence.power) else NO_ROWS
+
+
+def splits_needed(evidence: Evidence, options: Options) -> str:
+    """For every undecided planned verdict: the splits that would decide it, checked by simulation."""
+    plan = contrasts.with_rows(evidence.study, evidence.plan)
+    table = power.needed(evidence.study, plan)
+    undecided = evidence.planned[evidence.planned["verdict"] == "undecided"]
+    hopeless = len(undecided) - len(table)
+    said = f"{len(undecided)} planned verdicts on single data sets are undecided."
+    if hopeless:
+        said += f" For {hopeless} of them more than 1,000 splits would be needed."
+    return f"{said}\n\n{markdown(table)}" if len(table) else said
+
+
+def folder_of(study: Study) -> Path:
+    """The folder of the document, which holds those of the studies."""
+    return study.folder.parent
 
 
 TABLES: dict[str, Callable[[Study, Options], str]] = {
@@ -157,16 +260,19 @@ TABLES: dict[str, Callable[[Study, Options], str]] = {
     "contrasts": planned,
     "revisions": revisions,
     "arms": setting_arms,
-    "differences": differences,
     "verdicts": verdicts,
-    "relations": relations,
     "activity": activity,
-    "one-curve": one_curve,
+    "thresholds": best_thresholds,
+    "threshold-sentences": threshold_sentences,
+    "knob": knob_means,
     "shapes": shapes,
     "correlations": correlations,
-    "probes": probes,
-    "gains": gains,
-    "gain-sentences": gain_sentences,
-    "best": best,
-    "largest": largest,
+    "combinations": combinations,
+    "methods": compared_methods,
+}
+# Of everything that is judged, whatever the rows of a block.
+JUDGED: dict[str, Callable[[Evidence, Options], str]] = {
+    "judged": judged,
+    "power": power_rates,
+    "needed": splits_needed,
 }

@@ -6,7 +6,6 @@ Points are (n, 2); `best` has "max" or "min" for each goal. A point with a nan i
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 
 def upward(points: np.ndarray, best: Sequence[str]) -> np.ndarray:
@@ -110,7 +109,7 @@ def front_probability(
         return probability
     m, s = means[known], standard_errors[known]
     draws = max(draws // (1 + len(m) // 5000), 50)  # for many trials fewer draws: still precise to 0.07
-    t = stats.t.rvs(degrees[known][None, :, None], size=(draws, *m.shape), random_state=rng)
+    t = rng.standard_t(degrees[known][None, :, None], size=(draws, *m.shape))
     probability[known] = np.mean([non_dominated(m + s * noise, best) for noise in t], axis=0)
     return probability
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.replicates import SEED, SPLIT
-from analysis.tables import GIVEN, Study, settings_text
+from analysis.tables import GIVEN, SHARE_DIGITS, Study, settings_text
 
 MINIMUM = 3  # values of the threshold that a grid needs
 # Settings that vary within a grid, or that distinguish grids.
@@ -82,7 +82,7 @@ def _grids(study: Study) -> Iterator[Grid]:
     gated["activity"] = _activity(gated)
     # Shares are computed from frames, so equal ones may differ in their last digits.
     gated["at"] = gated["threshold"].where(gated["given"] == "threshold", gated["dissimilar_share"])
-    gated["at"] = gated["at"].astype(float).round(4)
+    gated["at"] = gated["at"].astype(float).round(SHARE_DIGITS)
     same = gated.groupby(["dataset", "method", "gate", "given", "rest"], sort=False)
     gated = gated[same["at"].transform("nunique") >= MINIMUM]
     for keys, part in gated.groupby(["dataset", "method", "gate", "given", "rest"], sort=False):

@@ -129,15 +129,19 @@ def judged(metric: Metric, method: Interval, reference: Interval, difference: In
 
 def _claim(verdict: str, method: Side, reference: Side, metric: Metric, unit: str) -> str:
     ahead = (method.value.estimate > reference.value.estimate) == (metric.best == "max")
-    one, two = (method.title, reference.title) if ahead else (reference.title, method.title)
-    best = "the best reference" if ahead else "the best method"
+    best = f"the best reference, {reference.title},"  # singular, whatever the reference is called
+    pair = (
+        f"{method.title} is ahead of {best}"
+        if ahead
+        else f"{best} is ahead of the best method, {method.title},"
+    )
     match verdict:
         case "beats":
             return f"{method.title} beats the best reference, {reference.title}"
         case "loses":
-            return f"{reference.title}, a reference, beats the best method, {method.title}"
+            return f"{best} beats the best method, {method.title}"
         case "unsure":
-            return f"{one} is ahead of {best}, {two}, with too few {unit}s to be sure"
+            return f"{pair} with too few {unit}s to be sure"
         case "ceiling":
             return f"{method.title} and the best reference, {reference.title}, are at the ceiling"
     if abs(method.value.estimate - reference.value.estimate) < SAME:

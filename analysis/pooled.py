@@ -1,6 +1,6 @@
 """One estimate from several data sets: a random-effects mean with the Hartung-Knapp interval."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -40,20 +40,34 @@ def random_effects(
     estimates, errors: (n,) means and standard errors; a data set without either is left out
     """
     there = np.isfinite(estimates) & np.isfinite(errors)
-    x, squared = np.asarray(estimates)[there], np.maximum(np.asarray(errors)[there], LEAST_ERROR) ** 2
+    x, error = np.asarray(estimates)[there], np.asarray(errors)[there]
     n = len(x)
     if n < 2:
         alone = float(x[0]) if n else np.nan
         return Pooled(alone, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, n)
-    w = 1 / squared
-    q = float((w * (x - (w * x).sum() / w.sum()) ** 2).sum())
-    between = max(0.0, (q - (n - 1)) / (w.sum() - (w**2).sum() / w.sum()))
-    w = 1 / (squared + between)
-    mean = float((w * x).sum() / w.sum())
-    knapp = float((w * (x - mean) ** 2).sum()) / (n - 1)
-    error = float(np.sqrt(max(1.0, knapp) / w.sum()))
+    mean, error, between, i2 = map(float, effects(x, error))
     half = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * error
-    p = float(2 * special.stdtr(n - 1, -abs(mean) / error))
-    inside = float(special.stdtr(n - 1, -(margin - abs(mean)) / error))
-    i2 = max(0.0, 1 - (n - 1) / q) if q > 0 else 0.0
-    return Pooled(mean, mean - half, mean + half, p, inside, float(np.sqrt(between)), i2, n)
+    p, inside = map(float, p_values(mean, error, n, margin))
+    return Pooled(mean, mean - half, mean + half, p, inside, between, i2, n)
+
+
+def effects(x: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(mean effect, its standard error, between, i2) along the last axis; (..., n >= 2), without nan."""
+    n = x.shape[-1]
+    squared = np.maximum(errors, LEAST_ERROR) ** 2
+    w = 1 / squared
+    total = w.sum(-1)
+    q = (w * (x - ((w * x).sum(-1) / total)[..., None]) ** 2).sum(-1)
+    between2 = np.maximum(0.0, (q - (n - 1)) / (total - (w**2).sum(-1) / total))
+    w = 1 / (squared + between2[..., None])
+    mean = (w * x).sum(-1) / w.sum(-1)
+    knapp = (w * (x - mean[..., None]) ** 2).sum(-1) / (n - 1)
+    error = np.sqrt(np.maximum(1.0, knapp) / w.sum(-1))
+    i2 = np.where(q > 0, np.maximum(0.0, 1 - (n - 1) / np.where(q > 0, q, 1.0)), 0.0)
+    return mean, error, np.sqrt(between2), i2
+
+
+def p_values(mean: Any, error: Any, n: int, margin: float) -> tuple[Any, Any]:
+    """(two-sided p of a mean effect of 0, p of the hypothesis that it lies outside ± margin)"""
+    size = np.abs(mean)
+    return 2 * special.stdtr(n - 1, -size / error), special.stdtr(n - 1, -(margin - size) / error)

@@ -3,14 +3,18 @@
 python -m analysis.power PLAN.toml runs/NAME ... --splits 5,10,20
 
 The spread of each contrast and metric on each data set is the standard deviation of its differences between
-splits, as the studies have it. Differences of that spread are drawn around a true difference, the whole
-procedure of `analysis.contrasts` (t tests, equivalence tests, Holm over the data sets) is applied, and its
-verdicts are counted:
+splits, as the studies have it; the true differences of the data sets spread around their mean as the pooled
+estimate says. Differences of that spread are drawn, the whole procedure of `analysis.contrasts` (t tests,
+equivalence tests, Holm over the data sets, the pooled estimate) is applied, and its verdicts are counted:
 
 - false: the share of simulated contrasts with any data set called higher or lower although its true
   difference is 0; and with any called equivalent although its true difference is the margin;
 - power: the share of data sets called higher or lower where the true difference is twice the margin, and the
-  share called equivalent where it is 0.
+  share called equivalent where it is 0;
+- pooled: the same four for the verdict over all data sets, where the mean of the true differences is meant.
+
+For each verdict that is undecided, `needed` draws as many splits as the table of contrasts says would decide
+it, with the differences as they were found, and counts how often it is decided.
 """
 
 import argparse
@@ -25,14 +29,16 @@ from analysis.contrasts import Plan
 from analysis.errors import UserError, exit_on_user_error
 from analysis.joined import join
 from analysis.markdown import markdown
-from analysis.statistics import above_p, equivalence_p, holm
+from analysis.pooled import effects, p_values, random_effects
+from analysis.statistics import moments_above_p
 from analysis.tables import Study, load
 
-REPEATS = 1000
+REPEATS = 4000
+RATES = ("false_difference", "false_equivalence", "power_difference", "power_equivalence")
 COLUMNS = (
-    "question", "contrast", "metric", "splits", "sd", "margin", "false_difference", "false_equivalence",
-    "power_difference", "power_equivalence",
+    "question", "contrast", "metric", "splits", "sd", "margin", *RATES, *(f"pooled_{name}" for name in RATES),
 )  # fmt: skip
+NEEDED = ("question", "contrast", "metric", "dataset", "difference", "sd", "splits_needed", "decided")
 
 
 def table(study: Study, plan: Plan, splits: Sequence[int], *, repeats: int = REPEATS) -> pd.DataFrame:
@@ -43,50 +49,125 @@ def table(study: Study, plan: Plan, splits: Sequence[int], *, repeats: int = REP
     rng = np.random.default_rng(0)
     rows = []
     for contrast in plan.contrasts:
+        both = contrasts.sides(study, contrast)
         for metric in contrast.metrics:
-            gaps = contrasts.differences(study, contrast, metric).values()
-            sds = np.array([gap.std(ddof=1) for gap in gaps if gap.notna().sum() > 1])
-            if not len(sds):
+            gaps = contrasts.differences(both, contrast, metric).values()
+            found = [(gap.mean(), gap.std(ddof=1), gap.count()) for gap in gaps if gap.notna().sum() > 1]
+            if not found:
                 raise UserError(
                     f"contrast {contrast.name}: no data set has two splits with {metric}: run more splits"
                 )
+            mean, sds, n_now = np.array(found, dtype=float).T
+            between = random_effects(mean, sds / np.sqrt(n_now)).between
             margin = plan.margins[metric]
             for n in splits:
-                rates = simulated(sds, n, margin, plan.level, rng, repeats)
+                rates = simulated(sds, n, margin, plan.level, rng, repeats, between=between)
                 about = (contrast.question, contrast.name, metric, n, float(np.median(sds)), margin)
-                rows.append((*about, *(rates[name] for name in COLUMNS[-4:])))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                rows.append((*about, *(rates[name] for name in COLUMNS[6:])))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def simulated(
-    sds: np.ndarray, n: int, margin: float, level: float, rng: np.random.Generator, repeats: int
+    sds: np.ndarray,
+    n: int,
+    margin: float,
+    level: float,
+    rng: np.random.Generator,
+    repeats: int,
+    *,
+    between: float = 0.0,
 ) -> dict[str, float]:
     """Rates of verdicts over `repeats` simulated contrasts with n splits; sds: of each data set.
 
-    The true difference is the same on every data set.
+    between: standard deviation of the true differences around their mean, for the pooled verdicts; for those
+        on single data sets, every data set has the same true difference
     """
-    noise = rng.standard_normal((repeats, len(sds), n)) * sds[:, None]
-    words = {size: _verdicts(noise + size * margin, margin, level) for size in (0, 1, 2)}
-    shown = {size: np.isin(found, ("higher", "lower")) for size, found in words.items()}
-    same = {size: found == "equivalent" for size, found in words.items()}
-    return {
-        "false_difference": float(shown[0].any(1).mean()),
-        "false_equivalence": float(same[1].any(1).mean()),
-        "power_difference": float(shown[2].mean()),
-        "power_equivalence": float(same[0].mean()),
-    }
+    mean, sd = drawn(sds, n, rng, repeats)
+    spread = rng.standard_normal(mean.shape) * (between if np.isfinite(between) else 0.0)
+    words, over_all = {}, {}
+    for size in (0, 1, 2):
+        words[size] = _verdicts(mean + size * margin, sd, n, margin, level)
+        over_all[size] = _pooled(mean + size * margin + spread, sd, n, margin, level)
+    rates: dict[str, float] = {}
+    for prefix, found in (("", words), ("pooled_", over_all)):
+        shown = {size: np.isin(one, ("higher", "lower")) for size, one in found.items()}
+        same = {size: one == "equivalent" for size, one in found.items()}
+        rates |= {
+            f"{prefix}false_difference": float(shown[0].any(-1).mean()),
+            f"{prefix}false_equivalence": float(same[1].any(-1).mean()),
+            f"{prefix}power_difference": float(shown[2].mean()),
+            f"{prefix}power_equivalence": float(same[0].mean()),
+        }
+    return rates
 
 
-def _verdicts(gaps: np.ndarray, margin: float, level: float) -> np.ndarray:
-    """Verdicts (repeats, data sets) of differences (repeats, data sets, splits)."""
-    upper = above_p(gaps, 0.0)
-    p = 2 * np.minimum(upper, 1 - upper)
-    inside = equivalence_p(gaps, margin)
-    found = [
-        [contrasts.word(*values, level) for values in zip(mean, holm(one), holm(other), strict=True)]
-        for mean, one, other in zip(gaps.mean(-1), p, inside, strict=True)
-    ]
-    return np.array(found)
+def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:
+    """For each undecided verdict of which the table names a number of splits: how often that many decide.
+
+    The differences and spreads of all data sets are taken as found, so that Holm's correction is what it
+    would be.
+    """
+    rng = np.random.default_rng(1)
+    rows = []
+    for contrast in plan.contrasts:
+        both = contrasts.sides(study, contrast)
+        for metric in contrast.metrics:
+            of = contrasts.differences(both, contrast, metric)
+            about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
+            margin = plan.margins[metric]
+            found = contrasts.judged(of, margin, plan.level, about)
+            sds = np.array([gap.std(ddof=1) for gap in of.values()])
+            truth = np.array([gap.mean() for gap in of.values()])
+            for i, row in enumerate(found[:-1]):
+                if row["splits_needed"] is None:
+                    continue
+                mean, sd = drawn(sds, row["splits_needed"], rng, repeats)
+                verdicts = _verdicts(mean + truth, sd, row["splits_needed"], margin, plan.level)
+                rate = float((verdicts[:, i] != "undecided").mean())
+                rows.append(row | {"sd": sds[i], "decided": rate})
+    return pd.DataFrame(rows, columns=list(NEEDED))
+
+
+def drawn(sds: np.ndarray, n: int, rng: np.random.Generator, repeats: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations (repeats, data sets) of n normal differences with mean 0."""
+    mean = rng.standard_normal((repeats, len(sds))) * sds / np.sqrt(n)
+    return mean, sds * np.sqrt(rng.chisquare(n - 1, (repeats, len(sds))) / (n - 1))
+
+
+def _verdicts(mean: np.ndarray, sd: np.ndarray, n: int, margin: float, level: float) -> np.ndarray:
+    """Verdicts (repeats, data sets) from means and standard deviations of n differences."""
+    counts = np.full(mean.shape, n)
+    upper = moments_above_p(counts, mean, sd, 0.0)
+    inside = np.maximum(
+        moments_above_p(counts, mean, sd, -margin), moments_above_p(counts, -mean, sd, -margin)
+    )
+    p, p_equivalent = _holm(2 * np.minimum(upper, 1 - upper)), _holm(inside)
+    return _words(mean, p, p_equivalent, level)
+
+
+def _pooled(mean: np.ndarray, sd: np.ndarray, n: int, margin: float, level: float) -> np.ndarray:
+    """Verdicts (repeats, 1) over all data sets; undecided where there is only one."""
+    sets = mean.shape[1]
+    if sets < 2:
+        return np.full((len(mean), 1), "undecided")
+    estimate, error, _, _ = effects(mean, sd / np.sqrt(n))
+    return _words(estimate, *p_values(estimate, error, sets, margin), level)[:, None]
+
+
+def _words(mean: np.ndarray, p: np.ndarray, p_equivalent: np.ndarray, level: float) -> np.ndarray:
+    """`contrasts.word` of arrays."""
+    shown = np.where(p < level, np.where(mean > 0, "higher", "lower"), "undecided")
+    return np.where(p_equivalent < level, "equivalent", shown)
+
+
+def _holm(p: np.ndarray) -> np.ndarray:
+    """`statistics.holm` of each row, without nan."""
+    order = p.argsort(-1, kind="stable")
+    steps = np.take_along_axis(p, order, -1) * np.arange(p.shape[-1], 0, -1)
+    adjusted = np.minimum(np.maximum.accumulate(steps, -1), 1.0)
+    found = np.empty_like(adjusted)
+    np.put_along_axis(found, order, adjusted, -1)
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -104,7 +185,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if min(splits) < 3:
         raise UserError(f"--splits has {min(splits)}: give numbers of at least 3, since a t test needs them")
     study = join([load(folder) for folder in arguments.studies])
-    print(markdown(table(study, contrasts.read(arguments.plan), splits)))
+    plan = contrasts.read(arguments.plan)
+    print(markdown(table(study, plan, splits)))
+    print(f"\n{markdown(needed(study, plan))}")
 
 
 if __name__ == "__main__":

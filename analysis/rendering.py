@@ -6,9 +6,11 @@ file by its path, so it imports vl-convert but nothing else of the package.
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -71,8 +73,27 @@ def draw(spec: dict[str, Any], stem: Path) -> None:
     stem.with_name(f"{stem.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
 
 
+def bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script: from the cache, since making it takes two seconds."""
+    name = f"vega-{version('vl-convert-python')}.js"
+    try:
+        root = Path(os.environ.get("EMARGIN_CACHE") or Path.home() / ".cache" / "emargin-study")
+        kept = root / name
+        if kept.exists():
+            return kept.read_text(encoding="utf-8")
+    except (OSError, RuntimeError, UnicodeDecodeError):  # no home folder, or one that cannot be read
+        return vl_convert.javascript_bundle(EXPORTS)
+    made = vl_convert.javascript_bundle(EXPORTS)
+    with contextlib.suppress(OSError):
+        root.mkdir(parents=True, exist_ok=True)
+        whole = root / f"{name}.{os.getpid()}.part"
+        whole.write_text(made, encoding="utf-8")
+        os.replace(whole, kept)
+    return made
+
+
 def _serve() -> None:
-    script = vl_convert.javascript_bundle(EXPORTS)
+    script = bundle()
     for line in sys.stdin:
         path, stem = json.loads(line)
         draw(json.loads(Path(path).read_text(encoding="utf-8")), Path(stem))

@@ -70,7 +70,7 @@ def build(folder: Path | str, *others: Path | str) -> Path:
                 figure.clear(target)
                 figure.table.to_csv(target / f"{figure.name}.csv", index=False)
                 for stem, chart in figure.stems().items():
-                    specs[stem] = chart.to_dict()
+                    specs[stem] = chart.to_dict(validate=False)
                     renderer.add(charts.on_paper(specs[stem]), target / stem)
         header = header_html(study, sections)
         vega = renderer.finish()

@@ -2,19 +2,25 @@
 
 KMeans cuts any shape into k pieces, and Silhouette rewards the cut: a segment of uniform density reaches more
 than 0.5 for every k, although it has no clusters. Charts show these curves with the trials, over effective
-rank.
+rank. shapes.json has them for usual numbers of clusters, since computing them takes two seconds of a report.
+
+    python -m analysis.shapes        # writes analysis/shapes.json
 """
 
-from collections.abc import Callable
+import argparse
+import json
+from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import KMeans
-from sklearn.metrics import davies_bouldin_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
-POINTS = 400
+POINTS, DRAWS = 400, 4
+COLUMNS = ["shape", "effective_rank", "silhouette", "davies_bouldin"]
+STORED = range(2, 13)  # numbers of clusters in shapes.json
 Shape = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -56,20 +62,45 @@ def effective_rank(x: np.ndarray) -> float:
 
 
 @cache
-def reference_curves(n_clusters: int = 5, draws: int = 4, seed: int = 0) -> pd.DataFrame:
+def reference_curves(n_clusters: int) -> pd.DataFrame:
     """Scores of KMeans with n_clusters clusters on each shape, as means over some draws.
 
     Columns: shape, effective_rank, silhouette, davies_bouldin.
     """
-    rng = np.random.default_rng(seed)
-    rows = []
+    return pd.DataFrame(stored().get(str(n_clusters)) or computed(n_clusters), columns=COLUMNS)
+
+
+def stored() -> dict[str, list[list[str | float]]]:
+    """The rows of `reference_curves` in shapes.json, by number of clusters."""
+    return dict(json.loads(files("analysis").joinpath("shapes.json").read_text(encoding="utf-8")))
+
+
+def computed(n_clusters: int) -> list[list[str | float]]:
+    """The rows of `reference_curves`, in four digits."""
+    rng = np.random.default_rng(0)
+    rows: list[list[str | float]] = []
     with threadpool_limits(1):  # for so few points, several threads would be slower
         for name, shape in SHAPES.items():
-            scores = np.mean([_scores(shape(rng, POINTS), n_clusters) for _ in range(draws)], axis=0)
-            rows.append((name, *scores))
-    return pd.DataFrame(rows, columns=["shape", "effective_rank", "silhouette", "davies_bouldin"])
+            scores = np.mean([_scores(shape(rng, POINTS), n_clusters) for _ in range(DRAWS)], axis=0)
+            rows.append([name, *(round(float(score), 4) for score in scores)])
+    return rows
 
 
 def _scores(x: np.ndarray, n_clusters: int) -> tuple[float, float, float]:
+    from sklearn.cluster import KMeans  # it takes a second to load
+    from sklearn.metrics import davies_bouldin_score, silhouette_score
+
     labels = KMeans(n_clusters, n_init=3, random_state=1).fit_predict(x)
     return effective_rank(x), float(silhouette_score(x, labels)), float(davies_bouldin_score(x, labels))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(
+        "python -m analysis.shapes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(argv)
+    content = {str(k): computed(k) for k in STORED}
+    (Path(__file__).parent / "shapes.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

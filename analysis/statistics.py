@@ -106,10 +106,16 @@ def moments(values: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def above_p(values: Values, bound: float) -> np.ndarray:
     """One-sided p of the t test that the mean is at most `bound`: small where it is above.
 
-    It is computed along the last axis, and is nan for fewer than two values. Values without spread (settings
-    that train identically) give 0 or 1, since nothing about them is random.
+    It is computed along the last axis, and is nan for fewer than two values.
     """
-    n, mean, sd = moments(values)
+    return moments_above_p(*moments(values), bound)
+
+
+def moments_above_p(n: np.ndarray, mean: np.ndarray, sd: np.ndarray, bound: float) -> np.ndarray:
+    """`above_p` of values of which only the number, mean and standard deviation are known.
+
+    Values without spread (settings that train identically) give 0 or 1, since nothing about them is random.
+    """
     excess, error = mean - bound, sd / np.sqrt(np.maximum(n, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         p = special.stdtr(np.maximum(n - 1, 1), -excess / error)

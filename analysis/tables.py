@@ -29,6 +29,7 @@ ASKED = (
 AROUND = ("dataset", "method", "encoder_context", "encoder_variant", "gate_given_as", "seed", "split_seed")
 SIMULATED = "-sim"  # how the names of simulated data sets end
 GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
+SHARE_DIGITS = 3  # of a share of steps: it is counted, so what was set as 0.5 is recorded as 0.50003
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from benchmarks.common import report, seconds
 from benchmarks.evaluation import made_split
 from benchmarks.published import PublishedEncoder, margin_loss
 from emargin_train.config import TrainConfig
-from emargin_train.cost import use_tf32
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from emargin_train.data.settings import DataConfig
@@ -44,13 +43,15 @@ SEEDS = 4
 DATASET = "sleepeeg-sim"
 
 
-def stacked(members: int, **more: int) -> list[TrainConfig]:
+def stacked(members: int, **more: object) -> list[TrainConfig]:
     return [TrainConfig.from_dict({"dissimilar_share": 0.3, "seed": k} | more) for k in range(members)]
 
 
-def member_step_seconds(splits: Splits, members: int, device: str, every: int = 10) -> list[float]:
+def member_step_seconds(
+    splits: Splits, members: int, device: str, every: int = 10, precision: str = "float32"
+) -> list[float]:
     """Of each report after the first, for each member and step."""
-    configs = stacked(members, iterations=4 * every, report_every=every)
+    configs = stacked(members, iterations=4 * every, report_every=every, precision=precision)
     times, last, at = [], time.perf_counter(), 0
     for _, state in train_many(configs, [splits] * members, device=device):
         if state.step > at:
@@ -60,9 +61,9 @@ def member_step_seconds(splits: Splits, members: int, device: str, every: int = 
     return times[1:]
 
 
-def trainings_seconds(splits: Splits, members: int, device: str) -> float:
+def trainings_seconds(splits: Splits, members: int, device: str, precision: str) -> float:
     """Of all members, from the first line to the last State."""
-    configs = stacked(members, iterations=STEPS, report_every=STEPS)
+    configs = stacked(members, iterations=STEPS, report_every=STEPS, precision=precision)
     start = time.perf_counter()
     for _, state in train_many(configs, [splits] * members, device=device):
         assert state.step == STEPS
@@ -122,15 +123,13 @@ def main() -> None:
         made_split(24, "abcdef", 0), made_split(8, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ()
     )
     plain = plain_step_seconds(small, "cuda")
-    for suffix, tf32 in (("", False), ("_tf32", True)):
-        use_tf32(tf32)
-        times = member_step_seconds(small, args.members, "cuda", every=50)
+    for suffix, precision in (("", "float32"), ("_tf32", "tf32")):
+        times = member_step_seconds(small, args.members, "cuda", every=50, precision=precision)
         report(f"gpu_member_step_us{suffix}", [1e6 * t for t in times], "us", baseline=1e6 * plain)
-        whole = [trainings_seconds(small, args.members, "cuda") for _ in range(3)]
+        whole = [trainings_seconds(small, args.members, "cuda", precision) for _ in range(3)]
         per_hour = [3600 * args.members / t for t in whole]
         name = f"gpu_trials_per_hour_vs_one_process{suffix}"
         report(name, per_hour, "1/h", baseline=3600 / (STEPS * plain))
-    use_tf32(False)
     large = Splits(
         made_split(180, "abcdef", 0), made_split(60, "gh", 1), None, tuple("01234"), "none", 1.0, {}, ()
     )

@@ -3,12 +3,15 @@
     python -m benchmarks.step                  # about 20 s on two cores
     OMP_NUM_THREADS=1 python -m benchmarks.step
 
-Runs take turns, so that a busy machine slows all of them equally. A ratio is a time divided by its baseline:
+Times are of the processor, all threads together. Runs take turns, so that a busy machine slows all of them
+equally. A ratio is a time divided by its baseline:
 
     cpu_step_vs_released   `emargin` / the released loss as published, same encoder and optimiser
                            (wanted: at most 0.357, 2.8 times as fast)
     cpu_step_vs_limit      `emargin` / encoder, optimiser and two products, S = z z^T and M z
                            (wanted: at most 1.4)
+    cpu_step_bf16_vs_limit the same with `--precision bf16` / the same limit in float32 (wanted: at most 0.6);
+                           absent on a processor without bfloat16
     cpu_infonce_step_vs_limit, cpu_encoder_step: for comparison
 """
 
@@ -24,6 +27,7 @@ from benchmarks.common import report
 from benchmarks.published import margin_loss
 from emargin_train.encoders.projector import Projector
 from emargin_train.losses.contrast import emargin, infonce
+from emargin_train.precision import computing_in, has_bf16
 
 B, T, F, D = 8, 200, 90, 320
 SHARE, MARGIN, TEMPERATURE = 0.3, 5.0, 0.1
@@ -52,7 +56,10 @@ def steps() -> dict[str, Callable[[], None]]:
         "limit": limit,
         "encoder": lambda h: h.sum(),
     }
-    return {name: one_step(loss, x) for name, loss in losses.items()}
+    runs = {name: one_step(loss, x) for name, loss in losses.items()}
+    if has_bf16():
+        runs["emargin_bf16"] = computing_in("bf16")(one_step(losses["emargin"], x))
+    return runs
 
 
 def one_step(loss: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
@@ -77,10 +84,10 @@ def measure(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[
     for i in range(rounds + 2):
         for name, run in runs.items():
             run()
-            start = time.perf_counter()
+            start = time.process_time()
             run()
             if i >= 2:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * (time.process_time() - start))
     return times
 
 
@@ -97,6 +104,8 @@ def main() -> None:
     report("cpu_infonce_step_vs_limit", times["infonce"], "ms", baseline=median["limit"])
     report("cpu_step_vs_released", times["emargin"], "ms", baseline=median["released"])
     report("cpu_step_vs_limit", times["emargin"], "ms", baseline=median["limit"])
+    if has_bf16():
+        report("cpu_step_bf16_vs_limit", times["emargin_bf16"], "ms", baseline=median["limit"])
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -50,28 +48,10 @@ class PeakMemory:
         return None
 
 
-def use_tf32(on: bool) -> None:
-    """Choose whether this process uses TensorFloat-32 on a GPU, which is faster but has only three digits."""
-    torch.backends.cuda.matmul.allow_tf32 = on
-    torch.backends.cudnn.allow_tf32 = on
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Inside, products have full float32 precision; afterwards the earlier choice is restored."""
-    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    use_tf32(False)
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions
-
-
 def device_name(device: str) -> str:
-    """The hardware in use: the GPU's name, and TF32 if it is on; or the CPU's architecture and threads."""
+    """The hardware in use: the GPU's name, or the CPU's architecture and threads."""
     if torch.device(device).type == "cuda":
-        name = torch.cuda.get_device_name(torch.device(device))
-        return f"{name}, TF32" if torch.backends.cuda.matmul.allow_tf32 else name
+        return torch.cuda.get_device_name(torch.device(device))
     return f"cpu {platform.machine()} x{torch.get_num_threads()}"
 
 

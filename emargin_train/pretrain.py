@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
+from emargin_train import checkpoint
 from emargin_train.config import RUN, TrainConfig, encoder_of
-from emargin_train.cost import Clock, PeakMemory, device_name, git_revision, use_tf32
+from emargin_train.cost import Clock, PeakMemory, device_name, git_revision
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
@@ -33,7 +34,7 @@ from emargin_train.methods.base import Method
 from emargin_train.program import Parser
 from emargin_train.settings import declared
 from emargin_train.trace import traced
-from emargin_train.train import Diverged, State, new_method, train
+from emargin_train.train import Diverged, State, new_method, start, train
 from emargin_train.variants import VARIANT, find_variant
 
 EXAMPLES = """\
@@ -73,14 +74,19 @@ class Outcome:
 
 
 def pretrain(
-    config: TrainConfig, *, resume: Path | None = None, device: str = "cpu"
+    config: TrainConfig,
+    *,
+    resume: Path | None = None,
+    device: str = "cpu",
+    metrics: Collection[str] | None = None,
 ) -> Iterator[State | Outcome]:
     """Yield the States of a training one by one, then its Outcome. A reference yields one State, of step 0.
 
     resume: the checkpoint of a training with the same settings, to continue from
+    metrics: the names of those that are measured; None = all
     """
     clock = Clock()
-    run = begin(config, device)
+    run = begin(config, device, metrics)
     clock.lap("data_seconds")
     state = None
     try:
@@ -95,9 +101,20 @@ def pretrain(
     yield run.trained(state, clock)
 
 
+def measure(saved: bytes, *, device: str = "cpu", metrics: Collection[str] | None = None) -> Outcome:
+    """The Outcome of a training that has ended, measured again, from the bytes of its checkpoint."""
+    clock, trained = Clock(), checkpoint.load(saved)
+    config = TrainConfig.from_dict(trained["config"])
+    run = begin(config, device, metrics)
+    state = start(config, run.splits, device)
+    state.restore(trained)
+    clock.lap("data_seconds")
+    return run.trained(state, clock)
+
+
 @dataclass
 class Run:
-    """A running training: its data, and the part of its row that is already known."""
+    """A running training: its data, the part of its row that is already known, and the wanted metrics."""
 
     row: dict[str, Any]
     splits: Splits
@@ -105,6 +122,7 @@ class Run:
     memory: PeakMemory
     device: str
     clusters: int | None
+    metrics: Collection[str] | None = None
 
     def trained(self, state: State, clock: Clock) -> Outcome:
         """Evaluate the trained method."""
@@ -114,6 +132,7 @@ class Run:
                 self.splits,
                 self.chosen,
                 device=self.device,
+                metrics=self.metrics,
                 clusters=self.clusters,
             )
         clock.lap("eval_seconds")
@@ -132,8 +151,8 @@ class Run:
         return self.row | {"status": status} | clock.seconds | {"peak_memory_mb": self.memory.peak_mb()}
 
 
-def begin(config: TrainConfig, device: str) -> Run:
-    """Load the data and choose the frames to measure."""
+def begin(config: TrainConfig, device: str, metrics: Collection[str] | None = None) -> Run:
+    """Load the data and choose the frames to measure. metrics: the names of those to measure; None = all"""
     memory = PeakMemory()
     row = settings_row(config) | {"device": device_name(device)}
     with record_function("data"):
@@ -145,7 +164,7 @@ def begin(config: TrainConfig, device: str) -> Run:
         row["stack_members"] = 1
     assert config.settings is not None
     row |= config.method_class.row(config.settings, splits.train)
-    return Run(row, splits, chosen, memory, device, config.data.clusters)
+    return Run(row, splits, chosen, memory, device, config.data.clusters, metrics)
 
 
 def settings_row(config: TrainConfig) -> dict[str, Any]:
@@ -195,11 +214,6 @@ def build_parser() -> Parser:
     )
     training.add_argument(
         "--device", default="cpu", help="Train on this device: cpu (default), cuda, cuda:1, ..."
-    )
-    training.add_argument(
-        "--tf32",
-        action="store_true",
-        help="On a GPU, products are computed in TensorFloat-32, which is faster but has only three digits.",
     )
     training.add_argument(
         "--profile",
@@ -264,9 +278,6 @@ def main() -> None:
         raise UserError(
             f"--device is '{args.device}', but this machine has no such device: leave it out to use the CPU"
         )
-    if args.tf32 and args.device == "cpu":
-        raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: add --device cuda")
-    use_tf32(args.tf32)
     from rich.console import Console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,6 +1,6 @@
 """Train several encoders in one stack and measure each: the same as `pretrain`, for all at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from emargin_train.config import TrainConfig
@@ -18,6 +18,7 @@ def pretrain_many(
     resume: Sequence[Path | None] | None = None,
     device: str = "cpu",
     train: TrainMany = train_many,
+    metrics: Collection[str] | None = None,
 ) -> Iterator[tuple[int, State | Outcome]]:
     """Yield (member, State) whenever a member reports, and (member, Outcome) when it has ended.
 
@@ -25,9 +26,10 @@ def pretrain_many(
     members of the stack, since the share of a single one cannot be measured.
     resume: the checkpoint from which each member continues
     train: the function that trains the stack; other trainings may join the stack there
+    metrics: the names of those that are measured; None = all
     """
     clock = Clock()
-    runs = [begin(config, device) for config in configs]
+    runs = [begin(config, device, metrics) for config in configs]
     clock.lap("data_seconds")
     loaded: dict[DataConfig, Splits] = {}  # equal data are one object, of which a stack keeps one copy
     splits = [loaded.setdefault(c.data, run.splits) for c, run in zip(configs, runs, strict=True)]

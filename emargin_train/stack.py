@@ -13,6 +13,7 @@ from emargin_train.graphs import Repeated
 from emargin_train.losses.negatives import KEEP_BYTES
 from emargin_train.methods.base import Batch, adamw
 from emargin_train.methods.one_view import OneView, Outputs
+from emargin_train.precision import computing_in
 from emargin_train.stacked_criterion import StackedCriterion, order
 from emargin_train.train import State
 
@@ -155,7 +156,8 @@ class Stack:
             drawn = [m.draw(s.generator) for m, s in zip(self._networks, self._states, strict=True)]
             torch.stack(drawn, out=indices[t])
             self._indices.copy_(indices[t], non_blocking=True)
-            self._repeated(self._take_step)
+            with computing_in(self._networks[0].training_settings.precision):
+                self._repeated(self._take_step)
             losses[t].copy_(self._loss)
         for member, values in zip(self.members, losses.T.tolist(), strict=True):
             finite = next((t for t, value in enumerate(values) if not np.isfinite(value)), steps)

@@ -15,12 +15,14 @@ import torch
 from torch.profiler import record_function
 
 from emargin_train import checkpoint
+from emargin_train import precision as precisions
 from emargin_train.config import TrainConfig
 from emargin_train.cost import git_revision
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.errors import UserError
 from emargin_train.methods.base import Batch, Method, Shape
+from emargin_train.precision import computing_in
 
 MAY_CHANGE = ("iterations", "report_every", "data_dir")  # these settings may differ on resuming
 
@@ -37,8 +39,8 @@ class Diverged(RuntimeError):
         self.losses, self.together = losses, together
         self.step = len(losses) + 1
         self.last_finite_loss = losses[-1] if losses else None
-        last = f"the last finite one was {self.last_finite_loss}"
-        super().__init__(f"the loss is not finite at step {self.step}; {last}{remark}")
+        last = f"; the last finite one was {losses[-1]:.6g}" if losses else ""
+        super().__init__(f"the loss is not finite at step {self.step}{last}{remark}")
 
 
 @dataclass
@@ -130,20 +132,22 @@ def train(
         yield state
         return
     reported = state.step
-    assert state.optimizer is not None
+    assert state.optimizer is not None and config.training is not None
+    precision = config.training.precision
     state.method.train()
     while state.step < config.iterations:
         with record_function("step"):
             batch = next_batch(state, device)
             drawn = state.generator.get_state()
-            with own_draws(state.method, config.seed, state.step):
-                loss = state.method.loss(batch, state.generator)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise Diverged(state.losses, remark=in_float64(state, batch, drawn))
-            state.optimizer.zero_grad()
-            loss.backward()
-            state.optimizer.step()
+            with computing_in(precision):
+                with own_draws(state.method, config.seed, state.step):
+                    loss = state.method.loss(batch, state.generator)
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise Diverged(state.losses, remark=in_float64(state, batch, drawn))
+                state.optimizer.zero_grad()
+                loss.backward()
+                state.optimizer.step()
         state.losses.append(value)
         state.step += 1
         state.method.after_step(state.step)
@@ -179,6 +183,8 @@ def start(config: TrainConfig, splits: Splits, device: str = "cpu") -> State:
     """The State before the first step."""
     if len(splits.train) == 0:
         raise ValueError("there is no training sequence")
+    if config.training is not None:
+        precisions.check(config.training.precision, device)
     method = new_method(config, splits)
     seen = method.seen(splits.train)
     method.prepare(seen)

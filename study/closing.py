@@ -70,10 +70,12 @@ class Books:
         self.tracker.note(self.summary.done, self.summary.metrics())
         if self.is_complete:
             models = results.models(self.finished, self.settings.goals, self.settings.register)
-            self.not_exported = self.tracker.finish("FINISHED", patience_s=DONE_PATIENCE_S, models=models)
+            self.not_exported = self.tracker.finish(
+                "FINISHED", patience_s=DONE_PATIENCE_S, models=models, stays=True
+            )
         else:
             self.not_exported = self.tracker.finish(
-                "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S
+                "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S, stays=True
             )
 
 

@@ -169,11 +169,12 @@ def settings_of(args: argparse.Namespace) -> StudySettings:
     if given.get("dataset"):
         find(given["dataset"])  # an unknown name is refused before anything else
     if given.get("dataset") and "name" not in given:
-        stable = {k: v for k, v in given.items() if k not in OPERATIONAL}
+        stable = {k: v for k, v in given.items() if k not in (*OPERATIONAL, "shard")}
         digest = hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:6]
         stem = Path(given["dataset"]).stem.replace(":", "-")
         given["name"] = f"{stem}-{digest}"
     settings = StudySettings(**{"name": "-"} | given)
+    settings = dataclasses.replace(settings, name=settings.name + settings.ending)
     return plan.with_given(settings, flags.get("hyperparameters", {}))
 
 

@@ -2,23 +2,51 @@
 
 import os
 import time
+from dataclasses import dataclass
 
 import torch
 
 from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.pretrain import Outcome, pretrain
-from emargin_train.train import train
+from emargin_train.train import Diverged, train
 from study import plan, results, split_seeds
 from study.cluster import connection
 from study.settings import StudySettings
+from study.space import points
 
 N_STEPS = 6
 
 
+@dataclass(frozen=True)
+class Steps:
+    """The first steps of a method, tried on this machine.
+
+    precision: None where the method has no such hyper-parameter
+    iterations: the number of steps of each of its trainings
+    step_s: seconds of one step, the first left out; 0 where the loss diverged, since nothing is trained then
+    diverged: why the loss is not finite, else None
+    """
+
+    method: str
+    precision: str | None
+    iterations: int
+    step_s: float
+    diverged: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} in {self.precision}" if self.precision else self.method
+
+    def told(self) -> str:
+        if self.diverged is not None:
+            return f"{self.name} diverges: {self.diverged}"
+        return f"{self.name}: {1000 * self.step_s:.0f} ms a step"
+
+
 def describe(settings: StudySettings) -> str:
-    """One line for each arm, then resources and time. To measure the time, it trains a few steps and
-    evaluates once.
+    """One line for each arm, then resources and time. To measure the time, it trains each method for a few
+    steps, in each precision of the study, and evaluates once.
     """
     settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
     study_plan = plan.arms(settings)
@@ -27,7 +55,7 @@ def describe(settings: StudySettings) -> str:
     n_at_once = _at_once(settings)
     config = plan.first_config(settings, study_plan)
     splits = load(config.data)
-    step_s, measure_s = _measure(config)
+    evaluation_s = _evaluation_s(config)
 
     lines = [f"study {settings.name}: would be written to {settings.folder}"]
     lines += [f"note: {settings.note}"] if settings.note else []
@@ -35,27 +63,28 @@ def describe(settings: StudySettings) -> str:
     lines += [f"  {line}" for line in splits.described]
     rows = 0
     work_s = 0.0
+    tried: list[Steps] = []
     for arm in study_plan:
-        n = arm.n_trials * len(arm.replicates)
+        n = len(arm.numbers) * len(arm.replicates)
         rows += n
-        iterations = (
-            plan.spec(settings, plan.Job(arm, 0, arm.replicates), arm.listed()[0])
-            .config(arm.replicates[0])
-            .iterations
-        )
-        work_s += n * (measure_s + iterations * step_s)
+        steps = _steps(settings, arm)
+        tried += [one for one in steps if one.iterations]
+        costs = [one.iterations * one.step_s + evaluation_s * (one.diverged is None) for one in steps]
+        work_s += n * sum(costs) / len(costs)
         told = arm.varied | {k: v for k, v in arm.space.items() if k in settings.hyperparameters}
         space = ", ".join(f"{name} {domain}" for name, domain in told.items())
         seeds = ",".join(map(str, dict.fromkeys(one.seed for one in arm.replicates)))
         n_splits = len({one.split_seed for one in arm.replicates})
-        trials = f"{arm.n_trials} trial{'s' if arm.n_trials > 1 else ''}"
+        trials = f"{len(arm.numbers)} trial{'' if len(arm.numbers) == 1 else 's'}"
         times = f"seeds {seeds}" + (f" × {n_splits} splits" if n_splits > 1 else "")
         lines.append(f"{arm.role} {arm.method}: {trials} × {times}{'; ' + space if space else ''}")
     lines += [
         f"goals: {', '.join(settings.goals)}; sampler {settings.sampler}; {config.iterations} steps each",
         f"rows: {rows}",
         f"a trial: {settings.cpus_per_trial} CPU, {settings.gpus_per_trial} GPU; {n_at_once} at once here",
-        f"measured here: {1000 * step_s:.0f} ms a step, {measure_s:.1f} s an evaluation",
+        "measured here:",
+        *(f"  {one.told()}" for one in tried),
+        f"  {evaluation_s:.1f} s an evaluation",
         f"expected time: about {work_s / n_at_once / 60:.1f} min",
     ]
     return "\n".join(lines)
@@ -70,12 +99,30 @@ def _at_once(settings: StudySettings) -> int:
     return connection.concurrency(settings, has, gpus=gpus, started_here=True)
 
 
-def _measure(config: TrainConfig) -> tuple[float, float]:
-    """Seconds of one training step (the first left out) and of one evaluation."""
-    short = config.changed(iterations=N_STEPS + 1, report_every=1)
+def _steps(settings: StudySettings, arm: plan.Arm) -> list[Steps]:
+    """The first steps of an arm at the low end of its space, once for each precision of the study."""
+    if "precision" not in arm.space:
+        return [_tried(plan.lowest_config(settings, arm), None)]
+    return [
+        _tried(plan.lowest_config(settings, arm, precision=value), str(value))
+        for value in points(arm.space["precision"])
+    ]
+
+
+def _tried(config: TrainConfig, precision: str | None) -> Steps:
+    if config.iterations == 0:
+        return Steps(config.method, precision, 0, 0.0, None)
     stamps = []
-    for _ in train(short, load(config.data)):
-        stamps.append(time.perf_counter())
+    try:
+        for _ in train(config.changed(iterations=N_STEPS + 1, report_every=1), load(config.data)):
+            stamps.append(time.perf_counter())
+    except Diverged as error:
+        return Steps(config.method, precision, config.iterations, 0.0, str(error))
+    return Steps(config.method, precision, config.iterations, (stamps[-1] - stamps[0]) / N_STEPS, None)
+
+
+def _evaluation_s(config: TrainConfig) -> float:
+    """Seconds of one evaluation, that of an encoder without training."""
     *_, outcome = pretrain(TrainConfig(data=config.data, method="random", encoder=config.encoder))
     assert isinstance(outcome, Outcome)
-    return (stamps[-1] - stamps[0]) / N_STEPS, outcome.row["eval_seconds"]
+    return float(outcome.row["eval_seconds"])

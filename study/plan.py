@@ -40,6 +40,7 @@ class Arm:
     searches: whether Optuna chooses the settings; otherwise they are those of `listed`
     replicates: those of each trial; a reference without randomness has one for each split
     one_at_a_time: whether `listed` gives an ablation instead of a full grid
+    share: (k, n) for part k of n of the study (--shard); its trials are `numbers`
     """
 
     method: str
@@ -49,6 +50,13 @@ class Arm:
     replicates: tuple[Replicate, ...]
     searches: bool
     one_at_a_time: bool = False
+    share: tuple[int, int] = (1, 1)
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the trials that belong to this part of the study: every n-th one."""
+        k, n = self.share
+        return range(k - 1, self.n_trials, n)
 
     @property
     def varied(self) -> dict[str, Domain]:
@@ -90,6 +98,7 @@ class TrialSpec:
 
     settings: those that `TrainConfig.from_dict` takes, without the seeds of the replicates
     key: the name of the job; it is the trial's name where all its replicates run together
+    metrics: those by which it is measured at first; None = all
     """
 
     trial: str
@@ -98,6 +107,7 @@ class TrialSpec:
     method: str
     settings: dict[str, object]
     replicates: tuple[Replicate, ...]
+    metrics: tuple[str, ...] | None = None
 
     def config(self, replicate: Replicate) -> "TrainConfig":
         """The training of one replicate."""
@@ -227,10 +237,20 @@ def _arm(method: str, role: str, n_trials: int, settings: StudySettings) -> Arm:
     seeds = settings.seeds if method_named(method).is_random else settings.seeds[:1]
     assert settings.split_seeds is not None
     replicates = tuple(Replicate(split, seed) for split in settings.split_seeds for seed in seeds)
-    arm = Arm(method, role, space, n_trials, replicates, False, settings.design == "ablation")
+    is_ablation = settings.design == "ablation"
+    arm = Arm(method, role, space, n_trials, replicates, False, is_ablation, settings.share)
     if role != "reference" and settings.design == "search" and arm.varied:
         return replace(arm, searches=True)
     return replace(arm, n_trials=len(arm.listed()))  # more would repeat settings
+
+
+def values_of(plan: tuple[Arm, ...], column: str) -> set[Value]:
+    """The values of a hyper-parameter, which has no range, in all arms that read it."""
+    found: set[Value] = set()
+    for arm in plan:
+        if column in arm.space:
+            found.update(points(arm.space[column]))
+    return found
 
 
 def _end(domain: Domain, pick: Callable[..., Value]) -> Value:
@@ -249,7 +269,7 @@ def order(plan: tuple[Arm, ...]) -> list[tuple[Arm, int]]:
     positions = [
         (arm.role != "reference", (number + 0.5) / arm.n_trials, index, arm, number)
         for index, arm in enumerate(plan)
-        for number in range(arm.n_trials)
+        for number in arm.numbers
     ]
     return [(arm, number) for *_, arm, number in sorted(positions, key=lambda position: position[:3])]
 
@@ -291,11 +311,17 @@ def spec(settings: StudySettings, job: Job, values: Mapping[str, object]) -> Tri
         shared["dataset"] = str(Path(settings.dataset).absolute())  # a worker has a folder of its own
     if settings.data_dir is not None:
         shared["data_dir"] = str(Path(settings.data_dir).absolute())
-    return TrialSpec(job.trial, job.key, job.arm.role, job.arm.method, shared | dict(values), job.replicates)
+    arm, values = job.arm, shared | dict(values)
+    metrics = settings.goals if settings.metrics == "goals" and arm.role != "reference" else None
+    return TrialSpec(job.trial, job.key, arm.role, arm.method, values, job.replicates, metrics)
 
 
 def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> "TrainConfig":
     """A training of the plan, at the low end of its space: its data and length are the study's."""
-    job = jobs(settings, plan)[-1]
-    values = {name: _end(domain, min) for name, domain in job.arm.space.items()}
-    return spec(settings, job, values).config(job.replicates[0])
+    return lowest_config(settings, jobs(settings, plan)[-1].arm)
+
+
+def lowest_config(settings: StudySettings, arm: Arm, **chosen: Value) -> "TrainConfig":
+    """A training at the low end of an arm's space, except for the values that are chosen."""
+    values = {name: _end(domain, min) for name, domain in arm.space.items()}
+    return spec(settings, Job(arm, 0, arm.replicates), values | chosen).config(arm.replicates[0])

@@ -16,6 +16,11 @@ from study.presets import PAPER
 from study.settings import StudySettings
 
 WIDTH = 150
+PROTOCOL = (
+    "protocol of the published row: as printed, with seeds and spread unknown here; the paper's code joins "
+    "all recordings, splits them in sequence, and measures class-balanced validation frames by KMeans with "
+    "as many clusters as classes, and by a linear probe of 10 epochs"
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,8 @@ FIGURES = {
 def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str, Any]]]) -> str:
     """A table with the published figures in the first row, then one row for each trial of the study.
 
-    Each row names its data. Below the table is the reason of each trial that diverged, and a warning where
-    our data are not the paper's.
+    Each row names its data. Below the table are the protocols, the reason of each trial that diverged, and a
+    warning where our data are not the paper's.
 
     done: rows by trial, as `study.records.finished` gives them
     """
@@ -77,13 +82,23 @@ def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str,
         reasons += [f"{name} ({trial}): {error}" for error in errors]
     console = Console(width=WIDTH, file=io.StringIO())
     console.print(table)
-    lines = [console.file.getvalue().rstrip(), *reasons]  # type: ignore[attr-defined]
+    lines = [console.file.getvalue().rstrip(), PROTOCOL, our_protocol(settings), *reasons]  # type: ignore[attr-defined]
     if not is_theirs:
         lines.append(
             f"our rows are measured on {ours}, the published row on {paper.data}: "
             "they do not say whether the published figures hold"
         )
     return "\n".join(lines)
+
+
+def our_protocol(settings: StudySettings) -> str:
+    """How the rows of a study are measured, beside the paper's way."""
+    seeds = ", ".join(map(str, settings.seeds))
+    if settings.split == "released":
+        split = "the same split and measures"
+    else:
+        split = f"the same measures, but --split {settings.split}"
+    return f"protocol of our rows: {split}; seeds {seeds}"
 
 
 def our_data(paper: Published, settings: StudySettings) -> tuple[str, bool]:

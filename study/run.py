@@ -57,7 +57,11 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
     started = time.monotonic()
     try:
         outcome = run_study(
-            settings, extend=args.extend, retry_failed=args.retry == "failed", quiet=args.quiet
+            settings,
+            extend=args.extend,
+            retry_failed=args.retry == "failed",
+            quiet=args.quiet,
+            report=True,
         )
     except OSError as error:
         if not is_full(error):
@@ -72,10 +76,7 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
         then = f"; to resume: {resume}" if (folder / "study.toml").exists() else ""
         print(f"interrupted before the study began{then}", file=sys.stderr)
         sys.exit(received.exit_code)
-    try:
-        show(settings, args, outcome, time.monotonic() - started)
-    except KeyboardInterrupt:  # table and MLflow are complete: only the report is missing
-        print(f"interrupted; report:  {pasted('analysis.report', folder)}", file=sys.stderr)
+    show(settings, args, outcome, time.monotonic() - started)
     code = received.exit_code if outcome.interrupted else outcome.exit_code
     if outcome.is_abandoned:  # the cluster died, but a thread and some of its processes still run
         signals.end(code)
@@ -85,25 +86,27 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
 def show(
     settings: "StudySettings", args: argparse.Namespace, outcome: "StudyOutcome", seconds: float
 ) -> None:
-    """Print how the study ended, and write its report."""
+    """Print how the study ended."""
     folder = settings.folder
     print(outcome.summary(seconds))
-    if args.preset and args.preset.startswith("paper-"):
+    if outcome.done and args.preset and args.preset.startswith("paper-"):
         from study.published import compare
 
         print(compare(args.preset, settings, outcome.done))
-    if outcome.interrupted or outcome.is_abandoned:  # the user wants to stop, not to wait for a report
-        print(f"report:  {pasted('analysis.report', folder)}")
-    elif outcome.counts["ok"]:
-        from analysis.report import build
-
-        print(f"report:  {build(folder)}")
+    if outcome.report is not None or outcome.counts["ok"]:
+        print(f"report:  {outcome.report or pasted('analysis.report', folder)}")
     print(f"results: {folder / 'results.parquet'}")
     print(f"browse:  {outcome.browse}")
     if outcome.not_exported:
         print(
             f"warning: MLflow did not answer, and {outcome.not_exported} runs have not reached it; "
             f"nothing is lost: once it answers again, run {pasted('study.sync', folder)}",
+            file=sys.stderr,
+        )
+    if outcome.not_published is not None:
+        print(
+            f"warning: MLflow lacks the study's table and report ({outcome.not_published}); "
+            f"to add them: {pasted('study.sync', folder)}",
             file=sys.stderr,
         )
     if outcome.stopped:

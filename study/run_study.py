@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from emargin_train import precision
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
@@ -27,6 +28,7 @@ from emargin_train.hyperparameters import all_hyperparameters
 from study import display, identity, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
+from study.cluster import front as measuring
 from study.cluster.callback import StudyCallback
 from study.cluster.gpu_share import measured_share
 from study.library_log import library_messages_in
@@ -51,9 +53,12 @@ class StudyOutcome:
     done: the rows of each finished trial
     stopped: why not every trial is done, in words; None where all are done
     interrupted: whether the user stopped the study
-    browse: how to open MLflow at the study's runs
+    browse: how to open MLflow at the study's trials
     not_exported: number of runs that MLflow does not have yet, since its server does not answer
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
+    report: the page of the report, where it was drawn
+    not_published: why MLflow does not have the study's table and report; None where it has them, or where
+        nobody tried
     """
 
     counts: dict[str, int]
@@ -64,6 +69,8 @@ class StudyOutcome:
     browse: str
     not_exported: int
     is_abandoned: bool = False
+    report: Path | None = None
+    not_published: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -77,15 +84,22 @@ class StudyOutcome:
 
 
 def run_study(
-    settings: StudySettings, *, extend: int | None = None, retry_failed: bool = False, quiet: bool = False
+    settings: StudySettings,
+    *,
+    extend: int | None = None,
+    retry_failed: bool = False,
+    quiet: bool = False,
+    report: bool = False,
 ) -> StudyOutcome:
     """Run a study, or resume it where its folder exists and has the same settings.
 
-    Everything that a user can get wrong is checked before the folder is made, and raises UserError.
+    Everything that a user can get wrong is checked before the folder is made, and raises UserError. When the
+    study has ended and was not interrupted, its run in MLflow gets its table, its settings and its report.
 
     extend: number of trials that are added to an existing study, for each searched method
     retry_failed: whether trials that failed are run again
     quiet: nothing but warnings is printed while it runs
+    report: whether the report is drawn in the end
     """
     say = _nothing if quiet else _on_standard_error
     out, is_there = Path(settings.out), results.is_study(settings.folder)
@@ -121,7 +135,8 @@ def run_study(
         tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
-        return _run(settings, study_plan, study_id, address, tracker, splits, say)
+        outcome = _run(settings, study_plan, study_id, address, tracker, splits, say)
+        return _published(outcome, folder, tracker, report)
 
 
 def _checked(
@@ -136,11 +151,17 @@ def _checked(
         raise UserError(f"--extend is {extend}, but nothing is searched: there is no other setting to try")
     for arm in study_plan:
         arm.check(settings)
+    if not plan.trials(study_plan):
+        raise UserError(
+            f"--shard is {settings.shard}, but there are fewer trials than parts: give fewer parts"
+        )
     if extend is None:
         results.check_free(settings)
     address = connection.find_cluster(settings.address)
     if address is None:
         connection.check_resources(settings)
+        for kind in plan.values_of(study_plan, "precision"):
+            precision.check(str(kind), "cuda" if settings.gpus_per_trial else "cpu")
     return settings, study_plan, address
 
 
@@ -163,16 +184,17 @@ def _run(
     progress = Progress(settings.goals, len(jobs), quiet=say is _nothing)
     done, front = _earlier(settings, jobs, progress)
     say(f"trials: {len(jobs)}" + (f", {len(done)} of them done already" if done else ""))
-    say(f"browse: {tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)}")
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
-    cluster = connection.joined(address) if len(done) < len(jobs) else contextlib.nullcontext()
+    has_work = len(done) < len(jobs) or bool(measuring.left(settings, study_plan))
+    cluster = connection.joined(address) if has_work else contextlib.nullcontext()
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources)
             tracker.start(params)
+            say(f"browse: {_to_browse(settings, tracker)}")
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
             if resources is not None:
@@ -190,9 +212,9 @@ def _run(
                     settings.max_retries,
                 )
                 with progress:
-                    _train(settings, study_plan, search, callback, stopper, resources, head, say)
+                    _train(settings, study_plan, search, callback, stopper, resources, head, tracker, say)
     complete = books.is_complete
-    browse = tracking_uri.to_browse(tracker.uri, SyncState(folder).experiment)
+    browse = _to_browse(settings, tracker)
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
     return StudyOutcome(
@@ -207,6 +229,31 @@ def _run(
     )
 
 
+def _to_browse(settings: StudySettings, tracker: Tracker) -> str:
+    known = SyncState(settings.folder)
+    return tracking_uri.to_browse(
+        tracker.uri, experiment=known.experiment, study_id=known.study_id, goal=settings.goals[0]
+    )
+
+
+def _published(outcome: StudyOutcome, folder: Path, tracker: Tracker, report: bool) -> StudyOutcome:
+    """The outcome with its report, and with the study's files in MLflow. One who interrupts does not wait."""
+    if outcome.interrupted or outcome.is_abandoned or not outcome.counts["ok"]:
+        return outcome
+    try:
+        if report:
+            from analysis.report import build
+
+            outcome = replace(outcome, report=build(folder))
+        if not outcome.not_exported:
+            tracker.publish()
+    except UserError as error:
+        return replace(outcome, not_published=str(error))
+    except KeyboardInterrupt:
+        return replace(outcome, not_published="interrupted")
+    return outcome
+
+
 def _train(
     settings: StudySettings,
     study_plan: tuple[plan.Arm, ...],
@@ -215,9 +262,10 @@ def _train(
     stopper: Stopper,
     resources: dict[str, Any],
     head: connection.HeadWatch,
+    tracker: Tracker,
     say: Say,
 ) -> None:
-    """Run what the search hands out, on the cluster with these resources."""
+    """Run what the search hands out, on the cluster with these resources; then measure the front in full."""
     gpus = settings.gpus
     if gpus is None:
         gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
@@ -231,6 +279,12 @@ def _train(
         n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=head.started_here),
         head=head,
     )
+    keys = [] if stopper.is_final else measuring.left(settings, study_plan)
+    if keys:
+        say(f"front: {len(keys)} encoders are measured by all metrics")
+        completed = measuring.measure_all(settings, keys, tracker, stopper, head, gpus=gpus)
+        if completed < len(keys):
+            say(f"front: {len(keys) - completed} have the goals alone; the same command measures them")
 
 
 def _on_standard_error(text: str) -> None:

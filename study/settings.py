@@ -69,6 +69,16 @@ def duration_s(text: str) -> float:
     return value
 
 
+def _part(text: str) -> tuple[int, int]:
+    """(k, n) of a text such as 3/16. Raises UserError."""
+    k, _, n = text.partition("/")
+    if k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n):
+        return int(k), int(n)
+    raise UserError(
+        f"--shard is '{text}', but that is not part K of N: give such as 3/16, from 1/16 to 16/16"
+    )
+
+
 def parse_toml(text: str) -> dict[str, Any]:
     """Raises UserError for text that is not TOML."""
     try:
@@ -146,12 +156,25 @@ class StudySettings(DatasetSettings):
         metavar="METRICS",
         choices=DIRECTED,
     )
+    metrics: str = setting(
+        "all",
+        "Each trial is measured by all metrics, or by the goals alone, which takes a quarter of the time. "
+        "In the end, the trials on the Pareto front are measured by all metrics.",
+        metavar="WHICH",
+        choices=("all", "goals"),
+    )
     design: str = setting(
         "search",
         "The settings are those of a search (Optuna chooses them), a grid (all combinations of the lists), "
         "or an ablation (one hyper-parameter at a time differs from the first value of its list).",
         metavar="KIND",
         choices=DESIGNS,
+    )
+    shard: str | None = setting(
+        None,
+        "This study is part K of N: it has every N-th trial, in a folder of its own, NAME-K-of-N. The "
+        "drivers of a search must share --optuna-storage.",
+        metavar="K/N",
     )
     seeds_as_trials: bool = setting(
         False, "Each replicate (a split seed and a seed) is scheduled and searched as a separate trial."
@@ -166,9 +189,6 @@ class StudySettings(DatasetSettings):
         "all trials, or for none.",
         metavar="WHICH",
         choices=("front", "all", "none"),
-    )
-    tf32: bool = setting(
-        False, "On a GPU, products are computed in TensorFloat-32, which is faster but has only three digits."
     )
     out: str = setting("runs", "The folder that holds the studies.", metavar="DIR")
     address: str | None = setting(
@@ -235,8 +255,13 @@ class StudySettings(DatasetSettings):
         for column in self.hyperparameters:
             if column not in known:
                 raise UserError(f"'{column}' is not a hyper-parameter: {nearest(column, known)}")
-        if self.tf32 and not self.gpus_per_trial:
-            raise UserError("--tf32 is given, but a CPU has no TensorFloat-32: add --gpus-per-trial")
+        if self.shard is not None:
+            k, n = _part(self.shard)
+            if self.design == "search" and self.optuna_storage is None:
+                raise UserError(
+                    f"--shard is {self.shard}, but the parts of a search need one --optuna-storage: give "
+                    "such as postgresql://user@host/name, or --design grid"
+                )
         if self.time_budget is not None:
             duration_s(self.time_budget)
         for name in secrets.VARIABLES:
@@ -265,6 +290,16 @@ class StudySettings(DatasetSettings):
     @property
     def folder(self) -> Path:
         return Path(self.out) / self.name
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """(k, n) for part k of n of a study; (1, 1) for a whole one."""
+        return (1, 1) if self.shard is None else _part(self.shard)
+
+    @property
+    def ending(self) -> str:
+        """How the name of a part of a study ends."""
+        return "" if self.shard is None else "-{}-of-{}".format(*self.share)
 
     @property
     def gpus(self) -> float | None:
@@ -344,6 +379,8 @@ def modern(flat: dict[str, Any]) -> dict[str, Any]:
         key = FORMER_NAMES.get(key, key)
         if key in ("iterations", "batch_size"):  # settings of version 1, hyper-parameters now
             given[key] = str(value)
+        elif key == "tf32":  # a setting of its own until --precision had it
+            given |= {"precision": "tf32"} if value else {}
         elif key == "split_seeds" and isinstance(value, int):
             made[key] = (value,)
         else:

@@ -47,3 +47,8 @@ class Stopper:
         if self._reason is None and self.deadline is not None and time.time() >= self.deadline:
             self.close("the time budget is used up (--time-budget)")
         return self._reason
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the study stops for another reason than its time: nothing more is measured either."""
+        return self.reached is not None and "time budget" not in self.reached

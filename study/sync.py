@@ -16,7 +16,6 @@ from study.ownership import owned
 from study.secrets import without_password
 from study.settings import StudySettings
 from study.summary import Summary
-from study.tracking.sync_state import SyncState
 from study.tracking.tracker import Tracker
 from study.tracking.uri import check_answers, resolve
 
@@ -52,13 +51,10 @@ def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tu
         tracker.note(summary.done, summary.metrics())
         outcome = "FINISHED" if n_records >= sum(len(job.replicates) for job in jobs) else "KILLED"
         models = results.models(finished, settings.goals, settings.register) if outcome == "FINISHED" else {}
-        missing = tracker.finish(outcome, patience_s=PATIENCE_S, models=models)
-    results.export(folder, kept, settings.goals)
-    if not missing:
-        from study.tracking.publish import publish  # loads MLflow, for seconds
-
-        shown = ", ".join(publish(uri, SyncState(folder).study_run, folder))
-        print(f"artifacts of the study's run: {shown}")
+        missing = tracker.finish(outcome, patience_s=PATIENCE_S, models=models, stays=True)
+        results.export(folder, kept, settings.goals)  # with the ids of the runs
+        if not missing:
+            print(f"artifacts of the study's run: {', '.join(tracker.publish())}")
     print(f"MLflow at {without_password(uri)}: {n_records} runs of {settings.name}")
     return n_records, missing
 

@@ -22,7 +22,7 @@ import pyarrow.ipc
 import torch
 
 from emargin_train import checkpoint
-from emargin_train.evaluation.evaluate import Embeddings
+from emargin_train.evaluation.evaluate import Embeddings, Evaluation
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, pretrain, settings_row
@@ -82,7 +82,9 @@ def _run_stack(spec: TrialSpec, folder: Path, device: str, train: TrainMany) -> 
     resume = [file if file.exists() else None for file in files]
     configs = [spec.config(one) for one in left]
     try:
-        for i, item in pretrain_many(configs, resume=resume, device=device, train=train):
+        for i, item in pretrain_many(
+            configs, resume=resume, device=device, train=train, metrics=spec.metrics
+        ):
             if isinstance(item, State):
                 checkpoint.save(item, files[i])
                 yield Progress(len(spec.replicates) - len(left), item.step, item.loss)
@@ -102,7 +104,7 @@ def _run_one(
     outcome = None
     try:
         resume = state_file if state_file.exists() else None
-        for item in pretrain(spec.config(replicate), resume=resume, device=device):
+        for item in pretrain(spec.config(replicate), resume=resume, device=device, metrics=spec.metrics):
             if isinstance(item, State):
                 checkpoint.save(item, state_file)
                 yield Progress(n_done, item.step, item.loss)
@@ -142,13 +144,20 @@ def record(spec: TrialSpec, replicate: Replicate, outcome: Outcome) -> dict[str,
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in outcome.row.items()
     }
-    evaluation = outcome.evaluation
     return {
         "trial": spec.trial,
         "role": spec.role,
         "replicate": str(replicate),
         "row": row | {"trial": spec.trial, "role": spec.role},
         "curve": loss_curve(outcome.losses),
+        "metrics": spec.metrics,
+        **beside_metrics(outcome.evaluation),
+    }
+
+
+def beside_metrics(evaluation: Evaluation | None) -> dict[str, Any]:
+    """What a record keeps of an evaluation beside the metrics, such as the reasons of nulls."""
+    return {
         "reasons": evaluation.reasons if evaluation else {},
         "confusion": evaluation.confusion if evaluation else {},
         "classes": evaluation.classes if evaluation else (),

@@ -35,9 +35,17 @@ def test_an_encoder_is_trained_kept_and_used(tmp_path):
 
 
 def test_results_are_read_and_drawn(tmp_path):
-    folder = ROOT / "docs" / "findings" / "sleepeeg-sim-threshold"
+    folder = ROOT / "docs" / "findings" / "q1-sleepeeg-sim-infonce"
     shown = run(tmp_path, str(EXAMPLES / "read_results.py"), str(folder), "front.html")
     assert "silhouette_low" in shown and "vega" in (tmp_path / "front.html").read_text()
+
+
+@pytest.mark.slow
+def test_methods_stand_beside_those_of_aeon(tmp_path):
+    lines = run(tmp_path, str(EXAMPLES / "compare_with_aeon.py"), "--epochs", "1").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ArrowHead")]
+    assert [row[1] for row in rows[:6]] == ["raw", "pca", "random", "emargin", "infonce", "ts2vec"]
+    assert all(0.2 < float(row[-1]) <= 1 for row in rows)
 
 
 @pytest.mark.slow
@@ -86,8 +94,8 @@ def test_a_diverged_training_has_no_encoder(tmp_path):
 
 
 def test_arguments_become_flags():
-    flags = {"seeds": [0, 1], "threshold": "-1:0.9", "tf32": True, "name": None, "dilated.depth": 4}
-    assert notebook.words(flags) == ["--seeds=0,1", "--threshold=-1:0.9", "--tf32", "--dilated.depth=4"]
+    flags = {"seeds": [0, 1], "threshold": "-1:0.9", "quiet": True, "name": None, "dilated.depth": 4}
+    assert notebook.words(flags) == ["--seeds=0,1", "--threshold=-1:0.9", "--quiet", "--dilated.depth=4"]
 
 
 def test_asking_for_the_interface_sets_no_signal_handler():

@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# The studies that plan.toml decides with: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
-# DATA holds the folders that examples/*.toml name; QUESTION is q1, q2, q3, q3b (default: these), or curve or more,
-# which have settings that no contrast of plan.toml needs. SETS="hapt vfdb" runs these data sets alone.
-# A study that was interrupted is resumed; a complete one takes seconds. Run it from a clean commit.
+# The studies behind docs/findings.md: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
+# DATA holds the folders that examples/*.toml name, and ucr. QUESTION is one of
+#   q1 q2 q3 q3b  the studies that plan.toml decides with (default: these)
+#   curve     shares of dissimilar steps between those, which no contrast of plan.toml needs
+#   more      other settings that none needs: weights of the labels, thresholds from 0.2 to 0.8
+#   ucr       sets of the UCR archive with 12 to 50 classes
+#   methods   the eleven methods on one encoder, and four of them as the released code has them
+# SETS="hapt vfdb" runs these data sets alone. A study that was interrupted is resumed; a complete one takes seconds.
+# Run it from a clean commit; keep.sh then copies what the document needs.
 set -euo pipefail
 data=${1:?give the folder of the real recordings}
 out=${2:-runs/plan}
@@ -17,16 +22,18 @@ declare -A source=(
     [ucddb]="--dataset examples/ucddb.toml"
     [vfdb]="--dataset examples/vfdb.toml"
 )
-read -ra sets <<<"${SETS:-hapt sleepeeg-sim ltafdb-rr ucddb vfdb mitdb-125}"
-common="--design grid --split-seeds 0:9 --seeds 0 --iterations 200 --sequence-length 100 --evaluation-frames 500
-    --temperature 0.1 --baseline-trials 0 --out $out --address local"
+common="--design grid --split-seeds 0:9 --seeds 0 --iterations 200 --evaluation-frames 500
+    --baseline-trials 0 --out $out --address local"
 
 study() { # question, set, name, flags
-    local where="--data-dir $data" kept=none
+    local from=${source[$2]:---dataset ucr:$2} where="--data-dir $data" length=100 kept=none
+    local temperature="--temperature 0.1"
+    [ "$3" = released ] && temperature="" # those methods have fixed ones
     [ "$1" = q2 ] && kept=all # pictures and geometry need the embeddings
     [ "$2" = sleepeeg-sim ] && where=""
+    [ "${from#--dataset ucr:}" != "$from" ] && where="--data-dir $data/ucr" length=15
     # shellcheck disable=SC2086
-    "$python" -m study.run ${source[$2]} $where $common --keep-embeddings $kept \
+    "$python" -m study.run $from $where $common $temperature --sequence-length $length --keep-embeddings $kept \
         --name "$1-$2-$3" ${@:4}
 }
 q1() {
@@ -66,16 +73,26 @@ more() {
     study more "$1" weights --method emargin-semi --margin 5 --dissimilar-share 0.5 --label-share 0.1 \
         --supervised-weight 0.1,10 --references=
     study more "$1" thresholds --method emargin --margin 5 --threshold 0.2,0.6,0.8 --references=
+    study more "$1" thresholds-between --method emargin --margin 5 --threshold 0.3,0.4,0.5,0.7 --references=
 }
+ucr() {
+    study ucr "$1" classes --method emargin,infonce --margin 5 --dissimilar-share 0.5,1 \
+        --references raw,pca,random --evaluation-frames 1000
+}
+methods() {
+    local all=emargin,infonce,ts2vec,cost,softclt,infots,mf-clr,tnc,cpc,simmtm,timedrl
+    local few="--split-seeds 0:4 --seeds 0,1"
+    study methods "$1" shared --method $all --margin 5 --dissimilar-share 0.5 $few --references raw,pca,random
+    case $1 in sleepeeg-sim | CricketX) # elsewhere these take hours
+        study methods "$1" released --method cost,softclt,tnc,timedrl --variant released $few --references= ;;
+    esac
+}
+declare -A own=(
+    [ucr]="SwedishLeaf CricketX EOGHorizontalSignal Adiac FiftyWords"
+    [methods]="sleepeeg-sim hapt mitdb-125 CricketX"
+)
 for question in ${questions:-q1 q2 q3 q3b}; do
-    for set in "${sets[@]}"; do "$question" "$set"; done
+    sets=${SETS:-${own[$question]:-hapt sleepeeg-sim ltafdb-rr ucddb vfdb mitdb-125}}
+    for set in $sets; do "$question" "$set"; done
 done
-
-# What the document is made from: tables and settings, without this machine's folders.
-for folder in "$out"/*/; do
-    kept=docs/findings/$(basename "$folder")
-    [ -f "$folder/results.parquet" ] || continue
-    mkdir -p "$kept"
-    cp "$folder/results.parquet" "$folder/manifest.json" "$kept"
-    sed -e 's|^data_dir = .*|data_dir = "DATA"|' -e 's|^out = .*|out = "runs/plan"|' "$folder/study.toml" >"$kept/study.toml"
-done
+echo "next: docs/findings/keep.sh $out, which copies what the document needs, and make findings"

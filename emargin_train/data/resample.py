@@ -6,7 +6,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import scipy.signal
 
 from emargin_train.data.recording import Recording
 from emargin_train.errors import UserError
@@ -30,6 +29,8 @@ def resampled(pieces: Iterable[Recording], rate_hz: float) -> Iterator[Recording
         yield first
         yield from pieces
         return
+    from scipy.signal import resample_poly  # a second that recordings at this rate do not need
+
     up, down = _ratio(first, rate_hz)
     margin = math.ceil((REACH * max(up, down) / up + 1) / down)  # groups of `down` samples within its reach
     signal, labels = first.signal, first.labels
@@ -37,7 +38,7 @@ def resampled(pieces: Iterable[Recording], rate_hz: float) -> Iterator[Recording
 
     def group(until: int | None) -> Recording:
         """The resampled groups from `done` on."""
-        whole = scipy.signal.resample_poly(signal, up, down, axis=1, padtype="edge")
+        whole = resample_poly(signal, up, down, axis=1, padtype="edge")
         begin, end = (done - held) * up, None if until is None else (until - held) * up
         values = whole[:, begin:end].astype(np.float32)
         of = (np.arange(begin, begin + values.shape[1]) * down // up).clip(max=len(labels) - 1)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emargin_train.cost import full_float32
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation import battery
@@ -14,6 +13,7 @@ from emargin_train.evaluation.cloud import Cloud
 from emargin_train.evaluation.degenerate import Degenerate
 from emargin_train.evaluation.encoded import Encode, EncodedSplit
 from emargin_train.evaluation.table import Table, asked_for, names
+from emargin_train.precision import computing_in
 
 CLUSTERED = ("silhouette", "davies_bouldin", "calinski_harabasz", "largest_cluster_share", "nmi", "ari")
 """Metrics that need KMeans on the validation frames."""
@@ -56,7 +56,7 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-@full_float32()
+@computing_in("float32")
 def evaluate(
     encoding: Encode,
     splits: Splits,

@@ -3,10 +3,13 @@
 Letters: n points of D dimensions, R restarts of K clusters.
 """
 
+import warnings
+
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
+
+from emargin_train.evaluation.degenerate import Degenerate
 
 RESTARTS = 10
 MOST_STEPS = 300
@@ -25,13 +28,26 @@ def kmeans(h: Tensor, clusters: int, *, seed: int) -> np.ndarray:
     x, tolerance = h - h.mean(0), TOLERANCE * float(h.var(0, correction=0).mean())
     found = lloyd(x, starts(x, clusters, np.random.RandomState(seed)), tolerance)
     if found is None:
-        return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(h.cpu().numpy())
+        return by_scikit_learn(h.cpu().numpy(), clusters, seed)
     labels, inertia = found[0], found[1].cpu().tolist()
     best = 0
     for restart in range(1, RESTARTS):
         if inertia[restart] < inertia[best] * (1 - EQUALLY_TIGHT):
             best = restart
     return labels[best].cpu().numpy()
+
+
+def by_scikit_learn(h: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Cluster of each point. Raises Degenerate where scikit-learn warns that it found fewer clusters."""
+    from sklearn.cluster import KMeans  # it takes a second to load, and is seldom needed
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            return KMeans(clusters, n_init=RESTARTS, random_state=seed).fit_predict(h)
+        except ConvergenceWarning as warning:
+            raise Degenerate(f"KMeans: {' '.join(str(warning).split())}") from None
 
 
 def starts(x: Tensor, clusters: int, rng: np.random.RandomState) -> Tensor:

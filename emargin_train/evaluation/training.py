@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
 from emargin_train.evaluation.points import largest, mean, moved
@@ -56,9 +55,16 @@ def standardise(h: Tensor) -> Callable[[Tensor], Tensor]:
 def folds(subject: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return n pairs of (inside, left out) indices, fewer with fewer subjects. Each subject is left out once.
 
-    A single subject is cut into n stretches in recording order instead.
+    As in scikit-learn's GroupKFold, the subject with the most frames comes first, and each one goes to the
+    fold with the fewest. A single subject is cut into n stretches in recording order instead.
     """
     names, groups = np.unique(subject, return_inverse=True)
     if len(names) == 1:
         groups = np.arange(len(subject)) * n // len(subject)
-    return list(GroupKFold(min(n, len(names)) if len(names) > 1 else n).split(groups, groups=groups))
+    sizes = np.bincount(groups)
+    fold, filled = np.empty(len(sizes), int), np.zeros(min(n, len(sizes)), int)
+    for group in np.argsort(sizes)[::-1]:
+        fold[group] = filled.argmin()
+        filled[fold[group]] += sizes[group]
+    left_out = [fold[groups] == number for number in range(len(filled))]
+    return [(np.flatnonzero(~out), np.flatnonzero(out)) for out in left_out]

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from emargin_train.losses.kernels import Kernel
 from emargin_train.losses.layout import Layout, Strip, by_kind, in_time
+from emargin_train.precision import contrast_products
 
 KEEP_BYTES = 2**28  # a forward pass keeps at most this for the backward pass; otherwise it is computed again
 SAFE_SPREAD = {torch.float32: 80.0, torch.float64: 700.0}  # e^-spread is still a normal number
@@ -44,6 +45,7 @@ def far_and_adjacent(
 
 class _FarAndAdjacent(torch.autograd.Function):
     @staticmethod
+    @contrast_products()
     def forward(ctx: Any, h: Tensor, kernels: tuple[Kernel, ...], layout: Layout) -> tuple[Tensor, Tensor]:
         norm = h.norm(dim=-1, keepdim=True)
         scale = torch.where(norm > 0, 1 / norm, 0)
@@ -60,6 +62,7 @@ class _FarAndAdjacent(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @contrast_products()
     def backward(ctx: Any, g_far: Tensor, g_adjacent: Tensor) -> tuple[Tensor, None, None]:
         z, scale, rows, far, *kept = ctx.saved_tensors
         slope = _by_row(ctx.layout, [kernel.slope for kernel in ctx.kernels], far)

@@ -223,8 +223,9 @@ def check_resources(settings: StudySettings) -> None:
     gpus = 1 if settings.gpus is None else settings.gpus
     for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", gpus)):
         if asked > has[name]:
+            shown = "auto" if name == "gpus" and settings.gpus is None else f"{asked:g}"
             raise UserError(
-                f"--{name}-per-trial is {asked:g}, but this machine has {has[name]}: "
+                f"--{name}-per-trial is {shown}, but this machine has {has[name]}: "
                 "give less, or join a cluster"
             )
 

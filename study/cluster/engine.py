@@ -19,7 +19,6 @@ import torch
 
 from emargin_train import checkpoint
 from emargin_train.config import DataConfig, TrainConfig
-from emargin_train.cost import use_tf32
 from emargin_train.data import load
 from emargin_train.data.frames import Splits
 from emargin_train.train import Diverged
@@ -36,13 +35,12 @@ class Sharing:
 
     n_trials: how many trials fit one GPU
     hand_out_s: seconds between the States that are handed out; the last State is always handed out
-    threads, tf32: settings of an engine, the same as those of a trial
+    threads: of an engine, as many as of a trial
     """
 
     n_trials: int
     hand_out_s: float
     threads: int
-    tf32: bool
     wait_s: float = WAIT_S
     idle_s: float = IDLE_S
     run: str = field(default_factory=lambda: f"emargin-{uuid.uuid4().hex[:12]}")
@@ -91,7 +89,6 @@ class Engine:
 
     def __init__(self, sharing: Sharing, device: str, end: Callable[[], None]) -> None:
         torch.set_num_threads(sharing.threads)
-        use_tf32(sharing.tf32)
         self._sharing, self._device, self._end = sharing, device, end
         self._waiting: list[Waiting] = []
         self._changed = threading.Condition()

@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 import threading
+from functools import partial
 
 CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file were run
 
@@ -27,7 +28,7 @@ for name, value in ENVIRONMENT.items():
 
 import psutil  # noqa: E402
 import ray  # noqa: E402
-from ray._private import utils, worker  # noqa: E402
+from ray._private import parameter, utils, worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402
     maybe_enable_token_auth_if_token_available,
 )
@@ -84,8 +85,10 @@ def init(address: str, folder: str | None = None) -> None:
     if address == "local" and not token.has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    set_handler = utils.set_sigterm_handler
+    set_handler, made = utils.set_sigterm_handler, parameter.RayParams
     utils.set_sigterm_handler = lambda handler: None
+    # Nobody reads what Ray's log monitor sends (log_to_driver=False), and starting it takes two seconds.
+    parameter.RayParams = partial(made, include_log_monitor=False)  # type: ignore[assignment, misc, arg-type]
     try:
         ray.init(
             address,
@@ -95,6 +98,6 @@ def init(address: str, folder: str | None = None) -> None:
             _temp_dir=folder,
         )
     finally:
-        utils.set_sigterm_handler = set_handler
+        utils.set_sigterm_handler, parameter.RayParams = set_handler, made  # type: ignore[misc]
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # in place of the one in C++

@@ -47,12 +47,11 @@ def run_trials(
     fit_one_gpu = int(1 / gpus + 1e-6) if gpus else 1
     shared = None
     if fit_one_gpu > 1:
-        shared = Sharing(fit_one_gpu, CHECKPOINT_EVERY_S, settings.cpus_per_trial, settings.tf32)
+        shared = Sharing(fit_one_gpu, CHECKPOINT_EVERY_S, settings.cpus_per_trial)
     param_space = {
         "run": run_trial,
         "threads": settings.cpus_per_trial,
         "gpu": gpus > 0,
-        "tf32": settings.tf32,
         "sharing": shared,
         "checkpoint_every_s": CHECKPOINT_EVERY_S,
         "deadline": stopper.deadline,

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from ray import tune
 
-from emargin_train.cost import use_tf32
 from study import own_folders
 from study.cluster import checkpoints, engine_actor
 from study.plan import TrialSpec
@@ -30,7 +29,6 @@ def trainable(config: dict[str, Any]) -> None:
         tune.report({"n_done": 0})
         return
     torch.set_num_threads(config["threads"])
-    use_tf32(config["tf32"])
     device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
     with own_folders.temporary("trial", run=config["run_name"]) as own:
         work = own / "work"

@@ -1,5 +1,12 @@
-"""A search carries the id of its study, so that two studies of the same name never share trials."""
+"""A search carries the id of its study, so that two studies of the same name never share trials.
 
+The parts of a study (--shard) share a search: it carries the id of each part, and a digest of the settings
+that all parts have in common.
+"""
+
+import dataclasses
+import hashlib
+import json
 import time
 
 import optuna
@@ -9,22 +16,17 @@ from emargin_train.errors import UserError
 from study import identity
 from study.own_files import put_aside
 from study.plan import Arm
-from study.search.storage import RETOLD, make_storage
+from study.search.storage import RETOLD, make_storage, study_name
 from study.secrets import without_password
-from study.settings import StudySettings
+from study.settings import OPERATIONAL, StudySettings
 from study.trial import directions
 
-ID, FOLDER = "study_id", "folder"  # attributes of an Optuna study
+ID, FOLDER, SETTINGS = "study_id", "folder", "settings"  # attributes of an Optuna study
 PATIENCE_S = 5.0  # another driver of this name may have made its search but not yet marked it
 
 
 class Foreign(Exception):
     """The storage holds a search of this name that belongs to another study."""
-
-
-def study_name(settings: StudySettings, arm: Arm) -> str:
-    """The name of an arm's search in Optuna."""
-    return f"{settings.name}/{arm.method}"
 
 
 def check_free(settings: StudySettings, plan: tuple[Arm, ...]) -> None:
@@ -38,9 +40,10 @@ def check_free(settings: StudySettings, plan: tuple[Arm, ...]) -> None:
     own = identity.stored(settings.folder)
     known = set(optuna.get_all_study_names(storage))
     for arm in plan:
-        if arm.searches and study_name(settings, arm) in known:
+        name = study_name(settings, arm.method)
+        if arm.searches and name in known:
             try:
-                _check(optuna.load_study(study_name=study_name(settings, arm), storage=storage), own)
+                _check(optuna.load_study(study_name=name, storage=storage), settings, own)
             except Foreign as error:
                 raise _refusal(settings, error) from None
 
@@ -68,33 +71,54 @@ def _claim(storage: BaseStorage, settings: StudySettings, plan: tuple[Arm, ...],
     for arm in plan:
         if not arm.searches:
             continue
-        name, goals = study_name(settings, arm), directions(settings.goals)
+        name, goals = study_name(settings, arm.method), directions(settings.goals)
         try:
             study = optuna.create_study(study_name=name, storage=storage, directions=goals)
         except optuna.exceptions.DuplicatedStudyError:
             study = optuna.load_study(study_name=name, storage=storage)
             deadline = time.monotonic() + (PATIENCE_S if settings.optuna_storage else 0)
-            while ID not in study.user_attrs and time.monotonic() < deadline:
+            while not {ID, SETTINGS} & study.user_attrs.keys() and time.monotonic() < deadline:
                 time.sleep(0.2)
-            _check(study, study_id, adopts=settings.optuna_storage is None)
-        if ID not in study.user_attrs:
-            study.set_user_attr(ID, study_id)
-        if study.user_attrs.get(FOLDER) != str(settings.folder.resolve()):
-            study.set_user_attr(FOLDER, str(settings.folder.resolve()))
+            _check(study, settings, study_id, adopts=settings.optuna_storage is None)
+        wanted = {_of(ID, settings): study_id, _of(FOLDER, settings): str(settings.folder.resolve())}
+        if settings.shard is not None:
+            wanted[SETTINGS] = _digest(settings)
+        for attribute, value in wanted.items():
+            if study.user_attrs.get(attribute) != value:
+                study.set_user_attr(attribute, value)
 
 
-def _check(study: optuna.Study, study_id: str | None, *, adopts: bool = False) -> None:
-    """Raises Foreign where an Optuna study belongs to another study.
+def _of(attribute: str, settings: StudySettings) -> str:
+    """The attribute of a whole study, or of this part of it."""
+    return attribute if settings.shard is None else f"{attribute} {settings.shard}"
+
+
+def _digest(settings: StudySettings) -> str:
+    """Equal for the parts of one study: of their number, and of the settings that none of them may change."""
+    apart = {*OPERATIONAL, "name", "shard", "hyperparameters", "trials", "baseline_trials"}
+    flat = {name: value for name, value in dataclasses.asdict(settings).items() if name not in apart}
+    return hashlib.sha256(json.dumps([flat, settings.share[1]], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _check(
+    study: optuna.Study, settings: StudySettings, study_id: str | None, *, adopts: bool = False
+) -> None:
+    """Raises Foreign where an Optuna study belongs to another study, or to parts of another one.
 
     adopts: whether an Optuna study with trials but without an id counts as this study's
     """
-    said = study.user_attrs.get(ID)
-    if said is not None and said == study_id:
-        return
+    said = study.user_attrs.get(_of(ID, settings))
+    parts = study.user_attrs.get(SETTINGS)
+    of_parts = None if settings.shard is None else _digest(settings)
     n = len(study.get_trials(deepcopy=False))
-    if said is None and (adopts or n == 0):
+    if parts == of_parts:
+        if said is not None and said == study_id:
+            return
+        if said is None and (adopts or n == 0 or parts is not None):
+            return
+    elif parts is None and n == 0 and ID not in study.user_attrs:
         return
-    whose = study.user_attrs.get(FOLDER, "unknown origin")
+    whose = study.user_attrs.get(_of(FOLDER, settings)) or study.user_attrs.get(FOLDER, "unknown origin")
     raise Foreign(f"the search '{study.study_name}' of another study ({n} trials, {whose})")
 
 

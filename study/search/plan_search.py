@@ -19,7 +19,7 @@ from study.plan import Arm, Job, TrialSpec, jobs, spec
 from study.records import Rows
 from study.retry import StorageAway, patiently
 from study.search.samplers import make_sampler
-from study.search.storage import AWAY, PATIENCE_S
+from study.search.storage import AWAY, PATIENCE_S, study_name
 from study.settings import StudySettings
 from study.space import Value, contains, distributions, suggest, within
 from study.stopper import Stopper
@@ -64,7 +64,7 @@ class PlanSearch:
         self._listed = {arm.method: arm.listed() for arm in plan if not arm.searches}
         self._studies = {
             arm.method: optuna.create_study(
-                study_name=f"{settings.name}/{arm.method}",
+                study_name=study_name(settings, arm.method),
                 storage=storage,
                 directions=directions(settings.goals),
                 load_if_exists=True,
@@ -96,8 +96,8 @@ class PlanSearch:
                 continue
             if "trial" in frozen.user_attrs:
                 self._begun[frozen.user_attrs["trial"]] = frozen
-            elif frozen.state == TrialState.RUNNING:
-                self._nameless[method] = frozen
+            elif frozen.state == TrialState.RUNNING and self._settings.shard is None:
+                self._nameless[method] = frozen  # of several drivers, another one may be about to name it
 
     @staticmethod
     def _is_own(frozen: FrozenTrial, arm: Arm) -> bool:

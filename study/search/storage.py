@@ -13,10 +13,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from emargin_train.errors import UserError
 from study import secrets
 from study.own_files import put_aside
+from study.settings import StudySettings
 
 RETOLD = "the search gets its results again from the records"
 PATIENCE_S = 120.0  # a database that restarts or fails over answers again by then
 AWAY = (SQLAlchemyError, StorageInternalError)
+
+
+def study_name(settings: StudySettings, method: str) -> str:
+    """The name of a method's search in Optuna, which the parts of a study share (--shard)."""
+    return f"{settings.name.removesuffix(settings.ending)}/{method}"
 
 
 def make_storage(folder: Path, url: str | None = None) -> BaseStorage:

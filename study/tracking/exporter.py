@@ -3,9 +3,10 @@
 MLflow's client takes some 60 ms for each run. In the driver's process it would delay Tune's loop by more than
 that (docs/log.md). Here it uses the processor time that the trials leave.
 
-stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note` and `finish`
-stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` whenever it
-         changes, and every few seconds while a model is made
+stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note`, `finish` and `publish`
+stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` when it changes, and
+         every few seconds while a model is made; after `publish`, the names of the study's `files` that were
+         uploaded, or `refused`
 
 When stdin ends, the driver is gone, and this process ends too.
 """
@@ -27,9 +28,11 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from emargin_train.errors import UserError
 from study.records import keys, parsed
 from study.secrets import without_password
 from study.tracking.mlflow_runs import StudyRuns, trial_of
+from study.tracking.publish import publish
 from study.tracking.sync_state import SyncState
 
 ROUND_S = 1.0  # how often it looks for new records, and sends the summary
@@ -50,20 +53,26 @@ class Exporter:
         self._sync_state = SyncState(folder)
         self._runs: StudyRuns | None = None
         self._waiting = deque(key for key in keys(folder) if key not in self._sync_state.runs)
+        self._changed: set[str] = set()
         self._summary: tuple[int, int, dict[str, float]] | None = None
         self._outcome: str | None = None
         self._models: deque[tuple[str, str | None]] = deque()
-        self._hurry = threading.Event()
+        self._hurry, self._asked_to_publish = threading.Event(), threading.Event()
         self._finished = self._stopped = self._is_closed = False
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message from the driver.
 
-        `add`: there is a new record. `note`: the study's summary; only the latest is sent. `finish`: export
-        what is left, make models of the encoders of some records (each may become a version of a registered
-        model), and close the study's run as FINISHED or KILLED.
+        `add`: there is a new record, or with `again`, one that has changed. `note`: the study's summary; only
+        the latest is sent. `finish`: export what is left, make models of the encoders of some records (each
+        may become a version of a registered model), and close the study's run as FINISHED or KILLED.
+        `publish`: upload the study's files.
         """
-        if "add" in message:
+        if "publish" in message:
+            self._asked_to_publish.set()
+        elif "add" in message:
+            if message.get("again"):
+                self._changed.add(message["add"])
             self._waiting.append(message["add"])
         elif "note" in message:
             self._summary = (message["time_ms"], message["n_done"], message["note"])
@@ -76,6 +85,7 @@ class Exporter:
         """Export nothing more."""
         self._stopped = True
         self._hurry.set()
+        self._asked_to_publish.set()
 
     def open(self) -> StudyRuns:
         """Find or begin the study's runs. Raises what MLflow, its server or its database raise."""
@@ -108,6 +118,16 @@ class Exporter:
                 self._back_off(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
                 failures += 1
 
+    def publish(self) -> None:
+        """Wait until the driver asks for it or ends, then upload the study's files, and answer."""
+        self._asked_to_publish.wait()
+        if self._stopped:
+            return
+        try:
+            say(files=publish(self._uri, self._sync_state.study_run, self._folder))
+        except UserError as error:
+            say(refused=str(error))
+
     def _round(self, say_left: Callable[[int], None]) -> None:
         """Export for a second at most, then send the summary; close the study's run where it has ended."""
         runs = self._runs or self.open()
@@ -117,6 +137,9 @@ class Exporter:
             self._is_closed = True
         while self._waiting and not self._stopped and time.monotonic() - begun < ROUND_S:
             key = self._waiting[0]
+            if key in self._changed:
+                self._sync_state.forget(key)
+                self._changed.discard(key)
             record, why = parsed(self._folder / "records" / f"{key}.json")
             if record is None:  # the driver renames it, and its training runs again
                 log.warning("the record %s %s", key, why)
@@ -209,6 +232,7 @@ def main() -> None:
         say(ready=True)
         threading.Thread(target=listen, args=(exporter,), name="driver", daemon=True).start()
         exporter.run(lambda n: say(left=n))
+        exporter.publish()
 
 
 if __name__ == "__main__":

@@ -151,6 +151,7 @@ class StudyRuns:
         known = self._client.get_run(self._study_run).data.params
         self._log(self._study_run, [], {k: v for k, v in params.items() if k not in {*known, *CHANGING}})
         tags = [RunTag(name, params[name]) for name in CHANGING if name in params]
+        tags.append(RunTag("mlflow.note.content", trial_run.study_description(params)))
         self._client.log_batch(self._study_run, tags=tags)
         self._log_dataset(self._study_run)
         self._client.update_run(self._study_run, status="RUNNING")
@@ -214,6 +215,7 @@ class StudyRuns:
                 "trial": trial,
                 "method": record["row"]["method"],
                 "role": record["role"],
+                "config_hash": record["row"].get("config_hash", ""),
             }
             run = self._client.create_run(
                 self._experiment_id, start_time=started, tags=tags | trial_run.source()
@@ -254,15 +256,19 @@ class StudyRuns:
 
     def _create(self, record: dict[str, Any], key: str, started: int) -> str:
         row = record["row"]
-        tags = self._tags("replicate") | {
-            "mlflow.parentRunId": self._trial(record, started),
-            "mlflow.runName": key,
-            "key": key,
-            "trial": record["trial"],
-            "method": row["method"],
-            "role": record["role"],
-            "status": row["status"],
-        }
+        tags = (
+            self._tags("replicate")
+            | trial_run.source()
+            | {
+                "mlflow.parentRunId": self._trial(record, started),
+                "mlflow.runName": key,
+                "key": key,
+                "trial": record["trial"],
+                "method": row["method"],
+                "role": record["role"],
+                "status": row["status"],
+            }
+        )
         return self._client.create_run(self._experiment_id, start_time=started, tags=tags).info.run_id
 
     def note(self, time_ms: int, n_done: int, values: dict[str, float]) -> None:

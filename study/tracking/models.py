@@ -22,6 +22,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec
 import emargin_train
 from emargin_train import checkpoint
 from emargin_train.data.signal_spec import SignalSpec
+from emargin_train.hyperparameters import all_hyperparameters
 
 NAME = "encoder"  # of a model within its run
 CODE = Path(__file__).parent / "encoder_model.py"
@@ -78,7 +79,9 @@ def log(client: mlflow.MlflowClient, experiment: str, run: str, path: Path, tags
         if known.status == LoggedModelStatus.READY:
             return known.model_id
         client.delete_logged_model(known.model_id)
-    made = client.create_logged_model(experiment, NAME, source_run_id=run, tags=tags)
+    params = client.get_run(run).data.params
+    setting = {name: params[name] for name in all_hyperparameters() if name in params}
+    made = client.create_logged_model(experiment, NAME, source_run_id=run, tags=tags, params=setting)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / NAME
         write(path, place, Model(model_id=made.model_id, run_id=run, artifact_path=made.artifact_location))

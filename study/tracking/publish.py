@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from emargin_train.errors import UserError
 from study.secrets import without_password
 from study.tracking.mlflow_runs import client
@@ -25,7 +23,7 @@ def publish(uri: str, run: str, folder: Path) -> list[str]:
         if (folder / REPORT).is_dir():
             there.log_artifacts(run, str(folder / REPORT), REPORT)
             found.append(REPORT)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # whatever the server, its store or the client of that store raise
         reason = without_password(" ".join(str(error).split())[:300])
         raise UserError(
             f"the runs are in MLflow, but its store takes no files ({reason}): free or repair it, then again"

@@ -28,6 +28,7 @@ from study.tracking.sync_state import SyncState
 TELL_EVERY_S = 10.0
 START_S = 12.0  # MLflow takes this long to load on a busy machine
 CLOSE_S = 2.0
+FILES_S = 60.0  # a report has some twenty files
 NO_MODELS: Mapping[str, str | None] = {}
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,11 @@ class Tracker:
         """Tell the exporter of a new record."""
         self._tell(add=key)
 
+    def again(self, key: str) -> None:
+        """Tell the exporter of a record that was there before and has changed: a new run replaces its run."""
+        SyncState(self._folder).forget(key)  # in case the exporter dies now
+        self._tell(add=key, again=True)
+
     def note(self, n_done: int, values: dict[str, float]) -> None:
         """Set the study's summary; the exporter sends the latest, once a second at most."""
         self._tell(note=values, n_done=n_done, time_ms=int(time.time() * 1000))
@@ -124,6 +130,7 @@ class Tracker:
         patience_s: float,
         at_most_s: float = math.inf,
         models: Mapping[str, str | None] = NO_MODELS,
+        stays: bool = False,
     ) -> int:
         """Export what is left, and close the study's run; returns how many runs are not up to date.
 
@@ -134,6 +141,7 @@ class Tracker:
             becomes a version, or None
         patience_s: this gives up when nothing could be exported for so long; the study's run then counts too
         at_most_s: the longest time that this takes
+        stays: whether the exporter waits for `publish`, where all runs are up to date
         """
         if not self._is_started:
             if not SyncState(self._folder).study_run:
@@ -147,6 +155,8 @@ class Tracker:
             self._ask()
         self._tell(finish=outcome, models=list(models.items()))
         left = self._wait(patience_s, at_most_s)
+        if left == 0 and stays:
+            return 0
         self.close()
         if left == 0:
             return 0
@@ -167,6 +177,22 @@ class Tracker:
                     print(f"mlflow: {left} runs are still to be exported", file=sys.stderr)
                     told = time.monotonic()
         return left
+
+    def publish(self) -> list[str]:
+        """Upload the study's files (`study.tracking.publish`) after `finish`; returns their names.
+
+        Raises UserError with the reason where that fails.
+        """
+        self._tell(publish=True)
+        deadline = time.monotonic() + FILES_S
+        with contextlib.suppress(queue.Empty):
+            while (heard := self._heard.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
+                if "files" in heard:
+                    return list(heard["files"])
+                if "refused" in heard:
+                    raise UserError(heard["refused"])
+            raise UserError(f"the process that writes to MLflow ended: see {self._folder}/log/mlflow.log")
+        raise UserError(f"MLflow did not take the study's files within {FILES_S:.0f} s")
 
     def close(self) -> None:
         """End the exporter. Runs that are not exported yet can be exported later."""

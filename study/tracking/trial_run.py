@@ -1,4 +1,4 @@
-"""A trial as a run: the means over its replicates, above the runs of these."""
+"""A trial as a run: the means over its replicates, above the runs of these; and what runs say in words."""
 
 import functools
 import getpass
@@ -11,7 +11,7 @@ from emargin_train.hyperparameters import all_hyperparameters
 WORST_FIRST = ("failed", "diverged", "ok")
 ABOUT = (
     "method", "encoder", "encoder_variant", "dataset", "data_hash", "split", "noise_kind", "gate_given_as",
-    "evaluation_frames", "config_hash",
+    "evaluation_frames",
 )  # fmt: skip
 COST = ("data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb", "final_loss")
 
@@ -82,6 +82,21 @@ def description(of_study: dict[str, str], rows: list[dict[str, Any]]) -> str:
     parts = [f"Varied: {told(own)}"] if own else []
     parts += [f"Fixed: {told(others)}"] if others else []
     return "  \n".join([*parts, f"Mean over {len(rows)} replicate{'s' if len(rows) > 1 else ''}."])
+
+
+def study_description(of_study: dict[str, str]) -> str:
+    """What a study varies, for people to read.
+
+    of_study: the study's parameters
+    """
+    arms = {name.partition("/")[0]: None for name in of_study if "/" in name}
+    lines = [f"Goals: {of_study['goals'].replace(',', ', ')}."] if "goals" in of_study else []
+    for method in arms:
+        own = [f"{name} {of_study[f'{method}/{name}']}" for name in varied(of_study, method)]
+        lines += [f"{method}: {', '.join(own)}."] if own else []
+    if "seeds" in of_study:
+        lines.append(f"Each trial: split seeds {of_study.get('split_seeds')} × seeds {of_study['seeds']}.")
+    return "  \n".join(lines)
 
 
 def _short(value: object) -> str:

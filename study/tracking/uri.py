@@ -3,11 +3,12 @@
 import contextlib
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import sqlalchemy
 
+from emargin_train.declarations import declarations
 from emargin_train.errors import UserError
 from emargin_train.program import pasted
 from study import secrets
@@ -41,16 +42,23 @@ def local(out: Path) -> str:
     return f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
-def to_browse(uri: str, experiment: str) -> str:
-    """How to open MLflow at the runs of an experiment: an address, after a command where it needs one.
+def to_browse(uri: str, *, experiment: str, study_id: str, goal: str) -> str:
+    """How to open MLflow at a study's trials: an address, after a command where it needs one.
 
     experiment: its id; "" where it is not known, since MLflow was never reached
+    goal: the metric by which the trials are sorted, the best one first
     """
     if "://" not in uri:
         return uri
-    place = f"/#/experiments/{experiment}/runs" if experiment else ""
+    shown = {
+        "workflowType": "machine_learning",  # without it, MLflow may show its pages for language models
+        "searchFilter": f"tags.study_id = '{study_id}' and tags.kind = 'trial'",
+        "orderByKey": f"metrics.`{goal}`",
+        "orderByAsc": "true" if declarations().metrics[goal].best == "min" else "false",
+    }
+    place = f"/#/experiments/{experiment}/runs?{urlencode(shown)}" if experiment else ""
     if uri.startswith("http"):
-        return without_password(uri.rstrip("/") + place)
+        return without_password(uri.rstrip("/")) + place
     command = pasted("mlflow", "ui", "--backend-store-uri", without_password(uri))
     return f"{command}, then http://127.0.0.1:5000{place}"
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from scipy import stats
 from analysis import contrasts, power
 from analysis.contrasts import POOLED
 from analysis.errors import UserError
-from analysis.pooled import random_effects
+from analysis.pooled import effects, random_effects
 from analysis.statistics import LEAST_ERROR
 from analysis.tables import load
 from tests.analysis import synthetic
@@ -157,6 +159,31 @@ def test_overlapping_splits_make_a_difference_less_sure():
     assert contrasts.overlap_p(np.zeros(5)) == 1 and contrasts.overlap_p(np.full(5, 0.1)) == 0
 
 
+def test_a_share_that_was_set_is_one_setting_whatever_was_counted(tmp_path):
+    """At each noise level the share 0.5 gives another cosine, and is recorded as 0.50003."""
+    folder = study(tmp_path, {"a": (0.3, 0.0)}, levels=(0.0, 10.0)).folder
+    raw = pq.read_table(folder / "results.parquet")
+    rows = raw.to_pandas()
+    own = rows["method"] == "emargin"
+    rows.loc[own, "gate_given_as"] = "dissimilar_share"
+    rows.loc[own, "threshold"] = 0.9 + 0.001 * rows["snr_db"] + 0.01 * rows["split_seed"]
+    rows.loc[own, "dissimilar_share"] = 0.50003 - 0.00001 * rows["snr_db"]
+    pq.write_table(pa.Table.from_pandas(rows, raw.schema, preserve_index=False), folder / "results.parquet")
+    text = PLAN.replace('b = { method = "emargin" }', 'b = { method = "emargin", dissimilar_share = 0.5 }')
+    found = contrasts.table(load(folder), plan(tmp_path, text + 'within = ["snr_db"]\n'))
+    assert found.iloc[0]["splits"] == 10 and found.iloc[0]["verdict"] == "higher"
+
+
+def test_contrasts_without_rows_are_left_out_until_they_come(tmp_path):
+    read = study(tmp_path, {"a": (0.3, 0.0)})
+    later = PLAN.split("[[contrasts]]")[1].replace('"labels"', '"later"').replace('"emargin" }', '"cpc" }')
+    planned = plan(tmp_path, f"{PLAN}[[contrasts]]{later}")
+    there = contrasts.with_rows(read, planned)
+    assert [contrast.name for contrast in there.contrasts] == ["labels"]
+    said = contrasts.text(contrasts.table(read, there), planned)
+    assert f"**later.** Labels help.\n\n{contrasts.NO_ROWS}" in said
+
+
 # The pooled estimate.
 
 
@@ -206,7 +233,45 @@ def test_pooled_estimate_of_too_few():
     assert equal.estimate == pytest.approx(0.4) and equal.high - equal.low < 1e3 * LEAST_ERROR
 
 
+def test_effects_of_many_at_once_are_those_of_each():
+    rng = np.random.default_rng(0)
+    x, error = rng.normal(size=(20, 5)), rng.uniform(0.1, 1, (20, 5))
+    mean, spread, between, i2 = effects(x, error)
+    for i in range(20):
+        one = random_effects(x[i], error[i])
+        assert (mean[i], between[i], i2[i]) == pytest.approx((one.estimate, one.between, one.i2))
+        assert one.high - one.estimate == pytest.approx(stats.t.ppf(0.975, 4) * spread[i])
+
+
 # Power.
+
+
+def test_simulated_verdicts_are_those_of_the_procedure():
+    """From means and deviations alone, as from the differences: t tests, Holm, words, pooled verdict."""
+    gaps = np.random.default_rng(3).normal(0.03, 0.06, (50, 6, 10))
+    mean, sd = gaps.mean(-1), gaps.std(-1, ddof=1)
+    found, over_all = (of(mean, sd, 10, 0.05, 0.05) for of in (power._verdicts, power._pooled))
+    for i in range(50):
+        of = {str(k): pd.Series(gap) for k, gap in enumerate(gaps[i])}
+        rows = contrasts.judged(of, 0.05, 0.05, {})
+        assert [row["verdict"] for row in rows] == [*found[i], *over_all[i]]
+    assert len(np.unique(found)) > 2 and len(np.unique(over_all)) > 1
+
+
+def test_pooled_verdict_errs_at_most_at_its_level_where_data_sets_differ():
+    rates = power.simulated(np.full(6, 0.05), 10, 0.05, 0.05, np.random.default_rng(4), 2000, between=0.03)
+    noise = 3 * np.sqrt(0.05 * 0.95 / 2000)
+    assert rates["pooled_false_difference"] <= 0.05 + noise
+    assert rates["pooled_false_equivalence"] <= 0.05 + noise
+    assert rates["pooled_power_difference"] > 0.8
+
+
+def test_the_splits_that_are_asked_for_decide(tmp_path):
+    """Half the margin at a spread of twice the margin is undecided with ten splits."""
+    read = study(tmp_path, {"a": (0.05, 0.02), "b": (0.04, 0.03)}, spread=0.2)
+    found = power.needed(read, plan(tmp_path))
+    assert len(found) and (found["splits_needed"] > 10).all()
+    assert (found["decided"] > 0.75).all()
 
 
 def test_procedure_errs_at_most_at_its_level_and_has_power():

@@ -1,61 +1,163 @@
 """docs/findings.md agrees with the studies in docs/findings/."""
 
+import dataclasses
 import re
 import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis import findings, geometry, robustness
+from analysis import answers, charts, contrasts, evidence, findings, geometry, sentences
+from analysis.contrasts import POOLED
 from analysis.errors import UserError
-from analysis.grids import grids
 from analysis.markdown import markdown
 from analysis.selection import selected
 
 DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "findings.md").read_text()
+PLANNED = findings.plan(DOCS / "findings")
+LARGEST = 500_000  # bytes of a figure
 
 
 @pytest.fixture(scope="module")
-def study():
-    return findings.studies(DOCS / "findings")
+def found():
+    return evidence.gather(findings.studies(DOCS / "findings"))
 
 
-def test_every_block_of_the_document_is_what_the_studies_give(study) -> None:
-    text = (DOCS / "findings.md").read_text()
-    planned = findings.plan(DOCS / "findings")
-    assert {name for _, name, _ in findings.BLOCK.findall(text)} == planned["blocks"].keys()
-    assert findings.rebuilt(text, study, planned) == text
+def test_every_block_and_number_of_the_document_is_what_the_studies_give(found) -> None:
+    assert {name for _, name, _ in findings.BLOCK.findall(TEXT)} == PLANNED["blocks"].keys()
+    readme = (DOCS.parent / "README.md").read_text()
+    assert findings.INLINE.search(readme)
+    for text in (TEXT, readme):
+        assert findings.rebuilt(text, found, PLANNED) == text
 
 
-def test_the_promised_amount_is_there(study) -> None:
-    """A thousand rows, three simulated and three real sets, five seeds, and nothing hidden."""
-    rows = study.rows
-    assert len(rows) >= 1000 and rows["seed"].nunique() >= 5
-    simulated = rows["dataset"].str.endswith("-sim")
-    assert rows.loc[simulated, "dataset"].nunique() == 3 and rows.loc[~simulated, "dataset"].nunique() == 3
-    assert study.manifest["asked"] == len(rows)
+def test_every_planned_contrast_is_reported_and_the_others_are_called_post_hoc(found) -> None:
+    for name in ("plan.toml", "posthoc.toml"):
+        for contrast in contrasts.read(DOCS / "findings" / name).contrasts:
+            (at,) = (
+                match.start() for match in re.finditer(rf"^\*\*{contrast.name}\.\*\*", TEXT, re.MULTILINE)
+            )
+            part = TEXT[TEXT.rindex("<!-- begin ", 0, at) : at]
+            before = TEXT[: TEXT.rindex("<!-- begin ", 0, at)].rsplit("\n\n", 2)[-2]
+            assert ("planned-" in part) == (name == "plan.toml")
+            assert ("ost hoc" in before) == (name == "posthoc.toml")
 
 
-def test_figures_that_the_document_shows_exist() -> None:
-    text = (DOCS / "findings.md").read_text()
-    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
-    assert shown and all((DOCS / path).is_file() for path in shown)
+def test_the_plan_is_older_than_every_row(found) -> None:
+    """The revision that trained the planned rows has the plan already, with the very same contrasts."""
+    now = tomllib.loads((DOCS / "findings" / "plan.toml").read_text())
+    rows = found.study.rows
+    revisions = rows.loc[rows["study"].str.match("q[123]-"), "git_revision"].unique()
+    assert len(revisions) and not any(revision.endswith("+") for revision in revisions)
+    for revision in revisions:
+        show = ["git", "-C", str(DOCS), "show", f"{revision}:docs/findings/plan.toml"]
+        ran = subprocess.run(show, capture_output=True, text=True)
+        if ran.returncode:
+            pytest.skip(f"this clone has no revision {revision[:7]}")
+        assert tomllib.loads(ran.stdout) == now
 
 
-def test_a_changed_document_is_noticed_and_an_unknown_block_refused(tmp_path, study, capsys) -> None:
-    text = (DOCS / "findings.md").read_text()
+def test_numbers_in_prose_are_settings_or_written_by_the_program() -> None:
+    """Outside blocks, marks and links, decimals are margins, thresholds and shares that were set."""
+    prose = findings.INLINE.sub("", findings.BLOCK.sub("", TEXT))
+    prose = re.sub(r"\([^)]*\.(?:md|toml|png|svg)[^)]*\)|arXiv \S+|`[^`]*`", "", prose)
+    assert set(re.findall(r"\d+\.\d+", prose)) <= {"0.1", "0.05", "0.4", "0.5", "0.2", "0.8", "5.7"}
+
+
+def test_figures_are_shown_small_and_drawn_again_byte_by_byte(found, tmp_path) -> None:
+    shown = set(re.findall(r"!\[[^]]*\]\(findings/figures/([^)]+)\)", TEXT))
+    kept = {path.name: path for path in (DOCS / "findings" / "figures").iterdir()}
+    complete = found.named == set(found.rows["contrast"])
+    assert kept.keys() == shown if complete else kept.keys() <= shown
+    assert all(path.stat().st_size < LARGEST for path in kept.values())
+    drawn = findings.figures(found.study, PLANNED, tmp_path / "figures")
+    assert {path.name for path in drawn} == kept.keys()
+    for path in drawn:
+        assert path.read_bytes() == kept[path.name].read_bytes(), path.name
+
+
+def test_a_changed_document_is_noticed_and_unknown_marks_are_refused(tmp_path, found, capsys) -> None:
     folder = tmp_path / "findings"
-    shutil.copytree(DOCS / "findings", folder)
+    folder.mkdir()
+    for path in (DOCS / "findings").glob("q1-*-emargin"):
+        shutil.copytree(path, folder / path.name)
+    for name in ("plan.toml", "posthoc.toml", "tables.toml"):
+        shutil.copy(DOCS / "findings" / name, folder)
     document = tmp_path / "findings.md"
-    block = findings.BLOCK.search(text)
-    assert block is not None
-    document.write_text(text[: block.start()] + "<!-- begin counts -->\n<!-- end -->\n")
+    document.write_text("There are <!-- = rows -->12<!-- / --> rows.\n<!-- begin counts -->\n<!-- end -->\n")
     with pytest.raises(SystemExit) as ended:
         findings.main([str(folder), "--check"])
     assert ended.value.code == 1 and "not what the studies say" in capsys.readouterr().out
-    with pytest.raises(UserError, match="did you mean 'counts'"):
-        findings.rebuilt("<!-- begin count -->\n<!-- end -->", study, findings.plan(folder))
+    findings.main([str(folder)])
+    rows = len(findings.studies(folder).rows)
+    assert f"There are <!-- = rows -->{rows}<!-- / --> rows." in document.read_text()
+    assert "without rows so far: all-steps" in capsys.readouterr().out
+    for text, message in {
+        "<!-- begin count -->\n<!-- end -->": "did you mean 'counts'",
+        "<!-- = row --><!-- / -->": "asks for 'row'",
+        "<!-- = headlin probe --><!-- / -->": "did you mean 'headline'",
+        "<!-- = answer Q4 --><!-- / -->": "answer to 'Q4'",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            findings.rebuilt(text, found, PLANNED)
+
+
+ROW = {"difference": 0.03, "low": 0.01, "high": 0.05, "margin": 0.05, "metric": "test_silhouette"}
+
+
+@pytest.mark.parametrize(
+    "verdict, said",
+    [
+        ("higher", "raises Silhouette (+0.030 [+0.010, +0.050])"),
+        ("lower", "lowers Silhouette (+0.030 [+0.010, +0.050])"),
+        ("equivalent", "leaves Silhouette within the margin of 0.05 (+0.030 [+0.010, +0.050])"),
+        ("undecided", "shows no clear change of Silhouette (+0.030 [+0.010, +0.050])"),
+    ],
+)
+def test_sentences_end_as_the_verdict_says(verdict, said) -> None:
+    assert sentences.says(next(pd.DataFrame([ROW | {"verdict": verdict}]).itertuples())) == said
+
+
+def test_data_sets_and_noise_levels_are_those_that_have_rows(found) -> None:
+    q1 = found.study.rows.query("study.str.startswith('q1-')")
+    said = sentences.value(found, "sets Q1")
+    assert all(name in said for name in q1.groupby("dataset").filter(lambda of: len(of) == 70)["dataset"])
+    nothing = evidence.Evidence(found.study, found.plan, found.rows.iloc[:0], found.named)
+    assert sentences.value(nothing, "sets Q1") == "none yet"
+    rows = found.study.rows.query("method == 'emargin'").head(2)
+    rows = rows.assign(
+        snr_db=[30.0, 0.0], dissimilar_share=1.0, gate_given_as="dissimilar_share", study="q3-a-share"
+    )
+    noisy = evidence.Evidence(
+        dataclasses.replace(found.study, rows=rows), found.plan, found.rows, found.named
+    )
+    assert sentences.value(noisy, "noise all-steps") == "30 and 0 dB"
+
+
+def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
+    """Also before anything was measured."""
+    names = ["headline", "labels", "infonce-narrowed", "emargin-spread", "papers-threshold", "all-steps"]
+    metrics = list(evidence.SHORT.values())
+    empty = pd.DataFrame(columns=found.rows.columns)
+    nothing = evidence.Evidence(found.study, found.plan, empty, found.named)
+    for question in ("Q1", "Q2", "Q3"):
+        assert answers.ANSWERS[question](nothing) == answers.UNMEASURED
+    said = set()
+    for first in sentences.VERDICTS:
+        for second in sentences.VERDICTS:
+            verdicts = dict(zip(metrics, (first, second, first), strict=True))
+            rows = [
+                {"contrast": name, "metric": metric, "dataset": POOLED, "verdict": verdicts[metric]}
+                for name in names
+                for metric in metrics
+            ]
+            made = evidence.Evidence(found.study, found.plan, pd.DataFrame(rows), found.named)
+            said |= {answers.ANSWERS[question](made) for question in ("Q1", "Q2", "Q3")}
+    assert all(sentence.endswith(".") for sentence in said) and len(said) > 8
 
 
 def test_tables_show_unknown_as_a_dash() -> None:
@@ -76,37 +178,33 @@ def test_rows_are_selected_by_what_they_are() -> None:
     assert selected(rows, []).equals(rows)
     assert selected(rows, [{"study": "*-gates"}]).index.tolist() == [0, 1]
     assert selected(rows, [{"study": "*-gates", "quiet": True}, {"snr_db": [10.0]}]).index.tolist() == [1, 2]
+    shares = pd.DataFrame({"dissimilar_share": [0.50003, 0.05, 0.4998]})  # counted, so not quite as set
+    assert selected(shares, [{"dissimilar_share": 0.5}]).index.tolist() == [0, 2]
     with pytest.raises(UserError, match="did you mean 'study'"):
         selected(rows, [{"studdy": "x"}])
     with pytest.raises(UserError, match="no row meets"):
         selected(rows, [{"study": "b-*"}])
 
 
-def test_correlations_of_the_findings_are_within_noise_levels(study) -> None:
-    """Pooled over noise levels, Silhouette and accuracy go together on harth-sim; within each they do not."""
-    table = geometry.measured(study)
-    assert table["world"].nunique() == 16  # of six data sets
-    harth = table[(table["dataset"] == "harth-sim") & (table["role"] != "reference")]
-    pair = ["silhouette", "probe_balanced_accuracy"]
-    assert harth[pair].astype(float).corr("spearman").iloc[0, 1] > 0.3
-    rho = geometry.correlations(table)
-    own = rho[rho["world"].str.startswith("harth-sim") & (rho["method"] == geometry.ALL)]
-    own = own[(own["clustering"] == pair[0]) & (own["probe"] == pair[1])]
-    assert len(own) == 3 and (own["spearman"] < 0).all()
-
-
-def test_every_undecided_verdict_says_how_many_seeds_would_do(study) -> None:
-    found = [grid for grid in grids(study) if grid.method == "emargin" and grid.gate == "intended"]
-    judged = robustness.verdicts(found, study.metric("silhouette"), 0.1)
-    strongest = judged[judged["verdict"] == "undecided"].nsmallest(2, "p_sensitive")
-    assert (strongest["p_sensitive"] < 0.06).all() and (strongest["units_needed"] == 6).all()
-
-
-def test_joined_grids_fit_better_over_the_share(study) -> None:
-    found = [grid for grid in grids(study) if grid.method == "emargin" and grid.gate == "intended"]
-    table = pd.concat(
-        robustness.common_curve(found, study.metric(name))
-        for name in ("silhouette", "probe_balanced_accuracy")
+def test_correlations_of_the_document_are_within_noise_levels(found) -> None:
+    """A world is a data set at one noise level; q3 has three, and q2 none."""
+    rows = (
+        selected(found.study.rows, [{"study": "q3-*"}])
+        if "all-steps" in set(found.rows["contrast"])
+        else None
     )
-    gap = table[table["over"] == "share minus cosine"]
-    assert len(gap) == 12 and (gap["r2"] > 0).all()
+    if rows is None:
+        pytest.skip("no row of q3 yet")
+    rho = geometry.correlations(geometry.measured(found.study.with_rows(rows)))
+    assert set(rho["world"]) == {
+        f"{dataset}, {db:g} dB" for dataset in rows["dataset"].unique() for db in (0, 10, 30)
+    }
+
+
+def test_charts_of_contrasts_show_all_data_sets(found) -> None:
+    own = found.rows[found.rows["contrast"] == "labels"]
+    from analysis.findings_charts import forest_panel
+
+    drawn = forest_panel(own[own["metric"] == "test_silhouette"], "Silhouette").to_dict()
+    assert len(next(iter(drawn["datasets"].values()))) == own["dataset"].nunique()
+    assert charts.on_paper(drawn)["config"]["font"] == charts.PAPER_FONT

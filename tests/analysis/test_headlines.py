@@ -56,7 +56,7 @@ LOW = {"raw": 0.2, "log-raw": 0.3, "random": 0.1, "supervised": 0.95}
             {"emargin": 0.5, "infonce": 0.4, "pca": 0.7},
             0.01,
             "loses",
-            "PCA of spectra, a reference, beats the best",
+            "the best reference, PCA of spectra, beats the best",
         ),
         (
             {"emargin": 0.7, "infonce": 0.4, "pca": 0.5},
@@ -156,7 +156,7 @@ def test_a_method_that_diverged_is_named_with_its_reason(tmp_path: Path, rows: p
     reason = "All 12 trainings of eMargin diverged: the loss was not finite any more at step 12."
     assert unfinished(study) == [reason]
     header = header_html(study, [])
-    assert reason in header and "PCA of spectra, a reference, beats the best method, InfoNCE" in header
+    assert reason in header and "the best reference, PCA of spectra, beats the best method, InfoNCE" in header
     alone = accuracy(study_of(tmp_path / "b", bad[bad["method"] != "infonce"]))
     assert alone.verdict == "alone" and "no method has a trial that ended well" in alone.claim
 

@@ -15,8 +15,9 @@ from analysis import grids, schema, version1
 from analysis.tables import as_given, per_trial, settings_text, varying
 from tests.analysis import synthetic
 
-FINDINGS = Path(__file__).parents[2] / "docs" / "findings"
-COMMITTED = sorted(path.parent for path in FINDINGS.glob("*/results.parquet"))
+COMMITTED = sorted(
+    path.parent for path in (Path(__file__).parents[1] / "version_1").glob("*/results.parquet")
+)
 
 
 def write_version_1(folder: Path, rows: pd.DataFrame, dimensions: dict[str, str] | None) -> Path:

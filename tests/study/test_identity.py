@@ -15,6 +15,7 @@ from emargin_train.errors import UserError
 from study import identity, plan
 from study.search import claim
 from study.search.plan_search import PlanSearch
+from study.search.storage import study_name
 from study.settings import SAMPLERS, StudySettings
 from study.space import contains
 from study.tracking.mlflow_runs import StudyRuns
@@ -155,7 +156,7 @@ def test_whatever_the_store_holds_every_setting_lies_in_the_studys_own_space(hel
     arm = arms[-1]
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(
-        study_name=claim.study_name(settings, arm), storage=storage, directions=["maximize", "maximize"]
+        study_name=study_name(settings, arm.method), storage=storage, directions=["maximize", "maximize"]
     )
     for threshold, margin, state, key in held:
         params = {"threshold": threshold} | ({} if margin is None else {"margin": margin})

@@ -26,8 +26,10 @@ def rows(precision: str, values: list[float | None]) -> list[dict[str, Any]]:
     ]
 
 
-def shown(folder: Path | None, *names: str, dataset: str | None = None) -> list[str]:
-    words = ["--preset", "paper-ecg"]
+def shown(
+    folder: Path | None, *names: str, dataset: str | None = None, more: tuple[str, ...] = ()
+) -> list[str]:
+    words = ["--preset", "paper-ecg", *more]
     if folder is not None:
         folder.mkdir(exist_ok=True)
         for name in names:
@@ -50,6 +52,15 @@ def test_published_figures_stand_on_their_own_row_alone(tmp_path):
         assert "0.59" not in line and "0.80" not in line and "mitdb (not MIT-BIH AFDB)" in line
     assert "diverged" in ours[0] and "0 of 2 ok" in ours[0]
     assert "0.50 ± 0.35" in ours[1] and "2 of 2 ok" in ours[1]
+
+
+def test_protocols_are_named(tmp_path):
+    lines = shown(tmp_path / "mitdb", "100.hea")
+    assert any(line.startswith("protocol of the published row: as the paper prints it") for line in lines)
+    (ours,) = [line for line in lines if line.startswith("protocol of our rows: ")]
+    assert "the same split" in ours and "seeds 0, 1, 2, 3, 4" in ours
+    other = shown(tmp_path / "mitdb", "100.hea", more=("--split", "subject"))
+    assert "but --split subject" in "".join(other)
 
 
 def test_a_divergence_has_its_reason_and_other_data_a_warning(tmp_path):

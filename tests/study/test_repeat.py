@@ -15,8 +15,10 @@ from emargin_train.errors import UserError
 from study import repeat
 from tests.study.conftest import assert_one_line, here
 
-FINDINGS = Path(__file__).resolve().parents[2] / "docs" / "findings"
-GATES = FINDINGS / "sleepeeg-sim-gates"  # written by version 1, with --dissimilar-share 0.5
+ROOT = Path(__file__).resolve().parents[2]
+VERSION_1 = ROOT / "tests" / "version_1"
+GATES = VERSION_1 / "sleepeeg-sim-gates"  # with --dissimilar-share 0.5
+COMMITTED = sorted([*ROOT.glob("docs/findings/*/results.parquet"), *VERSION_1.glob("*/results.parquet")])
 
 
 def test_a_row_of_version_1_gives_the_settings_that_it_was_trained_with():
@@ -29,15 +31,15 @@ def test_a_row_of_version_1_gives_the_settings_that_it_was_trained_with():
 
 
 def test_a_threshold_that_was_given_stays_the_threshold():
-    row = repeat.find(FINDINGS / "sleepeeg-sim-threshold" / "results.parquet", "emargin-0004", "0-0")
+    row = repeat.find(VERSION_1 / "sleepeeg-sim-threshold" / "results.parquet", "emargin-0004", "0-0")
     read = TrainConfig.from_dict(repeat.settings_of(row)).to_dict()
     assert read["threshold"] == row.values["threshold"] and read["dissimilar_share"] is None
 
 
-@pytest.mark.parametrize("folder", sorted(path.parent for path in FINDINGS.glob("*/results.parquet")))
-def test_every_study_of_the_findings_can_be_repeated(folder):
+@pytest.mark.parametrize("folder", [path.parent for path in COMMITTED], ids=lambda folder: folder.name)
+def test_every_committed_study_can_be_repeated(folder):
     trial = pq.read_table(folder / "results.parquet", columns=["trial"])["trial"][-1].as_py()
-    TrainConfig.from_dict(repeat.settings_of(repeat.find(folder, trial, "0")))
+    TrainConfig.from_dict(repeat.settings_of(repeat.find(folder, trial, "0-0")))
 
 
 @pytest.mark.parametrize(
@@ -47,11 +49,11 @@ def test_every_study_of_the_findings_can_be_repeated(folder):
         ((str(GATES), "emargin-9", "0"), ("'emargin-9' is not a trial", "did you mean 'emargin-000")),
         ((str(GATES), "emargin-0003", "0-7"), ("not one replicate", "0-0, 0-1")),
         ((str(GATES / "manifest.parquet"), "emargin-0003", "0"), ("results.parquet",)),
-        ((str(FINDINGS / "mitdb-125-gates"), "emargin-0003", "0"), ("DATA is not a folder", "--data-dir")),
+        ((str(VERSION_1 / "mitdb-125-gates"), "emargin-0003", "0"), ("DATA is not a folder", "--data-dir")),
     ],
 )
 def test_what_cannot_be_repeated_is_refused_in_one_line(words, told, monkeypatch):
-    monkeypatch.chdir(FINDINGS.parents[1])
+    monkeypatch.chdir(ROOT)
     assert_one_line(here(*words, module="study.repeat"), *told)
 
 

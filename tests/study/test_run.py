@@ -1,5 +1,6 @@
 """`python -m study.run` as a user sees it: a finished study, its plan, its help text."""
 
+import argparse
 import json
 import re
 import shutil
@@ -11,13 +12,16 @@ from pathlib import Path
 import mlflow
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from analysis import tables
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.hyperparameters import all_hyperparameters
 from emargin_train.methods import METHODS
 from study import plan, results
+from study import run as program
 from study.command_line import build_parser, flags_of, resumed_settings, settings_of
+from study.run_study import StudyOutcome
 from study.schema import schema
 from study.settings import StudySettings
 from tests.study.conftest import assert_one_line, change_range, command, here, small
@@ -201,6 +205,11 @@ def test_mlflow_holds_a_run_for_the_study_for_each_trial_and_for_each_row(finish
         if row["method"] == "emargin":
             assert len(client.get_metric_history(row["mlflow_run_id"], "loss")) == 4
             assert client.list_artifacts(row["mlflow_run_id"])
+    assert {file.path for file in client.list_artifacts(study.info.run_id)} == {
+        "study.toml", "manifest.json", "results.parquet", "report",
+    }  # fmt: skip
+    page = client.download_artifacts(study.info.run_id, "report/index.html")
+    assert Path(page).read_bytes() == (finished.folder / "report" / "index.html").read_bytes()
 
 
 def test_standard_error_is_calm(finished):
@@ -298,7 +307,8 @@ def test_a_row_is_repeated_in_all_digits(finished, table):
 
 def test_the_start_names_folder_trials_and_mlflow(finished):
     said = finished.ran.stderr
-    assert f"study: {finished.folder}\n" in said and "mlflow ui --backend-store-uri sqlite:///" in said
+    assert f"study: {finished.folder}\n" in said
+    assert re.search(r"browse: .*mlflow ui --backend-store-uri sqlite:///.*/#/experiments/\d+/runs", said)
     again = here(*finished.words)
     assert again.returncode == 0 and re.search(r"trials: (\d+), \1 of them done already", again.stderr)
 
@@ -333,8 +343,29 @@ def test_one_seed_with_a_number_is_explained():
 
 
 def test_dry_run_refuses_what_the_machine_has_not(finished):
-    ran = here(*finished.words, "--name", "gpu", "--gpus-per-trial", "64", "--dry-run")
-    assert_one_line(ran, "--gpus-per-trial is 64", "this machine has")
+    for asked in ("64", "auto") if not torch.cuda.is_available() else ("64",):
+        ran = here(*finished.words, "--name", "gpu", "--gpus-per-trial", asked, "--dry-run")
+        assert_one_line(ran, f"--gpus-per-trial is {asked}", "this machine has")
+
+
+def test_dry_run_plans_a_study_that_diverges(tmp_path):
+    flags = ("--method", "emargin-released", "--baseline", "none", "--references", "raw", "--design", "grid")
+    paper = ("--margin", "100", "--temperature", "0.5", "--precision", "float32,float64")
+    ran = here(*small(), *flags, *paper, "--out", str(tmp_path), "--dry-run")
+    assert ran.returncode == 0, ran.stderr
+    assert "emargin-released in float32 diverges: the loss is not finite at step 1; in float64" in ran.stdout
+    assert "--precision float64 goes on" in ran.stdout and "expected time" in ran.stdout
+    assert re.search(r"emargin-released in float64: \d+ ms a step", ran.stdout)
+
+
+def test_files_that_mlflow_lacks_are_told_with_the_command_that_adds_them(tmp_path, capsys):
+    settings = settings_from(*small(), "--name", "a b", "--out", str(tmp_path))
+    counts = {"ok": 1, "diverged": 0, "failed": 0}
+    outcome = StudyOutcome(counts, {}, 1, None, False, "", 0, report=tmp_path, not_published="disk full")
+    program.show(settings, argparse.Namespace(preset=None), outcome, 1.0)
+    said = capsys.readouterr().err
+    assert said.startswith("warning: MLflow lacks the study's table and report (disk full)")
+    assert f"python -m study.sync '{tmp_path}/a b'" in said and outcome.exit_code == 0
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):

@@ -11,6 +11,11 @@ from emargin_train.program import pasted
 from study.tracking.uri import to_browse
 from tests.cluster.conftest import free_port
 
+TRIALS = (
+    "workflowType=machine_learning&searchFilter=tags.study_id+%3D+%27ab12%27+and+tags.kind+%3D+%27trial%27"
+    "&orderByKey=metrics.%60davies_bouldin%60&orderByAsc=true"
+)
+
 
 @pytest.mark.slow
 def test_the_server_answers_when_its_address_is_printed(folder):
@@ -33,15 +38,16 @@ def test_the_server_answers_when_its_address_is_printed(folder):
 @pytest.mark.parametrize(
     "uri, experiment, expected",
     [
-        ("http://ada:secret@host:5000/", "7", "http://host:5000/#/experiments/7/runs"),
+        ("http://ada:secret@host:5000/", "7", f"http://host:5000/#/experiments/7/runs?{TRIALS}"),
         ("http://host:5000", "", "http://host:5000"),
         (
             "sqlite:////runs/mlflow.db",
             "7",
             "mlflow ui --backend-store-uri sqlite:////runs/mlflow.db, then "
-            "http://127.0.0.1:5000/#/experiments/7/runs",
+            f"http://127.0.0.1:5000/#/experiments/7/runs?{TRIALS}",
         ),
     ],
 )
-def test_the_link_opens_the_table_of_runs(uri, experiment, expected):
-    assert to_browse(uri, experiment).removeprefix(pasted("mlflow").removesuffix("mlflow")) == expected
+def test_the_link_opens_the_table_of_trials_with_the_best_first(uri, experiment, expected):
+    shown = to_browse(uri, experiment=experiment, study_id="ab12", goal="davies_bouldin")
+    assert shown.removeprefix(pasted("mlflow").removesuffix("mlflow")) == expected

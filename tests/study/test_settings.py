@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from emargin_train import precision
 from emargin_train.errors import UserError
 from study import plan, results
 from study.settings import SAMPLERS, StudySettings, declared_settings, stored_part
@@ -155,10 +156,11 @@ def test_the_settings_of_version_1_are_read(tmp_path):
     assert arm.space["spectrum_scale"] == "log" and {one.split_seed for one in arm.replicates} == {3}
 
 
-OLD = sorted((Path(__file__).resolve().parents[2] / "docs" / "findings").glob("*/study.toml"))
+ROOT = Path(__file__).resolve().parents[2]
+COMMITTED = sorted([*ROOT.glob("docs/findings/*/study.toml"), *ROOT.glob("tests/version_1/*/study.toml")])
 
 
-@pytest.mark.parametrize("file", OLD, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda path: path.parent.name)
 def test_every_committed_study_can_be_a_config(file):
     settings = StudySettings(**stored_part(file))
     given = tomllib.loads(file.read_text())
@@ -213,7 +215,21 @@ def test_a_study_may_have_no_references():
     assert {arm.role for arm in plan.arms(settings)} == {"searched", "baseline"}
 
 
-def test_tf32_is_for_gpus():
-    with pytest.raises(UserError, match="--gpus-per-trial"):
-        small_settings(tf32=True)
-    assert small_settings(tf32=True, gpus_per_trial=0.25).tf32
+@pytest.mark.parametrize("kind, device, told", [("tf32", "cpu", "on a GPU"), ("bf16", "cuda", "for CPUs")])
+def test_a_precision_that_the_device_lacks_is_refused(kind, device, told):
+    with pytest.raises(UserError, match=told):
+        precision.check(kind, device)
+    plans = plan.arms(small_settings(hyperparameters={"precision": f"float32,{kind}"}, design="grid"))
+    assert plan.values_of(plans, "precision") >= {"float32", kind}
+
+
+def test_a_processor_without_bfloat16_is_told(monkeypatch):
+    monkeypatch.setattr(precision, "FLAGS", {"no_such_flag"})
+    with pytest.raises(UserError, match="no_such_flag"):
+        precision.check("bf16", "cpu")
+
+
+def test_the_former_setting_tf32_is_a_precision():
+    text = 'dataset = "ecg"\nname = "x"\ntf32 = true\n'
+    assert StudySettings.from_toml(text).hyperparameters == {"precision": "tf32"}
+    assert StudySettings.from_toml(text.replace("true", "false")).hyperparameters == {}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from emargin_train.cost import Clock, PeakMemory, full_float32, use_tf32
+from emargin_train.cost import Clock, PeakMemory
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.encode import encode
 from emargin_train.evaluation import kmeans, probes
@@ -20,6 +20,7 @@ from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.evaluation.steps import Adam, Batches
 from emargin_train.methods.base import Method
+from emargin_train.precision import computing_in
 from emargin_train.pretrain import Run
 from emargin_train.train import start
 from tests.emargin_train.configs import config
@@ -141,29 +142,27 @@ def test_the_device_of_these_tests_keeps_its_tensors_apart():
             far.numpy()
 
 
-@pytest.mark.parametrize("chosen_tf32", [True, False])
-def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen_tf32):
+@pytest.mark.parametrize("chosen", ["highest", "high", "medium"])
+def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen):
     data = splits(test=False)
-    before, seen = torch.backends.cuda.matmul.allow_tf32, []
+    before, seen = torch.get_float32_matmul_precision(), []
 
     def embed(frames: Frames, mask: np.ndarray) -> np.ndarray:
-        seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+        seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
         return spectra(frames, mask)
 
     def fails(frames: Frames, mask: np.ndarray) -> np.ndarray:
         raise OSError("no such store")
 
-    use_tf32(chosen_tf32)
+    torch.set_float32_matmul_precision(chosen)
     try:
         evaluate(embed, data, choose(data, cap=60))
-        assert seen and not any(map(any, seen))
+        assert set(seen) == {("highest", False)}
         with pytest.raises(OSError):
             evaluate(fails, data, choose(data))
-        with full_float32():
-            assert not torch.backends.cuda.matmul.allow_tf32
-        assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is chosen_tf32
+        assert torch.get_float32_matmul_precision() == chosen
     finally:
-        use_tf32(before)
+        torch.set_float32_matmul_precision(before)
 
 
 @needs_gpu
@@ -177,11 +176,8 @@ def test_a_gpu_finds_what_a_cpu_finds(scale):
     assert_close(evaluate(embed, data, chosen, device="cuda"), expected, 0.99)
     assert_close(evaluate(kinked, data, chosen, device="cuda"), evaluate(kinked, data, chosen), 0.99)
     method.to("cuda")
-    use_tf32(True)
-    try:
+    with computing_in("tf32"):
         assert_close(evaluate(embed, data, chosen, device="cuda"), expected, 0.99)
-    finally:
-        use_tf32(False)
 
 
 @needs_gpu

@@ -55,7 +55,7 @@ def begin(monkeypatch):
     ended = []
 
     def begun(n_trials=2, **more):
-        given = {"n_trials": n_trials, "hand_out_s": 0.0, "threads": 1, "tf32": False, "wait_s": 5.0} | more
+        given = {"n_trials": n_trials, "hand_out_s": 0.0, "threads": 1, "wait_s": 5.0} | more
         return Engine(Sharing(**given), "cpu", lambda: ended.append(time.monotonic())), ended
 
     return begun

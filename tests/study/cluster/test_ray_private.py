@@ -76,6 +76,9 @@ def test_starting_ray_keeps_the_signal_handlers_and_its_health_can_be_asked(monk
     ray_private.init("local")
     try:
         assert assigned == [ours]
+        children = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
+        assert any("raylet" in words for words in children)
+        assert not any("log_monitor" in words for words in children)
         for number in before:
             os.kill(os.getpid(), number)
         assert received == [signal.SIGTERM, signal.SIGHUP]

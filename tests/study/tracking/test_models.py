@@ -54,6 +54,7 @@ def test_a_model_is_made_once_and_gives_the_embeddings(ready, monkeypatch):
     (model,), (run,) = logged(ready), replicate_runs(ready).values()
     assert (model.status, model.source_run_id, model.name) == ("READY", run.info.run_id, "encoder")
     assert run.info.status == "FINISHED" and len(all_runs(ready)) == 3
+    assert model.params == {"threshold": "0.4"}
     client = mlflow.MlflowClient(local(ready.parent))
     (version,) = client.search_model_versions("name = 'sleep'")
     assert version.run_id == run.info.run_id and version.tags["key"] == KEY

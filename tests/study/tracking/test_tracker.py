@@ -103,6 +103,33 @@ def test_temporary_files_of_an_exporter_that_was_killed_are_removed(folder, tmp_
     assert list(place.iterdir()) == []
 
 
+def test_the_studys_files_are_uploaded_once_its_runs_are(folder):
+    (folder / "results.parquet").write_bytes(b"rows")
+    (folder / "report").mkdir()
+    (folder / "report" / "index.html").write_text("a report")
+    with contextlib.closing(tracked(folder)) as tracker:
+        assert tracker.finish("FINISHED", patience_s=60, stays=True) == 0
+        assert tracker.publish() == ["results.parquet", "report"]
+    (study,) = (run for run in all_runs(folder) if run.data.tags["kind"] == "study")
+    page = folder.parent / "mlartifacts" / study.info.run_id / "artifacts" / "report" / "index.html"
+    assert page.read_text() == "a report"
+
+
+def test_files_that_cannot_be_uploaded_are_told(folder):
+    (folder / "results.parquet").write_bytes(b"rows")
+    with contextlib.closing(tracked(folder)) as tracker:
+        assert tracker.finish("FINISHED", patience_s=60, stays=True) == 0
+        shutil.rmtree(folder.parent / "mlartifacts", ignore_errors=True)
+        (folder.parent / "mlartifacts").write_text("a file, where a folder is needed")
+        with pytest.raises(UserError, match="its store takes no files"):
+            tracker.publish()
+    with contextlib.closing(tracked(folder)) as tracker:
+        assert tracker.finish("FINISHED", patience_s=60, stays=True) == 0
+        tracker._process.kill()
+        with pytest.raises(UserError, match="the process that writes to MLflow ended"):
+            tracker.publish()
+
+
 def test_the_exporter_does_not_outlive_its_driver(folder):
     program = (
         "import pathlib, sys, time; from study.tracking.tracker import Tracker;"

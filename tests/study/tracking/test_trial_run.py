@@ -40,3 +40,14 @@ def test_what_was_varied_comes_first():
     }
     assert lines[1].startswith("Fixed: ") and "margin = 5" in lines[1] and "threshold" not in lines[1]
     assert lines[2] == "Mean over 2 replicates."
+
+
+def test_a_study_says_what_it_varies():
+    params = {"goals": "silhouette,nmi", "seeds": "0,1", "split_seeds": "0", "name": "first"}
+    params |= {"emargin/threshold": "0.2:0.9", "emargin/margin": "5", "pca/spectrum_scale": "magnitude"}
+    assert trial_run.study_description(params).split("  \n") == [
+        "Goals: silhouette, nmi.",
+        "emargin: threshold 0.2:0.9.",
+        "Each trial: split seeds 0 × seeds 0,1.",
+    ]
+    assert trial_run.study_description({}) == ""

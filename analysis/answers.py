@@ -1,0 +1,131 @@
+"""The three questions answered from verdicts, by rules that were written before these were known.
+
+Each rule is total: it has a sentence for every combination of verdicts, also where nothing was measured yet.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from analysis.evidence import SIDES, Evidence
+from analysis.selection import meeting
+from analysis.words import listed
+
+UNMEASURED = "Not measured yet."
+THREAD, SURFACE = 1.5, 3.0  # dimensions below which an embedding is a thread, and nearly one
+MIXED = "mixed"
+CHANGE = {
+    "higher": "rises",
+    "lower": "falls",
+    "equivalent": "changes by less than the margin",
+    "undecided": "shows no clear change",
+}
+WAYS = {"higher": "rises", "lower": "falls"}
+
+
+def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
+    """The verdict over all data sets; where that is open, what single ones show, such as "mixed lower".
+
+    None where nothing was measured yet.
+    """
+    row = evidence.row(contrast, metric)
+    if row is None or row.verdict != "undecided":
+        return None if row is None else str(row.verdict)
+    single = set(evidence.single(contrast, metric)["verdict"])
+    ways = [way for way in ("higher", "lower") if way in single]
+    return " ".join([MIXED, *ways]) if ways else "undecided"
+
+
+def change(evidence: Evidence, contrast: str, metric: str) -> str:
+    """What a metric does by `outcome`, as the end of a sentence."""
+    found = outcome(evidence, contrast, metric)
+    assert found is not None
+    if found in CHANGE:
+        return CHANGE[found]
+    single = evidence.single(contrast, metric)["verdict"]
+    words = [f"{verb} on {(single == way).sum()}" for way, verb in WAYS.items() if (single == way).any()]
+    return f"{listed(words)} of {len(single)} data sets"
+
+
+def labels(evidence: Evidence) -> str:
+    """Q1: can a semi-supervised variant keep the compactness and gain accuracy?"""
+    gain, compact = (outcome(evidence, "labels", metric) for metric in ("probe", "silhouette"))
+    if gain is None or compact is None:
+        return UNMEASURED
+    if gain in ("equivalent", "lower", f"{MIXED} lower"):
+        lead = "No"
+    elif gain == "undecided":
+        lead = "Not shown"
+    elif gain == "higher" and compact in ("higher", "equivalent"):
+        lead = "Yes"
+    else:
+        lead = "Only in part"
+    accuracy, silhouette = (change(evidence, "labels", metric) for metric in ("probe", "silhouette"))
+    return f"{lead}: accuracy {accuracy}, and Silhouette {silhouette}."
+
+
+def spread(evidence: Evidence) -> str:
+    """Q2: why do eMargin's embeddings score well and separate badly?"""
+    asked = ("headline", "infonce-narrowed", "emargin-spread")
+    better, narrowed, widened = (outcome(evidence, name, "silhouette") for name in asked)
+    if better is None or narrowed is None or widened is None:
+        return UNMEASURED
+    moves = [change(evidence, name, "silhouette") for name in asked]
+    if not better.endswith("higher"):
+        return f"The premise does not hold here: with eMargin, Silhouette {moves[0]}."
+    clear = [narrowed == "higher", widened == "lower"]
+    some = [narrowed.endswith("higher"), widened.endswith("lower")]
+    lead = "Because they are narrow" if all(clear) else "In part because they are narrow"
+    lead = lead if any(some) else "Not because they are narrow"
+    return (
+        f"{lead}: Silhouette {moves[1]} where InfoNCE is pressed into few directions, and {moves[2]} where "
+        "eMargin is held wide."
+    )
+
+
+def threshold(evidence: Evidence) -> str:
+    """Q3: how robust is the threshold?"""
+    found = [
+        outcome(evidence, name, metric)
+        for name in ("papers-threshold", "all-steps")
+        for metric in ("silhouette", "probe")
+    ]
+    if None in found:
+        return UNMEASURED
+    idle = found[0] == found[1] == "equivalent"
+    papers = (
+        "The paper's threshold of 0.4 does the same as none."
+        if idle
+        else "That the paper's threshold of 0.4 does the same as none is not shown for both metrics."
+    )
+    silhouette, accuracy = (change(evidence, "all-steps", metric) for metric in ("silhouette", "probe"))
+    return (
+        f"{papers} Where every step is called dissimilar instead of none, Silhouette {silhouette}, and "
+        f"accuracy {accuracy}."
+    )
+
+
+def spirals(evidence: Evidence) -> str:
+    """Are the embeddings threads? From their TwoNN dimension on each data set, means over splits."""
+    sides = {contrast.name: contrast for contrast in evidence.plan.contrasts}[SIDES]
+    rows = evidence.study.ok
+    words, least = [], np.inf
+    for side, where in (("eMargin", sides.a), ("InfoNCE", sides.b)):
+        own = rows[meeting(rows, where)]
+        means = own["intrinsic_dimension"].astype(float).groupby(own["dataset"]).mean().dropna()
+        if means.empty:
+            return UNMEASURED
+        least = min(least, means.min()) if side == "eMargin" else least
+        words.append(f"{means.min():.1f} to {means.max():.1f} for {side}")
+    size = f"by data set, the mean TwoNN dimension is {listed(words)}"
+    if least >= SURFACE:
+        return f"No: {size}."
+    return f"{'Nearly' if least >= THREAD else 'Yes'}, on some data set: {size}."
+
+
+ANSWERS: dict[str, Callable[[Evidence], str]] = {
+    "Q1": labels,
+    "Q2": spread,
+    "Q3": threshold,
+    "spirals": spirals,
+}

@@ -1,0 +1,150 @@
+"""The numbers inside the sentences of a findings document.
+
+A sentence holds them as `<!-- = WHAT -->...<!-- / -->`; `analysis.findings` writes what stands between, so
+that a sentence says what the rows say, whatever they say. WHAT is
+
+    CONTRAST METRIC            the difference over all data sets, with its interval
+    CONTRAST METRIC says       the same as the end of a sentence: "raises Silhouette (+0.31 [+0.21, +0.40])"
+    CONTRAST METRIC counts     how many data sets show what
+    CONTRAST METRIC DATASET    the difference on one data set
+    answer QUESTION            the answer in a word or two, by the rules of `analysis.answers`
+
+or another of VALUES. METRIC may be short (`evidence.SHORT`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis import contrasts
+from analysis.answers import ANSWERS
+from analysis.errors import UserError, nearest
+from analysis.evidence import Evidence, only
+from analysis.selection import meeting
+from analysis.statistics import holm
+from analysis.words import listed
+
+WORDS = {
+    "test_silhouette": "Silhouette",
+    "silhouette": "Silhouette",
+    "test_probe_balanced_accuracy": "linear-probe accuracy",
+    "test_knn_balanced_accuracy": "kNN accuracy",
+}
+VERDICTS = ("higher", "lower", "equivalent", "undecided")
+Value = Callable[[Evidence, Sequence[str]], str]
+
+
+def value(evidence: Evidence, what: str) -> str:
+    """What belongs between the marks of WHAT. Raises UserError for a WHAT that there is not."""
+    first, *rest = what.split()
+    if first in VALUES:
+        return VALUES[first](evidence, rest)
+    if not 1 <= len(rest) <= 2:
+        raise UserError(f"the document asks for '{what}': give CONTRAST METRIC, and a form or data set")
+    if rest[1:] == ["says"]:
+        return says(evidence.row(first, rest[0]))
+    if rest[1:] == ["counts"]:
+        return counts(evidence.single(first, rest[0]))
+    return difference(evidence.row(first, *rest))
+
+
+def difference(row: Any) -> str:
+    """A difference with its interval; a dash without rows."""
+    if row is None:
+        return "–"
+    interval = "" if pd.isna(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]"
+    return f"{row.difference:+.3f}{interval}"
+
+
+def says(row: Any) -> str:
+    """The end of a sentence about one difference, by its verdict."""
+    if row is None:
+        return "has not been measured yet"
+    name, size = WORDS.get(row.metric, row.metric), difference(row)
+    return {
+        "higher": f"raises {name} ({size})",
+        "lower": f"lowers {name} ({size})",
+        "equivalent": f"leaves {name} within the margin of {row.margin:g} ({size})",
+        "undecided": f"shows no clear change of {name} ({size})",
+    }[row.verdict]
+
+
+def counts(rows: pd.DataFrame) -> str:
+    """How many data sets show what: "higher on 4 and undecided on 2 of 6 data sets"."""
+    if rows.empty:
+        return "on no data set yet"
+    found = rows["verdict"].value_counts()
+    words = [f"{word} on {found[word]}" for word in VERDICTS if word in found]
+    return f"{listed(words)} of {len(rows)} data sets"
+
+
+def decided(evidence: Evidence, rest: Sequence[str]) -> str:
+    """How many planned verdicts on single data sets are decided; of one question, if it is named."""
+    rows = evidence.planned
+    done, n = contrasts.decided(rows[rows["question"].isin(rest)] if rest else rows)
+    return f"{done} of {n} ({done / n:.0%})" if n else "none"
+
+
+def overlap(evidence: Evidence, rest: Sequence[str]) -> str:
+    """How many planned differences are still shown if one allows for splits that share subjects (Holm)."""
+    stay, shown = 0, evidence.planned["verdict"].isin(contrasts.SHOWN)
+    for _, family in evidence.planned.groupby(["contrast", "metric"]):
+        p = holm(family["p_overlap"].to_numpy(dtype=float))
+        stay += int(((p < evidence.plan.level) & shown[family.index]).sum())
+    return f"{stay} of {int(shown.sum())}"
+
+
+def started(evidence: Evidence, rest: Sequence[str]) -> str:
+    """When the first row of the studies was started."""
+    first = pd.to_datetime(evidence.study.rows["started_at"], utc=True).min()
+    return f"{first:%Y-%m-%d %H:%M} UTC"
+
+
+def noise(evidence: Evidence, rest: Sequence[str]) -> str:
+    """`noise CONTRAST`: the noise levels at which a planned contrast has rows: "30 and 0 dB"."""
+    (contrast,) = only(evidence.plan, *rest).contrasts
+    rows = evidence.study.ok
+    levels = rows.loc[meeting(rows, contrast.a), "snr_db"].dropna().unique()
+    return f"{listed([f'{level:g}' for level in sorted(levels, reverse=True)])} dB" if len(levels) else "–"
+
+
+def sets(evidence: Evidence, rest: Sequence[str]) -> str:
+    """`sets QUESTION`: the data sets on which planned contrasts of a question have rows."""
+    rows = evidence.planned
+    return listed(sorted(set(rows[rows["question"].isin(rest)]["dataset"]))) or "none yet"
+
+
+def extreme(evidence: Evidence, rest: Sequence[str]) -> str:
+    """`power COLUMN most|least`: the extreme of a column of `analysis.power` over the planned contrasts."""
+    column, which = rest
+    if evidence.power.empty:
+        return "–"
+    return f"{getattr(evidence.power[column], {'most': 'max', 'least': 'min'}[which])():.1%}"
+
+
+def reached(evidence: Evidence, rest: Sequence[str]) -> str:
+    """`reached COLUMN SHARE`: in how many planned contrasts and metrics a column reaches a share."""
+    column, share = rest
+    return f"{int((evidence.power[column] >= float(share)).sum())} of {len(evidence.power)}"
+
+
+def answer(evidence: Evidence, rest: Sequence[str]) -> str:
+    """The answer to one question."""
+    if rest[0] not in ANSWERS:
+        raise UserError(f"the document asks for the answer to '{rest[0]}': {nearest(rest[0], ANSWERS)}")
+    return ANSWERS[rest[0]](evidence)
+
+
+VALUES: dict[str, Value] = {
+    "answer": answer,
+    "decided": decided,
+    "overlap": overlap,
+    "started": started,
+    "noise": noise,
+    "sets": sets,
+    "power": extreme,
+    "reached": reached,
+    "rows": lambda evidence, rest: f"{len(evidence.study.rows):,}",
+    "ok": lambda evidence, rest: f"{len(evidence.study.ok):,}",
+}
