@@ -4,9 +4,9 @@ MLflow's client takes some 60 ms for each run. In the driver's process it would 
 that (docs/log.md). Here it uses the processor time that the trials leave.
 
 stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note`, `finish` and `publish`
-stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` when it changes, and
-         every few seconds while a model is made; after `publish`, the names of the study's `files` that were
-         uploaded, or `refused`
+stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` when it changes,
+         and every few seconds while a model is made; after `publish`, the names of the study's `files` that
+         were uploaded, or `refused`
 
 When stdin ends, the driver is gone, and this process ends too.
 """
