@@ -4,8 +4,9 @@ MLflow's client takes some 60 ms for each run. In the driver's process it would 
 that (docs/log.md). Here it uses the processor time that the trials leave.
 
 stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note`, `finish` and `publish`
-stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` when it changes;
-         after `publish`, the names of the study's `files` that were uploaded, or `refused`
+stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` when it changes,
+         and every few seconds while a model is made; after `publish`, the names of the study's `files` that
+         were uploaded, or `refused`
 
 When stdin ends, the driver is gone, and this process ends too.
 """
@@ -17,7 +18,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,10 @@ from study.tracking.sync_state import SyncState
 ROUND_S = 1.0  # how often it looks for new records, and sends the summary
 PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before each new attempt; the last one is repeated
 NICENESS = 10
+SAY_S = 5.0  # while a model is made, the driver is told so often that it is
+MODEL_S = (
+    300.0  # for so long at most: a model takes seconds, or minutes where other programs have the processors
+)
 log = logging.getLogger(__name__)
 
 
@@ -149,7 +156,8 @@ class Exporter:
                 self._summary = None
         while outcome and self._models and not (self._waiting or self._stopped):
             say_left(len(self._models) + 1)
-            runs.export_model(*self._models[0], self._folder / "checkpoints")
+            with repeated(partial(say_left, len(self._models) + 1)):
+                runs.export_model(*self._models[0], self._folder / "checkpoints")
             self._models.popleft()
         if outcome and not (self._waiting or self._models):
             runs.finish(outcome)
@@ -175,6 +183,24 @@ class Exporter:
             time.sleep(min(seconds, 1.0))
         else:
             self._hurry.wait(seconds)
+
+
+@contextmanager
+def repeated(say: Callable[[], None]) -> Iterator[None]:
+    """Inside, `say` is called every few seconds: the driver would take a long silence for a server's."""
+    done, until = threading.Event(), time.monotonic() + MODEL_S
+
+    def speak() -> None:
+        while not done.wait(SAY_S) and time.monotonic() < until:
+            say()
+
+    speaker = threading.Thread(target=speak, name="speaker", daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        speaker.join()
 
 
 def say(**message: Any) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ from emargin_train.errors import UserError
 from emargin_train.methods import METHODS
 from emargin_train.trained_encoder import load_encoder
 from study import records, results
-from study.tracking import models
+from study.tracking import exporter, models
+from study.tracking.mlflow_runs import StudyRuns
 from study.tracking.tracker import Tracker
 from study.tracking.uri import local
 from tests.emargin_train.test_encode_file import SPEC, made
@@ -80,6 +82,19 @@ def test_a_model_of_any_variant_gives_its_embeddings(method, tmp_path):
     expected = own.method.embed(x[None, : SPEC.sequence_length])[0].numpy()
     np.testing.assert_allclose(found[: SPEC.sequence_length], expected, rtol=1e-4, atol=1e-5)
     assert len(found) == len(x)
+
+
+def test_a_model_that_takes_long_is_no_silent_server(ready, monkeypatch):
+    """On a busy machine it takes longer than the driver waits for an answer."""
+    said: list[tuple[int, bool]] = []
+    done: list[bool] = []
+    monkeypatch.setattr(exporter, "SAY_S", 0.05)
+    monkeypatch.setattr(StudyRuns, "export_model", lambda *_: (time.sleep(0.5), done.append(True)))
+    ours = exporter.Exporter(local(ready.parent), ready, dataset="sleepeeg-sim", params={})
+    ours.hear({"finish": "FINISHED", "models": [(KEY, None)]})
+    ours.run(lambda left: said.append((left, bool(done))))
+    assert said.count((2, False)) > 3  # this one and the study's own run are left
+    assert said[-1] == (0, True)
 
 
 PROGRAM = """
