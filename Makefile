@@ -52,11 +52,12 @@ check: $(INSTALLED) docs
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	@for name in $$(cd benchmarks && ls *.py | sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p' | grep -v '^common$$'); do \
+	@for name in $$(cd benchmarks && ls *.py | sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p' | grep -vE '^(common|published|plain_baselines|plain_tune|scale|scale_trial)$$'); do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 bench-long: $(INSTALLED)
-	$(BIN)/python -m benchmarks.memory --long && $(BIN)/python -m benchmarks.growth --long && $(BIN)/python -m benchmarks.study --long
+	$(BIN)/python -m benchmarks.memory --long && $(BIN)/python -m benchmarks.growth --long && $(BIN)/python -m benchmarks.study --long && \
+		$(BIN)/python -m benchmarks.plain_tune && $(BIN)/python -m benchmarks.scale --at-once 10,100
 
 bench-gpu: $(INSTALLED)
 	$(BIN)/python -m benchmarks.gpu

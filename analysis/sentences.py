@@ -20,7 +20,8 @@ import pandas as pd
 from analysis import contrasts
 from analysis.answers import ANSWERS
 from analysis.errors import UserError, nearest
-from analysis.evidence import Evidence
+from analysis.evidence import Evidence, only
+from analysis.selection import meeting
 from analysis.statistics import holm
 from analysis.words import listed
 
@@ -102,6 +103,20 @@ def started(evidence: Evidence, rest: Sequence[str]) -> str:
     return f"{first:%Y-%m-%d %H:%M} UTC"
 
 
+def noise(evidence: Evidence, rest: Sequence[str]) -> str:
+    """`noise CONTRAST`: the noise levels at which a planned contrast has rows: "30 and 0 dB"."""
+    (contrast,) = only(evidence.plan, *rest).contrasts
+    rows = evidence.study.ok
+    levels = rows.loc[meeting(rows, contrast.a), "snr_db"].dropna().unique()
+    return f"{listed([f'{level:g}' for level in sorted(levels, reverse=True)])} dB" if len(levels) else "–"
+
+
+def sets(evidence: Evidence, rest: Sequence[str]) -> str:
+    """`sets QUESTION`: the data sets on which planned contrasts of a question have rows."""
+    rows = evidence.planned
+    return listed(sorted(set(rows[rows["question"].isin(rest)]["dataset"]))) or "none yet"
+
+
 def extreme(evidence: Evidence, rest: Sequence[str]) -> str:
     """`power COLUMN most|least`: the extreme of a column of `analysis.power` over the planned contrasts."""
     column, which = rest
@@ -128,6 +143,8 @@ VALUES: dict[str, Value] = {
     "decided": decided,
     "overlap": overlap,
     "started": started,
+    "noise": noise,
+    "sets": sets,
     "power": extreme,
     "reached": reached,
     "rows": lambda evidence, rest: f"{len(evidence.study.rows):,}",

@@ -1,5 +1,6 @@
 """docs/findings.md agrees with the studies in docs/findings/."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -126,6 +127,22 @@ def test_one_data_set_alone_says_nothing_about_all() -> None:
     said = sentences.says(next(pd.DataFrame([alone]).itertuples()))
     assert said == "has been measured on one data set so far (Silhouette +0.030)"
     assert sentences.says(None) == "has not been measured yet"
+
+
+def test_data_sets_and_noise_levels_are_those_that_have_rows(found) -> None:
+    q1 = found.study.rows.query("study.str.startswith('q1-')")
+    said = sentences.value(found, "sets Q1")
+    assert all(name in said for name in q1.groupby("dataset").filter(lambda of: len(of) == 70)["dataset"])
+    nothing = evidence.Evidence(found.study, found.plan, found.rows.iloc[:0], found.named)
+    assert sentences.value(nothing, "sets Q1") == "none yet"
+    rows = found.study.rows.query("method == 'emargin'").head(2)
+    rows = rows.assign(
+        snr_db=[30.0, 0.0], dissimilar_share=1.0, gate_given_as="dissimilar_share", study="q3-a-share"
+    )
+    noisy = evidence.Evidence(
+        dataclasses.replace(found.study, rows=rows), found.plan, found.rows, found.named
+    )
+    assert sentences.value(noisy, "noise all-steps") == "30 and 0 dB"
 
 
 def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
