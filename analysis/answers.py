@@ -118,7 +118,8 @@ def spirals(evidence: Evidence) -> str:
     """
     sides = {contrast.name: contrast for contrast in evidence.plan.contrasts}[SIDES]
     rows = evidence.study.ok
-    least, words = {}, {}
+    least: dict[str, float] = {}
+    words: dict[str, str] = {}
     for metric in ("intrinsic_dimension", "participation_ratio"):
         said = []
         for side, where in (("eMargin", sides.a), ("InfoNCE", sides.b)):
