@@ -56,7 +56,7 @@ def test_published_figures_stand_on_their_own_row_alone(tmp_path):
 
 def test_protocols_are_named(tmp_path):
     lines = shown(tmp_path / "mitdb", "100.hea")
-    assert any(line.startswith("protocol of the published row: as the paper prints it") for line in lines)
+    assert any(line.startswith("protocol of the published row: as printed") for line in lines)
     (ours,) = [line for line in lines if line.startswith("protocol of our rows: ")]
     assert "the same split" in ours and "seeds 0, 1, 2, 3, 4" in ours
     other = shown(tmp_path / "mitdb", "100.hea", more=("--split", "subject"))
