@@ -6,7 +6,7 @@
 The trials only wait, on one node that claims as many cores as trials run at once. The first wave waits until
 all of its trials run; then every trial waits for some seconds and leaves the files of a training. All else is
 a study's: Optuna (random sampler), records, files of checkpoints and embeddings, MLflow on SQLite. A worker
-takes 100 MB and two seconds of a processor to start. Costs are processor time after the first wave, which
+takes one to two seconds of a processor to start. Costs are processor time after the first wave, which
 shows what a machine of its own would spend, however busy this one is.
 
 driver_ms_<n>      milliseconds of the driver for each trial, all threads together
