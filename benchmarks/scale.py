@@ -6,11 +6,12 @@
 The trials only wait, on one node that claims as many cores as trials run at once. The first wave waits until
 all of its trials run; then every trial waits for some seconds and leaves the files of a training. All else is
 a study's: Optuna (random sampler), records, files of checkpoints and embeddings, MLflow on SQLite. A worker
-takes 100 MB and two seconds of a processor to start. Costs are processor time after the first wave, which
+takes one to two seconds of a processor to start. Costs are processor time after the first wave, which
 shows what a machine of its own would spend, however busy this one is.
 
 driver_ms_<n>      milliseconds of the driver for each trial, all threads together
-exporter_ms_<n>    the same of the process that writes to MLflow
+exporter_ms_<n>    of the process that writes to MLflow, for each run that it has written; it has a low
+                   priority, and on a busy machine it is far behind the trials
 ray_ms_<n>         the same of Ray's head and raylet on this machine
 driver_mb_<n>      memory of the driver at the end
 """
@@ -71,7 +72,8 @@ def run(at_once: int, seconds: float, folder: Path) -> None:
     save = records.save
 
     def watched(target: Path, item: dict[str, Any]) -> Path:
-        stamps.append(spent())
+        runs = (target / "mlflow.jsonl").read_bytes().count(b'"run"')
+        stamps.append(spent() | {"runs": runs, "trials": len(stamps)})
         return save(target, item)
 
     ray.init("local", num_cpus=at_once, log_to_driver=False, configure_logging=False, include_dashboard=False)
@@ -86,9 +88,10 @@ def run(at_once: int, seconds: float, folder: Path) -> None:
         ray.shutdown()
     assert len(stamps) == WAVES * at_once, len(stamps)
     first, last = stamps[at_once - 1], stamps[-1]
-    for name in ("driver", "exporter", "ray"):
-        each = 1000 * (last[name] - first[name]) / (len(stamps) - at_once)
-        report(f"{name}_ms_{at_once}", each, "ms")
+    for name, count in (("driver", "trials"), ("exporter", "runs"), ("ray", "trials")):
+        number = last[count] - first[count]
+        if number:
+            report(f"{name}_ms_{at_once}", 1000 * (last[name] - first[name]) / number, "ms")
     report(f"driver_mb_{at_once}", psutil.Process().memory_info().rss / 2**20, "MB")
 
 

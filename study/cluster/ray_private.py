@@ -88,7 +88,8 @@ def init(address: str, folder: str | None = None) -> None:
     set_handler, made = utils.set_sigterm_handler, parameter.RayParams
     utils.set_sigterm_handler = lambda handler: None
     # Nobody reads what Ray's log monitor sends (log_to_driver=False), and starting it takes two seconds.
-    parameter.RayParams = partial(made, include_log_monitor=False)  # type: ignore[assignment, misc, arg-type]
+    without = partial(made, include_log_monitor=False)  # type: ignore[arg-type]
+    parameter.RayParams = without  # type: ignore[misc, assignment]
     try:
         ray.init(
             address,
@@ -98,6 +99,7 @@ def init(address: str, folder: str | None = None) -> None:
             _temp_dir=folder,
         )
     finally:
-        utils.set_sigterm_handler, parameter.RayParams = set_handler, made  # type: ignore[misc]
+        utils.set_sigterm_handler = set_handler
+        parameter.RayParams = made  # type: ignore[misc]
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # in place of the one in C++
