@@ -91,6 +91,7 @@ def plain_trial(config: dict[str, Any]) -> None:
 
 def plain(trials: int, steps: int, out: Path) -> None:
     """The baseline's program."""
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # else a trial may start in a folder that is gone
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
