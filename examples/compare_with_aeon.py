@@ -42,6 +42,9 @@ def methods(n_cases: int, epochs: int) -> dict:
     made = {name: ESTIMATORS[name](random_state=0) for name in UNTRAINED}
     made |= {name: ESTIMATORS[name](iterations=steps, batch_size=BATCH, random_state=0) for name in OURS}
     if importlib.util.find_spec("tensorflow"):
+        import tensorflow
+
+        tensorflow.keras.utils.disable_interactive_logging()  # a bar for each call
         aeons = {"aeon TRILITE": TRILITE, "aeon TimeMCL": TimeMCL}
         made |= {
             name: kind(n_epochs=epochs, batch_size=BATCH, random_state=0) for name, kind in aeons.items()

@@ -78,8 +78,9 @@ def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str,
         name = f"{rows[0]['method']}{f', {precision}' if precision else ''}"
         ended = f"{sum(row['status'] == 'ok' for row in rows)} of {len(rows)} ok"
         table.add_row(f"ours: {name}", ours, *(_spread(rows, metric) for metric in paper.figures), ended)
-        errors = dict.fromkeys(row["error"] for row in rows if row["status"] != "ok" and row.get("error"))
-        reasons += [f"{name} ({trial}): {error}" for error in errors]
+        errors = [row["error"] for row in rows if row["status"] != "ok" and row.get("error")]
+        if errors:  # those of other seeds differ in a digit of the loss
+            reasons.append(f"{name} ({trial}, {len(errors)} of {len(rows)} replicates): {errors[0]}")
     console = Console(width=WIDTH, file=io.StringIO())
     console.print(table)
     lines = [console.file.getvalue().rstrip(), PROTOCOL, our_protocol(settings), *reasons]  # type: ignore[attr-defined]

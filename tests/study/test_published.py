@@ -65,7 +65,7 @@ def test_protocols_are_named(tmp_path):
 
 def test_a_divergence_has_its_reason_and_other_data_a_warning(tmp_path):
     text = "\n".join(shown(tmp_path / "mitdb", "100.hea"))
-    assert f"emargin-released, float32 (a-0000): {REASON}" in text
+    assert f"emargin-released, float32 (a-0000, 2 of 2 replicates): {REASON}" in text
     assert "do not say whether the published figures hold" in text
 
 
