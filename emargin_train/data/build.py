@@ -85,7 +85,7 @@ def build(target: Path, dataset: Dataset, parts: list[Part], config: DataConfig,
         }
         return to_columns(sequences, typical), info
 
-    width = cut(np.empty((len(layout.channels), layout.frame), np.float32), layout.frame, layout.hop).shape[1]
+    width = cut(np.zeros((len(layout.channels), layout.frame), np.float32), layout.frame, layout.hop).shape[1]
     cache.write(target, framed(), (length, width), index)
 
 

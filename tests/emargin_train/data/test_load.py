@@ -229,6 +229,27 @@ def refusal(monkeypatch, made, config: DataConfig | None = None, **given) -> str
     return str(caught.value)
 
 
+@pytest.mark.parametrize("split", ["subject", "time", "released"])
+def test_memory_that_nobody_wrote_is_never_read(monkeypatch, tmp_path, split):
+    """Fresh memory may hold infinities, which make a warning, and a warning is an error in these tests."""
+
+    def poisoned(shape, dtype=float, *args, **kwargs):
+        out = np.zeros(shape, dtype, *args, **kwargs)
+        out[...] = np.inf if out.dtype.kind == "f" else 1 if out.dtype.kind in "iu" else out
+        return out
+
+    made = [noisy_recording(f"s{i}", 120, seed=i) for i in range(6)]
+    register(monkeypatch, made)
+    expected = load(DataConfig(dataset="fake", split=split))
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", poisoned)
+        patch.setenv("EMARGIN_CACHE", str(tmp_path))  # so that the frames are made again
+        splits = load(DataConfig(dataset="fake", split=split))
+    for name, frames in splits.by_name().items():
+        np.testing.assert_array_equal(frames.x(), expected.by_name()[name].x())
+        np.testing.assert_array_equal(frames.y, expected.by_name()[name].y)
+
+
 def test_no_recording(monkeypatch):
     assert "no recording" in refusal(monkeypatch, [])
 
