@@ -22,7 +22,7 @@ SHORT = {
     "probe": "test_probe_balanced_accuracy",
     "knn": "test_knn_balanced_accuracy",
 }
-PLANNED, POST_HOC, TRANSPLANT = "plan.toml", "posthoc.toml", "transplant.parquet"
+PLANNED, POST_HOC = "plan.toml", "posthoc.toml"
 SIDES = "headline"  # the contrast whose sides are looked at more closely
 NAMES = {"a": "emargin", "b": "infonce"}  # what its sides are called
 
@@ -88,8 +88,8 @@ def gather(study: Study) -> Evidence:
     for contrast in contrasts.with_rows(study, only(plan, SIDES)).contrasts:
         margin = plan.margins[SHORT["probe"]]
         parts.append(probe_gaps.judged(study, contrast, NAMES, margin, plan.level).assign(planned=False))
-    if (folder / TRANSPLANT).is_file():
-        made = pd.read_parquet(folder / TRANSPLANT)
+    made = transplant.kept(folder)
+    if len(made):
         margin = plan.margins[SHORT["silhouette"]]
         parts.append(transplant.judged(made, margin, plan.level).assign(planned=False))
     named = {contrast.name for one in (plan, later) for contrast in one.contrasts}

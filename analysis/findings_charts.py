@@ -150,11 +150,11 @@ def curve_panel(data: pd.DataFrame, title: str, knob: str, noise: str, values: l
 
 def drawn(study: Study, options: Options, stem: Path) -> list[Path]:
     """t-SNE and principal axes of the arms, a file for each data set (PNG: an SVG would be too large)."""
-    path = folder_of(study) / PICTURES
-    if not path.is_file():
+    paths = sorted(folder_of(study).glob(f"*/{PICTURES}"))
+    if not paths:
         return []
     written: list[Path] = []
-    for dataset, frames in pd.read_parquet(path).groupby("dataset", sort=True):
+    for dataset, frames in pd.concat(map(pd.read_parquet, paths)).groupby("dataset", sort=True):
         titles = arm_titles(study, frames, options["arms"])
         name = stem.with_name(f"{stem.name}-{dataset}")
         written += charts.save(pictures.chart(frames, titles), name, ("png",), scale=1.5)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import contrasts, geometry, methods, power, robustness, thresholds
+from analysis import contrasts, geometry, methods, power, robustness, thresholds, transplant
 from analysis.arms import arms
 from analysis.arms import markdown as arms_markdown
-from analysis.evidence import PLANNED, TRANSPLANT, Evidence
+from analysis.evidence import PLANNED, Evidence
 from analysis.grids import Grid, grids
 from analysis.markdown import bounds, markdown
 from analysis.statistics import mean_interval
@@ -208,10 +208,9 @@ def judged(evidence: Evidence, options: Options) -> str:
 
 def combinations(study: Study, options: Options) -> str:
     """Mean Silhouette by data set of the four combinations of scores and spectrum."""
-    path = folder_of(study) / TRANSPLANT
-    if not path.is_file():
+    rows = transplant.kept(folder_of(study))
+    if rows.empty:
         return NO_ROWS
-    rows = pd.read_parquet(path)
     words = options["sides"]  # what a and b are called
     cell = rows["scores"].map(words) + " scores, " + rows["spectrum"].map(words) + " spectrum"
     wide = rows.assign(cell=cell).pivot_table(index="dataset", columns="cell", values="silhouette")

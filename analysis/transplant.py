@@ -37,6 +37,7 @@ SAME_FRAMES = ["label", "subject", "record", "frame"]
 COLUMNS = (
     "dataset", SPLIT, SEED, "scores", "spectrum", "silhouette", "stored", "variance_kept", "git_revision",
 )  # fmt: skip
+KEPT = "transplant.parquet"
 PARTS = ("spectrum", "scores", "both")
 
 
@@ -93,6 +94,12 @@ def table(studies: Sequence[Study], contrast: Contrast) -> pd.DataFrame:
             stored = own[one]["silhouette"] if one == other else None
             rows.append((*key, one, other, score, stored, kept, own[one]["git_revision"]))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def kept(folder: Path) -> pd.DataFrame:
+    """The rows that were kept beside the studies of a findings folder (KEPT); empty where there are none."""
+    found = sorted(folder.glob(f"*/{KEPT}"))
+    return pd.concat(map(pd.read_parquet, found), ignore_index=True) if found else pd.DataFrame()
 
 
 def _embedded(row: "pd.Series[Any]") -> Embedded:

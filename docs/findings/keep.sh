@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What docs/findings.md is made from, taken out of finished studies: docs/findings/keep.sh [OUT]
-# Tables and settings, without this machine's folders, and two extracts of the embeddings of q2, which are too large
-# to be kept: projected frames, and Silhouettes with exchanged spectra. A study that has not ended is left out.
+# Tables and settings, without this machine's folders, and beside those of q2 two extracts of the embeddings, which are
+# too large to be kept: projected frames, and Silhouettes with exchanged spectra. A study that has not ended is left
+# out, and what was kept of other studies before stays.
 # Run it from the root; `make findings` then makes the document.
 set -euo pipefail
 out=${1:-runs/plan}
@@ -22,12 +23,12 @@ for folder in "$out"/*/; do
     cp "$folder/results.parquet" "$folder/manifest.json" "$kept/$name"
     sed -e 's|^data_dir = .*|data_dir = "DATA"|' -e 's|^out = .*|out = "runs/plan"|' "$folder/study.toml" >"$kept/$name/study.toml"
 done
-arms=()
 for folder in "$out"/q2-*-emargin/; do
     other=${folder%-emargin/}-infonce
-    complete "$folder" && complete "$other" && arms+=("$other" "${folder%/}")
+    complete "$folder" && complete "$other" || continue
+    for arm in "$folder" "$other"; do
+        "$python" -m analysis.pictures "$arm" --out "$kept/$(basename "$arm")/pictures.parquet"
+    done
+    "$python" -m analysis.transplant $kept/plan.toml headline "$other" "$folder" \
+        --out "$kept/$(basename "$folder")/transplant.parquet"
 done
-if [ ${#arms[@]} -gt 0 ]; then
-    "$python" -m analysis.transplant $kept/plan.toml headline "${arms[@]}" --out $kept/transplant.parquet
-    "$python" -m analysis.pictures "${arms[@]}" --out $kept/pictures.parquet
-fi
