@@ -7,9 +7,9 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
-import vl_convert
 from altair.typing import ChartType
 
+from analysis import rendering
 from analysis.tables import Metric, Study
 
 IS_REFERENCE = "datum.role === 'reference'"
@@ -64,7 +64,7 @@ _THEMES = {
         ],  # fmt: skip
     },
 }
-PAPER_FONT = "Liberation Sans"  # within vl-convert, so that files are the same on every machine
+PAPER_FONT = "Emargin Figures, Liberation Sans, Arial, sans-serif"  # the first one is in fonts/
 FONT = "ui-sans-serif, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
 
@@ -240,18 +240,18 @@ def save(
 
     scale: pixels of a PNG to a pixel of the chart
     """
-    spec = on_paper(chart.to_dict())
+    spec, converter = on_paper(chart.to_dict()), rendering.converter()
     written = []
     for suffix in formats:
         path = stem.with_name(f"{stem.name}.{suffix}")
         match suffix:
             case "png":
-                path.write_bytes(vl_convert.svg_to_png(vl_convert.vegalite_to_svg(spec), scale=scale))
+                path.write_bytes(converter.svg_to_png(converter.vegalite_to_svg(spec), scale=scale))
             case "svg":
-                path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+                path.write_text(converter.vegalite_to_svg(spec), encoding="utf-8")
             case "pdf":
-                path.write_bytes(vl_convert.vegalite_to_pdf(spec))
+                path.write_bytes(converter.vegalite_to_pdf(spec))
             case "html":
-                path.write_text(vl_convert.vegalite_to_html(spec, bundle=True), encoding="utf-8")
+                path.write_text(converter.vegalite_to_html(spec, bundle=True), encoding="utf-8")
         written.append(path)
     return written

@@ -5,6 +5,7 @@ file by its path, so it imports vl-convert but nothing else of the package.
 """
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -12,12 +13,24 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import vl_convert
 
+FONTS = Path(__file__).with_name("fonts")
 EXPORTS = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
+
+
+@functools.cache
+def converter() -> ModuleType:
+    """vl-convert, which knows the fonts of this package.
+
+    They have a name of their own: of two fonts with one name, vl-convert may take the one of the machine, and
+    files would then differ between machines.
+    """
+    vl_convert.register_font_directory(str(FONTS))
+    return vl_convert
 
 
 class Renderer:
@@ -68,9 +81,9 @@ class Renderer:
 
 def draw(spec: dict[str, Any], stem: Path) -> None:
     """Write `stem`.svg and, from it, `stem`.png at twice the size."""
-    svg = vl_convert.vegalite_to_svg(spec)
+    svg = converter().vegalite_to_svg(spec)
     stem.with_name(f"{stem.name}.svg").write_text(svg, encoding="utf-8")
-    stem.with_name(f"{stem.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
+    stem.with_name(f"{stem.name}.png").write_bytes(converter().svg_to_png(svg, scale=2))
 
 
 def bundle() -> str:

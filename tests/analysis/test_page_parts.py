@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.ttLib import TTFont
 
 import analysis
-from analysis import charts, mlflow_links, pareto, pareto_charts
+from analysis import charts, mlflow_links, pareto, pareto_charts, rendering
 from analysis.joined import join
 from analysis.tables import Study
 from analysis.words import inline
@@ -90,8 +91,8 @@ def test_legend_has_shapes_in_full_colour_and_references_apart(study: Study) -> 
     assert not set(of_references["scale"]["domain"]) & set(of_methods["scale"]["domain"])
 
 
-def test_files_use_the_font_that_the_renderer_carries(study: Study, tmp_path: Path) -> None:
-    """So their bytes are the same where no font is installed."""
+@pytest.mark.parametrize("fonts", ["none", "another Liberation Sans"])
+def test_files_are_the_same_whatever_fonts_a_machine_has(study: Study, tmp_path: Path, fonts: str) -> None:
     code = "import sys, json; from analysis import rendering; from pathlib import Path; "
     code += "rendering.draw(json.load(sys.stdin), Path(sys.argv[1]))"
     spec = json.dumps(charts.on_paper(spec_of(study)))
@@ -106,11 +107,24 @@ def test_files_use_the_font_that_the_renderer_carries(study: Study, tmp_path: Pa
     svg = (tmp_path / "here.svg").read_text(encoding="utf-8")
     assert set(re.findall(r'font-family="([^"]+)"', svg)) == {charts.PAPER_FONT}
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
-        pytest.skip("hiding the fonts of this machine needs root and unshare")
-    hide = 'mount -t tmpfs none /usr/share/fonts && exec "$@"'
-    drawn("bare", "unshare", "-m", "sh", "-c", hide, "sh")
+        pytest.skip("changing the fonts of this machine needs root and unshare")
+    change = "mount -t tmpfs none /usr/share/fonts"
+    if fonts != "none":  # the second name that a file asks for, as an operating system may have it
+        other = tmp_path / "other.ttf"
+        save_as(rendering.FONTS / "EmarginFigures-Bold.ttf", "Liberation Sans", other)
+        change += f" && cp {other} /usr/share/fonts"
+    drawn("bare", "unshare", "-m", "sh", "-c", f'{change} && exec "$@"', "sh")
     for suffix in ("svg", "png"):
         assert (tmp_path / f"here.{suffix}").read_bytes() == (tmp_path / f"bare.{suffix}").read_bytes()
+
+
+def save_as(font: Path, family: str, target: Path) -> None:
+    """The same glyphs as another font of regular weight."""
+    made = TTFont(font)
+    for number, words in ((1, family), (2, "Regular"), (4, family), (6, family.replace(" ", ""))):
+        made["name"].setName(words, number, 3, 1, 0x409)
+    made["OS/2"].usWeightClass = 400
+    made.save(target)
 
 
 @pytest.mark.parametrize(
