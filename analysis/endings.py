@@ -8,6 +8,7 @@ from analysis.tables import Study, varying
 from analysis.words import listed
 
 MOST_VALUES = 3  # of a setting that are listed
+COARSE = {"float32", "tf32", "bf16"}  # precisions whose exponentials overflow from 89 on
 
 
 def by_method(study: Study) -> pd.DataFrame:
@@ -55,7 +56,10 @@ def divergence(study: Study, own: pd.DataFrame) -> str:
         values = [_short(value) for value in shares.index[(shares == 1) & (trials > 1)]]
         if 0 < len(values) <= MOST_VALUES and (shares < 1).any():
             always.append(f"{study.title(name)} {listed(values)}")
-    return f"{said}, in every training with {listed(always)}." if always else f"{said}."
+    said = f"{said}, in every training with {listed(always)}." if always else f"{said}."
+    if "precision" in own and set(own.loc[bad, "precision"]) <= COARSE:
+        said += " With --precision float64, the same loss may stay finite."
+    return said
 
 
 def _short(value: Any) -> str:

@@ -10,6 +10,8 @@ from analysis.tables import Study
 
 LOCAL = "http://127.0.0.1:5000"  # where `python -m study.server` shows the studies of a folder
 DATABASE = "mlflow.db"  # of all studies in a folder
+EXPERIMENT = "mlflow_experiment_id"  # a column; studies of earlier versions lack it
+VIEW = "?workflowType=machine_learning"  # without it, MLflow shows its pages for language models
 MOST = 10  # runs of a trial that are linked one by one
 
 
@@ -23,7 +25,7 @@ def server(study: Study) -> str:
 
 
 def runs(study: Study) -> "pd.Series[str]":
-    """Run ids by trial, one entry for each replicate that MLflow has, in the order of the replicates.
+    """Addresses of runs by trial, one for each replicate that MLflow has, in the order of the replicates.
 
     Empty where nothing says where that MLflow is: neither a server in study.toml nor a database beside the
     study.
@@ -32,30 +34,27 @@ def runs(study: Study) -> "pd.Series[str]":
     if "mlflow_run_id" not in study.rows or not is_there:
         return pd.Series(dtype=str)
     order = study.rows.sort_values(["split_seed", "seed"], kind="stable")
-    known = order[order["mlflow_run_id"].notna()]
-    return known.set_index("trial")["mlflow_run_id"].astype(str)
+    known = order[order["mlflow_run_id"].notna()].set_index("trial")
+    ids = known["mlflow_run_id"].astype(str)
+    short = f"{server(study)}/#/runs/" + ids
+    if EXPERIMENT not in known:
+        return short
+    whole = f"{server(study)}/#/experiments/" + known[EXPERIMENT].astype(str) + "/runs/" + ids + VIEW
+    return whole.where(known[EXPERIMENT].notna(), short)
 
 
 def first_runs(study: Study, trials: Iterable[str]) -> dict[str, str]:
-    """The run of the first replicate of each of these trials that MLflow has."""
+    """The address of the first replicate of each of these trials that MLflow has."""
     known, wanted = runs(study), set(trials)
     known = known[~known.index.duplicated()]
     return {str(trial): run for trial, run in known.items() if trial in wanted}
-
-
-def address(study: Study, run: str) -> str:
-    """The page of a run."""
-    return f"{server(study)}/#/runs/{run}"
 
 
 def links_html(study: Study, trial: str) -> str:
     """A numbered link for each replicate of a trial that MLflow has; a dash where it has none."""
     known = runs(study)
     own = known[known.index == trial]
-    links = [
-        f'<a href="{html.escape(address(study, run), quote=True)}">{i}</a>'
-        for i, run in enumerate(own[:MOST], 1)
-    ]
+    links = [f'<a href="{html.escape(run, quote=True)}">{i}</a>' for i, run in enumerate(own[:MOST], 1)]
     more = f" and {len(own) - MOST} more" if len(own) > MOST else ""
     return " ".join(links) + more if links else "–"
 

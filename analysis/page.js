@@ -99,9 +99,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 function cellOf(line, name, row, at) {
   const cell = line.insertCell(), value = row[at[name]];
-  const run = name === "trial" && links.runs[value];
+  const run = name === "trial" && links[value];
   const holder = run ? cell.appendChild(document.createElement("a")) : cell;
-  if (run) holder.href = `${links.server}/#/runs/${run}`;
+  if (run) holder.href = run;
   holder.textContent = short(value);
   const low = row[at[`${name}_low`]], high = row[at[`${name}_high`]];
   if (low && high) {

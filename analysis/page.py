@@ -35,11 +35,11 @@ def page(
     specs: Specs,
     vega: str,
     titles: dict[str, str],
-    links: dict[str, Any],
+    links: dict[str, str],
 ) -> str:
     """The whole page. `header` and `footer` are HTML, `vega` the script that draws the charts.
 
-    titles: of the columns of tables; links: `server` and `runs`, the MLflow run of each trial
+    titles: of the columns of tables; links: the address in MLflow of each trial's first run
     """
     contents = "".join(f'<li><a href="#{s.name}">{html.escape(s.title)}</a></li>' for s in sections)
     body = "\n".join(section_html(section, specs) for section in sections)

@@ -86,7 +86,7 @@ def build(folder: Path | str, *others: Path | str) -> Path:
         titles={
             name: study.schema.titles[name] for table in tables for name in table if name in study.metrics
         },
-        links={"server": mlflow_links.server(study), "runs": mlflow_links.first_runs(study, shown)},
+        links=mlflow_links.first_runs(study, shown),
     )
     path = target / "index.html"
     whole = path.with_suffix(".part")

@@ -305,10 +305,11 @@ def export(folder: Path, kept: Iterable[dict[str, Any]], goals: tuple[str, ...])
     Missing values are null. Nothing is dropped: a value for which this version has no column gets a new
     column. A method that is no longer installed may have such values.
     """
-    table_schema, runs = schema(goals), sync_state.exported(folder)
+    table_schema, (experiment, runs) = schema(goals), sync_state.exported(folder)
     rows = []
     for record in kept:
         row = dict(record["row"]) | {"study": folder.name, "mlflow_run_id": runs.get(key(record))}
+        row["mlflow_experiment_id"] = experiment if row["mlflow_run_id"] else None
         row["started_at"] = datetime.fromisoformat(row["started_at"])
         row["null_reasons"] = json.dumps(record["reasons"]) if record["reasons"] else None
         rows.append(row)

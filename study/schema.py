@@ -30,6 +30,7 @@ IDENTITY: Plain = {
     "git_revision": (TEXT, "the commit of the code; + means that files were changed after it"),
     "started_at": (TIME, "when the training began"),
     "device": (TEXT, "where it was trained, such as cpu"),
+    "mlflow_experiment_id": (TEXT, "the experiment of the next column's run"),
     "mlflow_run_id": (TEXT, "the run of this replicate in MLflow"),
 }
 SETTINGS: Plain = {

@@ -75,7 +75,7 @@ register(
 register(
     Dataset(
         name="ecg",
-        title="ECG rhythms: MIT-BIH AFDB, or WFDB records annotated like it",
+        title="ECG rhythms: WFDB records with rhythm annotations, as MIT-BIH AFDB has them",
         parts=or_packed(ecg.parts, Pack(250.0, ecg.CLASS_NAMES)),
         class_names=ecg.CLASS_NAMES,
         twin="ecg-sim",

@@ -38,7 +38,8 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 
 MAX_ENTITIES, MAX_PARAMS, MAX_TEXT = 1000, 100, 6000  # MLflow's limits of one batch, and of a parameter
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow then shows the pages for training
-APART = {*METRICS, *COST, "started_at", "log_seconds", "mlflow_run_id"}  # columns that are no parameters
+# Columns that are no parameters of a run.
+APART = {*METRICS, *COST, "started_at", "log_seconds", "mlflow_experiment_id", "mlflow_run_id"}
 CHANGING = ("trials", *OPERATIONAL)  # settings that may differ when a study is resumed
 STATUS = {"ok": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 

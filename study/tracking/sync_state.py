@@ -90,6 +90,9 @@ class SyncState:
             file.write(json.dumps(entry) + "\n")
 
 
-def exported(folder: Path) -> dict[str, str]:
-    """Run ids by key, from the sync state in the study's folder."""
-    return SyncState(folder).runs if (folder / NAME).exists() else {}
+def exported(folder: Path) -> tuple[str | None, dict[str, str]]:
+    """The id of the experiment (None: not known) and run ids by key, from a study's sync state."""
+    if not (folder / NAME).exists():
+        return None, {}
+    known = SyncState(folder)
+    return known.experiment or None, known.runs

@@ -174,6 +174,10 @@ def test_the_settings_behind_a_divergence_are_found(tmp_path: Path) -> None:
         "6 of 12 trainings of eMargin diverged: the loss was not finite any more between steps 1 and 2, in "
         "every training with margin 100."
     )
+    coarse = study_of(tmp_path / "b", rows.assign(precision="float32"))
+    assert unfinished(coarse) == [f"{said} With --precision float64, the same loss may stay finite."]
+    exact = study_of(tmp_path / "c", rows.assign(precision=np.where(large, "float64", "float32")))
+    assert "stay finite" not in unfinished(exact)[0]
 
 
 CHANGES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {

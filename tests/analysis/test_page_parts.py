@@ -39,7 +39,10 @@ def test_a_trial_links_to_its_runs(study: Study) -> None:
     found = mlflow_links.links_html(study, "emargin-0000")
     links = re.findall(r'href="([^"]+)">(\d)<', found)
     assert links == [(f"http://127.0.0.1:5000/#/runs/emargin-0000-{s}", str(s + 1)) for s in range(3)]
-    assert mlflow_links.first_runs(study, ["pca", "nobody"]) == {"pca": "pca-0"}
+    assert mlflow_links.first_runs(study, ["pca", "nobody"]) == {"pca": "http://127.0.0.1:5000/#/runs/pca-0"}
+    told = study.with_rows(study.rows.assign(mlflow_experiment_id="7"))
+    whole = "http://127.0.0.1:5000/#/experiments/7/runs/pca-0?workflowType=machine_learning"
+    assert mlflow_links.first_runs(told, ["pca"]) == {"pca": whole}
     assert f"--out {study.folder.parent}" in mlflow_links.note(study)
     elsewhere = dataclasses.replace(study, folder=study.folder / "copied")  # without a database beside it
     assert mlflow_links.note(elsewhere) == ""

@@ -25,8 +25,8 @@ from tests.study.conftest import here, small
 
 NAME = "stopped"
 VOLATILE = {
-    "started_at", "git_revision", "mlflow_run_id", "data_seconds", "train_seconds", "eval_seconds",
-    "log_seconds", "peak_memory_mb",
+    "started_at", "git_revision", "mlflow_experiment_id", "mlflow_run_id",
+    "data_seconds", "train_seconds", "eval_seconds", "log_seconds", "peak_memory_mb",
 }  # fmt: skip
 TRIALS = {"emargin": 3, "infonce": 2}
 N_ROWS = 3 * 2 + 2 * 2 + 1

@@ -30,7 +30,8 @@ from tests.tiny import SUBJECTS, tiny
 pytestmark = pytest.mark.slow
 
 DESIGN_COLUMNS = """
-study trial config_hash seed split_seed data_hash git_revision started_at device mlflow_run_id
+study trial config_hash seed split_seed data_hash git_revision started_at device
+mlflow_experiment_id mlflow_run_id
 dataset split method encoder encoder_variant encoder_context
 gate_given_as sequence_length evaluation_frames noise_kind
 gate threshold dissimilar_share margin temperature neighbours similar_sign gamma head
