@@ -6,6 +6,7 @@
 #   more      other settings that none needs: weights of the labels, thresholds from 0.2 to 0.8
 #   ucr       sets of the UCR archive with 12 to 50 classes
 #   methods   the eleven methods on one encoder, and four of them as the released code has them
+#   paper     the paper's ECG settings with its released loss in float64, on its split and on one of subjects
 # SETS="hapt vfdb" runs these data sets alone. A study that was interrupted is resumed; a complete one takes seconds.
 # Run it from a clean commit; keep.sh then copies what the document needs.
 set -euo pipefail
@@ -17,6 +18,7 @@ python=${PYTHON:-python}
 declare -A source=(
     [sleepeeg-sim]="--dataset sleepeeg-sim"
     [hapt]="--dataset examples/hapt-parquet.toml"
+    [mitdb]="--dataset ecg"
     [mitdb-125]="--dataset docs/findings/mitdb-125.toml"
     [ltafdb-rr]="--dataset examples/ltafdb-rr.toml"
     [ucddb]="--dataset examples/ucddb.toml"
@@ -31,6 +33,7 @@ study() { # question, set, name, flags
     [ "$3" = released ] && temperature="" # those methods have fixed ones
     [ "$1" = q2 ] && kept=all # pictures and geometry need the embeddings
     [ "$2" = sleepeeg-sim ] && where=""
+    [ "$2" = mitdb ] && where="--data-dir $data/ecg/mitdb"
     [ "${from#--dataset ucr:}" != "$from" ] && where="--data-dir $data/ucr" length=15
     # shellcheck disable=SC2086
     "$python" -m study.run $from $where $common $temperature --sequence-length $length --keep-embeddings $kept \
@@ -87,7 +90,16 @@ methods() {
         study methods "$1" released --method cost,softclt,tnc,timedrl --variant released $few --references= ;;
     esac
 }
+paper() {
+    local split
+    for split in released subject; do
+        study paper "$1" "$split" --method emargin --variant released --margin 5 --threshold 0.4 --temperature 0.5 \
+            --weight-decay 0.01 --precision float64 --split "$split" --split-seeds 0 --seeds 0:4 \
+            --sequence-length 200 --references raw,random
+    done
+}
 declare -A own=(
+    [paper]="mitdb"
     [ucr]="SwedishLeaf CricketX EOGHorizontalSignal Adiac FiftyWords"
     [methods]="sleepeeg-sim hapt mitdb-125 CricketX"
 )
