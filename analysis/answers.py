@@ -102,7 +102,7 @@ def threshold(evidence: Evidence) -> str:
         if idle and found[:2] != ["equivalent", "equivalent"]
         else "The paper's threshold of 0.4 does the same as none."
         if idle
-        else "That the paper's threshold of 0.4 does the same as none is not shown for both metrics."
+        else "It is not shown for both metrics that the paper's threshold of 0.4 does the same as none."
     )
     silhouette, accuracy = (change(evidence, "all-steps", metric) for metric in ("silhouette", "probe"))
     return (

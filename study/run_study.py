@@ -284,7 +284,8 @@ def _train(
         say(f"front: {len(keys)} encoders are measured by all metrics")
         completed = measuring.measure_all(settings, keys, tracker, stopper, head, gpus=gpus)
         if completed < len(keys):
-            say(f"front: {len(keys) - completed} have the goals alone; the same command measures them")
+            left = len(keys) - completed
+            say(f"front: {left} of them still have the goals alone; the same command measures them")
 
 
 def _on_standard_error(text: str) -> None:

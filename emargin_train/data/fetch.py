@@ -86,7 +86,7 @@ def text(url: str, web: "Session", limit: int = 10_000_000) -> str:
             total += len(piece)
             if total > limit:
                 raise UserError(
-                    f"{url} is larger than {limit:,} bytes, which it should not be: check the address"
+                    f"{url} is larger than the {limit:,} bytes that it may have: check the address"
                 )
             pieces.append(piece)
     return b"".join(pieces).decode("utf-8", "replace")

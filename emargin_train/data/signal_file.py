@@ -175,7 +175,7 @@ def _check_head(path: Path, names: list[str]) -> None:
         )
     if len(names) == 1 and any(mark in names[0] for mark in "\t;|"):
         raise UserError(
-            f"{path} has the one column '{names[0][:40]}': where its cells are not set apart by "
+            f"{path} has only one column, '{names[0][:40]}': if its cells are not separated by "
             f"{'tabs' if path.suffix.lower() == '.tsv' else 'commas'}, {AS_TOML} with a delimiter"
         )
 
@@ -196,7 +196,7 @@ def _channels(path: Path, kind: str, options: FileOptions, spec: SignalSpec) -> 
     if len(options.channels) != len(spec.channels):
         raise UserError(
             f"--channels names {len(options.channels)} ({', '.join(options.channels)}), but the encoder has "
-            f"{len(spec.channels)} ({wanted}): give so many, in this order"
+            f"{len(spec.channels)} ({wanted}): give that many, in this order"
         )
     return [_channel(path, one, known) for one in options.channels]
 

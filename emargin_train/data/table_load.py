@@ -58,7 +58,7 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
             highest=tuple(v * f for v, f in zip(source.highest, by, strict=False)),
         )
         if abs(rate_hz / stated_hz - 1) > 1e-3:
-            told = f"its header states {stated_hz:g} Hz; rate_hz in [[signal]], {rate_hz:g} Hz, was taken"
+            told = f"its header states {stated_hz:g} Hz; rate_hz in [[signal]], {rate_hz:g} Hz, is used"
             source = replace(source, doubts=(*source.doubts, told))
         stretches = timeline.even_stretches(values, rate_hz)
         return Loaded([(None, stretches)], (), names_for(signal, written), own_units, source, rate_hz)
@@ -113,7 +113,7 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
 def beats(spec: TableSpec, signal: SignalSpec, own: Found, path: Path) -> Loaded:
     """The intervals between beats as a signal: each at the time of the beat that ends it."""
     if spec.rate_hz is None and signal.rate_hz is None:
-        raise UserError(f"{spec.path}: beats come unevenly: give rate_hz, to which intervals are brought")
+        raise UserError(f"{spec.path}: beats have no even rate: give rate_hz, to which they are resampled")
     rate_hz = given_rate(signal, own) or spec.rate_hz
     assert rate_hz is not None
     time_s, values = wfdb_files.intervals(path, signal.annotator)
