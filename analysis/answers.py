@@ -1,6 +1,6 @@
-"""The three questions answered from verdicts, by rules that were written before these were known.
+"""Answer the three questions from verdicts, by rules that were written before the verdicts were known.
 
-Each rule is total: it has a sentence for every combination of verdicts, also where nothing was measured yet.
+Each rule has a sentence for every combination of verdicts, also where nothing was measured yet.
 """
 
 from collections.abc import Callable

@@ -34,7 +34,7 @@ FEWEST_METHODS = 3  # trained, for a section of the report
 def chosen_metrics(study: Study, names: Sequence[str] | None = None) -> list[Metric]:
     """The metrics as named, else the goals and the usual others that were measured; each has a better end.
 
-    Raises UserError for one that there is not, or that has no better end.
+    Raises UserError for one that does not exist, or that has no better end.
     """
     if names:
         return [goals(study, name, name)[0] for name in names]

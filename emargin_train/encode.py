@@ -184,7 +184,7 @@ def main() -> None:
             progress.update(bar, completed=work.done_s, description=told)
     print(f"{args.out}: {work.n_frames} frames of {work.n_records} recordings, {encoder.dim} numbers each")
     if work.n_short:
-        print(f"{work.n_short} stretches without missing samples are shorter than a frame and left out")
+        print(f"{work.n_short} stretches between missing samples were left out: each is shorter than a frame")
 
 
 if __name__ == "__main__":

@@ -237,7 +237,7 @@ def _to_browse(settings: StudySettings, tracker: Tracker) -> str:
 
 
 def _published(outcome: StudyOutcome, folder: Path, tracker: Tracker, report: bool) -> StudyOutcome:
-    """The outcome with its report, and with the study's files in MLflow. One who interrupts does not wait."""
+    """The outcome with its report, and with the study's files in MLflow. An interrupt ends the wait."""
     if outcome.interrupted or outcome.is_abandoned or not outcome.counts["ok"]:
         return outcome
     try:

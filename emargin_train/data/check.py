@@ -1,4 +1,4 @@
-"""`describe --check`: what is doubtful in each recording, with the key of the description that settles it."""
+"""`describe --check` lists what is doubtful in each recording, and which key of a description settles it."""
 
 import unicodedata
 from collections.abc import Iterator

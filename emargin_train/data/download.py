@@ -1,4 +1,4 @@
-"""Data sets from their public homes into the cache, or into a folder of one's own.
+"""Download data sets from their public homes into the cache, or into a folder that the user names.
 
 EMARGIN_MIRROR=http://host/path     fetch from there instead, under the same paths as at the homes
 """

@@ -1,4 +1,4 @@
-"""What all readers of files share: damage becomes one line, and no header is believed beyond reason."""
+"""What all readers of files share: damage is reported in one line, and impossible headers are refused."""
 
 import csv
 import pickle

@@ -1,4 +1,4 @@
-"""One file as recordings for an encoder, without a description: what it does not state is given by flags."""
+"""Read one file as recordings for an encoder, without a description: flags give what it does not state."""
 
 import itertools
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ AS_TOML = "describe the file in a TOML file (docs/own_data.md)"
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """What a file is, as far as it does not state it itself.
+    """What the user says about a file, since the file does not state it.
 
     channels: those that are the encoder's channels, in its order: names, or positions counted from 1;
         None = they have the encoder's names

@@ -1,4 +1,4 @@
-"""One signal's file of a table: its stretches by subject, with names, units and what its clock tells."""
+"""Load one signal's file of a table: its stretches by subject, with names, units and rate."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -214,7 +214,7 @@ def other_unit(rate_hz: float, unit: str | None) -> str:
 def stamped_source(
     spec: TableSpec, signal: SignalSpec, own: Found, time_s: np.ndarray, gap_s: float
 ) -> tuple[Source, float | None]:
-    """What the time stamps tell, and the rate of samples; UserError where too many share a stamp."""
+    """What the time stamps say, and the rate of samples; UserError where too many share a stamp."""
     stated = given_rate(signal, own)
     equal = np.diff(time_s[np.isfinite(time_s)]) == 0
     merged, doubts = 0 if signal.even else int(equal.sum()), []
