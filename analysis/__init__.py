@@ -1,4 +1,4 @@
-"""Read an exported study: tables, statistics, charts and a report. `load("runs/NAME")` is the way in.
+"""Read an exported study: tables, statistics, charts and a report. Start with `load("runs/NAME")`.
 
 What these names need is imported when one of them is first asked for.
 """

@@ -1,6 +1,6 @@
-"""The three questions answered from verdicts, by rules that were written before these were known.
+"""Answer the three questions from verdicts, by rules that were written before the verdicts were known.
 
-Each rule is total: it has a sentence for every combination of verdicts, also where nothing was measured yet.
+Each rule has a sentence for every combination of verdicts, also where nothing was measured yet.
 """
 
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def threshold(evidence: Evidence) -> str:
         if idle and found[:2] != ["equivalent", "equivalent"]
         else "The paper's threshold of 0.4 does the same as none."
         if idle
-        else "That the paper's threshold of 0.4 does the same as none is not shown for both metrics."
+        else "It is not shown for both metrics that the paper's threshold of 0.4 does the same as none."
     )
     silhouette, accuracy = (change(evidence, "all-steps", metric) for metric in ("silhouette", "probe"))
     return (

@@ -124,7 +124,7 @@ def section(
         said.append(
             f"{metric.title}: {names[0]} minus {names[1]} is {gap.estimate:+.3f} {_bounds(gap)} over {gap.n} "
             f"{plural(gap.n, unit)} of {n} {plural(n, pair)}; {names[0]} is better in "
-            f"{won.estimate:.0%} of {unit}s, {won.low:.0%} to {won.high:.0%} being plausible."
+            f"{won.estimate:.0%} of {unit}s (95 % interval: {won.low:.0%} to {won.high:.0%})."
         )
     table = pd.concat(tables, ignore_index=True)
     drawn = [m for name, m in metrics.items() if (table["metric"] == name).any()]

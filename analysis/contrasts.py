@@ -1,4 +1,4 @@
-"""Planned comparisons: written down before the studies are run, and then all of them reported.
+"""Report all planned comparisons, which were written down before the studies were run.
 
 python -m analysis.contrasts PLAN.toml runs/NAME ...   # what the studies say about each planned contrast
 
@@ -306,8 +306,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("plan", type=Path, help="TOML file with the planned contrasts")
-    parser.add_argument("studies", nargs="+", type=Path, help="folders of the studies, read together")
+    parser.add_argument("plan", type=Path, help="The TOML file with the planned contrasts.")
+    parser.add_argument(
+        "studies", nargs="+", type=Path, help="The folders of the studies, which are read together."
+    )
     arguments = parser.parse_args(argv)
     plan = read(arguments.plan)
     study = join([load(folder) for folder in arguments.studies])

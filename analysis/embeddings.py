@@ -1,4 +1,4 @@
-"""What do the embeddings look like? This draws t-SNE pictures of trials of searched methods and baselines.
+"""Draw t-SNE pictures of the embeddings of trials, of searched methods and of baselines.
 
 python -m analysis.embeddings runs/NAME                      # trials on the front, and the baselines
 python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --projection umap

@@ -1,4 +1,4 @@
-"""Why do embeddings cluster well and classify badly? Compare their shape with their scores.
+"""Compare the shape of embeddings with their scores: why do they cluster well and classify badly?
 
 python -m analysis.geometry runs/NAME [runs/OTHER ...]
 """

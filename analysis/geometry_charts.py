@@ -14,13 +14,14 @@ READINGS = {
     "rank": "Each point is a trial.",
     "shapes": " Crosses are shapes without any clusters (a segment, an arc, a spiral, Gaussian clouds), cut "
     "by the same KMeans: trials near them have their score only because of their low dimension.",
-    "null": "Left: the score over the score that KMeans reaches on Gaussian data of the same covariance. On "
-    "the line, the embeddings are no more clustered than a Gaussian. Right: the share of frames in the "
-    "largest cluster. Near 1 there is one giant cluster and a few outliers.",
+    "null": "The left chart shows the score against the score that KMeans reaches on Gaussian data of the "
+    "same covariance. On the line, the embeddings are no more clustered than a Gaussian. The right chart "
+    "shows the score against the share of frames in the largest cluster. If this share is near 1, there is "
+    "one giant cluster and a few outliers.",
     "probes": "Above the line, a non-linear probe or the nearest neighbours are more accurate than a linear "
     "probe.",
-    "correlations": "Rank correlation over the distinct trained settings of one data set and noise level, "
-    "with its 95 % interval. Below zero, better clustering goes with worse probes.",
+    "correlations": "A dot is the rank correlation over the distinct trained settings of one data set and "
+    "noise level, with its 95 % interval. Below zero, better clustering goes with worse probes.",
 }
 
 

@@ -21,13 +21,13 @@ def section(study: Study) -> Section:
     return Section(
         name="health",
         title="Health",
-        intro="Which trainings ended well, which did not, and what to be careful about.",
+        intro="This section says which trainings ended well, which did not, and what to be careful about.",
         notes=tuple(cautions(study)),
         figures=(
             Figure(
                 name="health",
                 title="How trainings ended",
-                reading="Rows (one for each replicate of a trial), counted by method and by how they ended.",
+                reading="This table counts rows (one for each replicate of a trial) by method and ending.",
                 charts={},
                 table=fates,
             ),

@@ -69,8 +69,8 @@ def figure(study: Study, table: pd.DataFrame, x: Metric, y: Metric) -> Figure | 
     return Figure(
         name="hypervolume",
         title="Has the search settled?",
-        reading=f"The area between the front and the reference point ({a:.3g}, {b:.3g}), over the number of "
-        "trials. If a curve still rises, more trials may find better settings.",
+        reading=f"A curve shows the area between a front and the reference point ({a:.3g}, {b:.3g}), over "
+        "the number of trials. If it still rises, more trials may find better settings.",
         charts={
             str(world): course_chart(study, part)
             for world, part in list(course.groupby("world", sort=False))[:MAX_PANELS]

@@ -1,4 +1,4 @@
-"""Which hyper-parameters matter for which metric? Optuna's PED-ANOVA over the trials of each method answers.
+"""Measure which hyper-parameters matter for which metric, by Optuna's PED-ANOVA over the trials of a method.
 
     python -m analysis.importance runs/NAME [runs/OTHER ...]
     python -m analysis.importance runs/NAME --evaluator fanova
@@ -27,9 +27,9 @@ PER_DRAW = 200  # trials in one draw: more change little and take long
 EDGE = 0.05  # share of a range; if the best value is closer to an end, a wider range may be better
 EVALUATORS = ("ped-anova", "fanova")
 READINGS = {
-    "shares": "How much each hyper-parameter contributes to the difference between good and other trials. "
-    "Whiskers contain 90 % of the values over resampled trials. Where whiskers overlap, the order is not "
-    "clear.",
+    "shares": "A bar shows how much a hyper-parameter contributes to the difference between good and other "
+    "trials. Whiskers contain 90 % of the values over resampled trials. Where whiskers overlap, the order is "
+    "not clear.",
     "parallel": "Each line is a trial, coloured by its outcome. Where lines of one colour come together, "
     "that hyper-parameter matters. Axes are ranks, so that each is evenly filled.",
 }

@@ -1,10 +1,10 @@
-"""Methods beside each other: metrics by data set with intervals over splits, average ranks, costs.
+"""Compare methods: metrics by data set with intervals over splits, average ranks and costs.
 
 python -m analysis.methods runs/sleep runs/ecg runs/hapt
 python -m analysis.methods runs/* --metrics silhouette,knn_balanced_accuracy --rank-references
 
-Each method stands for its best setting on validation, metric by metric; where there are test subjects, the
-value is theirs. Published figures are listed beside ours, with their protocol, and never enter a rank.
+Each method is shown at its best setting on validation, metric by metric, and measured on test subjects where
+there are some. Published figures are listed beside ours, with their protocol, and never enter a rank.
 """
 
 import argparse
@@ -34,7 +34,7 @@ FEWEST_METHODS = 3  # trained, for a section of the report
 def chosen_metrics(study: Study, names: Sequence[str] | None = None) -> list[Metric]:
     """The metrics as named, else the goals and the usual others that were measured; each has a better end.
 
-    Raises UserError for one that there is not, or that has no better end.
+    Raises UserError for one that does not exist, or that has no better end.
     """
     if names:
         return [goals(study, name, name)[0] for name in names]
@@ -242,8 +242,9 @@ def section(study: Study, names: Sequence[str] | None = None, *, references: boo
             Figure(
                 name="methods-published",
                 title="Published figures",
-                reading="Other recordings, splits, encoders and probes: each row names its protocol. Ours "
-                "stand beside them for orientation only; nothing here enters a chart, a mean or a rank.",
+                reading="These figures come from other recordings, splits, encoders and probes; each row "
+                "names its protocol. Our values are beside them for orientation only; nothing in this table "
+                "enters a chart, a mean or a rank.",
                 charts={},
                 table=theirs,
             )
@@ -251,7 +252,7 @@ def section(study: Study, names: Sequence[str] | None = None, *, references: boo
     return Section(
         name="methods",
         title="The methods",
-        intro="Each method at its best setting on validation, metric by metric.",
+        intro="Each method is shown at its best setting on validation, metric by metric.",
         verdicts=tuple(dict.fromkeys(sentences)),
         figures=tuple(figures),
         notes=(*terms.notes(made), *terms.unequal(study)),
@@ -269,21 +270,23 @@ def _reading(made: pd.DataFrame, metric: Metric, unit: str) -> str:
     sides = made.loc[made["metric"] == metric.name].groupby("dataset", sort=False)["side"].first()
     where = "; ".join(f"{dataset}: {side} subjects" for dataset, side in sides.items())
     return (
-        f"Mean with its 95 % t interval over {unit}s, none below {FEWEST} of them ({where}). Hollow "
-        "shapes are references and the encoder trained with all labels. A method without a value has no "
-        "complete trial."
+        f"A point is a mean with its 95 % t interval over {unit}s ({where}); with fewer than {FEWEST} "
+        f"{unit}s there is no interval. Hollow shapes are references and the encoder trained with all "
+        "labels. A method without a value has no complete trial."
     )
 
 
 def main(argv: Iterable[str] | None = None) -> None:
     made = parser(__doc__, "python -m analysis.methods")
     made.add_argument(
-        "--metrics", metavar="NAMES", help="these metrics, as a,b,c (default: the goals and others)"
+        "--metrics",
+        metavar="NAMES",
+        help="Compare by these metrics, a list a,b,c (default: the goals and others).",
     )
     made.add_argument(
         "--rank-references",
         action="store_true",
-        help="rank raw spectra, PCA and the like too, not methods alone",
+        help="Also rank the references (raw spectra, PCA and the like).",
     )
     arguments: argparse.Namespace = made.parse_args(argv)
     names = [name.strip() for name in (arguments.metrics or "").split(",") if name.strip()]

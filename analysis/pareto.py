@@ -1,4 +1,4 @@
-"""The Pareto front of two metrics (means over replicates), compared with baselines and references.
+"""Draw the Pareto front of two metrics (means over replicates) beside baselines and references.
 
 python -m analysis.pareto runs/NAME [runs/OTHER ...]
 python -m analysis.pareto runs/NAME --x davies_bouldin --y knn_balanced_accuracy
@@ -132,14 +132,14 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     aside = int(controls(study, trials).sum())
     if aside:
         found.append(
-            f"{aside} {plural(aside, 'control')} (such as trials with a random gate) left out here: see the "
-            "section on the threshold."
+            f"{aside} {plural(aside, 'control')} (such as trials with a random gate) "
+            f"{'is' if aside == 1 else 'are'} left out here: see the section on the threshold."
         )
     worlds_drawn = table["world"].nunique()
     if worlds_drawn > len(main_worlds(table)):
         found.append(
-            "Sentences are about the least noisy condition of each data set; "
-            f"the table holds all {worlds_drawn}, the charts {min(MAX_PANELS, worlds_drawn)}."
+            "Sentences are about the least noisy condition of each data set. The table has all "
+            f"{worlds_drawn} conditions; the charts show {min(MAX_PANELS, worlds_drawn)}."
         )
     partial = int((~table["complete"]).sum())
     if partial:

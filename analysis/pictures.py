@@ -1,4 +1,4 @@
-"""Pictures of embeddings for a document: t-SNE and principal axes of some methods on each data set.
+"""Keep what a picture of embeddings needs: t-SNE and principal axes of some methods on each data set.
 
 python -m analysis.pictures runs/NAME ... --out FILE.parquet
 
@@ -110,8 +110,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("studies", nargs="+", type=Path, help="folders of studies that kept embeddings")
-    parser.add_argument("--out", type=Path, required=True, help="Parquet file for the projected frames")
+    parser.add_argument("studies", nargs="+", type=Path, help="The folders of studies that kept embeddings.")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="Write the projected frames to this Parquet file."
+    )
     arguments = parser.parse_args(argv)
     with threadpool_limits(1):
         made = pd.concat([projected(load(folder)) for folder in arguments.studies], ignore_index=True)

@@ -1,4 +1,4 @@
-"""What a plan of contrasts can decide: how often it is wrong and how often it decides, by simulation.
+"""Simulate what a plan of contrasts can decide: how often it is wrong, and how often it decides.
 
 python -m analysis.power PLAN.toml runs/NAME ... --splits 5,10,20
 
@@ -174,9 +174,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         "python -m analysis.power", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("plan", type=Path, help="TOML file with the planned contrasts")
-    parser.add_argument("studies", nargs="+", type=Path, help="folders of studies that show the spread")
-    parser.add_argument("--splits", default="5,10,20", help="numbers of splits, a list (default: 5,10,20)")
+    parser.add_argument("plan", type=Path, help="The TOML file with the planned contrasts.")
+    parser.add_argument("studies", nargs="+", type=Path, help="The folders of studies that show the spread.")
+    parser.add_argument(
+        "--splits", default="5,10,20", help="Simulate these numbers of splits (default: 5,10,20)."
+    )
     arguments = parser.parse_args(argv)
     try:
         splits = [int(n) for n in arguments.splits.split(",")]

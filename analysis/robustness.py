@@ -1,4 +1,4 @@
-"""Does the threshold matter, and does noise change that? Thresholds by noise levels, with a verdict.
+"""Compare thresholds at each noise level, and judge whether the threshold matters and noise changes that.
 
 python -m analysis.robustness runs/NAME [runs/OTHER ...]
 python -m analysis.robustness runs/NAME --metric silhouette --margin 0.1

@@ -17,21 +17,22 @@ from analysis.tables import Metric, Study
 MAX_PANELS = 6
 READINGS = {
     "verdicts": "The dot is the range of the means over thresholds. The bar shows bounds of the true range, "
-    "each wrong in at most 5 % of cases. If the bar is left of the dashed margin, the result is robust; if "
-    "it is right of it, sensitive. A verdict is given only if it holds after the correction over data sets; "
-    "otherwise the result is undecided.",
+    "each wrong in at most 5 % of cases. If the bar is left of the dashed margin, the result is robust. If "
+    "the bar is right of the margin, the result is sensitive. A verdict is given only if it holds after the "
+    "correction over data sets; otherwise the result is undecided.",
     "map": "Each cell is the mean over replicates at one threshold and noise level; you can choose another "
     "metric below. If colours change from row to row, noise matters; if they change from column to column, "
     "the threshold matters.",
-    "curves": "Top: mean and 95 % t interval at each noise level. Middle: the share of steps that the gate "
-    "calls dissimilar; near 0 or 1 the threshold has no effect. Bottom: how well adjacent cosines find true "
-    "changes of class; 0.5 is chance.",
-    "ranks": "Spearman's correlation of the metric with the threshold within a noise level, and with SNR "
-    "within a threshold. The interaction is the correlation with the threshold at the highest SNR minus that "
-    "at the lowest. Dots and bars are means over replicates with 95 % t intervals; a bar that excludes zero "
-    "shows a relation.",
-    "common": "R² of one curve for all noise levels, after subtracting the mean of each level. A higher "
-    "value over the share than over the cosine means that the threshold acts through the share.",
+    "curves": "The top row has the mean and its 95 % t interval at each noise level. The middle row has the "
+    "share of steps that the gate calls dissimilar; near 0 or 1 the threshold has no effect. The bottom row "
+    "shows how well adjacent cosines find true changes of class; 0.5 is chance.",
+    "ranks": "The chart shows Spearman's correlation of the metric with the threshold within a noise level, "
+    "and with SNR within a threshold. The interaction is the correlation with the threshold at the highest "
+    "SNR minus that at the lowest. Dots and bars are means over replicates with 95 % t intervals; a bar that "
+    "excludes zero shows a relation.",
+    "common": "The chart shows R² of one curve for all noise levels, after subtracting the mean of each "
+    "level. A higher value over the share than over the cosine means that the threshold acts through the "
+    "share.",
 }
 MAPPED = (
     "davies_bouldin",

@@ -79,7 +79,7 @@ def parser(doc: str | None, prog: str, *, several: bool = True) -> argparse.Argu
     made.add_argument(
         "--formats",
         default="png,svg,pdf,html",
-        help="Write these files of each chart, a list of png, svg, pdf and html (default: all).",
+        help="Write each chart in these formats, a list of png, svg, pdf and html (default: all).",
     )
     return made
 

@@ -1,4 +1,4 @@
-"""Can labels on a few sequences raise accuracy and keep Silhouette? By label share and supervised weight.
+"""Show whether labels on a few sequences raise accuracy and keep Silhouette, by label share and weight.
 
 python -m analysis.semi runs/NAME [runs/OTHER ...]
 """

@@ -1,7 +1,7 @@
 """The numbers inside the sentences of a findings document.
 
 A sentence holds them as `<!-- = WHAT -->...<!-- / -->`; `analysis.findings` writes what stands between, so
-that a sentence says what the rows say, whatever they say. WHAT is
+that each sentence always agrees with the rows. WHAT is
 
     CONTRAST METRIC            the difference over all data sets, with its interval
     CONTRAST METRIC says       the same as the end of a sentence: "raises Silhouette (+0.31 [+0.21, +0.40])"
@@ -36,7 +36,7 @@ Value = Callable[[Evidence, Sequence[str]], str]
 
 
 def value(evidence: Evidence, what: str) -> str:
-    """What belongs between the marks of WHAT. Raises UserError for a WHAT that there is not."""
+    """What belongs between the marks of WHAT. Raises UserError for an unknown WHAT."""
     first, *rest = what.split()
     if first in VALUES:
         return VALUES[first](evidence, rest)

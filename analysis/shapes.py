@@ -1,8 +1,9 @@
-"""Silhouette of KMeans on simple shapes: the clustering score of data without clusters.
+"""Compute the Silhouette of KMeans on simple shapes, as an example of data without clusters.
 
 KMeans cuts any shape into k pieces, and Silhouette rewards the cut: a segment of uniform density reaches more
 than 0.5 for every k, although it has no clusters. Charts show these curves with the trials, over effective
-rank. shapes.json has them for usual numbers of clusters, since computing them takes two seconds of a report.
+rank. shapes.json has them for usual numbers of clusters, since computing them would take two seconds in every
+report.
 
     python -m analysis.shapes        # writes analysis/shapes.json
 """

@@ -1,4 +1,4 @@
-"""The goals over each searched hyper-parameter, while all other hyper-parameters vary too.
+"""Draw the goals over each searched hyper-parameter, while all other hyper-parameters vary too.
 
 python -m analysis.slices runs/NAME [runs/OTHER ...]
 """

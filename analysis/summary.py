@@ -109,8 +109,8 @@ def lead(study: Study) -> str:
         text += f" Simulated data ({listed(simulated)}) say nothing about patients."
     if study.manifest.get("classes") == []:
         text += (
-            " The recordings have no labels, so nothing here says whether the embeddings tell apart what "
-            "people call different; a high Silhouette alone does not show it."
+            " The recordings have no labels, so nothing here says whether the embeddings separate what "
+            "people would call different; a high Silhouette alone does not show it."
         )
     return text
 

@@ -38,7 +38,7 @@ def notes(made: pd.DataFrame) -> list[str]:
     for dataset, own in one.groupby("dataset", sort=False):
         absent = [title for title in trained["title"].unique() if title not in set(own["title"])]
         if absent:
-            found.append(f"{dataset} lacks {listed(absent)}.")
+            found.append(f"{dataset} has no value for {listed(absent)}.")
     lost = trained[trained["ok"] < trained["asked"]]
     if len(lost):
         each = [

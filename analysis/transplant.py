@@ -1,4 +1,4 @@
-"""Does the spread alone make a Silhouette? The spectra of two encoders' embeddings are exchanged.
+"""Test whether the spread alone makes a Silhouette: exchange the spectra of two encoders' embeddings.
 
 python -m analysis.transplant PLAN.toml CONTRAST runs/NAME ... --out FILE.parquet
 
@@ -144,10 +144,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("plan", type=Path, help="TOML file with the planned contrasts")
-    parser.add_argument("contrast", help="name of the contrast whose sides are taken")
-    parser.add_argument("studies", nargs="+", type=Path, help="folders of studies that kept all embeddings")
-    parser.add_argument("--out", type=Path, required=True, help="Parquet file for the Silhouettes")
+    parser.add_argument("plan", type=Path, help="The TOML file with the planned contrasts.")
+    parser.add_argument("contrast", help="The name of the contrast whose sides are compared.")
+    parser.add_argument(
+        "studies", nargs="+", type=Path, help="The folders of studies that kept all embeddings."
+    )
+    parser.add_argument("--out", type=Path, required=True, help="Write the Silhouettes to this Parquet file.")
     arguments = parser.parse_args(argv)
     planned = {contrast.name: contrast for contrast in contrasts.read(arguments.plan).contrasts}
     if arguments.contrast not in planned:

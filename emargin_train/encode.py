@@ -130,22 +130,26 @@ def build_parser() -> Parser:
         help="Write the embeddings to this .parquet or .arrow file, one row for each frame.",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="The folder that holds the recordings.")
-    file = parser.add_argument_group("one file", "What the file does not state itself.")
+    file = parser.add_argument_group("one file", "These flags give what a single file does not state itself.")
     file.add_argument(
         "--channels",
         metavar="NAMES",
-        help="These channels, as a,b by name or as 1,2 by position, are the encoder's, in order (default: "
-        "the channels that have the encoder's names).",
+        help="Use these channels of the file, in the encoder's order, by name (a,b) or by position (1,2) "
+        "(default: the channels that have the encoder's names).",
     )
     file.add_argument(
         "--units",
         metavar="UNITS",
-        help="The channels are in this unit, such as uV, or in these, as a,b; none = neither the file "
-        "nor the training data state one.",
+        help="The channels are in this unit, such as uV, or in these units, one for each channel, such as "
+        "mV,uV. Give none if neither the file nor the training data state a unit.",
     )
-    file.add_argument("--rate-hz", type=float, metavar="HZ", help="There are so many samples a second.")
+    file.add_argument("--rate-hz", type=float, metavar="HZ", help="The file has this many samples a second.")
     file.add_argument("--time", metavar="COLUMN", help="This column of a table has the time stamps.")
-    file.add_argument("--time-unit", metavar="UNIT", help="Time stamps count s, ms, us or ns, or are a date.")
+    file.add_argument(
+        "--time-unit",
+        metavar="UNIT",
+        help="The time stamps count this unit: s, ms, us or ns. Give date if they are dates.",
+    )
     file.add_argument("--variable", metavar="NAME", help="The channels are in this matrix of a .mat file.")
     return parser
 
@@ -180,7 +184,7 @@ def main() -> None:
             progress.update(bar, completed=work.done_s, description=told)
     print(f"{args.out}: {work.n_frames} frames of {work.n_records} recordings, {encoder.dim} numbers each")
     if work.n_short:
-        print(f"{work.n_short} stretches without missing samples are shorter than a frame and left out")
+        print(f"{work.n_short} stretches between missing samples were left out: each is shorter than a frame")
 
 
 if __name__ == "__main__":

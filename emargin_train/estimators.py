@@ -92,7 +92,7 @@ class MethodTransformer(BaseCollectionTransformer):
             raise UserError(f"frame_length is {frame}, but series have {length} samples: give 2 to {length}")
         hop = self.hop_length or frame
         if hop < 1:
-            raise UserError(f"hop_length is {hop}, but every frame has a new start: give 1 or more")
+            raise UserError(f"hop_length is {hop}, but it is the distance between frames: give 1 or more")
 
         def stacked(cut: Cut) -> np.ndarray:
             return np.stack([cut(series.astype(np.float32), frame, hop) for series in X])

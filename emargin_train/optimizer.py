@@ -1,8 +1,8 @@
 """AdamW without PyTorch's compiler.
 
-The first step of a PyTorch optimiser loads the compiler, 829 modules in 1.6 s of a processor, only to tell it
-that the step is not to be compiled. Nothing here is compiled, so the methods are called as they are below
-those marks; they compute the same.
+The first step of a PyTorch optimiser loads the compiler (829 modules, 1.6 s of a processor), only to mark the
+step as one that is not compiled. Nothing here is compiled, so we call the methods without these marks; they
+compute the same.
 """
 
 from inspect import unwrap

@@ -1,4 +1,4 @@
-"""In which numbers a training computes: `--precision`, of which every row says what it was."""
+"""The number format in which a training computes (`--precision`); every row of results states it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -31,10 +31,12 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             **about,
         )
-        self.add_argument("-h", "--help", action="help", help="This text is printed.")
+        self.add_argument("-h", "--help", action="help", help="Print this text, and do nothing else.")
         if module:
             version = f"{SCRIPT} {VERSION}"
-            self.add_argument("--version", action="version", version=version, help="The version is printed.")
+            self.add_argument(
+                "--version", action="version", version=version, help="Print the version of eMargin Study."
+            )
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Raises UserError for an unknown flag, too many words or an impossible value."""
@@ -54,7 +56,7 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, words: list[str]) -> str:
         flag = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
         if flag is None:
-            return f"'{words[0]}' is given, but nothing takes it; {self.prog} --help explains every flag"
+            return f"'{words[0]}' is given, but it has no use here; {self.prog} --help explains every flag"
         known = [name for parser in _with_commands(self) for name in parser._option_string_actions]
         close = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
         close = close or sorted((name for name in known if name.startswith(flag)), key=len)[:1]

@@ -175,7 +175,7 @@ def in_float64(state: State, batch: Batch, drawn: torch.Tensor) -> str:
     with own_draws(method, state.config.seed, state.step):
         value = method.loss(batch, generator).item()
     if math.isfinite(value):
-        return f"; in float64 this loss is {value:.6g}, so float32 overflows: --precision float64 goes on"
+        return f"; in float64 this loss is {value:.6g}, so float32 overflows: train with --precision float64"
     return "; in float64 this loss is not finite either"
 
 

@@ -159,7 +159,7 @@ class TrainedEncoder:
                 f"{', '.join(spec.channels)}: give (channels, samples)"
             )
         if not np.isfinite(values).all():
-            raise UserError("the signal has values that are missing or not finite: encode what lies between")
+            raise UserError("the signal has values that are missing or not finite: encode the parts between")
         labels = np.full(values.shape[1], UNLABELLED, np.int16)
         units = spec.units if units is None else units * len(values) if len(units) == 1 else units
         if len(units) != len(values):
@@ -271,7 +271,7 @@ def _downloaded(uri: str, folder: str) -> Path:
     except (mlflow.exceptions.MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{uri} cannot be had from MLflow at {mlflow.get_tracking_uri()} ({reason}): check it, and "
+            f"{uri} cannot be loaded from MLflow at {mlflow.get_tracking_uri()} ({reason}): check it, and "
             "MLFLOW_TRACKING_URI"
         ) from None
     found = sorted(place.glob("artifacts/*.pt"))

@@ -28,7 +28,7 @@ VARIANT = Setting(
 def find_variant(name: str, variant: str) -> str:
     """The name of a method in one of its variants; a name that says its variant already is left as it is.
 
-    Raises UserError for a variant that there is not.
+    Raises UserError for a variant that does not exist.
     """
     method = method_named(name)
     if method.variant_of is not None and method.encoder_variant != variant:

@@ -1,4 +1,4 @@
-"""Our methods beside aeon's self-supervised ones, as features for the same classifier.
+"""Compare our methods with aeon's self-supervised ones, as features for the same classifier.
 
 python examples/compare_with_aeon.py                              # ArrowHead, which comes with aeon
 python examples/compare_with_aeon.py --data-dir UCR Adiac SwedishLeaf --epochs 10

@@ -1,4 +1,4 @@
-"""Read a finished study, compare its trials, and draw what two metrics cost each other.
+"""Read a finished study, compare its trials, and draw two metrics against each other.
 
 python examples/read_results.py docs/findings/q1-sleepeeg-sim-infonce front.html
 """

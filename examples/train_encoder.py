@@ -1,4 +1,4 @@
-"""Train one encoder on simulated sleep EEG, see what it is worth, and keep it.
+"""Train one encoder on simulated sleep EEG, measure it, and keep it.
 
 python examples/train_encoder.py
 """

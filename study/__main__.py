@@ -47,7 +47,9 @@ examples:
 
 
 def build_parser() -> Parser:
-    parser = Parser("study", description="Studies of encoders of time series.", epilog=EXAMPLES)
+    parser = Parser(
+        "study", description="Train, measure and compare encoders of time series.", epilog=EXAMPLES
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     for name, command in COMMANDS.items():
         commands.add_parser(name, help=command.help)

@@ -23,7 +23,10 @@ HURRY_S = 8.0  # a scheduler that sent a signal kills the process after some 30 
 
 
 class StudyEnded(RuntimeError):
-    """A fault ended the study. Its books are closed, and it can be resumed. `__cause__` is the fault."""
+    """A fault ended the study. Its table and MLflow runs are completed, and it can be resumed.
+
+    `__cause__` is the fault.
+    """
 
 
 @dataclass

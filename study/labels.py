@@ -21,7 +21,7 @@ def checked(settings: StudySettings) -> StudySettings:
         if method in methods and methods[method].needs_labels:
             flag = "--baseline" if method == settings.baseline else "--method"
             raise UserError(
-                f"{flag} is {method}, which learns from labels, but {settings.dataset} has none: give another"
+                f"{flag} is {method}, which needs labels, but {settings.dataset} has none: give another one"
             )
     for goal in settings.goals:
         if metrics[goal].needs_labels:
@@ -33,7 +33,7 @@ def checked(settings: StudySettings) -> StudySettings:
         if metrics[goal].group == "clustering" and settings.clusters is None:
             raise UserError(
                 f"--goals has {goal}, which needs a number of clusters, but {settings.dataset} has no "
-                "classes to tell it: give --clusters"
+                "classes that would give it: give --clusters"
             )
     return replace(
         settings, references=tuple(name for name in settings.references if not methods[name].needs_labels)

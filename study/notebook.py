@@ -1,7 +1,7 @@
 """Studies from Python: `study.run(...)` with the flags of the command line as arguments, and their results.
 
 The calling process is never ended, and its signal handlers stay as they are. In a notebook, the stop button
-stops the study in order; the same call resumes it.
+stops the study properly; the same call resumes it.
 """
 
 from dataclasses import dataclass

@@ -15,5 +15,5 @@ def put_aside(path: Path, why: str, then: str) -> Path:
         number += 1
         aside = path.with_name(f"{path.name}.damaged-{number}")
     path.rename(aside)
-    print(f"warning: {path} {why}; it is put aside as {aside.name}: {then}", file=sys.stderr)
+    print(f"warning: {path} {why}; it is renamed to {aside.name}: {then}", file=sys.stderr)
     return aside

@@ -1,13 +1,13 @@
 """Train one row of a study's table again, from its stored settings, and compare every metric.
 
 python -m study.repeat runs/NAME TRIAL REPLICATE        # a replicate: split seed and seed, as 0-1
-python -m study.repeat docs/findings/NAME TRIAL SEED --data-dir DATA   # the recordings lie in DATA now
+python -m study.repeat docs/findings/NAME TRIAL SEED --data-dir DATA   # the recordings are in DATA now
 
 The row is trained on this machine, with one thread and without a cluster. On the machine that wrote the row,
 with the same versions, every metric must be equal in all digits. Elsewhere sums are rounded differently. Then
 a difference may be as large as a quarter of the standard deviation over the trial's replicates, or 0.002 of
-the metric's range (of its mean, if it has no bounds) where that is more. A probe counts frames, some of which
-lie at its border: it may differ by 0.02. The exit code is 1 where a metric is outside its tolerance.
+the metric's range (of its mean, if it has no bounds) where that is more. The metrics of a probe may differ by
+0.02, since some frames lie at its border. The exit code is 1 if a metric is outside its tolerance.
 """
 
 import math
@@ -246,7 +246,7 @@ def shown(
         )
     outside = [one.metric for one in compared if not one.is_inside]
     equal = sum(one.difference == 0 for one in compared)
-    verdict = f"outside their tolerance: {', '.join(outside)}" if outside else "all inside their tolerance"
+    verdict = f"outside their tolerance: {', '.join(outside)}" if outside else "all within their tolerance"
     return [*lines, f"{len(compared)} metrics, {equal} equal in all digits; {verdict}"]
 
 
@@ -259,10 +259,10 @@ def build_parser() -> Parser:
     parser.add_argument("study", type=Path, help="The folder of the study, or its results.parquet.")
     parser.add_argument("trial", help="The trial, such as emargin-0003.")
     parser.add_argument(
-        "replicate", help="The replicate, as split seed and seed: 0-1; the seed alone where it is enough."
+        "replicate", help="The replicate: its split seed and seed, such as 0-1; or the seed if it is enough."
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="The folder that holds the recordings now.")
-    parser.add_argument("--dataset", metavar="FILE", help="The .toml file that describes the recordings now.")
+    parser.add_argument("--data-dir", metavar="DIR", help="The recordings are now in this folder.")
+    parser.add_argument("--dataset", metavar="FILE", help="This .toml file describes the recordings now.")
     return parser
 
 

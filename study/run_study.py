@@ -237,7 +237,7 @@ def _to_browse(settings: StudySettings, tracker: Tracker) -> str:
 
 
 def _published(outcome: StudyOutcome, folder: Path, tracker: Tracker, report: bool) -> StudyOutcome:
-    """The outcome with its report, and with the study's files in MLflow. One who interrupts does not wait."""
+    """The outcome with its report, and with the study's files in MLflow. An interrupt ends the wait."""
     if outcome.interrupted or outcome.is_abandoned or not outcome.counts["ok"]:
         return outcome
     try:
@@ -284,7 +284,8 @@ def _train(
         say(f"front: {len(keys)} encoders are measured by all metrics")
         completed = measuring.measure_all(settings, keys, tracker, stopper, head, gpus=gpus)
         if completed < len(keys):
-            say(f"front: {len(keys) - completed} have the goals alone; the same command measures them")
+            left = len(keys) - completed
+            say(f"front: {left} of them still have the goals alone; the same command measures them")
 
 
 def _on_standard_error(text: str) -> None:

@@ -75,7 +75,7 @@ def _part(text: str) -> tuple[int, int]:
     if k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n):
         return int(k), int(n)
     raise UserError(
-        f"--shard is '{text}', but that is not part K of N: give such as 3/16, from 1/16 to 16/16"
+        f"--shard is '{text}', but that is not part K of N: give K/N, such as 3/16 (from 1/16 to 16/16)"
     )
 
 

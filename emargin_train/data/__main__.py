@@ -38,7 +38,7 @@ def build_parser() -> Parser:
     look.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="The folder that holds the recordings (default: they are downloaded or simulated).",
+        help="The recordings are in this folder (default: they are downloaded or simulated).",
     )
     look.add_argument("--subjects", type=int, metavar="N", help="Only the first N subjects are used.")
     look.add_argument("--sequence-length", type=int, metavar="T", help="A sequence has T frames.")
@@ -46,15 +46,15 @@ def build_parser() -> Parser:
         "--split",
         default="subject",
         metavar="KIND",
-        help="How recordings are divided: by subject (default), leave-one-subject-out, time, or released.",
+        help="Recordings are divided by subject (default), leave-one-subject-out, time, or released.",
     )
     look.add_argument(
         "--split-seed",
         type=int,
         default=0,
         metavar="N",
-        help="The seed that decides which subjects belong to training, validation and test; with "
-        "leave-one-subject-out, the number of the subject that is left out.",
+        help="This seed decides which subjects belong to training, validation and test. With "
+        "leave-one-subject-out, it is the number of the subject that is left out.",
     )
     look.add_argument(
         "--threshold",
@@ -67,19 +67,19 @@ def build_parser() -> Parser:
         "--plot",
         type=Path,
         metavar="FILE",
-        help="A picture is written to this .png or .svg file (default: <name>.png in the cache).",
+        help="Write the picture to this .png or .svg file (default: <name>.png in the cache).",
     )
     look.add_argument(
         "--check",
         action="store_true",
-        help="The whole set is read, and every doubt about a recording is printed; the exit code is 1 where "
-        "there is one.",
+        help="Read the whole dataset, and print every doubt about a recording. The exit code is 1 if there "
+        "is a doubt.",
     )
     look.add_argument(
         "--page",
         type=Path,
         metavar="FILE",
-        help="With --check, the report is also written as a page, FILE.html.",
+        help="Also write the report of --check as a web page, FILE.html.",
     )
     get = commands.add_parser("download", help="Download a dataset from its public home.")
     get.add_argument("name", help=f"The dataset: {', '.join(download.HOMES)} or ucr:<name>.")
@@ -88,7 +88,7 @@ def build_parser() -> Parser:
         "--to",
         type=Path,
         metavar="DIR",
-        help="The folder for the files (default: in the cache, where studies find them).",
+        help="Write the files to this folder (default: in the cache, where studies find them).",
     )
     return parser
 
@@ -120,7 +120,7 @@ def run_describe(args: argparse.Namespace) -> None:
         show(describe.describe_classes(found, kept, None))
         helps = describe.remedies(dataset, config, found)
         show([f"  a study        would refuse this: {' '.join(str(error).split())}"])
-        show([f"  what helps     {', or '.join(helps) or 'more subjects: no flag that was tried does'}"])
+        show([f"  what helps     {', or '.join(helps) or 'more subjects; no flag that was tried does'}"])
         return
     show(describe.describe_classes(found, kept, splits))
     show(describe.describe_splits(splits))
@@ -157,7 +157,7 @@ def show(lines: Iterable[str]) -> None:
 
 def run_download(args: argparse.Namespace) -> None:
     if args.subjects is not None and args.subjects < 1:
-        raise UserError(f"--subjects is {args.subjects}, but counts people: give 1 or more")
+        raise UserError(f"--subjects is {args.subjects}, but it counts people: give 1 or more")
     folder = download.ensure(args.name, subjects=args.subjects, to=args.to)
     found = "" if args.to is None else f"; use it with --data-dir {folder}"
     print(f"{args.name}: complete in {folder}{found}")

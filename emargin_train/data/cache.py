@@ -3,7 +3,7 @@
 A set of frames is a folder named by its key with three files:
     frames.arrow    one record batch per sequence: its spectra
     index.arrow     one row per sequence, and in the schema's metadata what belongs to the whole
-    SUMS            CRC-32 and size of the two, written last; a set without it, or at odds with it, is rebuilt
+    SUMS            CRC-32 and size of the two, written last; a set that lacks it or differs is rebuilt
 Every file is written under another name and then renamed, so a reader sees whole files only.
 """
 

@@ -48,9 +48,9 @@ for name, trimmed in (("sleepeeg", True), ("sleepeeg-untrimmed", False)):
             name=name,
             title="Sleep-EDF Expanded: nights, Fpz-Cz at 100 Hz, 5 stages; "
             + (
-                "wake beyond half an hour around sleep left out"
+                "wake is left out beyond half an hour around sleep"
                 if trimmed
-                else "wake before and after sleep whole"
+                else "all wake before and after sleep is kept"
             ),
             parts=or_packed(partial(sleepeeg.parts, trimmed=trimmed), Pack(100.0, sleepeeg.CLASS_NAMES)),
             class_names=sleepeeg.CLASS_NAMES,

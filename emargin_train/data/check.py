@@ -1,4 +1,4 @@
-"""`describe --check`: what is doubtful in each recording, with the key of the description that settles it."""
+"""`describe --check` lists what is doubtful in each recording, and which key of a description settles it."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -180,8 +180,8 @@ def of_classes(class_names: tuple[str, ...]) -> Iterator[str]:
         other = alike.setdefault(plain, name)
         if other != name:
             yield (
-                f"classes '{other}' and '{name}' differ in case, spaces or signs that look alike only: make "
-                "them one by labels.map if they are"
+                f"classes '{other}' and '{name}' differ only in case, spaces or signs that look alike: if "
+                "they are one class, join them by labels.map"
             )
         if name in MISSING or name.lower() in ("none", "unknown", "?"):
             yield (

@@ -295,12 +295,12 @@ def _parsed(column: pa.ChunkedArray, clock: Clock, path: Path) -> np.ndarray:
             '"%d/%m/%Y %H:%M:%S.%f", or what they count by time_unit, like "s"'
         )
         raise UserError(
-            f"{path} has times that are no dates as described: row {int(wrong.index[0]) + 1} has "
+            f"{path} has times that are not written as described: row {int(wrong.index[0]) + 1} has "
             f"'{str(wrong.iloc[0])[:40]}', but {remedy}"
         )
     zoned = written.str.contains(ZONE)
     if clock.format is None and zoned.any() and not zoned.all():
-        raise UserError(f"{path} has times with and without a time zone: write all of them alike")
+        raise UserError(f"{path} has times with and without a time zone: write all in the same way")
     nanoseconds = parsed.dt.tz_localize(None).to_numpy("datetime64[ns]")
     seconds = nanoseconds.astype(np.int64) / 1e9
     seconds[np.isnat(nanoseconds)] = np.nan

@@ -1,4 +1,4 @@
-"""What a data set holds, and whether the steps between its frames mean anything: numbers, no drawing."""
+"""Describe in numbers what a data set holds, and whether the order of its frames carries information."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

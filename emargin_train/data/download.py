@@ -1,4 +1,4 @@
-"""Data sets from their public homes into the cache, or into a folder of one's own.
+"""Download data sets from their public homes into the cache, or into a folder that the user names.
 
 EMARGIN_MIRROR=http://host/path     fetch from there instead, under the same paths as at the homes
 """
@@ -195,7 +195,7 @@ def get(name: str, own: Home, missing: list[Wanted], target: Path, web: "Session
     """Say what will come, see that it fits, and fetch it; the sums."""
     known = fetch.sizes(missing, web)
     total = None if None in known else sum(size or 0 for size in known)
-    much = "of a size that the server does not tell" if total is None else f"{total / 1e6:,.1f} MB"
+    much = "of a size that the server does not state" if total is None else f"{total / 1e6:,.1f} MB"
     say(f"{name}: fetching {len(missing)} files, {much}, of {own.title} into {target}")
     free = shutil.disk_usage(target.parent).free
     if total is not None and total * (2 if own.suffixes else 1) > free:

@@ -141,7 +141,7 @@ def spread(path: Path, header: Header, values: np.ndarray, rate_hz: float) -> np
     place = starts_of_records(path, header, rate_hz, size)
     n = int(place[-1]) + size
     if n * len(values) > MAX_VALUES:
-        raise UserError(f"{path} is interrupted (EDF+D) for too long: export its parts as files of their own")
+        raise UserError(f"{path} has too long an interruption (EDF+D): export its parts as separate files")
     out = np.full((len(values), n), np.nan, np.float32)
     for number, first in enumerate(place.tolist()):
         out[:, first : first + size] = values[:, number * size : (number + 1) * size]

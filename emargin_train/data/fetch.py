@@ -1,7 +1,7 @@
-"""Files over HTTP: resumed, checked, and there whole or not at all.
+"""Fetch files over HTTP: downloads are resumed and checked, and a file appears whole or not at all.
 
-While a file comes, it is called `.<name>.part`; a part that stays behind is only for the next attempt to
-go on from.
+During the download a file is called `.<name>.part`. If such a part is left over, the next attempt continues
+from it.
 """
 
 import hashlib
@@ -86,7 +86,7 @@ def text(url: str, web: "Session", limit: int = 10_000_000) -> str:
             total += len(piece)
             if total > limit:
                 raise UserError(
-                    f"{url} is larger than {limit:,} bytes, which it should not be: check the address"
+                    f"{url} is larger than the {limit:,} bytes that it may have: check the address"
                 )
             pieces.append(piece)
     return b"".join(pieces).decode("utf-8", "replace")
@@ -124,7 +124,7 @@ def fetch(wanted: Wanted, web: "Session", progress: Callable[[int], None]) -> st
 
 
 def _append(url: str, part: Path, web: "Session", progress: Callable[[int], None]) -> None:
-    """Go on with a part up to the file's end."""
+    """Continue a part up to the file's end."""
     have = part.stat().st_size if part.is_file() else 0
     with _ask(web, "GET", url, {"Range": f"bytes={have}-"} if have else {}) as answer:
         if answer.status_code == 416:  # nothing after what is here: it is whole, or another file's

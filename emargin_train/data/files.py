@@ -1,4 +1,4 @@
-"""What all readers of files share: damage becomes one line, and no header is believed beyond reason."""
+"""What all readers of files share: damage is reported in one line, and impossible headers are refused."""
 
 import csv
 import pickle
@@ -62,7 +62,7 @@ def bounded(path: Path, n_values: int) -> int:
     if not 0 <= n_values <= MAX_VALUES:
         raise UserError(
             f"{path} claims {n_values:,} values, more than the {MAX_VALUES:,} read from one file: "
-            "it may be damaged, or cut it into several"
+            "it may be damaged; if it is not, divide it into several files"
         )
     return n_values
 

@@ -1,4 +1,4 @@
-"""Arrays out of the paper code's packed files, running no code that a file brings along.
+"""Read arrays from the paper code's packed files, without running any code that a file contains.
 
 A pickle is a program. `load_pickle` follows one that builds NumPy arrays or torch tensors, by functions of
 its own under the names that such pickles call, and refuses any other name. `load_torch` uses torch's

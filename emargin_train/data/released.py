@@ -3,7 +3,7 @@
     train.pt, val.pt                    `samples` (n, 1, L) windows, `labels` (n,): sleep EEG as TF-C packs it
     tensor_data.pkl, tensor_label.pkl   (n, C, L) recordings and (n, L) labels: ECG
 
-A pack tells neither subjects nor times. `train.pt` is the training split and `val.pt` the validation split,
+A pack states neither subjects nor times. `train.pt` is the training split and `val.pt` the validation split,
 each one stream of windows. In the others, each recording counts as a subject; `split = released` joins them
 (sequences.py), as the paper's code does.
 """

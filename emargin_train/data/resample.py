@@ -17,7 +17,7 @@ REACH = 10  # periods of the slower rate to which the filter of scipy.signal.res
 def resampled(pieces: Iterable[Recording], rate_hz: float) -> Iterator[Recording]:
     """The pieces of one recording at `rate_hz`, behind a low-pass filter where that is the slower rate.
 
-    The filter is that of scipy.signal.resample_poly, and the signal goes on beyond its ends as its first and
+    The filter is that of scipy.signal.resample_poly; the signal is continued beyond its ends by its first and
     last value. `down` samples of the pieces become `up` samples; a sample has the label of the one at or
     before its time. Raises UserError where the rates have no ratio of small numbers.
     """
@@ -69,7 +69,7 @@ def _ratio(recording: Recording, rate_hz: float) -> tuple[int, int]:
     ratio = Fraction(rate_hz / recording.rate_hz).limit_denominator(LARGEST_TERM)
     if ratio == 0 or abs(float(ratio) * recording.rate_hz / rate_hz - 1) > 1e-6:
         raise UserError(
-            f"record {recording.record} has {recording.rate_hz:g} samples a second, which no ratio of "
-            f"small numbers makes {rate_hz:g}: give rate_hz = {rate_hz:g} in a description (a TOML file)"
+            f"record {recording.record} has {recording.rate_hz:g} samples a second, which no ratio of small "
+            f"numbers turns into {rate_hz:g}: give rate_hz = {rate_hz:g} in a description (a TOML file)"
         )
     return ratio.numerator, ratio.denominator

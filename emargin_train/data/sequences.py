@@ -326,7 +326,7 @@ def remarks(
         )
         lines.append(
             f"sequences have {length} frames instead of {wanted}, {why}: "
-            f"give --sequence-length {length} or less to choose"
+            f"to choose the length yourself, give --sequence-length {length} or less"
         )
     seconds = kept_seconds(layout, stretches, blocks, length)
     n_lost, classes = lost(stretches, blocks, length)
@@ -341,13 +341,13 @@ def remarks(
         whole = seconds.framed.sum() / max(seconds.kept.sum(), 1e-9)
         if kept and framed < 0.9 * whole * kept:
             lines.append(
-                f"class {name} has {kept:,.0f} s in sequences, but frames of only {framed:,.0f} s: in others "
-                "another label has more samples; shorter frames keep more"
+                f"class {name} has {kept:,.0f} s in sequences, but frames of only {framed:,.0f} s: in other "
+                "frames another label has more samples; shorter frames keep more of the class"
             )
     if classes or share > 0.1:
         where = " in some split" if any(block.split for block in blocks) else ""
         names = ", ".join(layout.class_names[c] for c in sorted(classes))
-        names = f", with them all of {names}{where}," if classes else ""
+        names = f", among them all frames of {names}{where}," if classes else ""
         lines.append(
             f"{n_lost} frames ({share:.0%}){names} lie in remainders shorter than a sequence of {length} "
             f"frames: --sequence-length {shorter(stretches, blocks, length)} keeps more"

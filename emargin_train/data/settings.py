@@ -58,7 +58,7 @@ class DatasetSettings(Settings):
         "At most N frames of a split are measured; probes learn from at most 3 N training frames.",
         metavar="N",
         low=50,
-        why="metrics need frames to rest on",
+        why="metrics are computed from frames",
     )
 
     clusters: int | None = setting(

@@ -1,4 +1,4 @@
-"""One file as recordings for an encoder, without a description: what it does not state is given by flags."""
+"""Read one file as recordings for an encoder, without a description: flags give what it does not state."""
 
 import itertools
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ AS_TOML = "describe the file in a TOML file (docs/own_data.md)"
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """What a file is, as far as it does not state it itself.
+    """What the user says about a file, since the file does not state it.
 
     channels: those that are the encoder's channels, in its order: names, or positions counted from 1;
         None = they have the encoder's names
@@ -175,7 +175,7 @@ def _check_head(path: Path, names: list[str]) -> None:
         )
     if len(names) == 1 and any(mark in names[0] for mark in "\t;|"):
         raise UserError(
-            f"{path} has the one column '{names[0][:40]}': where its cells are not set apart by "
+            f"{path} has only one column, '{names[0][:40]}': if its cells are not separated by "
             f"{'tabs' if path.suffix.lower() == '.tsv' else 'commas'}, {AS_TOML} with a delimiter"
         )
 
@@ -196,7 +196,7 @@ def _channels(path: Path, kind: str, options: FileOptions, spec: SignalSpec) -> 
     if len(options.channels) != len(spec.channels):
         raise UserError(
             f"--channels names {len(options.channels)} ({', '.join(options.channels)}), but the encoder has "
-            f"{len(spec.channels)} ({wanted}): give so many, in this order"
+            f"{len(spec.channels)} ({wanted}): give that many, in this order"
         )
     return [_channel(path, one, known) for one in options.channels]
 

@@ -61,7 +61,7 @@ def subject_of(path: Path) -> str:
 
 
 def hypnogram_of(signal: Path) -> Path:
-    """The one scoring of that night, beside its signal."""
+    """The hypnogram of that night, in the folder of its signal."""
     matches = sorted(signal.parent.glob(f"{signal.name[:6]}*-Hypnogram.edf"))
     if len(matches) != 1:
         what = "no" if not matches else f"{len(matches)} files"

@@ -1,7 +1,7 @@
-"""Subjects to splits: by many random draws, and where these do not do, by integer programming.
+"""Assign subjects to splits, by many random draws and, where these are not enough, by integer programming.
 
-A split into training, validation and test is valid if each of them has two classes. Of valid ones, those are
-wanted that have most classes everywhere.
+A split into training, validation and test is valid if each of them has two classes. Among valid splits, we
+want one with the most classes in all three.
 """
 
 import functools
@@ -18,10 +18,10 @@ NODES = 200  # of the integer program; not seconds, so that every machine finds 
 def best_assignment(counts: np.ndarray, sizes: list[int], seed: int) -> np.ndarray:
     """(subjects,) int8: the split of each subject, of which `sizes[k]` are in split k.
 
-    Without classes, a random assignment. Else:
-    The first of many random assignments with most classes in all splits, and then most classes with `ENOUGH`
-    frames there; all assignments are tried where that is possible. Where none of them is valid, or where some
-    classes may still be missed, the integer program looks on, at last with other sizes.
+    Without classes, the assignment is random. Otherwise it is the first of many random assignments with the
+    most classes in all splits and then the most classes with `ENOUGH` frames there; all assignments are tried
+    where that is possible. Where none of them is valid, or where some classes may still be missed, the
+    integer program searches for a better one, at last with other sizes.
     counts: (subjects, classes) frames
     """
     if not counts.shape[1]:

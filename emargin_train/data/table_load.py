@@ -1,4 +1,4 @@
-"""One signal's file of a table: its stretches by subject, with names, units and what its clock tells."""
+"""Load one signal's file of a table: its stretches by subject, with names, units and rate."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +58,7 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
             highest=tuple(v * f for v, f in zip(source.highest, by, strict=False)),
         )
         if abs(rate_hz / stated_hz - 1) > 1e-3:
-            told = f"its header states {stated_hz:g} Hz; rate_hz in [[signal]], {rate_hz:g} Hz, was taken"
+            told = f"its header states {stated_hz:g} Hz; rate_hz in [[signal]], {rate_hz:g} Hz, is used"
             source = replace(source, doubts=(*source.doubts, told))
         stretches = timeline.even_stretches(values, rate_hz)
         return Loaded([(None, stretches)], (), names_for(signal, written), own_units, source, rate_hz)
@@ -113,7 +113,7 @@ def load(spec: TableSpec, i: int, own: Found, root: Path) -> Loaded:
 def beats(spec: TableSpec, signal: SignalSpec, own: Found, path: Path) -> Loaded:
     """The intervals between beats as a signal: each at the time of the beat that ends it."""
     if spec.rate_hz is None and signal.rate_hz is None:
-        raise UserError(f"{spec.path}: beats come unevenly: give rate_hz, to which intervals are brought")
+        raise UserError(f"{spec.path}: beats have no even rate: give rate_hz, to which they are resampled")
     rate_hz = given_rate(signal, own) or spec.rate_hz
     assert rate_hz is not None
     time_s, values = wfdb_files.intervals(path, signal.annotator)
@@ -214,7 +214,7 @@ def other_unit(rate_hz: float, unit: str | None) -> str:
 def stamped_source(
     spec: TableSpec, signal: SignalSpec, own: Found, time_s: np.ndarray, gap_s: float
 ) -> tuple[Source, float | None]:
-    """What the time stamps tell, and the rate of samples; UserError where too many share a stamp."""
+    """What the time stamps say, and the rate of samples; UserError where too many share a stamp."""
     stated = given_rate(signal, own)
     equal = np.diff(time_s[np.isfinite(time_s)]) == 0
     merged, doubts = 0 if signal.even else int(equal.sum()), []

@@ -48,7 +48,7 @@ def find(patterns: tuple[str, ...], root: Path) -> list[Found]:
         if records.count(record) > 1:
             twice = [str(f.paths[0]) for f in found if f.record == record][:2]
             raise UserError(
-                f"{twice[0]} and {twice[1]} would both be record '{record}': name what tells them apart, "
+                f"{twice[0]} and {twice[1]} would both be record '{record}': name the part that differs, "
                 f"like {{run}}, in '{first}'"
             )
     return found

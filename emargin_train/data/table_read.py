@@ -106,8 +106,8 @@ def check_zones(spec: TableSpec, own: Found, root: Path, loaded: list[Loaded]) -
     without = [name for name, zoned in said.items() if zoned is False]
     if with_zone and without:
         raise UserError(
-            f"{spec.path}: the times in {with_zone[0]} say their time zone, those in {without[0]} do not, so "
-            "they cannot be matched: write all of them alike"
+            f"{spec.path}: the times in {with_zone[0]} have a time zone, but those in {without[0]} do not, "
+            "so they cannot be matched: write all times in the same way"
         )
 
 
@@ -135,7 +135,7 @@ def raised(loaded: list[Loaded], rate_hz: float) -> Iterator[str]:
     for native in dict.fromkeys(one.native_hz for one in loaded):
         if native is not None and rate_hz > native * (1 + DRIFT):
             yield (
-                f"it has {native:g} samples per second and is brought to {rate_hz:g} by rate_hz, so it has "
+                f"it has {native:g} samples per second and is resampled to {rate_hz:g} by rate_hz, so it has "
                 f"nothing above {native / 2:g} Hz: give rate_hz = {native:g}, or leave it out of files"
             )
 
@@ -188,7 +188,7 @@ def in_order(
 ) -> tuple[list[list[Stretch]], tuple[str, ...]]:
     """The sensors' stretches without overlaps in time, and what to say of clocks that were set back.
 
-    The order of the rows tells what was first. With several sensors, all clocks have to be set back alike;
+    The order of the rows says what was first. With several sensors, all clocks have to be set back alike;
     with labels that have a clock of their own, the time that comes twice is not known and refused.
     """
     parts, shifts = zip(

@@ -1,7 +1,7 @@
 """Every label and subject written in the files of a table, and whether the description's own match them.
 
-An entry of the description that matches nothing is an error where something is left that it may have been
-meant for. Where nothing is left, its class is absent, as REM in a set of naps.
+An entry of the description that matches nothing is an error if some word is left that the entry may have been
+meant for. If no word is left, the class of the entry is simply absent, such as REM in a set of naps.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Tables in text files, set apart by one character or by white space, as Arrow columns.
+"""Read tables in text files, whose cells are separated by one character or white space, as Arrow columns.
 
 Every row needs as many cells as there are names. In a column of numbers or times, an empty cell and the words
 of `MISSING` are missing; in a column of words, only an empty cell is (columns.py).

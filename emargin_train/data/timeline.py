@@ -1,4 +1,4 @@
-"""Samples with time stamps to samples at an even rate; gaps break, several sensors meet on one clock."""
+"""Turn samples with time stamps into samples at an even rate: split at gaps, join sensors on one clock."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Zip archives from elsewhere: every name and size looked at before, and all or nothing written."""
+"""Unpack downloaded zip archives: every name and size is checked first, and all files are written or none."""
 
 import os
 import shutil

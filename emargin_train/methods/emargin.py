@@ -40,7 +40,7 @@ class EMarginSettings(SpreadSettings, MarginSettings, GateSettings):
     dissimilar_sign: int = hyperparameter(
         1,
         "The kernel's part for dissimilar frames, sign * max(0, m - cosine)^2 / 2, has this sign: with 1, as "
-        "published, its gradient draws negatives nearer; with -1 it pushes them apart.",
+        "published, its gradient pulls negatives closer; with -1 it pushes them apart.",
         title="Sign of the dissimilar part",
         metavar="S",
         choices=(-1, 1),

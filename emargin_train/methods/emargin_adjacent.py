@@ -19,7 +19,7 @@ class AdjacentSettings(MarginSettings, GateSettings):
         MarginSettings,
         "margin",
         0.5,
-        help="The margin is added to the cosine with an adjacent frame that differs: it becomes a negative.",
+        help="An adjacent frame that differs becomes a negative; the margin is added to its cosine.",
         high=1,
         search=(0, 1),
         log=False,

@@ -27,9 +27,9 @@ class LabelSettings(Settings):
     )
     label_control: str = hyperparameter(
         "none",
-        "A control for what the labels add: they are seen as they are (none), in random order over the "
-        "labelled frames (shuffled), or not at all, the same sequences joining the batch without labels "
-        "(hidden).",
+        "The method sees the labels as they are (none), in random order over the labelled frames "
+        "(shuffled), or not at all, while the same sequences join the batch (hidden). The last two are "
+        "controls for what the labels add.",
         metavar="KIND",
         choices=("none", "shuffled", "hidden"),
         controls=("shuffled", "hidden"),

@@ -57,7 +57,7 @@ class GroupSettings(Settings, prefix="mf_clr"):
     )
     groups: int = hyperparameter(
         3,
-        "The bins of each channel are divided into this many groups, and there is one block fewer.",
+        "The bins of each channel are divided into this many groups. There is one block fewer than groups.",
         metavar="N",
         low=2,
         why="a block needs a guide",

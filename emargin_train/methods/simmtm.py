@@ -60,7 +60,7 @@ class SimMTMSettings(_Temperature, prefix="simmtm"):
         search=(1, 20),
         log=True,
         role="nuisance",
-        why="a run has a frame",
+        why="a run has at least one frame",
     )
     copies: int = hyperparameter(
         3, "Each series has this many masked copies.", metavar="P", low=1, why="it counts copies"

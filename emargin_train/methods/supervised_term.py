@@ -17,7 +17,7 @@ from emargin_train.settings import hyperparameter
 class SupervisedTermSettings(LabelSettings):
     supervised_term: str = hyperparameter(
         "contrastive",
-        "The supervised term is supervised contrastive, or the cross-entropy of a linear classifier.",
+        "The supervised term is a supervised contrastive loss, or the cross-entropy of a linear classifier.",
         metavar="KIND",
         choices=("contrastive", "cross-entropy"),
     )

@@ -58,7 +58,7 @@ class TFCSettings(_Temperature, prefix="tf_c"):
     )
     altered: float = hyperparameter(
         0.1,
-        "The altered transform lacks this share of its components, and as many others are added to.",
+        "In the altered transform, this share of the components is set to 0, and as many are raised.",
         metavar="Q",
         low=0,
         high=0.99,
@@ -119,7 +119,7 @@ class TFC(Pretext):
 
 
 def altered(amplitude: Tensor, generator: torch.Generator, *, share: float) -> Tensor:
-    """A share of the components set to 0, and noise of up to a tenth of the largest added to another share.
+    """Sets a share of the components to 0, and adds noise of up to a tenth of the largest to another share.
 
     amplitude: (B, T // 2 + 1, F)
     """

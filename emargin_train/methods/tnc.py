@@ -204,7 +204,7 @@ class TNCReleasedSettings(Settings, prefix="tnc"):
         "A window of the released TNC has this many frames.",
         metavar="FRAMES",
         low=2,
-        why="it has a middle",
+        why="a window has a middle frame",
     )
 
 

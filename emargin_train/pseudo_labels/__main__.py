@@ -60,7 +60,9 @@ def numbers(flag: str, text: str, low: float, high: float) -> list[float]:
     try:
         values = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise UserError(f"{flag} is '{text}', but has to be numbers: give a list such as 0.4,0.8") from None
+        raise UserError(
+            f"{flag} is '{text}', but it has to be numbers: give a list such as 0.4,0.8"
+        ) from None
     for value in values:
         if not low <= value <= high:
             raise UserError(

@@ -1,8 +1,8 @@
-"""The end of a study with `--metrics goals`: the encoders of the Pareto front are measured by all metrics.
+"""At the end of a study with `--metrics goals`, the encoders of the Pareto front are measured by all metrics.
 
 Trials were measured by their goals alone, so each encoder of the front is measured once more, from its
 checkpoint, by a task of the cluster. A record says in `metrics` by what it was measured, so a study that
-was stopped meanwhile goes on here when it is resumed.
+was stopped meanwhile continues here when it is resumed.
 """
 
 import json
@@ -70,7 +70,11 @@ def measure_all(
                 try:
                     found = ray.get(ended)
                 except (ray.exceptions.RayTaskError, ray.exceptions.WorkerCrashedError) as error:
-                    log.warning("%s has the goals alone, since measuring it failed: %s", key, error)
+                    log.warning(
+                        "%s is measured by the goals alone, since measuring it by all metrics failed: %s",
+                        key,
+                        error,
+                    )
                     continue
                 _complete(settings, key, *found)
                 tracker.again(key)

@@ -26,6 +26,7 @@ def publish(uri: str, run: str, folder: Path) -> list[str]:
     except Exception as error:  # whatever the server, its store or the client of that store raise
         reason = without_password(" ".join(str(error).split())[:300])
         raise UserError(
-            f"the runs are in MLflow, but its store takes no files ({reason}): free or repair it, then again"
+            f"the runs are in MLflow, but its store takes no files ({reason}): free some space or repair it, "
+            "then try again"
         ) from None
     return found

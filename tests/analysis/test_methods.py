@@ -105,7 +105,7 @@ def test_missing_methods_and_null_metrics_are_named(tmp_path: Path) -> None:
     rows.loc[lost, "status"] = "diverged"
     study = study_of(tmp_path / "a", rows)
     section = methods.section(study)
-    assert "two lacks TNC." in section.notes
+    assert "two has no value for TNC." in section.notes
     assert any("InfoNCE on four (6 of 12)" in note for note in section.notes)
     assert "InfoNCE, TS2Vec and TNC are left out" in section.verdicts[0]
     assert section.verdicts[0].startswith(

@@ -205,7 +205,7 @@ def test_what_is_not_known_is_refused_by_the_name_of_its_flag(
     "text, options, said",
     [
         ("0.1,0.2\n0.3,0.4\n", {"channels": ("1", "2")}, "begins with numbers"),
-        ("I;II\n0.3;0.4\n", {"channels": ("1", "2")}, "one column 'I;II'"),
+        ("I;II\n0.3;0.4\n", {"channels": ("1", "2")}, "only one column, 'I;II'"),
         ("2,1\n0.3,0.4\n", {"channels": ("1", "2")}, "begins with numbers"),
         (
             "I,1,x\n0.3,0.4,0.5\n",

@@ -123,7 +123,7 @@ def test_a_damaged_record_is_put_aside_and_its_training_runs_again(study, capsys
     BAD_RECORDS[how](path)
     assert records.check(settings.folder, all_trials) == ["emargin-0000-0-1"]
     (line,) = capsys.readouterr().err.splitlines()
-    assert "put aside as emargin-0000-0-1.json.damaged" in line and "runs again" in line
+    assert "renamed to emargin-0000-0-1.json.damaged" in line and "runs again" in line
     kept = records.load(settings.folder)
     assert [records.key(record) for record in kept] == ["emargin-0000-0-0"]
     assert records.finished(kept, all_trials) == {}

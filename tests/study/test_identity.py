@@ -85,7 +85,7 @@ def test_an_id_that_is_damaged_is_read_from_the_sync_state(tmp_path, capsys):
     SyncState(folder)
     (folder / identity.NAME).write_bytes(b'{"study_id": "\xff')
     assert identity.open_study(folder) == first
-    assert (folder / "identity.json.damaged").exists() and "put aside" in capsys.readouterr().err
+    assert (folder / "identity.json.damaged").exists() and "renamed to" in capsys.readouterr().err
 
 
 def test_a_journal_of_another_study_is_put_aside(tmp_path, capsys):

@@ -58,7 +58,7 @@ def test_a_wrong_command_is_one_line(words, told):
         (("--seed", "3"), ("did you mean --seeds?",)),
         (("--thresh", "3"), ("did you mean --threshold?",)),
         (("--qqq",), ("--qqq is not a flag: python -m study.run --help",)),
-        (("again",), ("'again' is given, but nothing takes it",)),
+        (("again",), ("'again' is given, but it has no use here",)),
         (("--extend", "x"), ("--extend: invalid int value: 'x'",)),
         (("--threshold", "-1:0.4"), ("--threshold", "needs an equals sign: --threshold=-1")),
     ],

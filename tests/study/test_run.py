@@ -303,7 +303,7 @@ def test_a_row_is_repeated_in_all_digits(finished, table):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     *_, last = ran.stdout.splitlines()
     n = last.partition(" metrics")[0]
-    assert last == f"{n} metrics, {n} equal in all digits; all inside their tolerance" and int(n) > 30
+    assert last == f"{n} metrics, {n} equal in all digits; all within their tolerance" and int(n) > 30
 
 
 def test_the_start_names_folder_trials_and_mlflow(finished):
@@ -355,7 +355,7 @@ def test_dry_run_plans_a_study_that_diverges(tmp_path):
     ran = here(*small(), *flags, *paper, "--out", str(tmp_path), "--dry-run")
     assert ran.returncode == 0, ran.stderr
     assert "emargin-released in float32 diverges: the loss is not finite at step 1; in float64" in ran.stdout
-    assert "--precision float64 goes on" in ran.stdout and "expected time" in ran.stdout
+    assert "train with --precision float64" in ran.stdout and "expected time" in ran.stdout
     assert re.search(r"emargin-released in float64: \d+ ms a step", ran.stdout)
 
 

@@ -141,5 +141,5 @@ def test_a_sensor_with_coarse_steps_at_rest_is_not_doubtful_but_a_dead_one_is(tm
 
 def test_classes_that_differ_in_case_or_in_how_signs_are_made_are_doubtful():
     found = list(check.of_classes(("Walk", "walk", "run", "café", "cafe\u0301", "sit  down", "sit down")))
-    assert len(found) == 3 and all("make them one by labels.map" in line for line in found)
+    assert len(found) == 3 and all("join them by labels.map" in line for line in found)
     assert not list(check.of_classes(("N", "N1", "AFIB")))

@@ -90,7 +90,7 @@ def test_described_by_the_command(folder, tmp_path, capsys):
         (lambda t: "", "is empty"),
         (lambda t: t.replace("thigh_z", "thigh_q", 1), "has no column 'thigh_z': did you mean"),
         (lambda t: t[: len(t) // 2] + "\n1,2\n", "Expected 8 columns"),
-        (lambda t: t.replace("2019-01-12", "yesterday"), "times that are no dates"),
+        (lambda t: t.replace("2019-01-12", "yesterday"), "times that are not written"),
         (lambda t: t.replace("-0.9", "-O.9"), "where a number is expected"),
         (lambda t: "\n".join(t.splitlines()[:2]) + "\n", "no two samples in a row"),
         (lambda t: "\n".join(t.splitlines()[:1]) + "\n", "no two samples in a row"),

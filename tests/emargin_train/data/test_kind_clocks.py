@@ -31,7 +31,7 @@ def test_sensors_of_which_one_states_its_zone_are_refused(tmp_path, zone):
     plain = [t.isoformat() for t in stamps("2020-01-01 10:00")]
     write(tmp_path / "1_q.csv", plain)
     write(tmp_path / "1_p.csv", [f"{t}{zone}" for t in plain])
-    with pytest.raises(UserError, match="the times in 1_p.csv say their time zone, those in 1_q.csv do not"):
+    with pytest.raises(UserError, match="the times in 1_p.csv have a time zone, but those in 1_q.csv do not"):
         read(tmp_path, "rate_hz = 10\n" + SIGNAL.format("p") + SIGNAL.format("q") + COLUMN + FRAMES)
     write(tmp_path / "1_q.csv", [f"{t}{zone}" for t in plain])
     (one,) = read(tmp_path, "rate_hz = 10\n" + SIGNAL.format("p") + SIGNAL.format("q") + COLUMN + FRAMES)
@@ -136,7 +136,7 @@ def test_milliseconds_taken_for_seconds_are_doubtful(tmp_path, keys, said):
     parts = read(tmp_path, "rate_hz = 50\n" + STAMPED + 'time_unit = "s"\n' + keys + COLUMN + FRAMES)
     assert said in parts[0].source.doubts[0] and "time_unit" in parts[0].source.doubts[0]
     assert '(with time_unit = "ms" they give 50)' in parts[0].source.doubts[0]
-    assert "is brought to 50 by rate_hz" in parts[0].source.doubts[1]
+    assert "is resampled to 50 by rate_hz" in parts[0].source.doubts[1]
 
 
 def test_seconds_taken_for_milliseconds_name_the_right_unit(tmp_path):
@@ -173,7 +173,7 @@ def test_a_signal_brought_to_a_higher_rate_is_doubtful(tmp_path, stamped):
     toml = toml.replace('time_unit = "s"\n', "") if not stamped else toml
     slow, *others = read(tmp_path, "rate_hz = 100\n" + toml + COLUMN + FRAMES)
     (doubt,) = slow.source.doubts
-    assert "has 50 samples per second and is brought to 100 by rate_hz" in doubt
+    assert "has 50 samples per second and is resampled to 100 by rate_hz" in doubt
     assert "nothing above 25 Hz: give rate_hz = 50" in doubt
     assert all(r.source.doubts == () for r in others)
 
@@ -182,7 +182,7 @@ def test_an_edf_channel_brought_to_a_higher_rate_is_doubtful(tmp_path):
     write_edf(tmp_path / "1.edf", [("EEG", np.zeros(3000), 50)], [(0.0, 30.0, "W"), (30.0, 30.0, "N")])
     toml = '[signal]\nfiles = "{r}.edf"\nchannels = ["EEG"]\n[labels]\nfrom = "annotations"\n' + FRAMES
     (recording,) = read(tmp_path, "rate_hz = 100\n" + toml)
-    assert "is brought to 100 by rate_hz" in recording.source.doubts[0]
+    assert "is resampled to 100 by rate_hz" in recording.source.doubts[0]
     (recording,) = read(tmp_path, toml)
     assert recording.source.doubts == ()
 

@@ -94,7 +94,7 @@ def test_lost_frames_and_classes_are_told_with_a_length_that_keeps_them(monkeypa
 
     register(monkeypatch, [make(i) for i in range(5)], sequence_length=50)
     line = load(DataConfig(dataset="fake")).described[-1]
-    assert "35% " not in line and "(35%)" in line and "all of c" in line
+    assert "35% " not in line and "(35%)" in line and "all frames of c" in line
     suggested = int(line.split("--sequence-length ")[1].split()[0])
     better = load(DataConfig(dataset="fake", sequence_length=suggested))
     assert "remainders" not in better.described[-1]
@@ -109,7 +109,7 @@ def test_a_class_lost_in_one_split_of_time_is_told(monkeypatch):
     made.append(recording(np.random.default_rng(2).standard_normal(100), np.full(100, 2), "s2"))
     register(monkeypatch, made, sequence_length=10)
     line = load(DataConfig(dataset="fake", split="time")).described[-1]
-    assert "all of c in some split" in line and "--sequence-length" in line
+    assert "all frames of c in some split" in line and "--sequence-length" in line
 
 
 def test_released_split_is_one_stream_that_meets_golden(shared, monkeypatch):

@@ -64,7 +64,7 @@ def test_a_model_is_made_once_and_gives_the_embeddings(ready, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", local(ready.parent))
     for uri in (f"runs:/{run.info.run_id}/encoder", "models:/sleep/1", f"models:/{model.model_id}"):
         np.testing.assert_array_equal(load_encoder(uri).encode_array(SIGNAL).h, expected.h)
-    with pytest.raises(UserError, match="cannot be had from MLflow"):
+    with pytest.raises(UserError, match="cannot be loaded from MLflow"):
         load_encoder("models:/sleep/7")
     check_in_another_environment(ready, f"runs:/{run.info.run_id}/encoder", expected.h)
 
