@@ -120,9 +120,11 @@ def joined(address: str | None) -> Iterator[dict[str, Any]]:
         before, started = _family(), set[psutil.Process]()
         stack.callback(_leave, started)
         try:
-            ray_private.init(address or "local", folder)
-            resources = ray.cluster_resources()
-            started |= _family() - before
+            try:
+                ray_private.init(address or "local", folder)
+                resources = ray.cluster_resources()
+            finally:  # a signal may come in the middle
+                started |= _family() - before
         except Exception as error:  # the boundary: Ray raises plain Exception for a node that does not start
             reason = without_password(" ".join(str(error).split())[:300])
             what = f"join the Ray cluster at {address}" if address else "start Ray here"
@@ -140,8 +142,13 @@ def _family() -> set[psutil.Process]:
 def _leave(started: set[psutil.Process]) -> None:
     """Disconnect, and end the cluster that was started here.
 
-    started: its processes; where one of them has died, Ray may leave others behind
+    started: its first processes. They start others later, such as Ray's agents; where one of them has died or
+        does not answer, Ray may leave others behind
     """
+    family = set(started)
+    for process in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family |= set(process.children(recursive=True))
 
     def shut_down() -> None:
         # If one of Ray's objects is collected as garbage after the shutdown, Ray ends this process.
@@ -149,10 +156,10 @@ def _leave(started: set[psutil.Process]) -> None:
         ray.shutdown()
 
     interrupts.finish(shut_down, patience_s=LEAVE_S, at_most_s=LEAVE_S)
-    for process in started:
+    for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(started, timeout=1)
+    psutil.wait_procs(family, timeout=1)
 
 
 def _short_parent() -> str:
