@@ -78,11 +78,12 @@ def spread(evidence: Evidence) -> str:
         return f"The premise does not hold here: with eMargin, Silhouette {moves[0]}."
     clear = [narrowed == "higher", widened == "lower"]
     some = [narrowed.endswith("higher"), widened.endswith("lower")]
-    lead = "Because they are narrow" if all(clear) else "In part because they are narrow"
-    lead = lead if any(some) else "Not because they are narrow"
+    narrow = "because they are narrow, which means that they vary in few directions"
+    lead = narrow.capitalize() if all(clear) else f"In part {narrow}"
+    lead = lead if any(some) else f"Not {narrow}"
     return (
-        f"{lead}: Silhouette {moves[1]} where InfoNCE is pressed into few directions, and {moves[2]} where "
-        "eMargin is held wide."
+        f"{lead}: Silhouette {moves[1]} when we press InfoNCE's embeddings into few directions, and "
+        f"{moves[2]} when we keep eMargin's embeddings spread out."
     )
 
 
@@ -112,7 +113,7 @@ def threshold(evidence: Evidence) -> str:
 
 
 def spirals(evidence: Evidence) -> str:
-    """Are the embeddings threads? From their dimensions near (TwoNN) and from afar (participation ratio).
+    """Are the embeddings threads? From the dimension of neighbourhoods (TwoNN) and of the whole cloud.
 
     By data set, as means over splits; the answer is about eMargin.
     """
@@ -132,15 +133,17 @@ def spirals(evidence: Evidence) -> str:
         words[metric] = listed(said)
     near, far = least["intrinsic_dimension"], least["participation_ratio"]
     if near < THREAD:
-        lead = "Yes, on some data set"
+        lead = "Yes, on at least one data set."
     elif near < SURFACE:
-        lead = "Nearly, on some data set"
+        lead = "Nearly, on at least one data set."
+    elif far < SURFACE:
+        lead = "No, but on at least one data set nearly all variance lies in a few directions."
     else:
-        lead = "Only from afar, on some data set" if far < SURFACE else "No"
+        lead = "No."
     return (
-        f"{lead}: by data set, a small neighbourhood has a mean TwoNN dimension of "
-        f"{words['intrinsic_dimension']}, and the whole cloud a participation ratio of "
-        f"{words['participation_ratio']}."
+        f"{lead} A thread has dimension 1. By data set, the mean dimension of small neighbourhoods (TwoNN) "
+        f"is {words['intrinsic_dimension']}, and the number of directions that hold the variance of the "
+        f"whole cloud (participation ratio) is {words['participation_ratio']}."
     )
 
 

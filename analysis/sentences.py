@@ -12,7 +12,7 @@ that each sentence always agrees with the rows. WHAT is
 or another of VALUES. METRIC may be short (`evidence.SHORT`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -43,7 +43,7 @@ def value(evidence: Evidence, what: str) -> str:
     if not 1 <= len(rest) <= 2:
         raise UserError(f"the document asks for '{what}': give CONTRAST METRIC, and a form or data set")
     if rest[1:] == ["says"]:
-        return says(evidence.row(first, rest[0]))
+        return says(evidence.row(first, rest[0]), list(evidence.single(first, rest[0])["verdict"]))
     if rest[1:] == ["counts"]:
         return counts(evidence.single(first, rest[0]))
     return difference(evidence.row(first, *rest))
@@ -57,16 +57,23 @@ def difference(row: Any) -> str:
     return f"{row.difference:+.3f}{interval}"
 
 
-def says(row: Any) -> str:
-    """The end of a sentence about one difference, by its verdict."""
+def says(row: Any, single: Collection[str] = ()) -> str:
+    """The end of a sentence about the difference over all data sets, by its verdict.
+
+    single: the verdicts on single data sets, which may all agree where there are too few for one about all
+    """
     if row is None:
         return "has not been measured yet"
     name, size = WORDS.get(row.metric, row.metric), difference(row)
     if pd.isna(row.low):
         return f"has been measured on one data set so far ({name} {size})"
+    verbs = {"higher": "raises", "lower": "lowers"}
+    if row.verdict == "undecided" and len(set(single)) == 1:
+        (common,) = set(single)
+        if common in verbs:
+            return f"{verbs[common]} {name} on every data set, by amounts that differ much ({size})"
     return {
-        "higher": f"raises {name} ({size})",
-        "lower": f"lowers {name} ({size})",
+        **{verdict: f"{verb} {name} ({size})" for verdict, verb in verbs.items()},
         "equivalent": f"leaves {name} within the margin of {row.margin:g} ({size})",
         "undecided": f"shows no clear change of {name} ({size})",
     }[row.verdict]
