@@ -15,11 +15,12 @@ def finish(
     is_lost: Callable[[], bool] = lambda: False,
     patience_s: float,
     at_most_s: float = float("inf"),
+    look_every_s: float = LOOK_EVERY_S,
 ) -> bool:
     """Call `do` and wait for it; returns whether it has ended. Raises what `do` raises.
 
     interrupted: called at the first KeyboardInterrupt; a second one is raised
-    is_lost: called every second; true means that `do` waits for something that is gone
+    is_lost: called every `look_every_s`; true means that `do` waits for something that is gone
     patience_s: how long we still wait for `do` after the first KeyboardInterrupt, or after `is_lost` was true
     at_most_s: how long we wait for `do` in any case
     """
@@ -37,7 +38,7 @@ def finish(
     deadline, n_interrupts, is_given_up = time.monotonic() + at_most_s, 0, False
     while not ended.done() and time.monotonic() < deadline:
         try:
-            wait([ended], timeout=min(LOOK_EVERY_S, max(0.0, deadline - time.monotonic())))
+            wait([ended], timeout=min(look_every_s, max(0.0, deadline - time.monotonic())))
             if not is_given_up and is_lost():
                 is_given_up, deadline = True, min(deadline, time.monotonic() + patience_s)
         except KeyboardInterrupt:

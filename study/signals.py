@@ -58,8 +58,9 @@ def handled(folder: Path) -> Iterator[Received]:
     try:
         yield received
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if received.number is None:  # else the process is ending, which a second SIGTERM must not cut short
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

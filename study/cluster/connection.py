@@ -25,6 +25,7 @@ from study.settings import StudySettings
 
 PROBE_SECONDS = 5
 LEAVE_S = 8.0  # for ray.shutdown, which waits for Ray's processes
+KEEP_EVERY_S = 0.02  # for so long a SIGTERM may end the process while Ray shuts down
 MAX_PARENT = 107 - 65 - len("/emargin-ray-12345678-12345678")
 HEALTH_SECONDS = 60  # the health check starts Python and Ray, which takes long on a busy machine
 
@@ -155,7 +156,16 @@ def _leave(started: set[psutil.Process]) -> None:
         gc.collect()
         ray.shutdown()
 
-    interrupts.finish(shut_down, patience_s=LEAVE_S, at_most_s=LEAVE_S)
+    keep_sigterm = ray_private.sigterm_keeper()
+
+    def is_lost() -> bool:
+        keep_sigterm()
+        return False
+
+    interrupts.finish(
+        shut_down, is_lost=is_lost, patience_s=LEAVE_S, at_most_s=LEAVE_S, look_every_s=KEEP_EVERY_S
+    )
+    keep_sigterm()
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

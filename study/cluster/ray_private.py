@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 
 CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file were run
@@ -70,6 +71,20 @@ def raylet() -> psutil.Process | None:
     return None
 
 
+def sigterm_keeper() -> Callable[[], None]:
+    """A function that sets SIGTERM's handler again to what it is now; only the main thread can do so.
+
+    Where Ray shuts down, its C++ code lets SIGTERM end the process again, which Python does not notice.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def keep() -> None:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+    return keep
+
+
 def init(address: str, folder: str | None = None) -> None:
     """Connect to a cluster, or start one here if the address is "local". Signal handlers stay as they are.
 
@@ -78,7 +93,7 @@ def init(address: str, folder: str | None = None) -> None:
     `ray.init` sets two handlers of SIGTERM that end the process, one in Python and one in C++, but only the
     command line may end it (`study.signals`).
     """
-    handler = signal.getsignal(signal.SIGTERM)
+    keep_sigterm = sigterm_keeper()
     dashboard = False if address == "local" else None  # nobody would look at our own cluster's dashboard
     token = AuthenticationTokenLoader.instance()
     token.reset_cache()  # Ray keeps the token of an earlier cluster, whatever the environment says now
@@ -101,5 +116,4 @@ def init(address: str, folder: str | None = None) -> None:
     finally:
         utils.set_sigterm_handler = set_handler
         parameter.RayParams = made  # type: ignore[misc]
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # in place of the one in C++
+        keep_sigterm()  # in place of the one in C++
