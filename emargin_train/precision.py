@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
+from functools import cache
 
 import torch
 
 from emargin_train.errors import UserError
 
-FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of a processor that multiplies bfloat16, as /proc/cpuinfo says
 _chosen: ContextVar[str] = ContextVar("precision", default="float32")
 
 
@@ -63,15 +62,16 @@ def check(precision: str, device: str) -> None:
         raise UserError("--precision is bf16, which is for CPUs: give tf32 on a GPU")
     if precision == "bf16" and not has_bf16():
         raise UserError(
-            f"--precision is bf16, but this processor has no bfloat16 (none of {', '.join(sorted(FLAGS))} in "
-            "/proc/cpuinfo): leave it out"
+            "--precision is bf16, but PyTorch would multiply in float32 on this processor: leave it out"
         )
 
 
+@cache
 def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; False where there is no /proc/cpuinfo."""
-    try:
-        words = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return not FLAGS.isdisjoint(words)
+    """Whether PyTorch computes such products in bfloat16 on this processor, by trying one.
+
+    Flags in /proc/cpuinfo do not decide it: some processors have avx512_bf16, and PyTorch still uses float32.
+    """
+    factor = torch.full((256, 256), 1 + 2**-10)  # bfloat16 rounds this to 1
+    with _products("medium"):
+        return bool((factor @ factor == 256).all())

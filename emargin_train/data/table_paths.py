@@ -92,6 +92,8 @@ def _glob(pattern: str, root: Path) -> list[Path]:
     parts = Path(pattern).parts
     if Path(pattern).is_absolute() or ".." in parts or not parts:
         raise UserError(f"'{pattern}' leaves the data folder: give it relative to --data-dir, without '..'")
+    if any("**" in part and part != "**" for part in parts):  # Python 3.13 would read it as one *
+        raise UserError(f"'{pattern}' is not a pattern of files (** must be a folder's whole name)")
     try:
         matches = sorted(p for p in root.glob(pattern) if p.is_file())
     except (ValueError, OSError, NotImplementedError, re.error) as error:

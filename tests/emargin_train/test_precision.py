@@ -17,7 +17,7 @@ METRICS = (
     "knn_balanced_accuracy",
     "effective_rank",
 )
-needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16")
+needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="PyTorch multiplies in float32 on this processor")
 
 
 def test_the_choice_holds_inside_alone():

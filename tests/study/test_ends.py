@@ -191,7 +191,7 @@ def test_a_study_that_is_stopped_closes_its_books_and_leaves_nothing(tmp_path, s
     said, _ = driver.communicate(timeout=120)
     seconds = time.monotonic() - struck
     assert driver.returncode == code, said
-    assert f"to resume: python -m study.run --resume {tmp_path / NAME}" in said and "Traceback" not in said
+    assert f"python -m study.run --resume {tmp_path / NAME}" in said and "Traceback" not in said
     assert pq.read_table(tmp_path / NAME / "results.parquet").num_rows == n_records(tmp_path)
     assert "RUNNING" not in statuses(tmp_path) and "KILLED" in statuses(tmp_path)
     deadline = time.monotonic() + 10

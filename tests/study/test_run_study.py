@@ -17,7 +17,7 @@ from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 from ray.tune.experiment import Trial
 
-from study.cluster import tune_loop
+from study.cluster import ray_private, tune_loop
 from study.results import kept_trials
 from study.run_study import run_study
 from study.search.storage import make_storage
@@ -30,14 +30,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def nodes():
-    """A head that runs no trial, and three nodes of one core."""
+    """A head that runs no trial, and three nodes of one core.
+
+    They ask for a token: a study that earlier tests ran here has switched this process to tokens already.
+    """
     ray.shutdown()
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    reset_ray_address()  # nobody else on this machine shall join it
-    for _ in range(3):
-        made.add_node(num_cpus=1)
-    yield made
-    made.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+        ray_private.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        reset_ray_address()  # nobody else on this machine shall join it
+        for _ in range(3):
+            made.add_node(num_cpus=1)
+        yield made
+        made.shutdown()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The settings of a study: study.toml keeps them unchanged, and their differences can be listed."""
 
+import contextlib
 import dataclasses
 import tomllib
 from pathlib import Path
@@ -223,10 +224,18 @@ def test_a_precision_that_the_device_lacks_is_refused(kind, device, told):
     assert plan.values_of(plans, "precision") >= {"float32", kind}
 
 
-def test_a_processor_without_bfloat16_is_told(monkeypatch):
-    monkeypatch.setattr(precision, "FLAGS", {"no_such_flag"})
-    with pytest.raises(UserError, match="no_such_flag"):
+def test_a_processor_on_which_bfloat16_would_be_float32_is_refused(monkeypatch):
+    """Whatever its flags say; a matrix product tells."""
+
+    @contextlib.contextmanager
+    def unable(how):
+        yield
+
+    monkeypatch.setattr(precision, "_products", unable)
+    precision.has_bf16.cache_clear()
+    with pytest.raises(UserError, match="would multiply in float32"):
         precision.check("bf16", "cpu")
+    precision.has_bf16.cache_clear()
 
 
 def test_the_former_setting_tf32_is_a_precision():
