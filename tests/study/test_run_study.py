@@ -36,8 +36,9 @@ def nodes():
     """
     ray.shutdown()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.delenv("RAY_AUTH_MODE", raising=False)
         patch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+        ray_private.AuthenticationTokenLoader.instance().reset_cache()
         ray_private.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         reset_ray_address()  # nobody else on this machine shall join it
