@@ -187,12 +187,12 @@ def per_trial(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
     table["complete"] = table["ok"] == table["replicates"]
     units = replicates.unit_means(study.ok, list(metrics))
     table["units"] = units.groupby("trial").size().reindex(table.index, fill_value=0)
+    measured: dict[str, pd.Series[float]] = {}
     for name, metric in limits.items():
         interval = mean_intervals(units, ["trial"], name, within=(metric.low, metric.high))
-        table[name] = interval["mean"]
-        for end in ("low", "high", "error"):
-            table[f"{name}_{end}"] = interval[end]
-    return table.reset_index()
+        measured[name] = interval["mean"]
+        measured |= {f"{name}_{end}": interval[end] for end in ("low", "high", "error")}
+    return table.join(pd.DataFrame(measured)).reset_index()
 
 
 def as_given(table: pd.DataFrame) -> pd.DataFrame:
