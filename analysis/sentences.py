@@ -19,6 +19,7 @@ import pandas as pd
 
 from analysis import contrasts
 from analysis.answers import ANSWERS, ONE
+from analysis.contrasts import POOLED
 from analysis.errors import UserError, nearest
 from analysis.evidence import Evidence, only
 from analysis.selection import meeting
@@ -97,6 +98,14 @@ def decided(evidence: Evidence, rest: Sequence[str]) -> str:
     return f"{done} of {n} ({done / n:.0%})" if n else "none"
 
 
+def pooled(evidence: Evidence, rest: Sequence[str]) -> str:
+    """How many planned verdicts over all data sets are decided; of one question, if it is named."""
+    rows = evidence.rows[evidence.rows["planned"].astype(bool) & (evidence.rows["dataset"] == POOLED)]
+    rows = rows[rows["question"].isin(rest)] if rest else rows
+    done = int((rows["verdict"] != "undecided").sum())
+    return f"{done} of {len(rows)} ({done / len(rows):.0%})" if len(rows) else "none"
+
+
 def overlap(evidence: Evidence, rest: Sequence[str]) -> str:
     """How many planned differences are still shown if one allows for splits that share subjects (Holm)."""
     stay, shown = 0, evidence.planned["verdict"].isin(contrasts.SHOWN)
@@ -150,6 +159,7 @@ def answer(evidence: Evidence, rest: Sequence[str]) -> str:
 VALUES: dict[str, Value] = {
     "answer": answer,
     "decided": decided,
+    "pooled": pooled,
     "overlap": overlap,
     "started": started,
     "noise": noise,
