@@ -19,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Exporter:
         self._summary: tuple[int, int, dict[str, float]] | None = None
         self._outcome: str | None = None
         self._models: deque[tuple[str, str | None]] = deque()
+        self._attempted: set[str] = set()
         self._hurry, self._asked_to_publish = threading.Event(), threading.Event()
         self._finished = self._stopped = self._is_closed = False
 
@@ -155,14 +156,28 @@ class Exporter:
             if self._summary is summary:
                 self._summary = None
         while outcome and self._models and not (self._waiting or self._stopped):
-            say_left(len(self._models) + 1)
-            with repeated(partial(say_left, len(self._models) + 1)):
-                runs.export_model(*self._models[0], self._folder / "checkpoints")
+            self._make_model(runs, *self._models[0], say_left)
             self._models.popleft()
+            say_left(len(self._models) + 1)
         if outcome and not (self._waiting or self._models):
             runs.finish(outcome)
             self._finished = True
             say_left(0)
+
+    def _make_model(
+        self, runs: StudyRuns, key: str, registered: str | None, say_left: Callable[[int], None]
+    ) -> None:
+        """Make a model of an encoder; one whose checkpoint is damaged gets none, and holds up nothing.
+
+        Only the first attempt keeps the driver waiting: a server that refuses a model would refuse it again.
+        """
+        is_first = key not in self._attempted
+        self._attempted.add(key)
+        try:
+            with repeated(partial(say_left, len(self._models) + 1)) if is_first else nullcontext():
+                runs.export_model(key, registered, self._folder / "checkpoints")
+        except UserError as error:
+            log.warning("MLflow gets no model of %s: %s", key, error)
 
     def _write_trials(self, runs: StudyRuns) -> None:
         """Write the own run of each trial of which replicates have come, and none is waiting."""

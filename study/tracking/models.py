@@ -22,6 +22,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec
 import emargin_train
 from emargin_train import checkpoint
 from emargin_train.data.signal_spec import SignalSpec
+from emargin_train.errors import UserError
 from emargin_train.hyperparameters import all_hyperparameters
 
 NAME = "encoder"  # of a model within its run
@@ -84,7 +85,13 @@ def log(client: mlflow.MlflowClient, experiment: str, run: str, path: Path, tags
     made = client.create_logged_model(experiment, NAME, source_run_id=run, tags=tags, params=setting)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / NAME
-        write(path, place, Model(model_id=made.model_id, run_id=run, artifact_path=made.artifact_location))
+        try:
+            write(
+                path, place, Model(model_id=made.model_id, run_id=run, artifact_path=made.artifact_location)
+            )
+        except UserError:  # the checkpoint is damaged
+            client.delete_logged_model(made.model_id)
+            raise
         client.log_model_artifacts(made.model_id, str(place))
     client.log_outputs(run, [LoggedModelOutput(made.model_id, step=0)])
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)

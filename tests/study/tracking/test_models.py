@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,6 +96,34 @@ def test_a_model_that_takes_long_is_no_silent_server(ready, monkeypatch):
     ours.run(lambda left: said.append((left, bool(done))))
     assert said.count((2, False)) > 3  # this one and the study's own run are left
     assert said[-1] == (0, True)
+
+
+def test_a_damaged_checkpoint_has_no_model_and_holds_up_nothing(ready):
+    """The study's end waited for it for ever."""
+    records.save(ready, record(seed=1))
+    whole = ready / "checkpoints" / f"{KEY}.pt"
+    (ready / "checkpoints" / "emargin-0000-0-1.pt").write_bytes(whole.read_bytes()[:500])
+    begun = time.monotonic()
+    assert finish(ready, emargin_0000_0_1=None, emargin_0000_0_0=None) == 0
+    assert time.monotonic() - begun < 100
+    (model,) = logged(ready)
+    assert model.tags["key"] == KEY and {run.info.status for run in all_runs(ready)} == {"FINISHED"}
+    assert "no model of emargin-0000-0-1" in (ready / "log" / "mlflow.log").read_text()
+
+
+def test_a_server_that_refuses_a_model_does_not_keep_the_study_open(ready, monkeypatch):
+    def refuse(*_: object) -> None:
+        time.sleep(0.2)
+        raise OSError("no models here")
+
+    said: list[int] = []
+    monkeypatch.setattr(exporter, "SAY_S", 0.05)
+    monkeypatch.setattr(StudyRuns, "export_model", refuse)
+    ours = exporter.Exporter(local(ready.parent), ready, dataset="sleepeeg-sim", params={})
+    ours.hear({"finish": "FINISHED", "models": [(KEY, None)]})
+    threading.Thread(target=lambda: (time.sleep(3), ours.stop())).start()
+    ours.run(said.append)
+    assert 0 < len(said) < 6  # from the first attempt alone, although there were several
 
 
 PROGRAM = """
