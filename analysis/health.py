@@ -118,9 +118,9 @@ def idle_gates(study: Study) -> list[str]:
         never, always = int((share <= IDLE).sum()), int((share >= 1 - IDLE).sum())
         if never or always:
             found.append(
-                f"{never + always} of {len(arm)} trials of {study.method_title(str(method))} have a "
-                f"vacuous gate: it calls under {IDLE:.0%} of steps dissimilar in {never} trials, and over "
-                f"{1 - IDLE:.0%} in {always}."
+                f"{never + always} of {len(arm)} trials of {study.method_title(str(method))} have an "
+                "idle gate, so that threshold and margin hardly act there: it calls under "
+                f"{IDLE:.0%} of steps dissimilar in {never} trials, and over {1 - IDLE:.0%} in {always}."
             )
     return found
 

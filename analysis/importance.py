@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis import importance_charts
 from analysis.errors import UserError, exit_on_user_error
+from analysis.health import idle_gates
 from analysis.pareto import best_of, goals
 from analysis.sections import Figure, Section, parser, run
 from analysis.tables import Metric, Study, as_given, per_trial, settings_text, varying
@@ -205,7 +206,7 @@ def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
                 table=edges(study, table, (x, y)),
             ),
         ),
-        notes=tuple(edge_notes(edges(study, table, (x, y)), study)),
+        notes=(*idle_gates(study), *edge_notes(edges(study, table, (x, y)), study)),
     )
 
 
@@ -234,7 +235,7 @@ def edge_notes(found: pd.DataFrame, study: Study) -> list[str]:
     return [
         f"{study.method_title(row.method)} on {row.world} has its best "
         f"{study.metrics[row.metric].title} at {study.title(row.setting)} {row.value:.3g}, the "
-        f"{row.end} end of what was tried: a wider range may contain better values."
+        f"{row.end} end of what was tried: values beyond it may be better."
         for row in found.itertuples()
     ]
 

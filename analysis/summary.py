@@ -175,7 +175,7 @@ def best_html(study: Study) -> str:
     tested = [m for m in (x, y) if f"test_{m.name}" in best and best[f"test_{m.name}"].notna().any()]
     several = best["world"].nunique() > 1
     linked = mlflow_links.note(study)
-    heads = ["Which", "Method", *(["Data"] if several else []), "Setting"]
+    heads = ["Which", "Method", *(["Data"] if several else []), "Trial", "Setting"]
     line = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in heads)
     numeric = [m.title for m in (x, y)] + [f"{m.title}, test" for m in tested]
     line += "".join(f'<th scope="col" class="n">{html.escape(h)}</th>' for h in numeric)
@@ -187,6 +187,7 @@ def best_html(study: Study) -> str:
         names = [*heads[:2], *(["Data"] if several else [])]
         tds = "".join(_td(name, html.escape(str(cell))) for name, cell in zip(names, cells, strict=True))
         idle = ' <span class="idle">(the gate is idle)</span>' if idle_gate(row, "") else ""
+        tds += _td("Trial", html.escape(row["trial"]), "trial")
         tds += _td("Setting", f"<span>{html.escape(row['setting'])}{idle}</span>", "setting")
         tds += "".join(_td(m.title, _interval(row, m), "n", row[m.name]) for m in (x, y))
         for m in tested:

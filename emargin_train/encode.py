@@ -6,7 +6,7 @@ python -m emargin_train.encode runs/first/checkpoints/emargin-0003-0-0.pt night.
 
 import argparse
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,7 @@ class Encoding:
     seconds: of the whole source; None = not known before its end
     done_s: seconds of signal that are encoded; n_records, n_frames: so far
     n_short: stretches that were left out, since they are shorter than a frame
+    rates_hz: of the recordings so far
     """
 
     encoder: TrainedEncoder
@@ -75,6 +76,7 @@ class Encoding:
     n_records: int = 0
     n_frames: int = 0
     n_short: int = 0
+    rates_hz: set[float] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -98,12 +100,27 @@ class Encoding:
         hop_s = self.encoder.signal.hop / self.encoder.signal.rate_hz
         for stretch in self.stretches:
             before = self.n_frames
-            for encoded in self.encoder.encode_pieces(stretch):
+            for encoded in self.encoder.encode_pieces(self._seen(stretch)):
                 records.add(encoded.record)
                 self.n_records, self.n_frames = len(records), self.n_frames + len(encoded.h)
                 self.done_s += len(encoded.h) * hop_s
                 yield encoded
             self.n_short += self.n_frames == before
+
+    def _seen(self, stretch: Iterable[Recording]) -> Iterator[Recording]:
+        for piece in stretch:
+            self.rates_hz.add(piece.rate_hz)
+            yield piece
+
+    def conversions(self) -> list[str]:
+        """A sentence for each rate that is not the encoder's."""
+        own, said = self.encoder.signal.rate_hz, []
+        for rate in sorted(self.rates_hz - {own}):
+            lacking = (
+                f"; they have nothing above {rate / 2:g} Hz, which the training had" if rate < own else ""
+            )
+            said.append(f"recordings at {rate:g} Hz were resampled to the encoder's {own:g} Hz{lacking}")
+        return said
 
 
 def build_parser() -> Parser:
@@ -177,12 +194,16 @@ def main() -> None:
     encoder = load_encoder(args.encoder)
     work = Encoding.of(encoder, args.source, args.data_dir, options_of(args))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("encoding", total=work.seconds)
         for _ in write(work.run(), args.out):
             told = f"encoding: {work.n_frames:,} frames, {work.done_s / 3600:,.1f} h"
             progress.update(bar, completed=work.done_s, description=told)
-    print(f"{args.out}: {work.n_frames} frames of {work.n_records} recordings, {encoder.dim} numbers each")
+    recordings = f"{work.n_records} recording{'' if work.n_records == 1 else 's'}"
+    print(f"{args.out}: {work.n_frames} frames of {recordings}, {encoder.dim} numbers each")
+    for sentence in work.conversions():
+        print(sentence)
     if work.n_short:
         print(f"{work.n_short} stretches between missing samples were left out: each is shorter than a frame")
 

@@ -7,7 +7,8 @@ import importlib
 import runpy
 import sys
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from emargin_train.errors import UserError, exit_on_user_error, nearest
 from emargin_train.program import SCRIPT, Parser
@@ -105,9 +106,23 @@ def main() -> None:
         command = COMMANDS[words[0]]
         name = SCRIPT if command.words else f"{SCRIPT} {words[0]}"  # such a program has commands of its own
         sys.argv = [name, *command.words, *words[1:]]
-        runpy.run_module(command.module, run_name="__main__")
+        try:
+            runpy.run_module(command.module, run_name="__main__")
+        except ModuleNotFoundError as error:
+            exit_on_user_error(partial(_refuse, words[0], error))
         return
     exit_on_user_error(_own)
+
+
+def _refuse(command: str, error: ModuleNotFoundError) -> NoReturn:
+    """Raise UserError for a library of the extra `study` that is not installed; else the error itself."""
+    missing = (error.name or "").partition(".")[0]
+    if missing in ("", "analysis", "emargin_train", "study"):  # our own code is at fault
+        raise error
+    raise UserError(
+        f"{SCRIPT} {command} needs {missing}, which is not installed: pip install 'emargin-study[study]', or "
+        "'.[study]' in a copy of the repository"
+    ) from None
 
 
 def _own() -> None:

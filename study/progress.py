@@ -47,9 +47,12 @@ class Progress:
         return self.summary.counts
 
     def add(self, method: str, trial: str, rows: list[dict[str, Any]], *, earlier: bool = False) -> None:
-        """Show that a trial has ended with these rows. earlier: it ended before this run"""
+        """Show that a trial has ended with these rows. earlier: it ended before this run
+
+        References come first and take a moment, so they say nothing about the time that is left.
+        """
         status, values = self.summary.add(rows)
-        self._earlier += earlier
+        self._earlier += earlier or rows[0].get("role") == "reference"
         if not self._console.is_terminal and not earlier:
             named = zip(self.summary.goals, values or [], strict=False)
             shown = ", ".join(f"{goal} {value:.3f}" for goal, value in named) or status

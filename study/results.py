@@ -1,6 +1,7 @@
 """A study on disk: settings, manifest, and the table made of its records."""
 
 import dataclasses
+import difflib
 import json
 import os
 import platform
@@ -38,7 +39,10 @@ def stored_settings(folder: Path) -> StudySettings:
     """
     path = folder / "study.toml"
     if not is_study(folder):
-        raise UserError(f"{folder} holds no study (no study.toml): give a study's folder, such as runs/NAME")
+        others = [other for parent in (folder.parent, Path("runs")) for other in _studies(parent)]
+        close = difflib.get_close_matches(str(folder), others, n=1)
+        hint = f"did you mean {close[0]}?" if close else "give a study's folder, such as runs/NAME"
+        raise UserError(f"{folder} holds no study (no study.toml): {hint}")
     try:
         return _read_settings(path)
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -52,6 +56,11 @@ def stored_settings(folder: Path) -> StudySettings:
             ) from None
         print(f"warning: {path} cannot be used ({reason}): its copy {COPY} is used instead", file=sys.stderr)
         return stored
+
+
+def _studies(parent: Path) -> list[str]:
+    """The folders in `parent` that hold studies."""
+    return sorted(str(path) for path in parent.glob("*") if is_study(path))
 
 
 def is_study(folder: Path) -> bool:

@@ -188,7 +188,7 @@ def _run(
     tracker.describe(params)
     books = Books(settings, study_plan, tracker, stopper, progress.summary)
     has_work = len(done) < len(jobs) or bool(measuring.left(settings, study_plan))
-    cluster = connection.joined(address) if has_work else contextlib.nullcontext()
+    cluster = connection.joined(address, quiet=say is _nothing) if has_work else contextlib.nullcontext()
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):

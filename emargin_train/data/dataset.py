@@ -34,6 +34,7 @@ class Dataset:
         if frame < 2 or hop < 1:
             raise UserError(
                 f"frames of {self.frame_seconds:g} s, {self.hop_seconds:g} s apart, are {frame} and {hop} "
-                f"samples at {rate_hz:g} Hz, but need 2 and 1: give longer frames"
+                f"samples at {rate_hz:g} Hz, but need 2 and 1: give longer frames, or correct time_unit "
+                "if the recordings have more samples a second"
             )
         return frame, hop

@@ -101,16 +101,18 @@ def _refusal(address: str) -> str | None:
 
 
 @contextlib.contextmanager
-def joined(address: str | None) -> Iterator[dict[str, Any]]:
+def joined(address: str | None, *, quiet: bool = False) -> Iterator[dict[str, Any]]:
     """Connect to the cluster, or start one here; yields its resources.
 
     If this process is already connected, that connection is used, and kept afterwards.
     """
     if ray.is_initialized():
-        print(f"ray: joined {address}", file=sys.stderr)
+        if not quiet:
+            print(f"ray: joined {address}", file=sys.stderr)
         yield ray.cluster_resources()
         return
-    print(f"ray: {f'joined {address}' if address else 'started here'}", file=sys.stderr)
+    if not quiet:
+        print(f"ray: {f'joined {address}' if address else 'starts here'}", file=sys.stderr)
     with contextlib.ExitStack() as stack:
         folder = (
             None

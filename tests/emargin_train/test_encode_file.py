@@ -260,7 +260,30 @@ def test_the_program_encodes_one_file_as_the_study_did(
     found = np.stack(table["h"].to_pylist()).astype(np.float32).reshape(kept.shape)
     np.testing.assert_array_equal(found, kept)
     assert table["label"].null_count == 240 and table["start_s"][1].as_py() == pytest.approx(0.4)
-    assert "240 frames of 1 recordings, 320 numbers each" in capsys.readouterr().out
+    assert "240 frames of 1 recording, 320 numbers each" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "rate_hz, said",
+    [
+        (100, "recordings at 100 Hz were resampled to the encoder's 50 Hz"),
+        (25, "at 25 Hz were resampled to the encoder's 50 Hz; they have nothing above 12.5 Hz"),
+        (50, None),
+    ],
+)
+def test_the_program_says_that_it_resampled(
+    study: tuple[Path, State],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    rate_hz: int,
+    said: str | None,
+) -> None:
+    path, state = study
+    source = tiny.tiny().parent / f"{state.train.record[0]}.csv"
+    assert run(monkeypatch, path, source, "--rate-hz", rate_hz, "--out", tmp_path / "x.parquet") == 0
+    shown = capsys.readouterr().out
+    assert said in shown if said else "resampled" not in shown
 
 
 def test_the_program_takes_recordings_without_labels(

@@ -33,6 +33,32 @@ def test_a_command_explains_itself_under_its_name(name, monkeypatch, capsys):
     assert shown.startswith(f"usage: emargin-study {name}") or name == "report"
 
 
+@pytest.mark.parametrize("name", ["run", "server"])
+def test_a_library_that_is_not_installed_is_named(name, monkeypatch, capsys):
+    """As where only the extra `train` is installed."""
+
+    def lacking(module, **_):
+        raise ModuleNotFoundError("No module named 'psutil'", name="psutil._common")
+
+    monkeypatch.setattr(program.runpy, "run_module", lacking)
+    monkeypatch.setattr(sys, "argv", ["emargin-study", name])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert f"emargin-study {name} needs psutil" in line and "pip install 'emargin-study[study]'" in line
+
+
+def test_a_module_of_ours_that_is_missing_is_no_mistake_of_the_user(monkeypatch):
+    def lacking(module, **_):
+        raise ModuleNotFoundError("No module named 'study.nothing'", name="study.nothing")
+
+    monkeypatch.setattr(program.runpy, "run_module", lacking)
+    monkeypatch.setattr(sys, "argv", ["emargin-study", "run"])
+    with pytest.raises(ModuleNotFoundError):
+        program.main()
+
+
 def test_help_and_version():
     assert f"emargin-study {VERSION}" in here("--version", module="study.__main__").stdout
     for words in ((), ("--help",)):

@@ -101,6 +101,16 @@ def test_elsewhere_than_on_a_terminal_each_trial_is_a_line():
     assert lines[1].startswith("3/10 emargin-0002: diverged; about ")
 
 
+def test_references_say_nothing_about_the_time_that_is_left():
+    """They come first and take a moment."""
+    shown = io.StringIO()
+    progress = Progress(GOALS, 9, console=Console(file=shown, width=100))
+    progress.add("raw", "raw", rows(0.1, 0.2, role="reference"))
+    assert "left" not in shown.getvalue()
+    progress.add("emargin", "emargin-0000", rows(0.1, 0.2))
+    assert "left" in shown.getvalue()
+
+
 def test_a_terminal_has_one_table():
     text = shown(terminal=True)
     assert "3 of 10 trials done (2 ok, 1 diverged) · 2 running · 5 waiting" in text
