@@ -18,6 +18,7 @@ from study.settings import StudySettings
 from study.tracking.uri import check_answers, local
 from study.trial import run_trial, trial_records
 from study.trial_folder import missing, remove_damaged
+from tests.study.conftest import here, small
 from tests.tiny import tiny
 
 
@@ -140,6 +141,17 @@ def test_a_stray_copy_does_not_count_twice(study, name):
     (folder / f"{name}.json").write_text(text)
     assert records.check(settings.folder, all_trials) == [name]
     assert records.keys(settings.folder) == ["emargin-0000-0-0", "emargin-0000-0-1"]
+
+
+def test_a_share_that_was_counted_is_not_outside_the_space(tmp_path):
+    """The same command again threw away such records, and trained them again each time."""
+    flags = ("--out", str(tmp_path), "--name", "s", "--design", "grid", "--dissimilar-share", "0.21,0.5")
+    flags += ("--baseline-trials", "0", "--references=", "--seeds", "0", "--method", "emargin")
+    assert here(*small(), *flags).returncode == 0
+    found = {record["row"]["dissimilar_share"] for record in records.load(tmp_path / "s")}
+    assert len(found) == 2 and not found & {0.21}  # of so few steps, no share is just this
+    again = here(*small(), *flags)
+    assert again.returncode == 0 and "renamed" not in again.stderr and "2 of them done" in again.stderr
 
 
 def test_a_record_outside_the_space_is_of_another_study(study):
