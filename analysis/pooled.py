@@ -63,7 +63,7 @@ def effects(x: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     mean = (w * x).sum(-1) / w.sum(-1)
     knapp = (w * (x - mean[..., None]) ** 2).sum(-1) / (n - 1)
     error = np.sqrt(np.maximum(1.0, knapp) / w.sum(-1))
-    i2 = np.where(q > 0, np.maximum(0.0, 1 - (n - 1) / np.where(q > 0, q, 1.0)), 0.0)
+    i2 = 1 - (n - 1) / np.maximum(q, n - 1)  # 0 up to the expectation of q, which may be as small as 1e-310
     return mean, error, np.sqrt(between2), i2
 
 

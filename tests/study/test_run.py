@@ -217,6 +217,7 @@ def test_standard_error_is_calm(finished):
     for line in finished.ran.stderr.splitlines():
         assert (
             line.startswith(("study: ", "data: ", "  ", "trials: ", "browse: ", "ray: "))
+            or line.startswith("mlflow: ")  # on a busy machine: how many runs are still to be exported
             or "/" in line.split()[0]
         ), line
     assert "report:" in finished.ran.stdout and "mlflow ui" in finished.ran.stdout
