@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from emargin_train.errors import UserError
 from study import plan
-from study.cluster import gpu_share
+from study.cluster import gpu_share, ray_private
 from study.cluster.gpu_share import MOST, PROCESS_MB, ROOM, Measured, measure, trials_per_gpu
 from tests.study.conftest import small_settings
 
@@ -64,6 +64,9 @@ def test_a_method_that_cannot_be_stacked_has_a_gpu_to_itself(monkeypatch) -> Non
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_torch_does_not_find_is_told(monkeypatch) -> None:
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # An earlier study in this process may have switched it to tokens.
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    ray_private.AuthenticationTokenLoader.instance().reset_cache()
     ray.init("local", num_cpus=1, num_gpus=1, log_to_driver=False, include_dashboard=False)
     try:
         with pytest.raises(UserError, match="--gpus-per-trial is auto, but torch finds no GPU"):
