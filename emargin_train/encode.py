@@ -146,6 +146,7 @@ def build_parser() -> Parser:
         metavar="FILE",
         help="Write the embeddings to this .parquet or .arrow file, one row for each frame.",
     )
+    parser.add_argument("--overwrite", action="store_true", help="Replace the file of --out if it exists.")
     parser.add_argument("--data-dir", metavar="DIR", help="The folder that holds the recordings.")
     file = parser.add_argument_group("one file", "These flags give what a single file does not state itself.")
     file.add_argument(
@@ -190,7 +191,7 @@ def main() -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     args = build_parser().parse_args()
-    check(args.out)
+    check(args.out, overwrite=args.overwrite)
     encoder = load_encoder(args.encoder)
     work = Encoding.of(encoder, args.source, args.data_dir, options_of(args))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

@@ -73,7 +73,14 @@ def _with_commands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argumen
 
 
 def pasted(module: str, *words: object) -> str:
-    """The command that runs a program of this environment from this folder, for a shell."""
+    """The command that runs a program of this environment from this folder, for a shell.
+
+    A user of the script is given its command where the shell finds it.
+
+    module: the program; if it is ours, its last part is the command of the script
+    """
+    if _is_script() and "." in module and shutil.which(SCRIPT):
+        return shlex.join((SCRIPT, module.rpartition(".")[2], *map(str, words)))
     found, here = shutil.which("python"), os.path.abspath(sys.executable)
     python = "python" if found is not None and os.path.abspath(found) == here else here
     if python.startswith(os.getcwd() + os.sep):
@@ -83,5 +90,8 @@ def pasted(module: str, *words: object) -> str:
 
 def started_as(module: str) -> str:
     """How the user started this program: as a command of the script, or by `python -m`."""
-    name = os.path.basename(sys.argv[0])
-    return name if name.partition(" ")[0] == SCRIPT else f"python -m {module}"
+    return os.path.basename(sys.argv[0]) if _is_script() else f"python -m {module}"
+
+
+def _is_script() -> bool:
+    return os.path.basename(sys.argv[0]).partition(" ")[0] == SCRIPT

@@ -30,6 +30,7 @@ def checked(settings: StudySettings) -> StudySettings:
                 f"--goals has {goal}, which needs labels, but {settings.dataset} has none: give others, as "
                 f"--goals silhouette,alignment --clusters 5 (known: {', '.join(free)})"
             )
+    for goal in settings.goals:
         if metrics[goal].group == "clustering" and settings.clusters is None:
             raise UserError(
                 f"--goals has {goal}, which needs a number of clusters, but {settings.dataset} has no "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import edfio
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
@@ -320,3 +321,18 @@ def test_the_program_refuses_in_one_line(
 ) -> None:
     assert run(monkeypatch, study[0], *words, "--out", tmp_path / "x.parquet") == 2
     assert said in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+def test_the_program_replaces_a_file_only_if_told_to(
+    study: tuple[Path, State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The embeddings of night.parquet must not replace the recording, though both may have that name."""
+    recording = pd.read_csv(tiny.tiny().parent / f"{study[1].train.record[0]}.csv")
+    source = tmp_path / "night.parquet"
+    recording.to_parquet(source)
+    words = (study[0], source, "--rate-hz", 50, "--out", source)
+    assert run(monkeypatch, *words) == 2
+    assert "exists already" in capsys.readouterr().err
+    pd.testing.assert_frame_equal(pd.read_parquet(source), recording)
+    assert run(monkeypatch, *words, "--overwrite") == 0
+    assert "h" in pq.read_schema(source).names

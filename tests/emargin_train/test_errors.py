@@ -128,5 +128,5 @@ def test_every_program_in_odd_folders_and_without_a_home(tmp_path: Path) -> None
     encode = ["emargin_train.encode", str(folder / "encoder #1.pt"), toml, "--out", str(out)]
     ends(encode, environment, 0)
     assert pq.read_table(str(out)).num_rows > 0
-    ends(encode, environment, 1, stdout=closed())
+    ends([*encode, "--overwrite"], environment, 1, stdout=closed())
     assert not list(folder.glob("*.part"))

@@ -24,6 +24,8 @@ def test_references_that_learn_from_labels_are_left_out():
     [
         ({"goals": ("silhouette", "probe_balanced_accuracy"), "clusters": 3}, "--goals has probe_balanced"),
         ({"goals": ("silhouette", "nmi"), "clusters": 3}, "--goals has nmi, which needs labels"),
+        # one message names all that is missing: other goals, and a number of clusters
+        ({"goals": ("silhouette", "probe_balanced_accuracy")}, "--goals silhouette,alignment --clusters 5"),
         ({"goals": ("silhouette", "alignment")}, "give --clusters"),
         ({"methods": ("emargin-semi",)}, "--method is emargin-semi"),
         ({"baseline": "emargin-semi"}, "--baseline is emargin-semi"),
