@@ -27,6 +27,7 @@ Options = Mapping[str, Any]
 PICTURES = "pictures.parquet"
 PANEL = 210  # pixels
 OWN_COLOURS = 6  # data sets that one legend tells apart well
+ARM_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")  # of a series, in its order
 
 
 def forest(study: Study, options: Options, stem: Path) -> list[Path]:
@@ -77,7 +78,10 @@ def forest_panel(rows: pd.DataFrame, title: str) -> ChartType:
 
 
 def plane(study: Study, options: Options, stem: Path) -> list[Path]:
-    """Arms in the plane of two metrics, a panel for each data set; arms of a series are joined in order."""
+    """Arms in the plane of two metrics, a panel for each data set; arms of a series are joined in order.
+
+    A colour stands for a series, and a shape for an arm within it.
+    """
     x, y = (study.metric(name) for name in options["metrics"])
     rows = []
     for place, arm in enumerate(options["arms"]):
@@ -88,23 +92,34 @@ def plane(study: Study, options: Options, stem: Path) -> list[Path]:
             )
     data = charts.compact(pd.DataFrame(rows), ["dataset", "place", "arm", "series", x.name, y.name])
     series = list(dict.fromkeys(arm["series"] for arm in options["arms"]))
-    colour = alt.Color("series:N", title=None, sort=series, legend=alt.Legend(columns=4, symbolOpacity=1))
+    colours = dict(zip(series, charts.theme("light")["range"]["category"], strict=False))
+    colour, shape = arm_marks(options["arms"], colours)
     at_x = alt.X(f"{x.name}:Q", title=x.title, scale=alt.Scale(zero=False, padding=14))
     at_y = alt.Y(f"{y.name}:Q", title=y.title, scale=alt.Scale(zero=False, padding=10))
     panels = []
     for dataset, own in data.groupby("dataset", sort=True):
-        base = alt.Chart(own).encode(x=at_x, y=at_y, color=colour)
+        points = alt.Chart(own).mark_point(size=60, opacity=1, strokeWidth=1.5)
+        layers: list[ChartType] = [points.encode(x=at_x, y=at_y, color=colour, shape=shape)]
         joined = own["series"].duplicated(keep=False) & ~own["series"].isin(options.get("apart", []))
-        line = alt.Chart(own[joined]).mark_line(strokeWidth=1, opacity=0.6).encode(
-            x=at_x, y=at_y, color=colour, order="place:O"
-        )  # fmt: skip
-        names = base.mark_text(dy=-8, fontSize=9).encode(text="arm:N")
-        panels.append(
-            alt.layer(line, base.mark_point(size=45, opacity=1), names).properties(
-                width=PANEL, height=PANEL - 40, title=str(dataset)
-            )
-        )
+        for _, arms in own[joined].groupby("series", sort=False):
+            own_colour = colours[arms["series"].iloc[0]]
+            line = alt.Chart(arms).mark_line(strokeWidth=1, opacity=0.6, color=own_colour)
+            layers.insert(0, line.encode(x=at_x, y=at_y, order="place:O"))
+        panels.append(alt.layer(*layers).properties(width=PANEL, height=PANEL - 40, title=str(dataset)))
     return charts.save(alt.concat(*panels, columns=3, spacing=16), stem, ("svg",))
+
+
+def arm_marks(arms: list[dict[str, Any]], colours: Mapping[str, str]) -> tuple[alt.Color, alt.Shape]:
+    """The colour and the shape of each arm, with one legend for both. colours: by series"""
+    names = [arm["name"] for arm in arms]
+    place = [[arm["series"] for arm in arms[:i]].count(arm["series"]) for i, arm in enumerate(arms)]
+    own_colours = alt.Scale(domain=names, range=[colours[arm["series"]] for arm in arms])
+    own_shapes = alt.Scale(domain=names, range=[ARM_SHAPES[i] for i in place])
+    legend = alt.Legend(columns=3, symbolOpacity=1, symbolSize=60, labelLimit=260)
+    return (
+        alt.Color("arm:N", title=None, sort=names, scale=own_colours, legend=legend),
+        alt.Shape("arm:N", title=None, sort=names, scale=own_shapes, legend=legend),
+    )
 
 
 def curves(study: Study, options: Options, stem: Path) -> list[Path]:
@@ -141,9 +156,11 @@ def curve_panel(data: pd.DataFrame, title: str, knob: str, noise: str, values: l
     colour = alt.Color("dataset:N", title=None, legend=alt.Legend(columns=OWN_COLOURS, symbolOpacity=1))
     base = alt.Chart(part).encode(x=x, color=colour)
     y = alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False))
-    dash = alt.StrokeDash("gate:N", title=None, sort=["intended", "random"])
+    gates = ["intended", "random"]
+    dash = alt.StrokeDash("gate:N", title=None, scale=alt.Scale(domain=gates, range=[[1, 0], [3, 3]]))
+    shape = alt.Shape("gate:N", title=None, scale=alt.Scale(domain=gates, range=["circle", "cross"]))
     line = base.mark_line(strokeWidth=1.5).encode(y=y, strokeDash=dash)
-    dots = base.mark_point(size=22, opacity=1).encode(y=y)
+    dots = base.mark_point(size=26, opacity=1).encode(y=y, shape=shape)
     bars = base.mark_rule(opacity=0.35).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     return alt.layer(bars, line, dots).properties(width=PANEL + 20, height=PANEL - 50, title=noise)
 

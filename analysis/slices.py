@@ -22,6 +22,7 @@ from analysis.worlds import worlds
 
 MAX_WORLDS = 3  # worlds that are drawn; the table has all
 MINIMUM = 10  # distinct values that a curve needs; fewer are a grid, which robustness.py reads
+TREND_TRIALS = 20  # of a method; fewer points do not show a local mean
 COLUMNS = ["setting", "world", "method", "metric", "trials", "spearman", "low", "high"]
 
 
@@ -90,8 +91,9 @@ def setting_figure(
     return Figure(
         name=f"settings-{re.sub(r'[^a-z0-9]+', '-', name.lower())}",
         title=f"{capitalised(title)} and both goals",
-        reading=f"Each point is a trial at its {title}; the line is the local mean of the points (LOESS). "
-        "A flat line means that the hyper-parameter does not matter within the range searched.",
+        reading=f"Each point is a trial at its {title}. A method with at least {TREND_TRIALS} trials has a "
+        "line, the local mean of its points (LOESS); a flat line means that the hyper-parameter does not "
+        "matter within the range searched.",
         charts=panels,
         table=found[found["setting"] == name],
     )
@@ -125,9 +127,15 @@ def setting_chart(study: Study, trials: pd.DataFrame, name: str, metric: Metric)
     whiskers = base.mark_rule(opacity=0.25).encode(
         x=at_x, y=alt.Y(f"{m}_low:Q"), y2=f"{m}_high:Q", color=colour
     )
-    trend = base.transform_loess("at", m, groupby=["method"], bandwidth=0.6).mark_line(strokeWidth=2)
+    counts = named["method"].value_counts()
+    many = sorted(counts[counts >= TREND_TRIALS].index)
+    trend = (
+        base.transform_filter(alt.FieldOneOfPredicate(field="method", oneOf=many))
+        .transform_loess("at", m, groupby=["method"], bandwidth=0.6)
+        .mark_line(strokeWidth=2)
+    )
     intervals = bool(data[f"{m}_low"].notna().any())
-    layers = [(whiskers, intervals), (points, True), (trend.encode(x=at_x, y=at_y, color=colour), True)]
+    layers = [(whiskers, intervals), (points, True), (trend.encode(x=at_x, y=at_y, color=colour), bool(many))]
     return charts.layered(layers).properties(width=charts.WIDTH, height=charts.HEIGHT - 60)
 
 

@@ -197,6 +197,21 @@ def test_slices_see_the_threshold(searched: Study) -> None:
     assert any(s.startswith("Silhouette rises with the threshold of eMargin") for s in found.verdicts)
 
 
+def test_a_method_of_few_trials_has_no_line(tmp_path: Path) -> None:
+    """A local mean of a handful of points is their noise; InfoNCE usually has half as many trials."""
+    for n, few in (("many", slices.TREND_TRIALS - 1), ("few", slices.TREND_TRIALS)):
+        rows = synthetic.rows(trials=slices.TREND_TRIALS, baseline_trials=few, diverged=0, failed=0)
+        study = study_of(tmp_path / n, rows)
+        found = slices.section(study)
+        assert found is not None
+        (figure,) = [one for one in found.figures if one.name == "settings-temperature"]
+        for chart in figure.charts.values():
+            *_, line = chart.to_dict()["layer"]
+            filtered, trend = line["transform"]
+            drawn = {"eMargin", "InfoNCE"} if few == slices.TREND_TRIALS else {"eMargin"}
+            assert "loess" in trend and set(filtered["filter"]["oneOf"]) == drawn
+
+
 def test_semi_gains_are_paired_and_signed(tmp_path: Path) -> None:
     study = study_of(tmp_path / "a", synthetic.semi())
     table = semi.differences(study, [study.metrics["probe_balanced_accuracy"]])
