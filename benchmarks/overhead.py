@@ -3,9 +3,10 @@
 python -m benchmarks.overhead           # small sizes, two minutes
 python -m benchmarks.overhead --long    # 200 trials of a second, 10,000 that do nothing: half an hour
 
-trial_overhead_s            seconds of a worker per trial beyond its training (wanted: at most 0.15);
+trial_overhead_<n>_s        seconds of a worker per trial beyond its training, in a study of n trials of a
+                            second, with the start and the end of its workers (wanted: at most 0.15);
                             baseline: Ray Tune alone, without loggers or search, its actors reused
-steady_trial_overhead_s     the same without the study's start and end, from trials after the first tenth
+steady_trial_overhead_<n>_s the same without start and end, from trials after the first tenth
 ten_thousand_trials         seconds per trial in the last tenth of a study of trials that do nothing, one at a
                             time (with more, Tune keeps starting workers that it has no use for once they are
                             up: docs/log.md); baseline: in the first tenth (wanted: a ratio of at most 1.25)
@@ -160,12 +161,12 @@ def overhead(n_trials: int, seconds: float, folder: Path) -> None:
     seen, bare = bare_tune(n_trials, seconds, folder / "bare")
     watch, ours = timed_study(settings(folder, n_trials, SLOTS), seconds)
     ours_s, bare_s = (took * SLOTS / n_trials - seconds for took in (ours, bare))
-    report("trial_overhead_s", ours_s, "s", baseline=bare_s)
+    report(f"trial_overhead_{n_trials}_s", ours_s, "s", baseline=bare_s)
     waves = n_trials * 9 // 10 // SLOTS
     ours_s, bare_s = (
         (stamps[-1] - stamps[-1 - waves * SLOTS]) / waves - seconds for stamps in (watch.stamps, seen.stamps)
     )
-    report("steady_trial_overhead_s", ours_s, "s", baseline=bare_s)
+    report(f"steady_trial_overhead_{n_trials}_s", ours_s, "s", baseline=bare_s)
 
 
 def many(n_trials: int, folder: Path) -> None:
@@ -214,7 +215,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--long", action="store_true", help="the sizes that the figures are promised for")
-    parser.add_argument("--trials", type=int, metavar="N", help="of the overhead (default 40, long 200)")
+    parser.add_argument("--trials", type=int, metavar="N", help="of the overhead (default 20, long 200)")
     parser.add_argument("--only", choices=("overhead", "many", "tpe"), help="this part")
     parser.add_argument(
         "--many", type=int, metavar="N", help="trials that do nothing (default 300, long 10000)"
@@ -224,7 +225,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="emargin-bench-"))
     try:
         if given.only in (None, "overhead"):
-            overhead(given.trials or (200 if given.long else 40), 1.0, folder / "overhead")
+            overhead(given.trials or (200 if given.long else 20), 1.0, folder / "overhead")
         if given.only in (None, "many"):
             many(given.many or (10_000 if given.long else 300), folder / "many")
     finally:
