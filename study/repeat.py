@@ -4,22 +4,26 @@ python -m study.repeat runs/NAME TRIAL REPLICATE        # a replicate: split see
 python -m study.repeat docs/findings/NAME TRIAL SEED --data-dir DATA   # the recordings are in DATA now
 
 The row is trained on this machine, with one thread and without a cluster. On the machine that wrote the row,
-with the same versions, every metric must be equal in all digits. Elsewhere sums are rounded differently. Then
-a difference may be as large as a quarter of the standard deviation over the trial's replicates, or 0.002 of
-the metric's range (of its mean, if it has no bounds) where that is more. The metrics of a probe may differ by
-0.02, since some frames lie at its border. The exit code is 1 if a metric is outside its tolerance.
+with the same versions, every metric must be equal in all digits. Elsewhere sums are rounded differently, and
+a training may amplify that a lot. So it is then trained five times, four of them from initial weights that
+are changed in their last digit, which shows how much rounding changes each metric. The stored value has to
+lie within the 99.9 % prediction interval of these trainings, or within 0.002 of the metric's range (of its
+mean, if it has no bounds) of their mean. For the metrics of a probe this is 0.02, since some frames lie at
+its border. The exit code is 1 if a metric is outside its tolerance.
 """
 
 import math
 import platform
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
+from scipy import stats
 
 from analysis import tables
 from analysis.errors import UserError as AnalysisError
@@ -31,18 +35,25 @@ from emargin_train.program import Parser
 from emargin_train.settings import declared
 from study.settings import StudySettings
 
-SHARE_OF_SPREAD, SHARE_OF_RANGE, OF_A_PROBE = 0.25, 0.002, 0.02
+SHARE_OF_RANGE, OF_A_PROBE = 0.002, 0.02
+PREDICTED = 0.999  # of the values that rounding alone gives
+TRAININGS = 5
 SPLITS = ("train:", "validation:", "test:")
 GIVEN_AS = ("threshold", "dissimilar_share")  # one of them was set, and the row has both
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A metric of the stored row and of the repeated one; None where it has no value."""
+    """A metric of the stored row, and of the trainings that repeat it; None where it has no value.
+
+    repeated: the mean of the trainings
+    rounding: their standard deviation; 0 for a single one
+    """
 
     metric: str
     stored: float | None
     repeated: float | None
+    rounding: float
     tolerance: float
 
     @property
@@ -58,15 +69,13 @@ class Compared:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a study's table, with what its tolerance and its training follow from.
+    """A row of a study's table, with what its training follows from.
 
     values: by column; None where the table has none
-    replicates: the rows of its trial
     settings, manifest: of its study
     """
 
     values: dict[str, Any]
-    replicates: pd.DataFrame
     settings: StudySettings
     manifest: Mapping[str, Any]
 
@@ -98,7 +107,7 @@ def find(source: Path, trial: str, replicate: str) -> Row:
         known = ", ".join(_replicate(row) for row in of_trial.to_dict("records"))
         raise UserError(f"'{replicate}' is not one replicate of {trial}: give one of {known}")
     values = {str(name): None if _is_null(value) else value for name, value in found[0].items()}
-    return Row(values, of_trial, settings, study.manifest)
+    return Row(values, settings, study.manifest)
 
 
 def _replicate(row: Mapping[str, Any]) -> str:
@@ -177,26 +186,34 @@ def _version(package: str) -> str | None:
         return None
 
 
-def compare(row: Row, repeated: Mapping[str, Any], *, bitwise: bool) -> list[Compared]:
-    """Every metric that either row has a value of, in the order of the table of metrics."""
+def compare(row: Row, repeated: Sequence[Mapping[str, Any]]) -> list[Compared]:
+    """Every metric that a row has a value of, in the order of the table of metrics.
+
+    repeated: the row of each training; a single one has to agree in every digit
+    """
     found = []
     for name, metric in declarations().metrics.items():
-        stored, here = row.values.get(name), repeated.get(name)
-        if name not in row.values or (stored is None and here is None):
+        stored, values = row.values.get(name), [one.get(name) for one in repeated]
+        if name not in row.values or (stored is None and all(value is None for value in values)):
             continue
-        tolerance = 0.0 if bitwise else tolerance_of(metric, row.replicates[name])
-        found.append(Compared(name, stored, here, tolerance))
+        here = None if None in values else np.array(values, dtype=float)
+        if here is None or len(here) == 1:
+            found.append(Compared(name, stored, None if here is None else float(here[0]), 0.0, 0.0))
+        else:
+            rounding = float(here.std(ddof=1))
+            tolerance = tolerance_of(metric, here)
+            found.append(Compared(name, stored, float(here.mean()), rounding, tolerance))
     return found
 
 
-def tolerance_of(metric: Any, replicates: pd.Series) -> float:
-    """How much rounding may change a metric, as the head of this file says."""
-    values = replicates.dropna()
-    spread = float(values.std()) if len(values) > 1 else 0.0
+def tolerance_of(metric: Any, values: np.ndarray) -> float:
+    """How far rounding may take a metric from the mean of these values (n,): see the head of this file."""
     width = metric.high - metric.low
-    size = width if math.isfinite(width) else float(values.abs().mean()) if len(values) else 1.0
+    size = width if math.isfinite(width) else abs(float(values.mean()))
     least = OF_A_PROBE if metric.group == "probe" else SHARE_OF_RANGE * size
-    return max(SHARE_OF_SPREAD * spread, least)
+    n = len(values)
+    predicted = stats.t.ppf((1 + PREDICTED) / 2, n - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / n)
+    return max(float(predicted), least)
 
 
 def other_split(row: Row, described: Sequence[str]) -> list[str]:
@@ -224,7 +241,7 @@ def shown(
     elsewhere: list[str],
     described: Sequence[str] = (),
 ) -> list[str]:
-    """The comparison as lines of text."""
+    """The comparison as lines of text. repeated: the row of the training whose weights were not changed"""
     lines = [f"{row.name}: {row.values['method']} on {row.values['dataset']}"]
     if elsewhere:
         lines += ["written elsewhere, so differences within the tolerance are rounding:"]
@@ -237,12 +254,14 @@ def shown(
             f"{row.values.get('data_hash')} there: the recordings differ, or are framed in another way"
         )
         lines += other_split(row, described)
-    lines.append(f"{'metric':32}{'stored':>14}{'repeated':>14}{'difference':>13}{'tolerance':>12}")
+    heads = ("stored", "repeated", "difference", "rounding", "tolerance")
+    lines.append(f"{'metric':32}" + "".join(f"{head:>13}" for head in heads))
     for one in compared:
         stored, here = (_number(value) for value in (one.stored, one.repeated))
         mark = "" if one.is_inside else "  outside"
         lines.append(
-            f"{one.metric:32}{stored:>14}{here:>14}{one.difference:>13.2g}{one.tolerance:>12.2g}{mark}"
+            f"{one.metric:32}{stored:>13}{here:>13}{one.difference:>13.2g}{one.rounding:>13.2g}"
+            f"{one.tolerance:>13.2g}{mark}"
         )
     outside = [one.metric for one in compared if not one.is_inside]
     equal = sum(one.difference == 0 for one in compared)
@@ -263,16 +282,31 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--data-dir", metavar="DIR", help="The recordings are now in this folder.")
     parser.add_argument("--dataset", metavar="FILE", help="This .toml file describes the recordings now.")
+    parser.add_argument(
+        "--trainings",
+        type=int,
+        default=TRAININGS,
+        metavar="N",
+        help="If the row was written elsewhere, train it N times to measure what rounding changes (default "
+        f"{TRAININGS}; at least 3).",
+    )
     return parser
 
 
 def main() -> None:
     args = build_parser().parse_args()
+    if args.trainings < 3:
+        raise UserError(
+            f"--trainings is {args.trainings}, but a spread needs 3 or more: give a larger number"
+        )
     row = find(args.study, args.trial, args.replicate)
     settings = settings_of(row, data_dir=args.data_dir, dataset=args.dataset)
     repeated, described = trained(settings)
     elsewhere = same_place(row, repeated)
-    compared = compare(row, repeated, bitwise=not elsewhere)
+    rows = [repeated]
+    if elsewhere and repeated["status"] == "ok":
+        rows += nudged(settings, args.trainings - 1)
+    compared = compare(row, rows)
     print("\n".join(shown(row, repeated, compared, elsewhere, described)))
     same_end = row.values["status"] == repeated["status"]
     if not same_end:
@@ -282,19 +316,47 @@ def main() -> None:
     sys.exit(0 if same_end and all(one.is_inside for one in compared) else 1)
 
 
-def trained(settings: dict[str, object]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The row of a training with one thread, as a worker of a study has it, and its split in words."""
+def nudged(settings: dict[str, object], n: int) -> list[dict[str, Any]]:
+    """The rows of n trainings from weights that are changed in their last digit, without diverged ones."""
+    found = []
+    for number in range(1, n + 1):
+        print(f"training {number + 1} of {n + 1}, to measure what rounding changes", file=sys.stderr)
+        found.append(trained(settings, nudge=number)[0])
+    diverged = [one for one in found if one["status"] != "ok"]
+    if diverged:
+        print(f"{len(diverged)} of these trainings diverged: {diverged[0]['error']}", file=sys.stderr)
+    return [one for one in found if one["status"] == "ok"]
+
+
+def trained(settings: dict[str, object], *, nudge: int = 0) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The row of a training with one thread, as a worker of a study has it, and its split in words.
+
+    nudge: the seed of changes in the last digit of the initial weights; 0 = no change
+    """
     import torch
 
+    from emargin_train import checkpoint
     from emargin_train.config import TrainConfig
     from emargin_train.data import load
     from emargin_train.pretrain import Outcome, pretrain
+    from emargin_train.train import start
 
     torch.set_num_threads(1)
     config = TrainConfig.from_dict(settings)
-    *_, outcome = pretrain(config)
+    splits = load(config.data)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = None
+        if nudge:
+            state, begun = start(config, splits), Path(folder) / "begun.pt"
+            generator = torch.Generator().manual_seed(nudge)
+            with torch.no_grad():
+                for weight in state.method.parameters():
+                    digit = torch.finfo(weight.dtype).eps
+                    weight.mul_(1 + digit * torch.randn(weight.shape, generator=generator).to(weight))
+            checkpoint.save(state, begun)
+        *_, outcome = pretrain(config, resume=begun)
     assert isinstance(outcome, Outcome)
-    return outcome.row, load(config.data).described
+    return outcome.row, splits.described
 
 
 if __name__ == "__main__":

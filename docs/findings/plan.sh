@@ -6,6 +6,7 @@
 #   more      other settings that none needs: weights of the labels, thresholds from 0.2 to 0.8
 #   ucr       sets of the UCR archive with 12 to 50 classes
 #   methods   the eleven methods on one encoder, and four of them as the released code has them
+#   size      the contrasts of q2 and q3 that decide most, with the paper's sequence length and steps
 #   paper     the paper's ECG settings with its released loss in float64, on its split and on one of subjects
 # SETS="hapt vfdb" runs these data sets alone. A study that was interrupted is resumed; a complete one takes seconds.
 # Run it from a clean commit; keep.sh then copies what the document needs.
@@ -98,7 +99,20 @@ paper() {
             --sequence-length 200 --references raw,random
     done
 }
+size() { # as in the presets paper-sleepeeg and paper-harth, on five splits
+    local own="--iterations 600 --split-seeds 0:4"
+    case $1 in
+    sleepeeg-sim) own="$own --sequence-length 200" ;;
+    hapt) own="$own --sequence-length 119 --temperature 0.05" ;;
+    esac
+    local emargin="--method emargin --margin 5 --references= $own"
+    study size "$1" infonce --method infonce --spread-weight=-3,0 --references raw,pca,random $own
+    study size "$1" emargin $emargin --dissimilar-share 0.5 --gate all-dissimilar --spread-weight 0,1
+    study size "$1" none $emargin --dissimilar-share 0
+    study size "$1" paper $emargin --threshold 0.4
+}
 declare -A own=(
+    [size]="hapt sleepeeg-sim"
     [paper]="mitdb"
     [ucr]="SwedishLeaf CricketX EOGHorizontalSignal Adiac FiftyWords"
     [methods]="sleepeeg-sim hapt mitdb-125 CricketX"

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +14,7 @@ from emargin_train.cost import processor
 from emargin_train.declarations import declarations
 from emargin_train.errors import UserError
 from study import repeat
+from tests import tiny
 from tests.study.conftest import assert_one_line, here
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +51,7 @@ def test_every_committed_study_can_be_repeated(folder):
         ((str(GATES), "emargin-9", "0"), ("'emargin-9' is not a trial", "did you mean 'emargin-000")),
         ((str(GATES), "emargin-0003", "0-7"), ("not one replicate", "0-0, 0-1")),
         ((str(GATES / "manifest.parquet"), "emargin-0003", "0"), ("results.parquet",)),
+        ((str(GATES), "emargin-0003", "0", "--trainings", "2"), ("--trainings is 2", "3 or more")),
         ((str(VERSION_1 / "mitdb-125-gates"), "emargin-0003", "0"), ("DATA is not a folder", "--data-dir")),
     ],
 )
@@ -77,45 +80,60 @@ def test_on_the_same_machine_every_digit_counts(row):
     again = dict(here_too.values)
     assert repeat.same_place(here_too, again) == []
     again["silhouette"] = math.nextafter(again["silhouette"], 1)
-    assert [one.metric for one in repeat.compare(here_too, again, bitwise=True) if not one.is_inside] == [
-        "silhouette"
-    ]
+    assert [one.metric for one in repeat.compare(here_too, [again]) if not one.is_inside] == ["silhouette"]
     for changed in ({"git_revision": "abd"}, {"device": "gpu"}):
         assert len(repeat.same_place(here_too, here_too.values | changed)) == 1
     dirty = dataclasses.replace(here_too, values=here_too.values | {"git_revision": "abc+"})
     assert repeat.same_place(dirty, dirty.values) == ["the code had changes there that were not committed"]
 
 
-def test_another_seed_is_not_a_repetition(row):
-    """The tolerance for rounding is so small that the trial's other replicates are outside it."""
-    for other in row.replicates.to_dict("records"):
-        compared = repeat.compare(row, other, bitwise=False)
-        outside = [one.metric for one in compared if not one.is_inside]
+def trainings(values: dict, spread: float = 1e-6) -> list[dict]:
+    """Five rows about these values, whose metrics differ by so much."""
+    metrics = [name for name in declarations().metrics if values.get(name) is not None]
+    return [values | {name: values[name] + spread * (i - 2) for name in metrics} for i in range(5)]
+
+
+def test_another_seed_is_not_a_repetition_where_rounding_changes_little(row):
+    """The tolerance is then so small that the trial's other replicates are outside it."""
+    study = pq.read_table(GATES / "results.parquet").to_pylist()
+    for other in [one for one in study if one["trial"] == "emargin-0003"]:
+        outside = [one.metric for one in repeat.compare(row, trainings(other)) if not one.is_inside]
         assert (outside == []) == (other["seed"] == row.values["seed"]), outside
 
 
+def test_a_metric_that_rounding_changes_a_lot_has_a_wide_tolerance(row):
+    """It is the interval that predicts a sixth training from five; 8.61 is Student's t at 99.9 %."""
+    (found,) = [one for one in repeat.compare(row, trainings(row.values, 0.01)) if one.metric == "silhouette"]
+    assert found.repeated == pytest.approx(row.values["silhouette"])
+    assert found.rounding == pytest.approx(0.01 * math.sqrt(2.5))
+    assert found.tolerance == pytest.approx(8.610302 * found.rounding * math.sqrt(1.2), rel=1e-5)
+
+
 def test_a_metric_that_has_no_value_any_more_is_outside(row):
-    compared = repeat.compare(row, row.values | {"silhouette": None}, bitwise=False)
-    assert [one.metric for one in compared if not one.is_inside] == ["silhouette"]
+    for rows in ([row.values | {"silhouette": None}], [row.values, row.values | {"silhouette": None}]):
+        outside = [one.metric for one in repeat.compare(row, rows) if not one.is_inside]
+        assert outside == ["silhouette"]
 
 
-def test_tolerances_are_those_that_the_help_states(row):
-    metrics = declarations().metrics
-    deviation = row.replicates["silhouette"].std()
-    assert repeat.tolerance_of(metrics["silhouette"], row.replicates["silhouette"]) == max(
-        0.25 * deviation, 0.004
-    )
-    alone = row.replicates["silhouette"][:1]
-    assert repeat.tolerance_of(metrics["silhouette"], alone) == 0.004
-    assert repeat.tolerance_of(metrics["probe_accuracy"], row.replicates["probe_accuracy"][:1]) == 0.02
-    rank = row.replicates["effective_rank"][:1]
-    assert repeat.tolerance_of(metrics["effective_rank"], rank) == pytest.approx(0.002 * rank.iloc[0])
+def test_the_least_tolerances_are_those_that_the_help_states():
+    metrics, equal = declarations().metrics, np.full(5, 0.5)
+    assert repeat.tolerance_of(metrics["silhouette"], equal) == 0.004
+    assert repeat.tolerance_of(metrics["probe_accuracy"], equal) == 0.02
+    assert repeat.tolerance_of(metrics["effective_rank"], equal) == pytest.approx(0.001)
+
+
+def test_a_nudge_changes_the_last_digit_and_a_training_amplifies_it():
+    settings = {"dataset": str(tiny.tiny()), "method": "infonce", "iterations": 30, "evaluation_frames": 100}
+    plain, again, nudged = (repeat.trained(settings, nudge=nudge)[0] for nudge in (0, 0, 1))
+    assert plain["final_loss"] == again["final_loss"] != nudged["final_loss"]
+    assert nudged["final_loss"] == pytest.approx(plain["final_loss"], rel=1e-3)
+    assert plain["data_hash"] == nudged["data_hash"] and nudged["status"] == "ok"
 
 
 def test_the_report_names_what_is_outside_and_where_the_row_was_written(row):
     again = row.values | {"silhouette": -1.0, "data_hash": "other"}
     text = "\n".join(
-        repeat.shown(row, again, repeat.compare(row, again, bitwise=False), repeat.same_place(row, again))
+        repeat.shown(row, again, repeat.compare(row, trainings(again)), repeat.same_place(row, again))
     )
     split = json.loads((GATES / "manifest.json").read_text())["split"]
     assert repeat.other_split(row, split) == []
