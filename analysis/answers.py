@@ -1,10 +1,13 @@
 """Answer the three questions from verdicts, by rules that were written before the verdicts were known.
 
-Each rule has a sentence for every combination of verdicts, also where nothing was measured yet.
+Each rule has a sentence for every combination of verdicts, also where nothing was measured yet. Two rules are
+younger than the verdicts, and make answers weaker: a verdict over all data sets counts only if it also holds
+over the real ones alone, and the exchanged spectra say how much of the answer to Q2 is the spectrum.
 """
 
 from collections.abc import Callable
 
+from analysis.contrasts import MEANS
 from analysis.evidence import SIDES, Evidence
 from analysis.selection import meeting
 from analysis.words import listed
@@ -23,13 +26,15 @@ WAYS = {"higher": "rises", "lower": "falls", "equivalent": "changes by less than
 
 
 def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
-    """The verdict over all data sets; where that is open, what single ones show, such as "mixed lower".
+    """The verdict over all data sets, if it holds over the real ones too; else what single ones show.
 
-    None where nothing was measured yet.
+    That is "mixed lower", for example. None where nothing was measured yet.
     """
-    row = evidence.row(contrast, metric)
-    if row is None or row.verdict != "undecided":
-        return None if row is None else str(row.verdict)
+    row, real = (evidence.row(contrast, metric, over) for over in MEANS)
+    if row is None:
+        return None
+    if row.verdict != "undecided" and (real is None or real.verdict == row.verdict):
+        return str(row.verdict)
     single = set(evidence.single(contrast, metric)["verdict"])
     if single == {"equivalent"}:
         return f"{MIXED} equivalent"  # too few data sets for a statement about all of them
@@ -39,8 +44,10 @@ def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
 
 def change(evidence: Evidence, contrast: str, metric: str) -> str:
     """What a metric does by `outcome`, as the end of a sentence."""
-    found = outcome(evidence, contrast, metric)
+    found, row = outcome(evidence, contrast, metric), evidence.row(contrast, metric)
     assert found is not None
+    if found == "equivalent" and row.p < evidence.plan.level:
+        return f"{'rises' if row.difference > 0 else 'falls'} by less than the margin"
     if found in CHANGE:
         return CHANGE[found]
     single = evidence.single(contrast, metric)["verdict"]
@@ -71,20 +78,43 @@ def spread(evidence: Evidence) -> str:
     """Q2: why do eMargin's embeddings score well and separate badly?"""
     asked = ("headline", "infonce-narrowed", "emargin-spread")
     better, narrowed, widened = (outcome(evidence, name, "silhouette") for name in asked)
-    if better is None or narrowed is None or widened is None:
+    probes = [outcome(evidence, name, "probe") for name in asked[1:]]
+    if None in (better, narrowed, widened, *probes):
         return UNMEASURED
     moves = [change(evidence, name, "silhouette") for name in asked]
-    if not better.endswith("higher"):
+    if better not in ("higher", f"{MIXED} higher"):
         return f"The premise does not hold here: with eMargin, Silhouette {moves[0]}."
-    clear = [narrowed == "higher", widened == "lower"]
-    some = [narrowed.endswith("higher"), widened.endswith("lower")]
-    narrow = "because they are narrow, which means that they vary in few directions"
-    lead = narrow.capitalize() if all(clear) else f"In part {narrow}"
-    lead = lead if any(some) else f"Not {narrow}"
-    return (
-        f"{lead}: Silhouette {moves[1]} when we press InfoNCE's embeddings into few directions, and "
-        f"{moves[2]} when we keep eMargin's embeddings spread out."
+    supports = [narrowed in ("higher", f"{MIXED} higher"), widened in ("lower", f"{MIXED} lower")]
+    opposes = [narrowed in ("lower", f"{MIXED} lower"), widened in ("higher", f"{MIXED} higher")]
+    narrow = "because they are narrow, which means that they vary in few directions."
+    share, rest = _of_spectrum(evidence)
+    if any(opposes):
+        lead = "The evidence is mixed on whether it is because they are narrow."
+    elif (narrowed, widened) == ("higher", "lower") and not rest:
+        lead = narrow.capitalize()
+    elif (narrowed, widened) == ("higher", "lower"):
+        lead = f"{'Mostly' if share > 0.5 else 'In part'} {narrow}"
+    else:
+        lead = f"In part {narrow}" if any(supports) else f"Not {narrow}"
+    pressed, held = (change(evidence, name, "probe") for name in asked[1:])
+    said = (
+        f"{lead} When we press InfoNCE's embeddings into few directions, Silhouette {moves[1]}, and "
+        f"linear-probe accuracy {pressed}. When we keep eMargin's embeddings spread out, Silhouette "
+        f"{moves[2]}, and linear-probe accuracy {held}."
     )
+    return said + (
+        f" The spectrum alone makes up {share:.0%} of the difference in Silhouette." if rest else ""
+    )
+
+
+def _of_spectrum(evidence: Evidence) -> tuple[float, bool]:
+    """(share of the difference in Silhouette that an exchange of spectra moves, whether the rest is shown)"""
+    spectrum, scores, both = (
+        evidence.row(f"transplant-{part}", "silhouette") for part in ("spectrum", "scores", "both")
+    )
+    if spectrum is None or scores is None or both is None:
+        return float("nan"), False
+    return spectrum.difference / both.difference, scores.verdict == "higher"
 
 
 def threshold(evidence: Evidence) -> str:
@@ -97,10 +127,13 @@ def threshold(evidence: Evidence) -> str:
     if None in found:
         return UNMEASURED
     idle = all(str(one).endswith("equivalent") for one in found[:2])
-    n = len(evidence.single("papers-threshold", "silhouette"))
+    singles = [evidence.single("papers-threshold", metric)["verdict"] for metric in ("silhouette", "probe")]
+    n = len(singles[0])
     papers = (
         f"The paper's threshold of 0.4 does the same as none on {f'each of {n} data sets' if n > 1 else ONE}."
-        if idle and found[:2] != ["equivalent", "equivalent"]
+        if idle
+        and found[:2] != ["equivalent", "equivalent"]
+        and all((single == "equivalent").all() for single in singles)
         else "The paper's threshold of 0.4 does the same as none."
         if idle
         else "It is not shown for both metrics that the paper's threshold of 0.4 does the same as none."
@@ -137,13 +170,16 @@ def spirals(evidence: Evidence) -> str:
     elif near < SURFACE:
         lead = "Nearly, on at least one data set."
     elif far < SURFACE:
-        lead = "No, but on at least one data set nearly all variance lies in a few directions."
+        lead = (
+            "Not at the scale of nearest neighbours; but on at least one data set nearly all variance lies "
+            "in a few directions, as it does in a thread with some thickness."
+        )
     else:
         lead = "No."
     return (
-        f"{lead} A thread has dimension 1. By data set, the mean dimension of small neighbourhoods (TwoNN) "
-        f"is {words['intrinsic_dimension']}, and the number of directions that hold the variance of the "
-        f"whole cloud (participation ratio) is {words['participation_ratio']}."
+        f"{lead} By data set, the mean dimension of small neighbourhoods (TwoNN; 1 for a thin thread) is "
+        f"{words['intrinsic_dimension']}, and the number of directions that hold the variance of the whole "
+        f"cloud (participation ratio) is {words['participation_ratio']}."
     )
 
 

@@ -19,44 +19,63 @@ The plan is a TOML file:
     within = ["snr_db"]              # optional: a and b are compared at equal values, which are then averaged
 
 Each contrast is the mean of a minus the mean of b for each data set, paired by split and seed. The splits of
-the subjects are what repeats independently; training seeds are averaged within them. Holm's correction is
-over the data sets of a contrast and metric. A contrast is
+the subjects are what repeats independently; training seeds are averaged within them. Values of `within` count
+that all data sets of the contrast have. Holm's correction is over the data sets of a contrast and metric. A
+contrast is
 
-- *higher* or *lower* where the difference is shown not to be zero;
 - *equivalent* where it is shown to lie within the margin (two one-sided tests), whether or not it is zero;
-- *undecided* where neither is shown, and then the table says how many splits would decide it.
+- else *higher* or *lower* where the difference is shown not to be zero;
+- *undecided* where neither is shown, and then the table says how many splits would decide it;
+- *not judged* on a data set where trainings of one side diverged or failed, since the others may be the easy
+  ones; such a data set is not part of the mean over data sets either.
+
+The mean over all data sets is given twice if some are simulated (their names end in -sim): of all, and of the
+real ones alone.
 """
 
 import argparse
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from analysis import replicates
 from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.joined import join
 from analysis.markdown import bounds, markdown
-from analysis.pooled import random_effects
+from analysis.pooled import p_values, random_effects
 from analysis.selection import meeting, selected
-from analysis.statistics import equivalence_p, holm, mean_interval, mean_p, seeds_needed
+from analysis.statistics import (
+    LEAST_ERROR,
+    equivalence_p,
+    equivalence_seeds,
+    holm,
+    mean_interval,
+    mean_p,
+    seeds_needed,
+)
 from analysis.tables import SHARE_DIGITS, Study, as_given, load
 
-POOLED = "all data sets"
+POOLED, REAL = "all data sets", "real data sets"
+MEANS = (POOLED, REAL)  # rows that are no single data set
+SIMULATED = "-sim"  # how the names of simulated data sets end
 SHOWN = ("higher", "lower")  # verdicts that show a difference
+LOST = "not judged"
+ENCODED = ("encoder", "encoder_variant", "encoder_context")  # how a method came to its embeddings
 NO_ROWS = "No data set has rows of both sides yet."
+NO_VALUE = "none"  # nan is not equal to itself, so it could not be a key
 LEVEL = 0.05
 TOP = {"contrasts", "margins", "level"}
 KEYS = {"name", "question", "hypothesis", "metrics", "a", "b", "within"}
 COLUMNS = (
     "question", "contrast", "metric", "dataset", "difference", "low", "high", "splits", "margin",
-    "p", "p_holm", "p_equivalent", "p_equivalent_holm", "p_overlap", "verdict", "splits_needed",
+    "p", "p_holm", "p_equivalent", "p_equivalent_holm", "p_overlap", "p_equivalent_overlap", "lost",
+    "verdict", "splits_needed",
 )  # fmt: skip
 
 
@@ -121,20 +140,41 @@ def read(path: Path) -> Plan:
 def table(study: Study, plan: Plan) -> pd.DataFrame:
     """Every contrast of the plan: a row for each metric and data set, and one over all data sets (COLUMNS).
 
-    p_overlap: as p, with the variance that splits sharing subjects need, (1 / n + 1 / 3) sd^2 for 20 % of the
-        subjects in the test split and 60 % in the training split (Nadeau & Bengio 2003). It is not corrected
-        over data sets, and decides nothing: it says which differences would still be shown to a reader who
-        wants to speak about other people.
+    splits: number of differences; of data sets in a mean over these
+    p_overlap, p_equivalent_overlap: as p and p_equivalent, with the variance that splits sharing subjects
+        need, (1 / n + 1 / 3) sd^2 for 20 % of the subjects in the test split and 60 % in the training split
+        (Nadeau & Bengio 2003). They are not corrected over data sets, and decide nothing: they say which
+        verdicts a reader may still hold who wants to speak about other people. nan where all splits have the
+        same test subjects, or none in common
+    lost: trainings of both sides that diverged or failed
     Raises UserError where a contrast selects no row, or more than one setting on one side.
     """
     rows = []
     for contrast in plan.contrasts:
         both = sides(study, contrast)
+        lost, apart = lost_trainings(study, contrast), other_splits(both)
         for metric in contrast.metrics:
             about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
             of = differences(both, contrast, metric)
-            rows += judged(of, plan.margins[metric], plan.level, about)
+            rows += judged(of, plan.margins[metric], plan.level, about, lost=lost, other_splits=apart)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def lost_trainings(study: Study, contrast: Contrast) -> dict[str, int]:
+    """By data set: how many trainings of a side did not end, where a side has such trainings."""
+    bad = study.rows[study.rows["status"] != "ok"]
+    found: dict[str, int] = {}
+    for side in (contrast.a, contrast.b):
+        for dataset, n in bad.loc[meeting(bad, side), "dataset"].value_counts().items():
+            found[str(dataset)] = found.get(str(dataset), 0) + int(n)
+    return found
+
+
+def other_splits(both: Sides) -> set[str]:
+    """The data sets whose splits share all test subjects (a UCR archive's) or none (one subject left out)."""
+    rows = pd.concat(both)
+    alone = rows["split"] == "leave-one-subject-out"
+    return set(rows.loc[alone | rows["dataset"].str.startswith("ucr:"), "dataset"])
 
 
 def with_rows(study: Study, plan: Plan) -> Plan:
@@ -150,40 +190,59 @@ def with_rows(study: Study, plan: Plan) -> Plan:
 
 
 def judged(
-    of: Mapping[str, "pd.Series[float]"], margin: float, level: float, about: Mapping[str, Any]
+    of: Mapping[str, "pd.Series[float]"],
+    margin: float,
+    level: float,
+    about: Mapping[str, Any],
+    *,
+    lost: Mapping[str, int] | None = None,
+    other_splits: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Rows with the verdicts (COLUMNS) for each data set and over all, from differences by split.
 
     about: what all rows say besides
+    lost: by data set, trainings that did not end
+    other_splits: data sets for which the splits' overlap is not that of random splits of subjects
     """
+    lost = lost or {}
     names, gaps = list(of), [gap.to_numpy(dtype=float) for gap in of.values()]
-    p = [mean_p(gap) for gap in gaps]
-    equivalent = [float(equivalence_p(gap, margin)) for gap in gaps]
+    counts = np.array([name not in lost for name in names], dtype=bool)
+    p, equivalent = (
+        np.where(counts, values, np.nan)
+        for values in ([mean_p(gap) for gap in gaps], [float(equivalence_p(gap, margin)) for gap in gaps])
+    )
     p_holm, equivalent_holm = holm(p), holm(equivalent)
     about = {**about, "margin": margin}
     rows = []
     for i, (name, gap) in enumerate(zip(names, gaps, strict=True)):
         found = mean_interval(gap)
-        verdict = word(found.estimate, p_holm[i], equivalent_holm[i], level)
+        verdict = word(found.estimate, p_holm[i], equivalent_holm[i], level) if counts[i] else LOST
         needed = None
         if verdict == "undecided" and found.n > 1:
-            needed = splits_needed(found.estimate, float(np.nanstd(gap, ddof=1)), margin, level / len(gaps))
+            needed = splits_needed(found.estimate, float(np.nanstd(gap, ddof=1)), margin, level / sum(counts))
+        overlap = (np.nan, np.nan) if name in other_splits else overlap_p(gap, margin)
         rows.append(
             about
             | {"dataset": name, "difference": found.estimate, "low": found.low, "high": found.high}
             | {"splits": found.n, "p": p[i], "p_holm": p_holm[i], "p_equivalent": equivalent[i]}
-            | {"p_equivalent_holm": equivalent_holm[i], "p_overlap": overlap_p(gap)}
+            | {"p_equivalent_holm": equivalent_holm[i], "p_overlap": overlap[0]}
+            | {"p_equivalent_overlap": overlap[1], "lost": lost.get(name, 0)}
             | {"verdict": verdict, "splits_needed": needed}
         )
     errors = np.array([np.nanstd(gap, ddof=1) / np.sqrt(np.isfinite(gap).sum()) for gap in gaps])
-    pooled = random_effects(np.array([row["difference"] for row in rows]), errors, margin)
-    rows.append(
-        about
-        | {"dataset": POOLED, "difference": pooled.estimate, "low": pooled.low, "high": pooled.high}
-        | {"splits": pooled.n, "p": pooled.p, "p_holm": pooled.p, "p_equivalent": pooled.p_equivalent}
-        | {"p_equivalent_holm": pooled.p_equivalent, "p_overlap": np.nan, "splits_needed": None}
-        | {"verdict": word(pooled.estimate, pooled.p, pooled.p_equivalent, level)}
-    )
+    mean = np.array([row["difference"] for row in rows])
+    real = np.array([not name.endswith(SIMULATED) for name in names], dtype=bool)
+    over = {POOLED: counts} | ({REAL: counts & real} if real.any() and not real.all() else {})
+    for name, which in over.items():
+        pooled = random_effects(mean[which], errors[which], margin)
+        rows.append(
+            about
+            | {"dataset": name, "difference": pooled.estimate, "low": pooled.low, "high": pooled.high}
+            | {"splits": pooled.n, "p": pooled.p, "p_holm": pooled.p, "p_equivalent": pooled.p_equivalent}
+            | {"p_equivalent_holm": pooled.p_equivalent, "p_overlap": np.nan, "p_equivalent_overlap": np.nan}
+            | {"lost": sum(lost.get(name, 0) for name in names), "splits_needed": None}
+            | {"verdict": word(pooled.estimate, pooled.p, pooled.p_equivalent, level)}
+        )
     return rows
 
 
@@ -199,15 +258,19 @@ def sides(study: Study, contrast: Contrast) -> Sides:
 
 
 def differences(both: Sides, contrast: Contrast, metric: str) -> dict[str, "pd.Series[float]"]:
-    """Differences a - b by split (of one split, by seed), for each data set that has both `sides`."""
+    """Differences a - b by split (of one split, by seed), for each data set that has both `sides`.
+
+    Raises UserError where no data set has the metric on both sides at the same values of `within`.
+    """
+    common, parts = levels(both, contrast), _parts(both, contrast)
     found = {}
-    for dataset in sorted(set(both[0]["dataset"]) & set(both[1]["dataset"])):
-        a, b = (rows[rows["dataset"] == dataset] for rows in both)
-        parts = [
-            replicates.values(a_rows, metric) - replicates.values(b_rows, metric)
-            for a_rows, b_rows in _pairs(a, b, contrast.within)
+    for dataset, of in parts.items():
+        gaps = [
+            replicates.values(a, metric) - replicates.values(b, metric)
+            for level, (a, b) in of.items()
+            if level in common
         ]
-        mean = pd.concat(parts, axis=1).mean(axis=1, skipna=False) if parts else pd.Series(dtype=float)
+        mean = pd.concat(gaps, axis=1).mean(axis=1, skipna=False) if gaps else pd.Series(dtype=float)
         units = replicates.units(mean)
         if units.notna().any():
             found[dataset] = units
@@ -219,19 +282,38 @@ def differences(both: Sides, contrast: Contrast, metric: str) -> dict[str, "pd.S
     return found
 
 
-def _pairs(
-    a: pd.DataFrame, b: pd.DataFrame, within: Sequence[str]
-) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    if not within:
-        return [(a, b)]
-    of_b = dict(iter(b.groupby(list(within), dropna=False)))
-    return [(rows, of_b[key]) for key, rows in a.groupby(list(within), dropna=False) if key in of_b]
+def levels(both: Sides, contrast: Contrast) -> set[tuple[Any, ...]]:
+    """The values of `within` that all data sets have on both sides; NO_VALUE stands for null.
+
+    A mean over other values for each data set would compare what differs in these.
+    """
+    found = [set(of) for of in _parts(both, contrast).values() if of]
+    return set.intersection(*found) if found else set()
+
+
+def _parts(both: Sides, contrast: Contrast) -> dict[str, dict[tuple[Any, ...], Sides]]:
+    """By data set and by the values of `within`, for those that both sides have: the rows of both."""
+    a, b = (_by_level(rows, contrast.within) for rows in both)
+    return {
+        dataset: {level: (rows, b[dataset][level]) for level, rows in of.items() if level in b[dataset]}
+        for dataset, of in sorted(a.items())
+        if dataset in b
+    }
+
+
+def _by_level(rows: pd.DataFrame, within: Sequence[str]) -> dict[str, dict[tuple[Any, ...], pd.DataFrame]]:
+    keys = [rows[name].astype(object).where(rows[name].notna(), NO_VALUE) for name in within]
+    found: dict[str, dict[tuple[Any, ...], pd.DataFrame]] = {}
+    for (dataset, *level), own in rows.groupby([rows["dataset"], *keys]):
+        found.setdefault(str(dataset), {})[tuple(level)] = own
+    return found
 
 
 def _one_setting(study: Study, contrast: Contrast, side: str, rows: pd.DataFrame) -> None:
     """A side with two settings would average what nobody planned to average."""
-    compared = ["method", *(name for name in study.setting_columns if name not in contrast.within)]
     trials = as_given(rows.drop_duplicates("trial"))
+    compared = ["method", *(name for name in ENCODED if name in trials)]
+    compared += [name for name in study.setting_columns if name not in (*contrast.within, *compared)]
     trials["dissimilar_share"] = trials["dissimilar_share"].astype(float).round(SHARE_DIGITS)
     for dataset, part in trials.groupby("dataset"):
         values = part[compared].to_numpy(dtype=object)
@@ -254,19 +336,23 @@ def word(difference: float, p: float, p_equivalent: float, level: float) -> str:
     return "undecided"
 
 
-def overlap_p(gap: np.ndarray) -> float:
-    """Two-sided p of the corrected resampled t test (Nadeau & Bengio 2003); nan below two values."""
+def overlap_p(gap: np.ndarray, margin: float) -> tuple[float, float]:
+    """(p of no difference, p of one outside ± margin), each of the corrected resampled t test.
+
+    It is that of Nadeau & Bengio (2003); nan below two values.
+    """
     x = gap[np.isfinite(gap)]
     if len(x) < 2:
-        return np.nan
-    error = float(np.sqrt((1 / len(x) + 1 / 3) * x.var(ddof=1)))
-    return float(2 * special.stdtr(len(x) - 1, -abs(x.mean()) / error)) if error else float(x.mean() == 0)
+        return np.nan, np.nan
+    error = max(float(np.sqrt((1 / len(x) + 1 / 3) * x.var(ddof=1))), LEAST_ERROR)
+    p, inside = p_values(x.mean(), error, len(x), margin)
+    return float(p), float(inside)
 
 
 def splits_needed(difference: float, sd: float, margin: float, level: float) -> int | None:
     """Splits that decide, four times in five, a true difference as found; None beyond 1,000."""
     shown = seeds_needed(sd, abs(difference), alpha=level / 2) if difference else None
-    inside = seeds_needed(sd, margin - abs(difference), alpha=level) if abs(difference) < margin else None
+    inside = equivalence_seeds(sd, difference, margin, alpha=level) if abs(difference) < margin else None
     return min((n for n in (shown, inside) if n is not None), default=None)
 
 
@@ -278,26 +364,24 @@ def text(found: pd.DataFrame, plan: Plan) -> str:
         if own.empty:
             parts.append(f"**{contrast.name}.** {contrast.hypothesis}\n\n{NO_ROWS}")
             continue
-        shown = own.assign(difference=bounds(own, "difference", "low", "high", sign="+"))
-        names = [
-            "metric",
-            "dataset",
-            "difference",
-            "splits",
-            "margin",
-            "p_holm",
-            "p_equivalent_holm",
-            "p_overlap",
-        ]
-        names += ["verdict", "splits_needed"]
-        parts.append(f"**{contrast.name}.** {contrast.hypothesis}\n\n{markdown(shown[names])}")
+        parts.append(f"**{contrast.name}.** {contrast.hypothesis}\n\n{shown(own, ['splits_needed'])}")
     return "\n\n".join(parts)
+
+
+def shown(rows: pd.DataFrame, last: Sequence[str] = (), first: Sequence[str] = ()) -> str:
+    """Judged rows as a Markdown table. first, last: further columns"""
+    means = rows["dataset"].isin(MEANS)
+    table = rows.assign(difference=bounds(rows, "difference", "low", "high", sign="+"))
+    table["splits"] = [f"{n} sets" if mean else str(n) for n, mean in zip(rows["splits"], means, strict=True)]
+    names = [*first, "metric", "dataset", "difference", "splits", "margin", "p_holm", "p_equivalent_holm"]
+    names += ["p_overlap", *(["lost"] if (rows["lost"] > 0).any() else []), "verdict", *last]
+    return markdown(table[names])
 
 
 def decided(found: pd.DataFrame) -> tuple[int, int]:
     """(decided, all) verdicts on single data sets."""
-    single = found[found["dataset"] != POOLED]
-    return int((single["verdict"] != "undecided").sum()), len(single)
+    single = found[~found["dataset"].isin(MEANS)]
+    return int((~single["verdict"].isin(["undecided", LOST])).sum()), len(single)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

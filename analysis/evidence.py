@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import contrasts, power, probe_gaps, transplant
-from analysis.contrasts import POOLED, Plan
+from analysis.contrasts import MEANS, POOLED, Plan
 from analysis.errors import UserError, nearest
 from analysis.tables import Study
 
@@ -60,12 +60,12 @@ class Evidence:
     def single(self, contrast: str, metric: str) -> pd.DataFrame:
         """The rows of single data sets."""
         own = self.of(contrast, metric)
-        return own[own["dataset"] != POOLED]
+        return own[~own["dataset"].isin(MEANS)]
 
     @property
     def planned(self) -> pd.DataFrame:
         """The planned rows of single data sets."""
-        return self.rows[self.rows["planned"] & (self.rows["dataset"] != POOLED)]
+        return self.rows[self.rows["planned"].astype(bool) & ~self.rows["dataset"].isin(MEANS)]
 
     @cached_property
     def power(self) -> pd.DataFrame:

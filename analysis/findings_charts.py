@@ -15,7 +15,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from analysis import charts, contrasts, pictures
-from analysis.contrasts import POOLED
+from analysis.contrasts import POOLED, REAL
 from analysis.evidence import PLANNED
 from analysis.findings_tables import folder_of
 from analysis.replicates import unit_means
@@ -36,6 +36,7 @@ def forest(study: Study, options: Options, stem: Path) -> list[Path]:
     own = tuple(contrast for contrast in plan.contrasts if contrast.question == options["question"])
     part = contrasts.with_rows(study, dataclasses.replace(plan, contrasts=own))
     found = contrasts.table(study, part)
+    found = found[found["dataset"] != REAL]
     panels = [
         forest_panel(found[found["metric"] == name], f"{study.metric(name).title}, difference")
         for name in options["metrics"]

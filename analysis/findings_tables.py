@@ -18,6 +18,7 @@ from analysis.grids import Grid, grids
 from analysis.markdown import bounds, markdown
 from analysis.statistics import mean_interval
 from analysis.tables import SHARE_DIGITS, Study
+from analysis.words import listed
 
 Options = Mapping[str, Any]
 NO_ROWS = "No study of this part has ended yet."
@@ -109,7 +110,10 @@ def threshold_sentences(study: Study, options: Options) -> str:
         if table.empty:
             return NO_ROWS
         shown = table[table["shown"]]
-        where = ", ".join(f"{row.best_at:g} on {row.dataset}" for row in shown.itertuples())
+        where = ", ".join(
+            f"{row.best_at:g} on {row.dataset}{', an end of the values tried' if row.at_end else ''}"
+            for row in shown.itertuples()
+        )
         line = f"- {metric.title}: a best {knob} is shown on {len(shown)} of {len(table)} data sets"
         line += f" ({where})" if where else ""
         line += f"; choosing on validation costs {table['regret_chosen'].max():.3f} at most"
@@ -117,6 +121,7 @@ def threshold_sentences(study: Study, options: Options) -> str:
             line += (
                 f", and always taking {options['fixed']:g} costs {table['regret_fixed'].max():.3f} at most"
             )
+        line += f"; {table['lost'].sum()} trainings diverged or failed" if table["lost"].any() else ""
         lines.append(f"{line} (means over splits, test subjects).")
     return "\n".join(lines)
 
@@ -145,7 +150,8 @@ def best_thresholds(study: Study, options: Options) -> str:
     names |= {"regret_chosen": "regret of choosing on validation"} | (
         {"regret_fixed": fixed} if fixed else {}
     )
-    return markdown(table[[*names, "splits"]].rename(columns=names))
+    last = ["splits", "lost"] if (table["lost"] > 0).any() else ["splits"]
+    return markdown(table[[*names, *last]].rename(columns=names))
 
 
 def knob_means(study: Study, options: Options) -> str:
@@ -201,9 +207,7 @@ def judged(evidence: Evidence, options: Options) -> str:
     own = evidence.rows[evidence.rows["contrast"].isin(options["contrasts"])]
     if own.empty:
         return NO_ROWS
-    shown = own.assign(difference=bounds(own, "difference", "low", "high", sign="+"))
-    names = ["contrast", "metric", "dataset", "difference", "splits", "margin", "p_holm", "p_equivalent_holm"]
-    return markdown(shown[[*names, "p_overlap", "verdict"]])
+    return contrasts.shown(own, first=["contrast"])
 
 
 def combinations(study: Study, options: Options) -> str:
@@ -224,11 +228,10 @@ def compared_methods(study: Study, options: Options) -> str:
     made = methods.table(study, metrics)
     parts = []
     for metric in metrics:
-        said = methods.ranked(made, metric)[2]
-        side = made.loc[made["metric"] == metric.name, "side"].iloc[0]
-        parts.append(
-            f"**{metric.title}, {side} subjects**\n\n{markdown(methods.wide(made, metric))}\n\n{said}"
-        )
+        own, said = made[made["metric"] == metric.name], methods.ranked(made, metric)[2]
+        sides = own.groupby("side")["dataset"].unique()
+        where = "; ".join(f"{side} subjects of {listed(sorted(names))}" for side, names in sides.items())
+        parts.append(f"**{metric.title}, {where}**\n\n{markdown(methods.wide(made, metric))}\n\n{said}")
     return "\n\n".join(parts)
 
 
@@ -242,7 +245,7 @@ def splits_needed(evidence: Evidence, options: Options) -> str:
     plan = contrasts.with_rows(evidence.study, evidence.plan)
     table = power.needed(evidence.study, plan)
     undecided = evidence.planned[evidence.planned["verdict"] == "undecided"]
-    hopeless = len(undecided) - len(table)
+    hopeless = int((undecided["splits_needed"].isna() & (undecided["splits"] > 1)).sum())
     said = f"{len(undecided)} planned verdicts on single data sets are undecided."
     if hopeless:
         said += f" For {hopeless} of them more than 1,000 splits would be needed."

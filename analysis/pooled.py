@@ -7,6 +7,8 @@ from scipy import special
 
 from analysis.statistics import CONFIDENCE, LEAST_ERROR
 
+HALVINGS = 60
+
 
 class Pooled(NamedTuple):
     """The mean effect over data sets, with its interval; nan where fewer than two have an estimate.
@@ -33,9 +35,11 @@ def random_effects(
 ) -> Pooled:
     """Weigh each data set by 1 / (error^2 + between^2).
 
-    between^2 is DerSimonian and Laird's (Controlled Clinical Trials 1986). The standard error is Hartung and
-    Knapp's (Statistics in Medicine 2001) with n - 1 degrees of freedom, and never below the one without
-    their correction (Röver et al. 2015): data sets that agree by chance have an interval of some width.
+    between^2 is Paule and Mandel's (Journal of Research of the National Bureau of Standards 1982), which
+    needs no difference of large numbers, so it holds where one data set's error is next to nothing. The
+    standard error is Hartung and Knapp's (Statistics in Medicine 2001) with n - 1 degrees of freedom, and
+    never below the one without their correction (Röver et al. 2015): data sets that agree by chance have an
+    interval of some width.
 
     estimates, errors: (n,) means and standard errors; a data set without either is left out
     """
@@ -55,16 +59,36 @@ def effects(x: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     """(mean effect, its standard error, between, i2) along the last axis; (..., n >= 2), without nan."""
     n = x.shape[-1]
     squared = np.maximum(errors, LEAST_ERROR) ** 2
-    w = 1 / squared
-    total = w.sum(-1)
-    q = (w * (x - ((w * x).sum(-1) / total)[..., None]) ** 2).sum(-1)
-    between2 = np.maximum(0.0, (q - (n - 1)) / (total - (w**2).sum(-1) / total))
-    w = 1 / (squared + between2[..., None])
-    mean = (w * x).sum(-1) / w.sum(-1)
-    knapp = (w * (x - mean[..., None]) ** 2).sum(-1) / (n - 1)
-    error = np.sqrt(np.maximum(1.0, knapp) / w.sum(-1))
+    between2 = _between2(x, squared)
+    mean, q, weight = _weighed(x, squared + between2[..., None])
+    error = np.sqrt(np.maximum(1.0, q / (n - 1)) / weight)
+    q = _weighed(x, squared)[1]
     i2 = 1 - (n - 1) / np.maximum(q, n - 1)  # 0 up to the expectation of q, which may be as small as 1e-310
     return mean, error, np.sqrt(between2), i2
+
+
+def _weighed(x: np.ndarray, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(weighted mean, weighted sum of squared distances from it, sum of weights) for these variances."""
+    w = 1 / squared
+    total = w.sum(-1)
+    mean = (w * x).sum(-1) / total
+    return mean, (w * (x - mean[..., None]) ** 2).sum(-1), total
+
+
+def _between2(x: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    """The variance between data sets with which the weighted sum of squares has its expectation, n - 1.
+
+    0 where the sum is below it without any. Otherwise by halving, from 0 and the variance of x, at which the
+    sum is at most n - 1.
+    """
+    n = x.shape[-1]
+    low, high = np.zeros(x.shape[:-1]), x.var(-1, ddof=1)
+    spread = _weighed(x, squared)[1] > n - 1
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        more = _weighed(x, squared + middle[..., None])[1] > n - 1
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    return np.where(spread, (low + high) / 2, 0.0)
 
 
 def p_values(mean: Any, error: Any, n: int, margin: float) -> tuple[Any, Any]:

@@ -10,8 +10,10 @@ equivalence tests, Holm over the data sets, the pooled estimate) is applied, and
 - false: the share of simulated contrasts with any data set called higher or lower although its true
   difference is 0; and with any called equivalent although its true difference is the margin;
 - power: the share of data sets called higher or lower where the true difference is twice the margin, and the
-  share called equivalent where it is 0;
-- pooled: the same four for the verdict over all data sets, where the mean of the true differences is meant.
+  share called equivalent where it is 0; least: the same share on the data set where it is smallest;
+- pooled: the same four for the verdict over all data sets, where the mean of the true differences is meant;
+- overlap: the false rates where the splits of a data set are correlated by 1/4, as random splits that share
+  people are (Nadeau & Bengio 2003), and 0 or the margin is the true difference for people in general.
 
 For each verdict that is undecided, `needed` draws as many splits as the table of contrasts says would decide
 it, with the differences as they were found, and counts how often it is decided.
@@ -25,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import contrasts
-from analysis.contrasts import Plan
+from analysis.contrasts import SHOWN, Plan
 from analysis.errors import UserError, exit_on_user_error
 from analysis.joined import join
 from analysis.markdown import markdown
@@ -35,9 +37,12 @@ from analysis.tables import Study, load
 
 REPEATS = 4000
 RATES = ("false_difference", "false_equivalence", "power_difference", "power_equivalence")
-COLUMNS = (
-    "question", "contrast", "metric", "splits", "sd", "margin", *RATES, *(f"pooled_{name}" for name in RATES),
+ALL_RATES = (
+    *RATES, "power_difference_least", *(f"pooled_{name}" for name in RATES),
+    *(f"overlap_{pooled}{name}" for pooled in ("", "pooled_") for name in RATES[:2]),
 )  # fmt: skip
+COLUMNS = ("question", "contrast", "metric", "splits", "sd", "margin", *ALL_RATES)
+OVERLAP = 1 / 3  # what sharing people adds to the variance of a mean over splits, in variances of one split
 NEEDED = ("question", "contrast", "metric", "dataset", "difference", "sd", "splits_needed", "decided")
 
 
@@ -63,7 +68,7 @@ def table(study: Study, plan: Plan, splits: Sequence[int], *, repeats: int = REP
             for n in splits:
                 rates = simulated(sds, n, margin, plan.level, rng, repeats, between=between)
                 about = (contrast.question, contrast.name, metric, n, float(np.median(sds)), margin)
-                rows.append((*about, *(rates[name] for name in COLUMNS[6:])))
+                rows.append((*about, *(rates[name] for name in ALL_RATES)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -84,21 +89,24 @@ def simulated(
     """
     mean, sd = drawn(sds, n, rng, repeats)
     spread = rng.standard_normal(mean.shape) * (between if np.isfinite(between) else 0.0)
-    words, over_all = {}, {}
-    for size in (0, 1, 2):
-        words[size] = _verdicts(mean + size * margin, sd, n, margin, level)
-        over_all[size] = _pooled(mean + size * margin + spread, sd, n, margin, level)
+    shared = rng.standard_normal(mean.shape) * sds * np.sqrt(OVERLAP)
     rates: dict[str, float] = {}
-    for prefix, found in (("", words), ("pooled_", over_all)):
-        shown = {size: np.isin(one, ("higher", "lower")) for size, one in found.items()}
-        same = {size: one == "equivalent" for size, one in found.items()}
-        rates |= {
-            f"{prefix}false_difference": float(shown[0].any(-1).mean()),
-            f"{prefix}false_equivalence": float(same[1].any(-1).mean()),
-            f"{prefix}power_difference": float(shown[2].mean()),
-            f"{prefix}power_equivalence": float(same[0].mean()),
-        }
-    return rates
+    for overlap, means in (("", mean), ("overlap_", mean + shared)):
+        for prefix, judge, true in (("", _verdicts, means), ("pooled_", _pooled, means + spread)):
+            found = [judge(true + size * margin, sd, n, margin, level) for size in (0, 1, 2)]
+            shown, same = ([_is(one, words) for one in found] for words in (SHOWN, ("equivalent",)))
+            rates |= {
+                f"{overlap}{prefix}false_difference": float(shown[0].any(-1).mean()),
+                f"{overlap}{prefix}false_equivalence": float(same[1].any(-1).mean()),
+                f"{overlap}{prefix}power_difference": float(shown[2].mean()),
+                f"{overlap}{prefix}power_equivalence": float(same[0].mean()),
+                f"{overlap}{prefix}power_difference_least": float(shown[2].mean(0).min()),
+            }
+    return {name: rates[name] for name in ALL_RATES}
+
+
+def _is(verdicts: np.ndarray, words: Sequence[str]) -> np.ndarray:
+    return np.isin(verdicts, words)
 
 
 def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:
@@ -118,7 +126,7 @@ def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:
             found = contrasts.judged(of, margin, plan.level, about)
             sds = np.array([gap.std(ddof=1) for gap in of.values()])
             truth = np.array([gap.mean() for gap in of.values()])
-            for i, row in enumerate(found[:-1]):
+            for i, row in enumerate(found[: len(of)]):
                 if row["splits_needed"] is None:
                     continue
                 mean, sd = drawn(sds, row["splits_needed"], rng, repeats)

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.errors import UserError, nearest
 
-CLOSE = 1e-3  # a share of steps is counted: 0.5 of them may be 0.50003
+CLOSE = {"dissimilar_share": 1e-3}  # it is counted: 0.5 of the steps may be 0.50003
+ROUNDING = 1e-6
 QUIET = "quiet"  # true: at the least noise among the rows chosen so far
 
 
@@ -16,7 +18,7 @@ def selected(rows: pd.DataFrame, wheres: Sequence[Mapping[str, Any]]) -> pd.Data
     """The rows that meet any of the conditions, in their order; all rows without a condition.
 
     Each condition gives a value, a list of values, or a pattern such as "*-gates" for some columns; a row
-    meets it if it agrees in all of them, numbers to within CLOSE. `quiet = true` keeps the rows with the
+    meets it if it agrees in all of them, shares to within CLOSE. `quiet = true` keeps the rows with the
     least noise. Raises UserError for a column that does not exist, and for a condition that no row meets.
     """
     if not wheres:
@@ -54,5 +56,7 @@ def _meets(column: "pd.Series[Any]", wanted: Sequence[Any]) -> "pd.Series[bool]"
     met = column.isin([*wanted, *matching])
     numbers = [value for value in wanted if isinstance(value, (int, float))]
     if numbers and pd.api.types.is_float_dtype(column):
-        met |= pd.concat([(column - number).abs() < CLOSE for number in numbers], axis=1).any(axis=1)
+        allowed = CLOSE.get(str(column.name), 0.0)
+        for number in numbers:
+            met |= np.isclose(column, number, rtol=ROUNDING, atol=allowed)
     return met

@@ -15,14 +15,14 @@ or another of VALUES. METRIC may be short (`evidence.SHORT`).
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import contrasts
 from analysis.answers import ANSWERS, ONE
-from analysis.contrasts import POOLED
+from analysis.contrasts import POOLED, REAL
 from analysis.errors import UserError, nearest
 from analysis.evidence import Evidence, only
-from analysis.selection import meeting
 from analysis.statistics import holm
 from analysis.words import listed
 
@@ -44,7 +44,8 @@ def value(evidence: Evidence, what: str) -> str:
     if not 1 <= len(rest) <= 2:
         raise UserError(f"the document asks for '{what}': give CONTRAST METRIC, and a form or data set")
     if rest[1:] == ["says"]:
-        return says(evidence.row(first, rest[0]), list(evidence.single(first, rest[0])["verdict"]))
+        single = list(evidence.single(first, rest[0])["verdict"])
+        return says(evidence.row(first, rest[0]), single, evidence.row(first, rest[0], REAL))
     if rest[1:] == ["counts"]:
         return counts(evidence.single(first, rest[0]))
     return difference(evidence.row(first, *rest))
@@ -58,16 +59,23 @@ def difference(row: Any) -> str:
     return f"{row.difference:+.3f}{interval}"
 
 
-def says(row: Any, single: Collection[str] = ()) -> str:
+def says(row: Any, single: Collection[str] = (), real: Any = None) -> str:
     """The end of a sentence about the difference over all data sets, by its verdict.
 
     single: the verdicts on single data sets, which may all agree where there are too few for one about all
+    real: the row over the real data sets alone; a verdict that does not hold there says so
     """
     if row is None:
         return "has not been measured yet"
     name, size = WORDS.get(row.metric, row.metric), difference(row)
     if pd.isna(row.low):
-        return f"has been measured on one data set so far ({name} {size})"
+        where = "one data set" if row.splits == 1 else "too few splits"
+        return f"has been measured on {where} so far" + (
+            "" if pd.isna(row.difference) else f" ({name} {size})"
+        )
+    if real is not None and real.verdict != row.verdict and not pd.isna(real.low):
+        apart = f"on the real data sets alone, this is {real.verdict}: {difference(real)}"
+        return f"{says(row, single)[:-1]}; {apart})"
     verbs = {"higher": "raises", "lower": "lowers"}
     if row.verdict == "undecided" and len(set(single)) == 1:
         (common,) = set(single)
@@ -100,17 +108,47 @@ def decided(evidence: Evidence, rest: Sequence[str]) -> str:
 
 def pooled(evidence: Evidence, rest: Sequence[str]) -> str:
     """How many planned verdicts over all data sets are decided; of one question, if it is named."""
-    rows = evidence.rows[evidence.rows["planned"].astype(bool) & (evidence.rows["dataset"] == POOLED)]
-    rows = rows[rows["question"].isin(rest)] if rest else rows
+    rows = _means(evidence, rest)
     done = int((rows["verdict"] != "undecided").sum())
     return f"{done} of {len(rows)} ({done / len(rows):.0%})" if len(rows) else "none"
 
 
+def corrected(evidence: Evidence, rest: Sequence[str]) -> str:
+    """How many planned differences over all data sets stay after Holm over all tests of their question."""
+    rows = _means(evidence, rest)
+    shown, stay = rows["verdict"].isin(contrasts.SHOWN), 0
+    for _, family in rows.groupby("question"):
+        p = holm(family["p"].to_numpy(dtype=float))
+        stay += int(((p < evidence.plan.level) & shown[family.index]).sum())
+    return f"{stay} of {int(shown.sum())}"
+
+
+def real(evidence: Evidence, rest: Sequence[str]) -> str:
+    """How many planned verdicts over all data sets are the same over the real ones alone."""
+    rows = _means(evidence, rest)
+    keys = ["contrast", "metric"]
+    both = rows.merge(evidence.rows[evidence.rows["dataset"] == REAL], on=keys, suffixes=("", "_real"))
+    return f"{int((both['verdict'] == both['verdict_real']).sum())} of {len(both)}"
+
+
+def _means(evidence: Evidence, questions: Sequence[str]) -> pd.DataFrame:
+    """The planned rows over all data sets; of some questions, if they are named."""
+    rows = evidence.rows[evidence.rows["planned"].astype(bool) & (evidence.rows["dataset"] == POOLED)]
+    return rows[rows["question"].isin(questions)] if questions else rows
+
+
 def overlap(evidence: Evidence, rest: Sequence[str]) -> str:
-    """How many planned differences are still shown if one allows for splits that share subjects (Holm)."""
-    stay, shown = 0, evidence.planned["verdict"].isin(contrasts.SHOWN)
+    """How many planned verdicts stay if one allows for splits that share subjects (Holm over data sets).
+
+    `overlap difference` counts those that show a difference, `overlap equivalent` the equivalences.
+    """
+    words, column = {
+        "difference": (contrasts.SHOWN, "p_overlap"),
+        "equivalent": (("equivalent",), "p_equivalent_overlap"),
+    }[rest[0]]
+    stay, shown = 0, evidence.planned["verdict"].isin(words)
     for _, family in evidence.planned.groupby(["contrast", "metric"]):
-        p = holm(family["p_overlap"].to_numpy(dtype=float))
+        p = holm(family[column].to_numpy(dtype=float))
         stay += int(((p < evidence.plan.level) & shown[family.index]).sum())
     return f"{stay} of {int(shown.sum())}"
 
@@ -122,11 +160,23 @@ def started(evidence: Evidence, rest: Sequence[str]) -> str:
 
 
 def noise(evidence: Evidence, rest: Sequence[str]) -> str:
-    """`noise CONTRAST`: the noise levels at which a planned contrast has rows: "30 and 0 dB"."""
+    """`noise CONTRAST`: the noise levels that all data sets of a planned contrast have: "30 and 0 dB"."""
     (contrast,) = only(evidence.plan, *rest).contrasts
+    if not contrasts.with_rows(evidence.study, only(evidence.plan, *rest)).contrasts:
+        return "–"
+    found = {level for level, *_ in contrasts.levels(contrasts.sides(evidence.study, contrast), contrast)}
+    words = [f"{level:g}" for level in sorted(found - {contrasts.NO_VALUE}, reverse=True)]
+    return f"{listed(words)} dB" if words else "–"
+
+
+def idle(evidence: Evidence, rest: Sequence[str]) -> str:
+    """`idle THRESHOLD`: the largest share of steps, by data set and noise level, that it calls dissimilar."""
     rows = evidence.study.ok
-    levels = rows.loc[meeting(rows, contrast.a), "snr_db"].dropna().unique()
-    return f"{listed([f'{level:g}' for level in sorted(levels, reverse=True)])} dB" if len(levels) else "–"
+    rows = rows[
+        (rows["gate_given_as"] == "threshold") & np.isclose(rows["threshold"].astype(float), float(*rest))
+    ]
+    shares = rows["dissimilar_share"].astype(float).groupby([rows["dataset"], rows["snr_db"].fillna(np.inf)])
+    return f"{shares.mean().max():.1%}" if len(rows) else "–"
 
 
 def sets(evidence: Evidence, rest: Sequence[str]) -> str:
@@ -136,11 +186,11 @@ def sets(evidence: Evidence, rest: Sequence[str]) -> str:
 
 
 def extreme(evidence: Evidence, rest: Sequence[str]) -> str:
-    """`power COLUMN most|least`: the extreme of a column of `analysis.power` over the planned contrasts."""
+    """`power COLUMN most|median|least`: of a column of `analysis.power` over the planned contrasts."""
     column, which = rest
     if evidence.power.empty:
         return "–"
-    return f"{getattr(evidence.power[column], {'most': 'max', 'least': 'min'}[which])():.1%}"
+    return f"{getattr(evidence.power[column], {'most': 'max', 'least': 'min'}.get(which, which))():.1%}"
 
 
 def reached(evidence: Evidence, rest: Sequence[str]) -> str:
@@ -160,9 +210,12 @@ VALUES: dict[str, Value] = {
     "answer": answer,
     "decided": decided,
     "pooled": pooled,
+    "corrected": corrected,
+    "real": real,
     "overlap": overlap,
     "started": started,
     "noise": noise,
+    "idle": idle,
     "sets": sets,
     "power": extreme,
     "reached": reached,

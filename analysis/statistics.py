@@ -189,6 +189,22 @@ def seeds_needed(
     return int(n[enough.argmax()]) if enough.any() else None
 
 
+def equivalence_seeds(
+    sd: float, difference: float, margin: float, *, alpha: float = 0.05, power: float = 0.8, limit: int = 1000
+) -> int | None:
+    """Smallest n with which both one-sided t tests show a difference to lie within ± margin; else None.
+
+    sd: that of the paired differences; difference: the true one, whose size is below the margin
+    """
+    n = np.arange(2, limit + 1)
+    needed, error = special.stdtrit(n - 1, 1 - alpha), max(sd, LEAST_ERROR) / np.sqrt(n)
+    above, below = (
+        1 - special.nctdtr(n - 1, (margin + sign * difference) / error, needed) for sign in (1, -1)
+    )
+    enough = above + below - 1 >= power  # both reject unless one of them does not
+    return int(n[enough.argmax()]) if enough.any() else None
+
+
 def half_width(sd: Numbers, n: Any, confidence: float = CONFIDENCE) -> Numbers:
     """t quantile times standard error; nan for n < 2."""
     degrees = np.where(np.asarray(n) > 1, np.asarray(n) - 1, np.nan)

@@ -4,7 +4,8 @@ For one metric and the values of one knob (the threshold, or the share of dissim
 
 - the *best in hindsight* is the value with the best mean over splits on test subjects;
 - it is *shown* to be the best where it beats every other value that trains differently on test subjects
-  (t tests over splits, Holm);
+  (t tests over splits, Holm); never where trainings diverged or failed (*lost*), since splits and values
+  without them are left out, and the others may be the easy ones;
 - *regret* is what one loses against it on test subjects: by taking, in each split, the value that is best on
   the validation subjects of that split, and by always taking one given value, such as the paper's.
 
@@ -24,7 +25,7 @@ LEVEL = 0.05
 COLUMNS = (
     "dataset", "metric", "values", "distinct", "worst", "best", "best_at", "shown", "equal", "regret_chosen",
     "regret_chosen_low", "regret_chosen_high", "regret_fixed", "regret_fixed_low", "regret_fixed_high",
-    "splits",
+    "splits", "lost", "at_end",
 )  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def judge(found: Curve, *, higher_is_better: bool, fixed: float | None = None) -
     """What COLUMNS say of a curve, apart from its names. A regret above 0 is a loss, whatever the better end.
 
     shown: whether the best in hindsight beats all others; equal: values that train as it does
+    at_end: whether it is the smallest or the largest value, so that others beyond may be better
     """
     sign = 1 if higher_is_better else -1
     test, validation = sign * found.test, sign * found.validation
@@ -67,6 +69,7 @@ def judge(found: Curve, *, higher_is_better: bool, fixed: float | None = None) -
     about: dict[str, Any] = {"values": len(means), "distinct": len(np.unique(found.test, axis=0))}
     about |= {"worst": float(sign * means.min()), "best": float(sign * means[best])}
     about |= {"best_at": float(found.at[best]), "shown": bool((p < LEVEL).all()), "splits": test.shape[1]}
+    about |= {"at_end": best in (0, len(means) - 1)}
     about |= {"equal": ", ".join(f"{at:g}" for at in found.at[same])}
     about |= _named("regret_chosen", mean_interval(test[best] - chosen))
     taken = test[np.isclose(found.at, np.nan if fixed is None else fixed)]
@@ -85,12 +88,15 @@ def table(study: Study, metrics: list[Metric], knob: str, fixed: float | None = 
     """
     assert knob in GIVEN
     given = study.ok[study.ok["gate_given_as"] == knob]
+    ended = study.rows[study.rows["gate_given_as"] == knob]
+    lost = (ended["status"] != "ok").groupby(ended["dataset"]).sum()
     rows = []
     for metric in metrics:
         for dataset, part in given.groupby("dataset", sort=True):
             found = curve(part, knob, metric)
             if len(found.at) < 3 or found.test.shape[1] < 2:
                 continue
-            about = {"dataset": dataset, "metric": metric.name}
-            rows.append(about | judge(found, higher_is_better=metric.best == "max", fixed=fixed))
+            about = {"dataset": dataset, "metric": metric.name, "lost": int(lost[dataset])}
+            about |= judge(found, higher_is_better=metric.best == "max", fixed=fixed)
+            rows.append(about | {"shown": about["shown"] and not about["lost"]})
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -20,7 +20,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from analysis.statistics import equivalence_p, exceedance_p, holm, known, moments, seeds_needed
+from analysis.statistics import (
+    equivalence_p,
+    equivalence_seeds,
+    exceedance_p,
+    holm,
+    known,
+    moments,
+    seeds_needed,
+)
 
 LEVEL = 0.05
 LIMIT = 1000  # replicates; nobody will run more
@@ -74,11 +82,11 @@ class Judged:
         size, sd = np.abs(self.mean), np.maximum(self.sd, 1e-12)
         widest = size.argmax()
         if size[widest] >= self.margin:
-            gap, spread, level = size[widest] - self.margin, sd[widest], LEVEL / (2 * len(size))
+            level = LEVEL / (2 * len(size) * family)
+            found = seeds_needed(sd[widest], size[widest] - self.margin, alpha=level, limit=LIMIT)
         else:
-            hardest = ((self.margin - size) / sd).argmin()
-            gap, spread, level = self.margin - size[hardest], sd[hardest], LEVEL
-        found = seeds_needed(spread, gap, alpha=level / family, limit=LIMIT)
+            hard = ((self.margin - size) / sd).argmin()
+            found = equivalence_seeds(sd[hard], size[hard], self.margin, alpha=LEVEL / family, limit=LIMIT)
         return None if found is None else max(found, self.units + 1)
 
 

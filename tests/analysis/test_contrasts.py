@@ -154,9 +154,12 @@ def test_program_prints_every_contrast(tmp_path, capsys):
 def test_overlapping_splits_make_a_difference_less_sure():
     gap = np.random.default_rng(0).normal(0.05, 0.05, 10)
     t = gap.mean() / (gap.std(ddof=1) * np.sqrt(1 / 10 + 1 / 3))
-    assert contrasts.overlap_p(gap) == pytest.approx(2 * stats.t.sf(abs(t), 9))
-    assert contrasts.overlap_p(gap) > stats.ttest_1samp(gap, 0).pvalue
-    assert contrasts.overlap_p(np.zeros(5)) == 1 and contrasts.overlap_p(np.full(5, 0.1)) == 0
+    p, inside = contrasts.overlap_p(gap, 0.1)
+    assert p == pytest.approx(2 * stats.t.sf(abs(t), 9)) and p > stats.ttest_1samp(gap, 0).pvalue
+    error = abs(gap.mean() / t)
+    assert inside == pytest.approx(stats.t.sf((0.1 - abs(gap.mean())) / error, 9))
+    assert contrasts.overlap_p(np.zeros(5), 0.1)[0] == 1
+    assert contrasts.overlap_p(np.full(5, 0.1), 0.05)[0] == pytest.approx(0, abs=1e-9)
 
 
 def test_a_share_that_was_set_is_one_setting_whatever_was_counted(tmp_path):
@@ -184,14 +187,136 @@ def test_contrasts_without_rows_are_left_out_until_they_come(tmp_path):
     assert f"**later.** Labels help.\n\n{contrasts.NO_ROWS}" in said
 
 
+def test_simulated_data_sets_are_left_out_of_a_second_mean(tmp_path):
+    """The simulated one alone makes the mean over all data sets."""
+    read = study(tmp_path, {"a": (0.01, 0.0), "b": (-0.01, 0.0), "c-sim": (0.3, 0.0)})
+    found = contrasts.table(read, plan(tmp_path)).set_index(["metric", "dataset"])
+    silhouette = found.loc["test_silhouette"]
+    assert list(silhouette.index) == ["a", "b", "c-sim", POOLED, contrasts.REAL]
+    assert silhouette.loc[POOLED, "difference"] == pytest.approx(0.1, abs=0.03)
+    assert silhouette.loc[contrasts.REAL, "difference"] == pytest.approx(0.0, abs=0.02)
+    assert silhouette.loc[contrasts.REAL, "splits"] == 2
+    assert contrasts.decided(found.reset_index())[1] == 6  # three data sets and two metrics
+    text = contrasts.text(contrasts.table(read, plan(tmp_path)), plan(tmp_path))
+    assert "| 3 sets |" in text and "| 2 sets |" in text
+    table = contrasts.table(study(tmp_path / "real", {"a": (0, 0), "b": (0, 0)}), plan(tmp_path))
+    assert contrasts.REAL not in set(table["dataset"])
+
+
+def rewritten(read, change):
+    """The study with its rows changed."""
+    raw = pq.read_table(read.folder / "results.parquet")
+    rows = change(raw.to_pandas())
+    table = pa.Table.from_pandas(rows, raw.schema, preserve_index=False)
+    pq.write_table(table, read.folder / "results.parquet")
+    return load(read.folder)
+
+
+def test_trainings_that_diverged_leave_no_verdict(tmp_path):
+    """The five worst splits of one side diverge: the others show a difference where there is none."""
+    read = study(tmp_path, {"a": (0.0, 0.0), "b": (0.3, 0.0), "c": (0.3, 0.0)}, spread=0.2)
+
+    def diverge(rows):
+        own = rows["method"].eq("emargin-semi") & rows["dataset"].eq("a")
+        gap = rows[own].groupby("split_seed")["test_silhouette"].mean()
+        other = rows[rows["method"].eq("emargin") & rows["dataset"].eq("a")]
+        worst = (gap - other.groupby("split_seed")["test_silhouette"].mean()).nsmallest(5).index
+        rows.loc[own & rows["split_seed"].isin(worst), "status"] = "diverged"
+        return rows
+
+    found = contrasts.table(rewritten(read, diverge), plan(tmp_path)).set_index(["metric", "dataset"])
+    row = found.loc["test_silhouette", "a"]
+    assert row["difference"] > 0.05 and (row["verdict"], row["lost"]) == (contrasts.LOST, 10)
+    assert found.loc[("test_silhouette", POOLED), "splits"] == 2  # without it
+    assert contrasts.decided(found.reset_index())[0] <= 4
+    assert "| lost |" in contrasts.text(found.reset_index(), plan(tmp_path))
+
+
+def test_only_levels_that_all_data_sets_have_are_averaged(tmp_path):
+    """A level that one data set alone has, as while studies run, would make the data sets incomparable."""
+    read = study(tmp_path, {"a": (0.1, 0.0), "b": (0.1, 0.0)}, levels=(None, 0.0, 10.0))
+
+    def fewer(rows):
+        only_a = rows["snr_db"].eq(10) & rows["dataset"].eq("a") & rows["method"].eq("emargin-semi")
+        rows.loc[only_a, "test_silhouette"] += 3
+        return rows[~(rows["snr_db"].eq(10) & rows["dataset"].eq("b"))]
+
+    within = plan(tmp_path, PLAN + 'within = ["snr_db"]\n')
+    read = rewritten(read, fewer)
+    found = contrasts.table(read, within).set_index(["metric", "dataset"])
+    for dataset in "ab":  # recordings without noise have a level too
+        assert found.loc[("test_silhouette", dataset), "difference"] == pytest.approx(0.1, abs=0.05)
+    (contrast,) = within.contrasts
+    assert contrasts.levels(contrasts.sides(read, contrast), contrast) == {(contrasts.NO_VALUE,), (0.0,)}
+
+
+def test_two_encoder_variants_are_not_one_setting(tmp_path):
+    read = study(tmp_path, {"a": (0.3, 0.0)})
+
+    def two(rows):
+        rows.loc[rows["method"].eq("emargin-semi") & rows["split_seed"].gt(4), "encoder_variant"] = "released"
+        rows.loc[rows["method"].eq("emargin-semi") & rows["split_seed"].gt(4), "trial"] = "other"
+        return rows
+
+    with pytest.raises(UserError, match="they differ in encoder_variant"):
+        contrasts.table(rewritten(read, two), plan(tmp_path))
+
+
+def test_splits_of_an_archive_share_their_test_series(tmp_path):
+    found = contrasts.table(study(tmp_path, {"ucr:X": (0.3, 0.0), "y": (0.3, 0.0)}), plan(tmp_path))
+    of = found.set_index(["metric", "dataset"])["p_overlap"]
+    assert np.isnan(of["test_silhouette", "ucr:X"]) and of["test_silhouette", "y"] < 0.05
+
+
+def test_as_many_splits_as_are_needed_show_equivalence():
+    """Simulated: at no difference, both one-sided tests have to reject."""
+    rng = np.random.default_rng(5)
+    for difference in (0.0, 0.02):
+        n = contrasts.splits_needed(difference, 0.06, 0.05, 0.05)
+        gaps = rng.normal(difference, 0.06, (4000, n))
+        inside = [
+            stats.ttest_1samp(gaps, side * 0.05, axis=1, alternative=way).pvalue < 0.05
+            for side, way in ((-1, "greater"), (1, "less"))
+        ]
+        rate = (inside[0] & inside[1]).mean()
+        shown = (stats.ttest_1samp(gaps, 0, axis=1).pvalue < 0.05).mean()
+        assert 0.78 < max(rate, shown) < 0.9
+
+
 # The pooled estimate.
 
 
+def test_one_data_set_without_any_spread_does_not_decide():
+    """Trainings that are equal on one data set have an error of nothing; the others still count."""
+    x, alone, two = np.array([0, 0.2, 0.25, 0.3]), [0, 0.01, 0.01, 0.01], [0, 0, 0.01, 0.01]
+    found = random_effects(x, np.array(alone), 0.1)
+    assert found.estimate == pytest.approx(0.187, abs=0.001) and found.low < 0 < found.high
+    found = random_effects(np.array([0, 0, 0.2, 0.25]), np.array(two), 0.1)
+    assert found.estimate == pytest.approx(0.112, abs=0.001) and found.p_equivalent > 0.05
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0.01, 1)), min_size=2, max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_the_variance_between_data_sets_solves_its_equation(sets):
+    x, error = map(np.array, zip(*sets, strict=True))
+    found = random_effects(x, error)
+    for between2, least in ((found.between**2, -1e-6), (0.0, None)):
+        w = 1 / (error**2 + between2)
+        q = (w * (x - np.average(x, weights=w)) ** 2).sum()
+        if least is None:
+            assert (q <= len(x) - 1 + 1e-9) or found.between > 0
+        elif found.between > 0:
+            assert q == pytest.approx(len(x) - 1, rel=1e-6)
+
+
 def test_pooled_estimate_of_a_worked_example():
-    """By hand: equal errors give equal weights; 0, 2 and 4 spread more than their errors of 1."""
+    """By hand: equal errors give equal weights; 0, 2 and 4 spread more than their errors of 1.
+
+    The weighted sum of squares 8 / (1 + between^2) is 2 where between^2 is 3.
+    """
     found = random_effects(np.array([0.0, 2.0, 4.0]), np.ones(3), margin=10)
     assert found.estimate == pytest.approx(2)
-    assert found.between**2 == pytest.approx(3)  # Q = 8, df = 2, sum w - sum w^2 / sum w = 2
+    assert found.between**2 == pytest.approx(3)
     assert found.i2 == pytest.approx(0.75)
     error = np.sqrt(4 / 3)  # Hartung-Knapp's factor is exactly 1 here
     assert found.high - found.estimate == pytest.approx(stats.t.ppf(0.975, 2) * error)
@@ -282,6 +407,19 @@ def test_procedure_errs_at_most_at_its_level_and_has_power():
     assert rates["false_difference"] <= 0.05 + noise
     assert rates["false_equivalence"] <= 0.05 + noise
     assert rates["power_difference"] > 0.95 and rates["power_equivalence"] > 0.9
+
+
+def test_splits_that_share_people_err_on_a_data_set_but_not_over_all():
+    """A true correlation of 1/4 between splits, drawn split by split, gives what `simulated` says."""
+    rates = power.simulated(np.full(6, 0.05), 10, 0.05, 0.05, np.random.default_rng(6), 3000)
+    rng = np.random.default_rng(7)
+    shared = rng.normal(0, 0.05 * np.sqrt(1 / 3), (1500, 6, 1))
+    gaps = shared + rng.normal(0, 0.05, (1500, 6, 10))
+    shown = power._verdicts(gaps.mean(-1), gaps.std(-1, ddof=1), 10, 0.05, 0.05)
+    rate = np.isin(shown, ("higher", "lower")).any(-1).mean()
+    assert rates["overlap_false_difference"] == pytest.approx(rate, abs=0.05) and rate > 0.3
+    assert rates["overlap_pooled_false_difference"] < 0.07
+    assert rates["power_difference_least"] <= rates["power_difference"]
 
 
 def test_more_splits_give_more_power():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis import answers, charts, contrasts, evidence, findings, geometry, sentences
-from analysis.contrasts import POOLED
+from analysis.contrasts import POOLED, REAL
 from analysis.errors import UserError
 from analysis.markdown import markdown
 from analysis.selection import selected
@@ -113,6 +113,7 @@ def test_a_changed_document_is_noticed_and_unknown_marks_are_refused(tmp_path, f
             findings.rebuilt(text, found, PLANNED)
 
 
+SIZE = {"p": 0.5, "difference": 0.01}
 ROW = {"difference": 0.03, "low": 0.01, "high": 0.05, "margin": 0.05, "metric": "test_silhouette"}
 
 
@@ -151,13 +152,17 @@ def test_data_sets_and_noise_levels_are_those_that_have_rows(found) -> None:
     noisy = evidence.Evidence(
         dataclasses.replace(found.study, rows=rows), found.plan, found.rows, found.named
     )
-    assert sentences.value(noisy, "noise all-steps") == "30 and 0 dB"
+    assert sentences.value(noisy, "noise all-steps") == "–"  # no data set has the other side
+    assert sentences.value(found, "noise all-steps").endswith(" dB")
 
 
 def test_one_data_set_alone_says_nothing_about_all() -> None:
-    alone = ROW | {"low": float("nan"), "high": float("nan"), "verdict": "undecided"}
+    alone = ROW | {"low": float("nan"), "high": float("nan"), "verdict": "undecided", "splits": 1}
     said = sentences.says(next(pd.DataFrame([alone]).itertuples()))
     assert said == "has been measured on one data set so far (Silhouette +0.030)"
+    unknown = alone | {"splits": 2, "difference": float("nan")}  # two data sets with one split each
+    said = sentences.says(next(pd.DataFrame([unknown]).itertuples()))
+    assert said == "has been measured on too few splits so far"
     assert sentences.says(None) == "has not been measured yet"
 
 
@@ -174,7 +179,7 @@ def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
         for second in sentences.VERDICTS:
             verdicts = dict(zip(metrics, (first, second, first), strict=True))
             rows = [
-                {"contrast": name, "metric": metric, "dataset": POOLED, "verdict": verdicts[metric]}
+                {"contrast": name, "metric": metric, "dataset": POOLED, "verdict": verdicts[metric]} | SIZE
                 for name in names
                 for metric in metrics
             ]
@@ -186,7 +191,7 @@ def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
 def test_two_data_sets_say_what_each_of_them_shows_although_their_mean_is_open(found) -> None:
     verdicts = {"papers-threshold": "equivalent", "all-steps": "higher"}
     rows = [
-        {"contrast": name, "metric": metric, "dataset": dataset, "verdict": verdict}
+        {"contrast": name, "metric": metric, "dataset": dataset, "verdict": verdict} | SIZE
         for name, shown in verdicts.items()
         for metric in evidence.SHORT.values()
         for dataset, verdict in {"one": shown, "two": shown, POOLED: "undecided"}.items()
@@ -205,6 +210,69 @@ def test_two_data_sets_say_what_each_of_them_shows_although_their_mean_is_open(f
         "called dissimilar instead of none, Silhouette rises on the one data set so far, and accuracy rises "
         "on the one data set so far."
     )
+
+
+def answered(found, question: str, verdicts: dict[tuple[str, str], dict[str, str]], **more: float) -> str:
+    """The answer to a question from verdicts by contrast, metric and data set."""
+    rows = [
+        {"contrast": name, "metric": evidence.SHORT[metric], "dataset": dataset, "verdict": verdict}
+        | SIZE
+        | more
+        for (name, metric), of in verdicts.items()
+        for dataset, verdict in of.items()
+    ]
+    return answers.ANSWERS[question](
+        evidence.Evidence(found.study, found.plan, pd.DataFrame(rows), found.named)
+    )
+
+
+def test_a_mean_that_rests_on_simulated_data_does_not_answer(found) -> None:
+    for real, said in (("higher", "accuracy rises,"), ("undecided", "accuracy rises on 1 of 2 data sets,")):
+        sets = {"a": "higher", "b": "undecided", POOLED: "higher", REAL: real}
+        verdicts = {("labels", metric): sets for metric in ("probe", "silhouette")}
+        assert said in answered(found, "Q1", verdicts)
+
+
+def test_each_data_set_is_said_only_where_both_metrics_are_equivalent_on_each(found) -> None:
+    same, open_ = {"a": "equivalent", "b": "equivalent"}, {POOLED: "undecided"}
+    steps = {("all-steps", metric): {POOLED: "higher"} for metric in ("silhouette", "probe")}
+    one = {("papers-threshold", "silhouette"): {"a": "equivalent", "b": "higher", POOLED: "equivalent"}}
+    two = {("papers-threshold", "probe"): same | open_}
+    said = answered(found, "Q3", one | two | steps)
+    assert "on each of" not in said and "does the same as none." in said
+    said = answered(found, "Q3", {("papers-threshold", "silhouette"): same | open_} | two | steps)
+    assert "does the same as none on each of 2 data sets." in said
+
+
+def test_a_small_change_that_is_shown_has_a_direction(found) -> None:
+    steps = {("all-steps", "silhouette"): {POOLED: "higher"}, ("all-steps", "probe"): {POOLED: "equivalent"}}
+    none = {("papers-threshold", metric): {POOLED: "equivalent"} for metric in ("silhouette", "probe")}
+    said = answered(found, "Q3", steps | none, p=0.001, difference=-0.02)
+    assert said.endswith("accuracy falls by less than the margin.")
+    assert answered(found, "Q3", steps | none).endswith("accuracy changes by less than the margin.")
+
+
+@pytest.mark.parametrize(
+    "narrowed, widened, lead",
+    [
+        ({POOLED: "higher"}, {POOLED: "lower"}, "Because they are narrow"),
+        ({POOLED: "higher"}, {POOLED: "undecided"}, "In part because"),
+        ({POOLED: "undecided"}, {POOLED: "undecided"}, "Not because"),
+        ({POOLED: "lower"}, {POOLED: "lower"}, "The evidence is mixed"),
+        # data sets that disagree support nothing
+        ({POOLED: "undecided", "a": "higher", "b": "lower"}, {POOLED: "undecided"}, "Not because"),
+        ({POOLED: "undecided"}, {POOLED: "undecided", "a": "higher", "b": "lower"}, "Not because"),
+    ],
+)
+def test_what_the_spread_explains_follows_from_both_interventions(found, narrowed, widened, lead) -> None:
+    verdicts = {
+        (name, metric): of
+        for name, of in (
+            ("headline", {POOLED: "higher"}), ("infonce-narrowed", narrowed), ("emargin-spread", widened)
+        )
+        for metric in ("silhouette", "probe")
+    }  # fmt: skip
+    assert answered(found, "Q2", verdicts).startswith(lead)
 
 
 def test_tables_show_unknown_as_a_dash() -> None:
@@ -227,6 +295,8 @@ def test_rows_are_selected_by_what_they_are() -> None:
     assert selected(rows, [{"study": "*-gates", "quiet": True}, {"snr_db": [10.0]}]).index.tolist() == [1, 2]
     shares = pd.DataFrame({"dissimilar_share": [0.50003, 0.05, 0.4998]})  # counted, so not quite as set
     assert selected(shares, [{"dissimilar_share": 0.5}]).index.tolist() == [0, 2]
+    rates = pd.DataFrame({"learning_rate": [1e-3, 5e-4, 1e-4]})  # set, so exactly that
+    assert selected(rates, [{"learning_rate": 0.001}]).index.tolist() == [0]
     with pytest.raises(UserError, match="did you mean 'study'"):
         selected(rows, [{"studdy": "x"}])
     with pytest.raises(UserError, match="no row meets"):

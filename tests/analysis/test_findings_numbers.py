@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "findings.md").read_text()
@@ -38,7 +38,7 @@ def gaps(a: "pd.Series[float]", b: "pd.Series[float]") -> dict[str, np.ndarray]:
 
 
 def pooled(of: dict[str, np.ndarray]) -> tuple[float, ...]:
-    """DerSimonian and Laird's mean with Hartung and Knapp's interval, from the textbook's formulas.
+    """Paule and Mandel's mean with Hartung and Knapp's interval, from the textbook's formulas.
 
     Of a single data set the mean alone, since nothing says how far others would differ.
     """
@@ -46,9 +46,13 @@ def pooled(of: dict[str, np.ndarray]) -> tuple[float, ...]:
     v = np.array([gap.var(ddof=1) / len(gap) for gap in of.values()])
     if len(y) == 1:
         return (float(y[0]),)
-    k, w = len(y), 1 / v
-    q = np.sum(w * (y - np.average(y, weights=w)) ** 2)
-    tau2 = max(0, (q - (k - 1)) / (w.sum() - np.sum(w**2) / w.sum()))
+    k = len(y)
+
+    def excess(tau2: float) -> float:
+        w = 1 / (v + tau2)
+        return float(np.sum(w * (y - np.average(y, weights=w)) ** 2) - (k - 1))
+
+    tau2 = optimize.brentq(excess, 0, 10) if excess(0) > 0 else 0.0
     w = 1 / (v + tau2)
     mean = np.average(y, weights=w)
     scale = max(1, np.sum(w * (y - mean) ** 2) / (k - 1))
@@ -100,7 +104,8 @@ def numbers(text: str) -> list[float]:
 
 
 def holds(what: str, expected: tuple[float, ...]) -> None:
-    assert numbers(stated(what)) == pytest.approx(expected, abs=0.0006), what
+    """A sentence may go on with the numbers of the real data sets alone."""
+    assert numbers(stated(what))[: len(expected)] == pytest.approx(expected, abs=0.0006), what
 
 
 def q1(method: str, **where: str) -> pd.DataFrame:
@@ -204,5 +209,5 @@ def test_decided_verdicts_of_the_gain() -> None:
     if of is not None:
         block = TEXT[TEXT.index("**labels.**") : TEXT.index("**labels-not-the-term.**")]
         lines = [line.split(" | ") for line in block.splitlines() if f"| {KNN} |" in line]
-        said = {line[1]: line[8] for line in lines if line[1] != "all data sets"}
+        said = {line[1]: line[8] for line in lines if line[1] not in ("all data sets", "real data sets")}
         assert said == dict(zip(of, verdicts(of, 0.05), strict=True))
