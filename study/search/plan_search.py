@@ -250,7 +250,7 @@ class PlanSearch:
     def _gone(self, error: Exception) -> None:
         """Stop using the storage. When the study resumes, the search gets what it lacks from the records."""
         self._silent = True
-        self._stopper.close(f"the search's storage cannot be written ({error})")
+        self._stopper.close(f"the search's storage cannot be used ({error})")
 
 
 def _agree(row: dict[str, Any], values: dict[str, Any]) -> bool:

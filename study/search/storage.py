@@ -1,6 +1,7 @@
 """Where the search is stored: in an Optuna journal in the study's folder, or in the user's database."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,24 @@ def study_name(settings: StudySettings, method: str) -> str:
     return f"{settings.name.removesuffix(settings.ending)}/{method}"
 
 
+class Journal(JournalFileBackend):
+    """A journal that may not become shorter while it is used.
+
+    Optuna keeps its place in the file. In a shorter one it would read nothing more, not even its own lines,
+    and would hand out an old trial as a new one.
+    """
+
+    _size = 0  # bytes that were there when it was last read
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Raises OSError where the file is gone or has become shorter."""
+        size = os.stat(self._file_path).st_size
+        if size < self._size:
+            raise OSError(f"{self._file_path} was emptied, cut or replaced by another program")
+        yield from super().read_logs(log_number_from)
+        self._size = size
+
+
 def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
     """The study's journal file optuna.log, or the database at a URL (its password from the environment).
 
@@ -34,14 +53,14 @@ def make_storage(folder: Path, url: str | None = None) -> BaseStorage:
         journal = folder / "optuna.log"
         try:
             _cut_to_whole_lines(journal)
-            return JournalStorage(JournalFileBackend(str(journal)))
+            return JournalStorage(Journal(str(journal)))
         except OSError as error:
             if not journal.is_dir():
                 raise  # for example, the disk is full
             put_aside(journal, f"is a folder ({error.strerror})", RETOLD)
         except Exception as error:  # Optuna replays the lines of a damaged file and may raise anything
             put_aside(journal, f"is damaged ({type(error).__name__})", RETOLD)
-        return JournalStorage(JournalFileBackend(str(journal)))
+        return JournalStorage(Journal(str(journal)))
     optuna.logging.disable_default_handler()
     shown = secrets.without_password(url)
     try:

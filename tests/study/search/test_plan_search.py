@@ -107,6 +107,39 @@ def test_a_trial_asked_but_not_named_is_used_for_the_next(tmp_path):
     assert states(tmp_path / "b", settings, "emargin") == [TrialState.COMPLETE] * 3
 
 
+@pytest.mark.parametrize("damage", ["emptied", "cut", "removed", "replaced"])
+@pytest.mark.parametrize("when", ["asked", "told"])
+def test_a_journal_that_another_program_damages_ends_the_search(tmp_path, damage, when):
+    """Found by a random drill: Optuna gave the setting of an old trial to a new one, without a word."""
+    settings, folder = small_settings(trials=6), tmp_path / "b"
+    _, undisturbed, _ = drive(tmp_path / "a", settings)
+    folder.mkdir()
+    stopper, journal, done = Stopper(), folder / "optuna.log", {}
+    search = PlanSearch(settings, plan.arms(settings), make_storage(folder), {}, stopper)
+    while (spec := search.next("job")) is not None:
+        if len(done) == 3 and when == "asked":
+            damaged(journal, damage)
+        done[spec.key] = rows_for(spec)
+        search.end("job", done[spec.key])
+        if len(done) == 4 and when == "told":
+            damaged(journal, damage)
+        assert len(done) <= 5, "the search went on"
+    assert "optuna.log" in stopper.reached
+    _, after, _ = drive(folder, settings, done=done)
+    asked = {spec.trial: spec for spec in after}
+    assert all(asked[spec.trial] == spec for spec in undisturbed if spec.trial not in done)
+
+
+def damaged(journal, how):
+    if how == "removed":
+        journal.unlink()
+    elif how == "replaced":
+        journal.rename(f"{journal}.old")
+        journal.write_bytes(b"")
+    else:
+        journal.write_bytes(b"" if how == "emptied" else journal.read_bytes()[:300])
+
+
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_trial_that_is_not_ok_fails_in_optuna_and_stays_off_the_front(tmp_path, status):
     settings = small_settings()
@@ -295,7 +328,7 @@ def test_a_database_that_stays_away_ends_the_asking_and_nothing_else(tmp_path, m
     spec = search.next("t0")
     search.end("t0", rows_for(spec))  # told, or not: no error
     assert search.next("t1") is None
-    assert "storage cannot be written" in (stopper.reached or "")
+    assert "storage cannot be used" in (stopper.reached or "")
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
