@@ -4,7 +4,6 @@ python -m analysis.arms runs/gates runs/methods
 python -m analysis.arms runs/gates --metrics silhouette,effective_rank --csv arms.csv
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from analysis.errors import exit_on_user_error
 from analysis.joined import join
+from analysis.program import Parser
 from analysis.tables import Study, load, per_trial, settings_text
 
 LEADING = ("arm", "replicates", "ok")
@@ -48,9 +48,7 @@ def _cell(row: "pd.Series[float]", metric: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m analysis.arms", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("analysis.arms", __doc__)
     parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="The folders of the studies.")
     parser.add_argument("--metrics", metavar="NAMES", help="Show these metrics, a list a,b,c (default: all).")
     parser.add_argument(

@@ -33,7 +33,6 @@ The mean over all data sets is given twice if some are simulated (their names en
 real ones alone.
 """
 
-import argparse
 import dataclasses
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -49,6 +48,7 @@ from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.joined import join
 from analysis.markdown import bounds, markdown
 from analysis.pooled import p_values, random_effects
+from analysis.program import Parser
 from analysis.selection import meeting, selected
 from analysis.statistics import (
     LEAST_ERROR,
@@ -385,11 +385,7 @@ def decided(found: pd.DataFrame) -> tuple[int, int]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m analysis.contrasts",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("analysis.contrasts", __doc__)
     parser.add_argument("plan", type=Path, help="The TOML file with the planned contrasts.")
     parser.add_argument(
         "studies", nargs="+", type=Path, help="The folders of the studies, which are read together."

@@ -10,7 +10,6 @@ It marks blocks by `<!-- begin NAME -->` and `<!-- end -->`, and numbers inside 
 -->` and `<!-- / -->` (`analysis.sentences`); all other words are kept.
 """
 
-import argparse
 import os
 import re
 import sys
@@ -24,6 +23,7 @@ from analysis.evidence import Evidence, gather
 from analysis.findings_charts import CHARTS
 from analysis.findings_tables import JUDGED, NO_ROWS, TABLES
 from analysis.joined import join
+from analysis.program import Parser
 from analysis.selection import meeting, selected
 from analysis.sentences import value
 from analysis.tables import Study, load
@@ -101,11 +101,7 @@ def rebuilt(text: str, evidence: Evidence, planned: Plan) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m analysis.findings",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("analysis.findings", __doc__)
     parser.add_argument("folder", type=Path, help="The folder of the studies; the document is FOLDER.md.")
     parser.add_argument("others", nargs="*", type=Path, help="Other documents with marked numbers.")
     parser.add_argument(

@@ -17,6 +17,7 @@ from analysis.verdicts import IDLE
 from analysis.words import bracketed, capitalised, inline, plural
 from analysis.worlds import main_worlds, worlds
 
+ARCHIVE = "ucr:"
 BY_SUBJECT = ("subject", "leave-one-subject-out")  # splits in which nobody is on two sides
 CEILING = 0.01  # of a metric's range: what lies so near to its best end leaves nothing to tell apart
 SAME = 0.0005  # a difference that three digits do not show
@@ -207,9 +208,22 @@ def idle_gate(row: "pd.Series[Any]", title: str) -> str:
         fires = "never fires" if share == 0 else "fires at every step"
     else:
         fires = f"fires at {_percent(share)} of steps"
-    given = row["threshold"]
-    named = f"a threshold of {float(given):.3g}" if pd.notna(given) else "this setting"
-    return f"The gate of {title} at {named} {fires}, so the threshold did nothing here."
+    given = "dissimilar_share" if row.get("gate_given_as") == "dissimilar_share" else "threshold"
+    value, word = row[given], given.replace("_", " ")
+    named = f"a {word} of {float(value):.3g}" if pd.notna(value) else "this setting"
+    effect = (
+        "so that no frame is handled by the margin"
+        if share <= IDLE
+        else "so that it does not choose between steps"
+    )
+    return f"The gate of {title} at {named} {fires}, {effect}."
+
+
+def idle_mark(row: "pd.Series[Any]") -> str:
+    """The same in three words, for a table; else ''."""
+    if not idle_gate(row, ""):
+        return ""
+    return "the gate never acts" if float(row["dissimilar_share"]) <= IDLE else "all steps dissimilar"
 
 
 def _percent(share: float) -> str:
@@ -229,10 +243,12 @@ def subjects_text(study: Study, row: "pd.Series[Any]", tested: bool) -> str:
     names = [(said.get(str(seed)) or {}).get(side, []) for seed in splits]
     if len(names) and all(names):
         n = len(set().union(*names))
-        text = f"on {n} {side} {plural(n, 'subject')}"
+        # in an archive of single series, each series counts as a subject
+        who = "series" if str(row["dataset"]).startswith(ARCHIVE) else plural(n, "subject")
+        text = f"on {n} {side} {who}"
     else:
         text = f"on {side} subjects (the study does not say how many)"
-    return text if tested else f"{text}, who also chose the settings"
+    return text if tested else f"{text}, which also chose the settings"
 
 
 def _alone(

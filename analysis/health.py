@@ -116,11 +116,16 @@ def idle_gates(study: Study) -> list[str]:
     for method, arm in trials.groupby("method", sort=False):
         share = arm["dissimilar_share"].astype(float)
         never, always = int((share <= IDLE).sum()), int((share >= 1 - IDLE).sum())
-        if never or always:
+        title = study.method_title(str(method))
+        if never:
             found.append(
-                f"{never + always} of {len(arm)} trials of {study.method_title(str(method))} have an "
-                "idle gate, so that threshold and margin hardly act there: it calls under "
-                f"{IDLE:.0%} of steps dissimilar in {never} trials, and over {1 - IDLE:.0%} in {always}."
+                f"{never} of {len(arm)} trials of {title} call under {IDLE:.0%} of steps dissimilar, so that "
+                "threshold and margin hardly act there."
+            )
+        if always:
+            found.append(
+                f"{always} of {len(arm)} trials of {title} call over {1 - IDLE:.0%} of steps dissimilar, so "
+                "that the margin acts everywhere, and the gate does not choose between steps."
             )
     return found
 

@@ -17,7 +17,7 @@ MOST = 10  # runs of a trial that are linked one by one
 
 def server(study: Study) -> str:
     """The address of the MLflow server that the study wrote to, else of the local one; without a password."""
-    uri = str(study.settings.get("tracking_uri") or "")
+    uri = str(study.settings.get("tracking_uri") or study.manifest.get("tracking_uri") or "")
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         return LOCAL
@@ -27,10 +27,11 @@ def server(study: Study) -> str:
 def runs(study: Study) -> "pd.Series[str]":
     """Addresses of runs by trial, one for each replicate that MLflow has, in the order of the replicates.
 
-    Empty where nothing says where that MLflow is: neither a server in study.toml nor a database beside the
-    study.
+    Empty where no server is known that shows them: neither the one that the study wrote to, nor the one of
+    the database beside the study.
     """
-    is_there = server(study) != LOCAL or (study.folder.parent / DATABASE).exists()
+    elsewhere = study.settings.get("tracking_uri") or study.manifest.get("tracking_uri")
+    is_there = server(study) != LOCAL or (not elsewhere and (study.folder.parent / DATABASE).exists())
     if "mlflow_run_id" not in study.rows or not is_there:
         return pd.Series(dtype=str)
     order = study.rows.sort_values(["split_seed", "seed"], kind="stable")

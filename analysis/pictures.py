@@ -7,7 +7,6 @@ data set, the projected frames of every trial. `chart` draws some of them; since
 the picture is the same on every machine.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from analysis.embeddings import available, project, read, thinned
 from analysis.errors import UserError, exit_on_user_error
+from analysis.program import Parser
 from analysis.tables import Study, load
 
 PROJECTIONS = {"tsne": "t-SNE", "pca": "first two principal axes"}
@@ -105,11 +105,7 @@ def _palette(domain: Sequence[str]) -> alt.Scale:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m analysis.pictures",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("analysis.pictures", __doc__)
     parser.add_argument("studies", nargs="+", type=Path, help="The folders of studies that kept embeddings.")
     parser.add_argument(
         "--out", type=Path, required=True, help="Write the projected frames to this Parquet file."

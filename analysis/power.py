@@ -19,7 +19,6 @@ For each verdict that is undecided, `needed` draws as many splits as the table o
 it, with the differences as they were found, and counts how often it is decided.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from analysis.errors import UserError, exit_on_user_error
 from analysis.joined import join
 from analysis.markdown import markdown
 from analysis.pooled import effects, p_values, random_effects
+from analysis.program import Parser
 from analysis.statistics import moments_above_p
 from analysis.tables import Study, load
 
@@ -179,9 +179,7 @@ def _holm(p: np.ndarray) -> np.ndarray:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m analysis.power", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("analysis.power", __doc__)
     parser.add_argument("plan", type=Path, help="The TOML file with the planned contrasts.")
     parser.add_argument("studies", nargs="+", type=Path, help="The folders of studies that show the spread.")
     parser.add_argument(

@@ -4,7 +4,6 @@ python -m analysis.report runs/NAME                     # -> runs/NAME/report/in
 python -m analysis.report runs/NAME runs/OTHER ...      # reads them as one; the page goes to the first one
 """
 
-import argparse
 import html
 import os
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from analysis import (
 from analysis.errors import exit_on_user_error
 from analysis.joined import join
 from analysis.page import PAGE_ROWS, page
+from analysis.program import Parser
 from analysis.rendering import Renderer
 from analysis.sections import Section
 from analysis.summary import header_html, headline
@@ -126,12 +126,8 @@ def _flat(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="python -m analysis.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> Parser:
+    made = Parser("analysis.report", __doc__)
     made.add_argument("study", type=Path, help="The folder of an exported study, such as runs/NAME.")
     made.add_argument(
         "others", nargs="*", type=Path, help="The folders of more studies, read as one with the first."

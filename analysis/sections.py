@@ -11,6 +11,7 @@ from altair.typing import ChartType
 
 from analysis import charts
 from analysis.joined import join
+from analysis.program import Parser
 from analysis.tables import Study, load
 
 
@@ -63,11 +64,9 @@ class Section:
     commands: tuple[str, ...] = ()
 
 
-def parser(doc: str | None, prog: str, *, several: bool = True) -> argparse.ArgumentParser:
+def parser(doc: str | None, prog: str, *, several: bool = True) -> Parser:
     """A parser with the arguments of every analysis: one exported study, or several that are read as one."""
-    made = argparse.ArgumentParser(
-        prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = Parser(prog.removeprefix("python -m "), doc)
     made.add_argument("study", type=Path, help="The folder of an exported study, such as runs/NAME.")
     if several:
         made.add_argument(

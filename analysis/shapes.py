@@ -8,7 +8,6 @@ report.
     python -m analysis.shapes        # writes analysis/shapes.json
 """
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -18,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
+
+from analysis.program import Parser
 
 POINTS, DRAWS = 400, 4
 COLUMNS = ["shape", "effective_rank", "silhouette", "davies_bouldin"]
@@ -96,9 +97,7 @@ def _scores(x: np.ndarray, n_clusters: int) -> tuple[float, float, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    argparse.ArgumentParser(
-        "python -m analysis.shapes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args(argv)
+    Parser("analysis.shapes", __doc__).parse_args(argv)
     content = {str(k): computed(k) for k in STORED}
     (Path(__file__).parent / "shapes.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 

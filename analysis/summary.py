@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis import mlflow_links
 from analysis.endings import unfinished
-from analysis.headlines import headlines, idle_gate
+from analysis.headlines import BY_SUBJECT, headlines, idle_mark
 from analysis.page import bullets, prose
 from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Section
@@ -186,7 +186,7 @@ def best_html(study: Study) -> str:
         cells += [row["world"]] if several else []
         names = [*heads[:2], *(["Data"] if several else [])]
         tds = "".join(_td(name, html.escape(str(cell))) for name, cell in zip(names, cells, strict=True))
-        idle = ' <span class="idle">(the gate is idle)</span>' if idle_gate(row, "") else ""
+        idle = f' <span class="idle">({idle_mark(row)})</span>' if idle_mark(row) else ""
         tds += _td("Trial", html.escape(row["trial"]), "trial")
         tds += _td("Setting", f"<span>{html.escape(row['setting'])}{idle}</span>", "setting")
         tds += "".join(_td(m.title, _interval(row, m), "n", row[m.name]) for m in (x, y))
@@ -200,7 +200,9 @@ def best_html(study: Study) -> str:
         )
         body.append(f"<tr>{tds}</tr>")
     luck = "The best of many trials is partly luck, and these intervals do not account for the choice"
-    luck += "; the test columns show other people, who were not used in the search." if tested else "."
+    by_subject = set(study.rows["split"].dropna()) <= set(BY_SUBJECT)
+    others = "other subjects, which were" if by_subject else "data that were"
+    luck += f"; the test columns show {others} not used in the search." if tested else "."
     return f"""<div class="scroll" tabindex="0" role="region" aria-label="Best trials">
 <table class="best sortable"><thead><tr>{line}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
 <p class="note">{luck} {html.escape(linked)}</p>"""

@@ -12,7 +12,6 @@ From them (s: scores, v: spectrum) follow two parts of the difference a - b, whi
     scores:   ((s_a v_a - s_b v_a) + (s_a v_b - s_b v_b)) / 2
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from analysis.contrasts import Contrast
 from analysis.embeddings import Embedded, read
 from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.joined import join
+from analysis.program import Parser
 from analysis.replicates import SEED, SPLIT
 from analysis.selection import selected
 from analysis.tables import Study, load
@@ -139,11 +139,7 @@ def judged(made: pd.DataFrame, margin: float, level: float) -> pd.DataFrame:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m analysis.transplant",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("analysis.transplant", __doc__)
     parser.add_argument("plan", type=Path, help="The TOML file with the planned contrasts.")
     parser.add_argument("contrast", help="The name of the contrast whose sides are compared.")
     parser.add_argument(

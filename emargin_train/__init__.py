@@ -14,9 +14,9 @@ What these names need is imported when one of them is first asked for.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emargin_train.interface import Trained, fit, load, load_encoder, recordings
+    from emargin_train.interface import Trained, evaluate, fit, load, load_encoder, recordings
 
-__all__ = ["Trained", "fit", "load", "load_encoder", "recordings"]
+__all__ = ["Trained", "evaluate", "fit", "load", "load_encoder", "recordings"]
 
 
 def __getattr__(name: str) -> Any:

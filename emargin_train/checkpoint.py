@@ -45,6 +45,8 @@ def load(source: Path | bytes) -> dict[str, Any]:
     source: the file of `save`, or the bytes of `to_bytes`
     """
     name = "from another process" if isinstance(source, bytes) else str(source)
+    if isinstance(source, Path) and source.is_dir():
+        raise UserError(f"{name} is a folder: give a checkpoint, as in the folder checkpoints of a study")
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         saved = torch.load(file, map_location="cpu", weights_only=True)
@@ -52,7 +54,8 @@ def load(source: Path | bytes) -> dict[str, Any]:
         raise UserError(f"checkpoint {name} does not exist: give one that a training wrote") from None
     except DAMAGED as error:
         raise UserError(
-            f"checkpoint {name} is damaged ({type(error).__name__}): give another, or train again"
+            f"{name} is no checkpoint, or a damaged one ({type(error).__name__}): give another, or train "
+            "again"
         ) from None
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise UserError(f"checkpoint {name} does not have format {FORMAT}: train again with this version")

@@ -16,16 +16,10 @@ from emargin_train.trained_encoder import Encoded
 ENDINGS = (".parquet", ".arrow")
 
 
-def check(out: Path, *, overwrite: bool = False) -> None:
-    """Raises UserError where no such file can be written, or where one is there that may not be replaced."""
+def check(out: Path) -> None:
+    """Raises UserError for an ending that is no format."""
     if out.suffix not in ENDINGS:
         raise UserError(f"--out is {out}, but its ending decides the format: give .parquet or .arrow")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out is {out}, but there is no folder {out.parent}: make it first")
-    if out.exists() and not overwrite:
-        raise UserError(
-            f"--out is {out}, which exists already: give another name, or --overwrite to replace it"
-        )
 
 
 def table(encoded: Encoded) -> pa.Table:

@@ -18,9 +18,11 @@ from emargin_train.data.frames import Frames
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import read_all
 from emargin_train.data.settings import DataConfig
-from emargin_train.data.signal_file import FileOptions, is_file, open_file
+from emargin_train.data.signal_file import ENDINGS, FileOptions, is_file, open_file
+from emargin_train.data.table_spec import SUFFIX_FORMATS
 from emargin_train.embedding_files import check, write
 from emargin_train.errors import UserError, exit_on_user_error
+from emargin_train.files import check_new
 from emargin_train.methods.base import Method
 from emargin_train.program import Parser
 from emargin_train.trained_encoder import Encoded, TrainedEncoder, cut, load_encoder
@@ -83,6 +85,11 @@ class Encoding:
         cls, encoder: TrainedEncoder, source: str, data_dir: str | None, options: FileOptions
     ) -> "Encoding":
         """Raises UserError for a source that the encoder cannot take."""
+        if Path(source).is_dir() or Path(source).suffix not in ("", ".toml", *SUFFIX_FORMATS):
+            raise UserError(
+                f"{source} is not a file of recordings: give one that ends in {ENDINGS}, a .toml file that "
+                "describes some, or the name of a dataset"
+            )
         if not is_file(source):
             if options.given():
                 raise UserError(
@@ -174,16 +181,7 @@ def build_parser() -> Parser:
 
 def options_of(args: argparse.Namespace) -> FileOptions:
     """Raises UserError for a rate that is none."""
-    if args.rate_hz is not None and not 0 < args.rate_hz < float("inf"):
-        raise UserError(f"--rate-hz is {args.rate_hz:g}, but it counts samples a second: give more than 0")
-    return FileOptions(
-        channels=None if args.channels is None else tuple(args.channels.split(",")),
-        units=None if args.units is None else tuple(args.units.split(",")),
-        rate_hz=args.rate_hz,
-        time=args.time,
-        time_unit=args.time_unit,
-        variable=args.variable,
-    )
+    return FileOptions(**{name: getattr(args, name) for name in FileOptions.__dataclass_fields__})
 
 
 def main() -> None:
@@ -191,7 +189,8 @@ def main() -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     args = build_parser().parse_args()
-    check(args.out, overwrite=args.overwrite)
+    check_new(args.out, overwrite=args.overwrite, source=args.source)
+    check(args.out)
     encoder = load_encoder(args.encoder)
     work = Encoding.of(encoder, args.source, args.data_dir, options_of(args))
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -205,8 +204,10 @@ def main() -> None:
     print(f"{args.out}: {work.n_frames} frames of {recordings}, {encoder.dim} numbers each")
     for sentence in work.conversions():
         print(sentence)
-    if work.n_short:
-        print(f"{work.n_short} stretches between missing samples were left out: each is shorter than a frame")
+    if work.n_short == 1:
+        print("1 stretch of signal was left out, since it is shorter than a frame")
+    elif work.n_short:
+        print(f"{work.n_short} stretches of signal were left out, since each is shorter than a frame")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ hyper-parameters that the method declares, so that `get_params`, `clone`, `GridS
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from emargin_train.hyperparameters import table
 from emargin_train.methods import METHODS
 from emargin_train.train import train
 
+TAKES = ("signals", "frames")
 POOLING = ("mean", "max", None)
 FRAMES_OF_A_SERIES = 8  # frames in a series, where no frame length is given
 DATA = ("snr_db",)  # hyper-parameters that only recordings have
@@ -36,6 +38,8 @@ class MethodTransformer(BaseCollectionTransformer):
     A series is cut into frames, whose magnitude spectra form one sequence. Labels y (n_cases,) are the
     classes of all frames of their series; only methods that learn from labels use them.
 
+    takes: `signals`, which are cut into frames; or `frames`, where each time point of X is a frame already,
+        and the channels are its features, such as a spectrogram's (magnitudes, so 0 or more)
     frame_length: samples of a frame; None = an eighth of the series
     hop_length: samples from the start of one frame to the next; None = the length of a frame
     pooling: `mean` or `max` over a series' frames gives (n_cases, D); None gives (n_cases, D, n_frames)
@@ -70,9 +74,17 @@ class MethodTransformer(BaseCollectionTransformer):
             magnitude_scale=float(np.median(above)) if len(above) else 1.0,
             n_dropped={},
             described=(),
-            n_channels=X.shape[1],
+            n_channels=1 if self.takes == "frames" else X.shape[1],
         )
-        *_, state = train(self._config(), splits)
+        try:
+            *_, state = train(self._config(), splits)
+        except UserError as error:
+            if self.n_frames_ > 1:
+                raise
+            raise UserError(
+                f"{error}; here, a series of {X.shape[2]} time points has one frame: give longer series, or "
+                "a shorter frame_length"
+            ) from None
         self.method_, self.losses_ = state.method, state.losses
         return self
 
@@ -86,22 +98,42 @@ class MethodTransformer(BaseCollectionTransformer):
 
     def _frames(self, X: np.ndarray, labels: np.ndarray) -> Frames:
         """(n_cases, n_channels, n_timepoints) and the class of each series -> frames, one sequence each."""
-        length = X.shape[2]
-        frame = self.frame_length or max(2, length // FRAMES_OF_A_SERIES)
-        if not 2 <= frame <= length:
-            raise UserError(f"frame_length is {frame}, but series have {length} samples: give 2 to {length}")
-        hop = self.hop_length or frame
-        if hop < 1:
-            raise UserError(f"hop_length is {hop}, but it is the distance between frames: give 1 or more")
-
-        def stacked(cut: Cut) -> np.ndarray:
-            return np.stack([cut(series.astype(np.float32), frame, hop) for series in X])
-
-        x = stacked(spectra)
+        if self.takes not in TAKES:
+            raise UserError(f"takes is {self.takes!r}: give 'signals' or 'frames'")
+        x, raw = self._as_they_are(X) if self.takes == "frames" else self._cut(X)
         y = np.repeat(labels[:, None], x.shape[1], axis=1).astype(np.int64)
         names = np.arange(len(X)).astype(str)
         start = np.zeros(len(X), np.int64)
-        return Frames(x, np.arange(len(X)), y, names, names, start, lambda: stacked(samples))
+        return Frames(x, np.arange(len(X)), y, names, names, start, raw)
+
+    def _cut(self, X: np.ndarray) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
+        """Spectra of all frames (n_cases, n_frames, n_features), and a function that gives their samples."""
+        length = X.shape[2]
+        frame = max(2, length // FRAMES_OF_A_SERIES) if self.frame_length is None else self.frame_length
+        if not isinstance(frame, int | np.integer) or not 2 <= frame <= length:
+            raise UserError(
+                f"frame_length is {frame!r}, but series have {length} samples: give a whole number from 2 to "
+                f"{length}"
+            )
+        hop = frame if self.hop_length is None else self.hop_length
+        if not isinstance(hop, int | np.integer) or hop < 1:
+            raise UserError(
+                f"hop_length is {hop!r}, but it counts the samples from one frame to the next: give a whole "
+                "number of 1 or more"
+            )
+
+        def stacked(cut: Cut) -> np.ndarray:
+            return np.stack([cut(series.astype(np.float32), int(frame), int(hop)) for series in X])
+
+        return stacked(spectra), lambda: stacked(samples)
+
+    def _as_they_are(self, X: np.ndarray) -> tuple[np.ndarray, None]:
+        """Frames that were made elsewhere: (n_cases, n_frames, n_features); their samples are not known."""
+        if self.frame_length is not None or self.hop_length is not None:
+            raise UserError(
+                "takes is 'frames', so that nothing is cut: leave out frame_length and hop_length"
+            )
+        return np.ascontiguousarray(X.transpose(0, 2, 1), np.float32), None
 
     def _config(self) -> TrainConfig:
         flat = {column: getattr(self, _parameter(column)) for column in _columns(self.method)}
@@ -139,7 +171,12 @@ def _parameter(column: str) -> str:
 def _make(method: str) -> type[MethodTransformer]:
     """The class of one method, with its hyper-parameters as keyword parameters of the constructor."""
     known = table(method)
-    defaults: dict[str, Any] = {"frame_length": None, "hop_length": None, "pooling": "mean"}
+    defaults: dict[str, Any] = {
+        "takes": "signals",
+        "frame_length": None,
+        "hop_length": None,
+        "pooling": "mean",
+    }
     defaults |= {_parameter(column): known[column].default for column in _columns(method)}
     defaults["random_state"] = 0
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ from emargin_train.data.frames import Splits
 from emargin_train.data.recording import Recording
 from emargin_train.data.sequences import read_all
 from emargin_train.data.settings import DataConfig
+from emargin_train.encode import encode
+from emargin_train.errors import UserError, nearest
+from emargin_train.evaluation.chosen import choose
 from emargin_train.evaluation.evaluate import Embeddings
+from emargin_train.evaluation.evaluate import evaluate as measured
 from emargin_train.files import write_whole
 from emargin_train.hyperparameters import DEFAULT_METHOD, method_named
 from emargin_train.pretrain import Outcome, pretrain
+from emargin_train.settings import declared
 from emargin_train.trained_encoder import TrainedEncoder, load_encoder
 
-__all__ = ["Trained", "fit", "load", "load_encoder", "recordings"]
+__all__ = ["Trained", "evaluate", "fit", "load", "load_encoder", "recordings"]
 
 
 def load(dataset: str = "sleepeeg-sim", **settings: Any) -> Splits:
@@ -33,8 +38,16 @@ def load(dataset: str = "sleepeeg-sim", **settings: Any) -> Splits:
     `x(indices) -> (n, T, F)` and classes `y` (N, T), -1 = unlabelled.
     Raises UserError for what cannot be read or divided, and for an unknown setting.
     """
-    config = TrainConfig.from_dict({"dataset": dataset, "method": DEFAULT_METHOD} | settings)
-    return load_config(config.data)
+    return load_config(_data({"dataset": dataset} | settings))
+
+
+def _data(settings: dict[str, Any]) -> DataConfig:
+    """Raises UserError for a name that is not a setting of data."""
+    known = declared(DataConfig)
+    for name in settings:
+        if name not in known:
+            raise UserError(f"'{name}' is not a setting of data: {nearest(name, known)}")
+    return TrainConfig.from_dict({"method": DEFAULT_METHOD} | settings).data
 
 
 def recordings(dataset: str = "sleepeeg-sim", data_dir: str | None = None) -> Iterator[Recording]:
@@ -114,3 +127,32 @@ def fit(
         if item.step == config.iterations:
             state = checkpoint.to_bytes(item)
     raise AssertionError("a training ends with its outcome")
+
+
+def evaluate(
+    encoder: TrainedEncoder | Path | str, dataset: str | None = None, **settings: Any
+) -> dict[str, float | None]:
+    """Measure a trained encoder on a dataset, as a study does; a metric without a value is None.
+
+    encoder: one, or where it is (`load_encoder`)
+    dataset: None = that of its training
+    settings: those of `load` that differ from its training, such as `split_seed=3`
+    Raises UserError for an unknown setting, and for data whose frames are not those that the encoder has
+    learned from: channels, units, rate, frames and normalisation have to be equal.
+    """
+    trained = encoder if isinstance(encoder, TrainedEncoder) else load_encoder(encoder)
+    own = trained.config.data
+    flat = {name: getattr(own, name) for name in declared(DataConfig)}
+    config = _data(flat | ({} if dataset is None else {"dataset": dataset}) | settings)
+    splits = load_config(config)
+    theirs = splits.signal.to_dict() if splits.signal else {}
+    for name, value in trained.signal.to_dict().items():
+        if theirs.get(name) != value:
+            raise UserError(
+                f"the frames of {config.dataset} have {name} {theirs.get(name)}, but the encoder learned "
+                f"from {value}: choose data like those of its training, or encode the recordings, which "
+                "converts them"
+            )
+    chosen = choose(splits, seed=config.split_seed, cap=config.evaluation_frames)
+    encoding = partial(encode, trained.method)
+    return measured(encoding, splits, chosen, clusters=config.clusters).metrics

@@ -27,6 +27,7 @@ from emargin_train.errors import UserError, exit_on_user_error
 from emargin_train.evaluation.chosen import EvaluationSet, choose
 from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
+from emargin_train.files import check_new
 from emargin_train.flags import add_flags, default_note, read_flags
 from emargin_train.hyperparameters import all_hyperparameters, read_by, table
 from emargin_train.methods import METHODS, find_method
@@ -153,6 +154,7 @@ class Run:
 
 def begin(config: TrainConfig, device: str, metrics: Collection[str] | None = None) -> Run:
     """Load the data and choose the frames to measure. metrics: the names of those to measure; None = all"""
+    check_device(device)
     memory = PeakMemory()
     row = settings_row(config) | {"device": device_name(device)}
     with record_function("data"):
@@ -165,6 +167,14 @@ def begin(config: TrainConfig, device: str, metrics: Collection[str] | None = No
     assert config.settings is not None
     row |= config.method_class.row(config.settings, splits.train)
     return Run(row, splits, chosen, memory, device, config.data.clusters, metrics)
+
+
+def check_device(device: str) -> None:
+    """Raises UserError for a device that this machine has not."""
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(
+            f"--device is '{device}', but this machine has no such device: leave it out to use the CPU"
+        )
 
 
 def settings_row(config: TrainConfig) -> dict[str, Any]:
@@ -224,6 +234,13 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--json", action="store_true", help="Print one JSON object, a row of results.parquet."
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="Write the trained encoder to this file, such as encoder.pt, for emargin_train.encode.",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace the file of --out if it exists.")
     return parser
 
 
@@ -274,10 +291,9 @@ def main() -> None:
 
     args = build_parser().parse_args()
     config = config_of(args)
-    if args.device != "cpu" and not (args.device.startswith("cuda") and torch.cuda.is_available()):
-        raise UserError(
-            f"--device is '{args.device}', but this machine has no such device: leave it out to use the CPU"
-        )
+    check_device(args.device)
+    if args.out is not None:
+        check_new(args.out, overwrite=args.overwrite)
     from rich.console import Console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -286,6 +302,8 @@ def main() -> None:
         bar = progress.add_task("training", total=config.iterations)
         for outcome in pretrain(config, device=args.device):
             if isinstance(outcome, State):
+                if args.out is not None and outcome.step == config.iterations:
+                    checkpoint.save(outcome, args.out)
                 trace.after(outcome)
                 progress.update(bar, completed=outcome.step, description=f"training, loss {outcome.loss:.4g}")
     assert isinstance(outcome, Outcome)

@@ -32,11 +32,10 @@ class Parser(argparse.ArgumentParser):
             **about,
         )
         self.add_argument("-h", "--help", action="help", help="Print this text, and do nothing else.")
-        if module:
-            version = f"{SCRIPT} {VERSION}"
-            self.add_argument(
-                "--version", action="version", version=version, help="Print the version of eMargin Study."
-            )
+        version = f"{SCRIPT} {VERSION}"
+        self.add_argument(
+            "--version", action="version", version=version, help="Print the version of eMargin Study."
+        )
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Raises UserError for an unknown flag, too many words or an impossible value."""

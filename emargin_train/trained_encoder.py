@@ -20,7 +20,7 @@ from emargin_train.data.sequences import append
 from emargin_train.data.sequences import piece as part_of
 from emargin_train.data.signal_file import FileOptions, open_file
 from emargin_train.data.signal_spec import SignalSpec
-from emargin_train.errors import UserError
+from emargin_train.errors import UserError, nearest
 from emargin_train.methods.base import Method, Shape
 
 MLFLOW = ("runs:/", "models:/")
@@ -107,24 +107,34 @@ class TrainedEncoder:
         x = self.method.like.new_zeros(1, self.signal.sequence_length, self.n_features)
         return self.method.encode(x).shape[-1]
 
-    def encode(self, recording: Recording) -> Encoded:
-        """Embeddings of all frames of a recording.
+    def encode(self, source: Recording | Path | str | np.ndarray, **options: Any) -> Encoded:
+        """Embeddings of all frames of a recording, a file, or an array (channels, samples).
 
-        Raises UserError where the recording's channels, units or rate do not fit and cannot be converted, and
-        where it is shorter than a frame.
+        options: of a file those of `encode_file`, of an array those of `encode_array`
+        Raises UserError where channels, units or rate do not fit and cannot be converted, and where the
+        source is shorter than a frame.
         """
-        parts = list(self.encode_pieces(cut(recording)))
+        if isinstance(source, np.ndarray):
+            return self.encode_array(source, **options)
+        if isinstance(source, Recording):
+            if options:
+                raise UserError(f"{next(iter(options))} is given, but a recording states it: leave it out")
+            parts = list(self.encode_pieces(cut(source)))
+            name, lasts = f"record {source.record}", f"lasts {source.seconds:g} s, but"
+        else:
+            parts = list(self.encode_file(source, **options))
+            name, lasts = str(source), "holds no stretch as long as a frame:"
         if not parts:
             raise UserError(
-                f"record {recording.record} lasts {recording.seconds:g} s, but a frame of the encoder lasts "
+                f"{name} {lasts} a frame of the encoder lasts "
                 f"{self.signal.frame / self.signal.rate_hz:g} s: give a longer recording"
             )
         return Encoded(
             np.concatenate([part.h for part in parts]),
             np.concatenate([part.start_s for part in parts]),
             [label for part in parts for label in part.label],
-            recording.record,
-            recording.subject,
+            parts[0].record,
+            parts[0].subject,
         )
 
     def encode_file(self, path: Path | str, **options: Any) -> Iterator[Encoded]:
@@ -133,6 +143,11 @@ class TrainedEncoder:
         options: what the file does not state (`emargin_train.data.signal_file.FileOptions`)
         Raises UserError naming what is missing or does not fit.
         """
+        for name in options:
+            if name not in FileOptions.__dataclass_fields__:
+                raise TypeError(
+                    f"'{name}' says nothing about a file: {nearest(name, FileOptions.__dataclass_fields__)}"
+                )
         for stretch in open_file(Path(path), FileOptions(**options), self.signal).stretches:
             yield from self.encode_pieces(stretch)
 
@@ -141,7 +156,7 @@ class TrainedEncoder:
         signal: np.ndarray,
         *,
         rate_hz: float | None = None,
-        units: tuple[str, ...] | None = None,
+        units: tuple[str, ...] | str | None = None,
         record: str = "array",
     ) -> Encoded:
         """Embeddings of one recording without labels.
@@ -159,13 +174,19 @@ class TrainedEncoder:
                 f"{', '.join(spec.channels)}: give (channels, samples)"
             )
         if not np.isfinite(values).all():
-            raise UserError("the signal has values that are missing or not finite: encode the parts between")
+            raise UserError(
+                "the signal has values that are missing or not finite: encode the stretches between them one "
+                "by one"
+            )
+        if rate_hz is not None and not 0 < rate_hz < float("inf"):
+            raise UserError(f"rate_hz is {rate_hz:g}, but it counts samples a second: give more than 0")
         labels = np.full(values.shape[1], UNLABELLED, np.int16)
+        units = (units,) if isinstance(units, str) else units
         units = spec.units if units is None else units * len(values) if len(units) == 1 else units
         if len(units) != len(values):
             raise UserError(
-                f"units are {', '.join(units)}, but there are {len(values)} channels: give one unit, or one "
-                f"for each of {', '.join(spec.channels)}"
+                f"units are {', '.join(units)}, but the channels are {', '.join(spec.channels)}: give one "
+                "unit, or one for each"
             )
         rate_hz = spec.rate_hz if rate_hz is None else rate_hz
         return self.encode(Recording(values, rate_hz, labels, (), record, record, spec.channels, units))

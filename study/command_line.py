@@ -75,7 +75,11 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--resume", metavar="DIR", help="Resume the study in this folder, such as runs/NAME.")
     parser.add_argument(
-        "--extend", type=int, metavar="N", help="Resume the study with N more trials of each method."
+        "--extend",
+        type=int,
+        metavar="N",
+        help="Resume the study with N more trials of each method of --method, and half as many of the "
+        "baseline unless --baseline-trials gave their number.",
     )
     parser.add_argument(
         "--retry",

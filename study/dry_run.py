@@ -10,8 +10,9 @@ from emargin_train.config import TrainConfig
 from emargin_train.data import load
 from emargin_train.pretrain import Outcome, pretrain
 from emargin_train.train import Diverged, train
-from study import plan, results, split_seeds
+from study import plan, records
 from study.cluster import connection
+from study.run_study import checked
 from study.settings import StudySettings
 from study.space import points
 
@@ -44,33 +45,37 @@ class Steps:
         return f"{self.name}: {1000 * self.step_s:.0f} ms a step"
 
 
-def describe(settings: StudySettings) -> str:
+def describe(settings: StudySettings, extend: int | None = None) -> str:
     """One line for each arm, then resources and time. To measure the time, it trains each method for a few
     steps, in each precision of the study, and evaluates once.
+
+    extend: the number of trials that an existing study would get in addition
+    Raises UserError for everything for which the study would be refused.
     """
-    settings = plan.resolved(results.as_stored(settings), split_seeds.by_default(settings))
-    study_plan = plan.arms(settings)
-    for arm in study_plan:
-        arm.check(settings)
+    settings, study_plan, _ = checked(settings, extend)
+    device = "cuda" if settings.gpus_per_trial and torch.cuda.is_available() else "cpu"
     n_at_once = _at_once(settings)
     config = plan.first_config(settings, study_plan)
     splits = load(config.data)
-    evaluation_s = _evaluation_s(config)
+    evaluation_s = _evaluation_s(config, device)
+    done = set(records.keys(settings.folder))
 
     lines = [f"study {settings.name}: would be written to {settings.folder}"]
     lines += [f"note: {settings.note}"] if settings.note else []
     lines += [f"data {settings.dataset}:"]
     lines += [f"  {line}" for line in splits.described]
-    rows = 0
+    rows = left = 0
     work_s = 0.0
     tried: list[Steps] = []
     for arm in study_plan:
         n = len(arm.numbers) * len(arm.replicates)
         rows += n
-        steps = _steps(settings, arm)
+        own = [f"{arm.trial_name(i)}-{one}" for i in arm.numbers for one in arm.replicates]
+        left += (n_left := len(set(own) - done))
+        steps = _steps(settings, arm, device)
         tried += [one for one in steps if one.iterations]
         costs = [one.iterations * one.step_s + evaluation_s * (one.diverged is None) for one in steps]
-        work_s += n * sum(costs) / len(costs)
+        work_s += n_left * sum(costs) / len(costs)
         told = arm.varied | {k: v for k, v in arm.space.items() if k in settings.hyperparameters}
         space = ", ".join(f"{name} {domain}" for name, domain in told.items())
         seeds = ",".join(map(str, dict.fromkeys(one.seed for one in arm.replicates)))
@@ -78,11 +83,14 @@ def describe(settings: StudySettings) -> str:
         trials = f"{len(arm.numbers)} trial{'' if len(arm.numbers) == 1 else 's'}"
         times = f"seeds {seeds}" + (f" × {n_splits} splits" if n_splits > 1 else "")
         lines.append(f"{arm.role} {arm.method}: {trials} × {times}{'; ' + space if space else ''}")
+    gpus = f"{settings.gpus_per_trial} GPU"
+    if settings.gpus is None:
+        gpus = "a share of a GPU that is measured at the start (here counted as a whole one)"
     lines += [
         f"goals: {', '.join(settings.goals)}; sampler {settings.sampler}; {config.iterations} steps each",
-        f"rows: {rows}",
-        f"a trial: {settings.cpus_per_trial} CPU, {settings.gpus_per_trial} GPU; {n_at_once} at once here",
-        "measured here:",
+        f"rows: {rows}" + (f", {rows - left} of them done already" if left < rows else ""),
+        f"a trial: {settings.cpus_per_trial} CPU, {gpus}; {n_at_once} at once here",
+        f"measured here, on the {'GPU' if device == 'cuda' else 'CPU'}:",
         *(f"  {one.told()}" for one in tried),
         f"  {evaluation_s:.1f} s an evaluation",
         f"expected time: about {work_s / n_at_once / 60:.1f} min",
@@ -99,30 +107,32 @@ def _at_once(settings: StudySettings) -> int:
     return connection.concurrency(settings, has, gpus=gpus, started_here=True)
 
 
-def _steps(settings: StudySettings, arm: plan.Arm) -> list[Steps]:
+def _steps(settings: StudySettings, arm: plan.Arm, device: str) -> list[Steps]:
     """The first steps of an arm at the low end of its space, once for each precision of the study."""
     if "precision" not in arm.space:
-        return [_tried(plan.lowest_config(settings, arm), None)]
+        return [_tried(plan.lowest_config(settings, arm), None, device)]
     return [
-        _tried(plan.lowest_config(settings, arm, precision=value), str(value))
+        _tried(plan.lowest_config(settings, arm, precision=value), str(value), device)
         for value in points(arm.space["precision"])
     ]
 
 
-def _tried(config: TrainConfig, precision: str | None) -> Steps:
+def _tried(config: TrainConfig, precision: str | None, device: str) -> Steps:
     if config.iterations == 0:
         return Steps(config.method, precision, 0, 0.0, None)
     stamps = []
     try:
-        for _ in train(config.changed(iterations=N_STEPS + 1, report_every=1), load(config.data)):
+        short = config.changed(iterations=N_STEPS + 1, report_every=1)
+        for _ in train(short, load(config.data), device=device):
             stamps.append(time.perf_counter())
     except Diverged as error:
         return Steps(config.method, precision, config.iterations, 0.0, str(error))
     return Steps(config.method, precision, config.iterations, (stamps[-1] - stamps[0]) / N_STEPS, None)
 
 
-def _evaluation_s(config: TrainConfig) -> float:
+def _evaluation_s(config: TrainConfig, device: str) -> float:
     """Seconds of one evaluation, that of an encoder without training."""
-    *_, outcome = pretrain(TrainConfig(data=config.data, method="random", encoder=config.encoder))
+    random = TrainConfig(data=config.data, method="random", encoder=config.encoder)
+    *_, outcome = pretrain(random, device=device)
     assert isinstance(outcome, Outcome)
     return float(outcome.row["eval_seconds"])

@@ -13,6 +13,8 @@ import pandas as pd
 
 from analysis import pareto, pareto_charts, tables
 from analysis import report as reports
+from emargin_train.errors import UserError
+from emargin_train.program import SCRIPT
 from study.command_line import build_parser, flags_of, resumed_settings, settings_of
 from study.run_study import StudyOutcome, run_study
 
@@ -74,6 +76,10 @@ def run(dataset: str | None = None, **flags: Any) -> Results:
         a list is a choice of values, a text A:B a range; one with a dot is given as `**{"dilated.depth": 4}`
     Raises UserError for an impossible setting, StudyEnded where Ray or a disk failed.
     """
+    for name in set(flags) & {"dry_run", "help", "version"}:
+        raise UserError(
+            f"{name} prints text, and is for the command alone: {SCRIPT} run --{name.replace('_', '-')}"
+        )
     args = build_parser().parse_args(words(({} if dataset is None else {"dataset": dataset}) | flags))
     settings = resumed_settings(Path(args.resume), flags_of(args)) if args.resume else settings_of(args)
     outcome = run_study(settings, extend=args.extend, retry_failed=args.retry == "failed", quiet=args.quiet)

@@ -17,9 +17,9 @@ from study.settings import StudySettings
 
 WIDTH = 150
 PROTOCOL = (
-    "protocol of the published row: as printed, with seeds and spread unknown here; the paper's code joins "
-    "all recordings, splits them in sequence, and measures class-balanced validation frames by KMeans with "
-    "as many clusters as classes, and by a linear probe of 10 epochs"
+    "protocol of the published row: as printed; the number of seeds and the spread are not known; the "
+    "paper's code joins all recordings, splits them in sequence, and measures class-balanced validation "
+    "frames by KMeans with as many clusters as classes, and by a linear probe of 10 epochs"
 )
 
 
@@ -68,7 +68,7 @@ def compare(preset: str, settings: StudySettings, done: dict[str, list[dict[str,
     done: rows by trial, as `study.records.finished` gives them
     """
     paper = FIGURES[preset.removeprefix(PAPER)]
-    ours, is_theirs = our_data(paper, settings)
+    ours, is_theirs = our_data(preset.removeprefix(PAPER), settings)
     columns = [declarations().metrics[name].title for name in paper.figures]
     table = Table("what", "data", *columns, "replicates", title=f"{preset}: means ± sd over replicates")
     table.add_row("published: eMargin", paper.data, *paper.figures.values(), "–", end_section=True)
@@ -102,13 +102,18 @@ def our_protocol(settings: StudySettings) -> str:
     return f"protocol of our rows: {split}; seeds {seeds}"
 
 
-def our_data(paper: Published, settings: StudySettings) -> tuple[str, bool]:
-    """The data of a study in words, and whether they are the paper's recordings, by their names."""
-    dataset = find(settings.dataset)
+def our_data(name: str, settings: StudySettings) -> tuple[str, bool]:
+    """The data of a study in words, and whether they are the paper's recordings, by their names.
+
+    name: the paper's dataset, a key of FIGURES
+    """
+    dataset, paper = find(settings.dataset), FIGURES[name]
     if dataset.simulated:
         return f"simulated data ({settings.dataset})", False
+    if settings.dataset != name:
+        return f"{settings.dataset} (not {paper.data})", False
     if settings.data_dir is None:
-        return paper.data, settings.dataset in FIGURES
+        return paper.data, True
     folder = Path(settings.data_dir)
     if any(_files(folder, paper.files)):
         return f"{paper.data}, as in {settings.data_dir}", True

@@ -196,6 +196,8 @@ def compare(row: Row, repeated: Sequence[Mapping[str, Any]]) -> list[Compared]:
         stored, values = row.values.get(name), [one.get(name) for one in repeated]
         if name not in row.values or (stored is None and all(value is None for value in values)):
             continue
+        if stored is None and row.settings.metrics == "goals":
+            continue  # it was not measured
         here = None if None in values else np.array(values, dtype=float)
         if here is None or len(here) == 1:
             found.append(Compared(name, stored, None if here is None else float(here[0]), 0.0, 0.0))
@@ -301,6 +303,11 @@ def main() -> None:
         )
     row = find(args.study, args.trial, args.replicate)
     settings = settings_of(row, data_dir=args.data_dir, dataset=args.dataset)
+    if str(settings["dataset"]).endswith(".toml") and not Path(str(settings["dataset"])).exists():
+        raise UserError(
+            f"the recordings of {row.name} are described in {settings['dataset']}, which does not exist "
+            "here: say by --dataset where it is"
+        )
     repeated, described = trained(settings)
     elsewhere = same_place(row, repeated)
     rows = [repeated]

@@ -106,7 +106,12 @@ def check_free(settings: StudySettings) -> None:
     differences = settings.differences(stored_settings(folder))
     if differences:
         shown = ", ".join(f"{flag} {there}, not {asked}" for flag, (asked, there) in differences.items())
-        more = "; for more trials of it, add --extend N" if set(differences) <= {"--trials"} else ""
+        fewer = settings.trials < stored_settings(folder).trials
+        more = (
+            "; for more trials of it, add --extend N"
+            if set(differences) == {"--trials"} and not fewer
+            else ""
+        )
         raise UserError(
             f"--name is '{settings.name}', but {folder} is a study with {shown}: choose another name, or "
             f"resume that study with {pasted('study.run', '--resume', folder)}{more}"
@@ -189,6 +194,7 @@ def write_manifest(
     clusters: dict[str, int],
     classes: tuple[str, ...],
     resources: dict[str, Any] | None,
+    tracking_uri: str | None = None,
 ) -> None:
     """Write manifest.json: which versions, data and machine made the results.
 
@@ -200,6 +206,7 @@ def write_manifest(
     clusters: number of clusters that KMeans looks for, by data set
     classes: their names, in the order of the labels in embeddings/*.arrow
     resources: the cluster's resources; None = those of earlier runs of the study
+    tracking_uri: where MLflow's runs are, without a password; None = in the database beside the study
     """
     if resources is None:
         resources = _resources_before(folder)
@@ -219,6 +226,7 @@ def write_manifest(
         "study_id": study_id,
         "written_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "asked": asked,
+        "tracking_uri": tracking_uri,
         "git_revision": git_revision(),
         "data_hash": data_hash,
         "split": {str(seed): list(lines) for seed, lines in described.items()},

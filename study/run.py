@@ -27,13 +27,19 @@ def main() -> None:
 
     args = build_parser().parse_args()
     if args.resume:
+        for flag in ("preset", "config"):
+            if getattr(args, flag):
+                raise UserError(
+                    f"--{flag} is given with --resume, which takes the settings of the study itself: leave "
+                    "one of them out"
+                )
         settings = resumed_settings(Path(args.resume), flags_of(args))
     else:
         settings = settings_of(args)
     if args.dry_run:
         from study.dry_run import describe
 
-        print(describe(settings))
+        print(describe(settings, args.extend))
         return
     with signals.handled(settings.folder) as received:
         run(settings, args, received)

@@ -36,6 +36,7 @@ from study.ownership import owned
 from study.progress import Progress
 from study.search import claim
 from study.search.plan_search import PlanSearch
+from study.secrets import without_password
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
@@ -107,7 +108,7 @@ def run_study(
         stack.enter_context(display.survives())
         if is_there:
             stack.enter_context(owned(settings.folder))
-        settings, study_plan, address = _checked(settings, extend)
+        settings, study_plan, address = checked(settings, extend)
         uri = tracking_uri.resolve(settings.tracking_uri, out)
         if not is_there or uri.startswith("sqlite:"):  # a resumed study runs without its server
             tracking_uri.check_answers(uri)
@@ -139,7 +140,7 @@ def run_study(
         return _published(outcome, folder, tracker, report)
 
 
-def _checked(
+def checked(
     settings: StudySettings, extend: int | None
 ) -> tuple[StudySettings, tuple[plan.Arm, ...], str | None]:
     """The settings in full, their plan, and the address of the cluster. Raises UserError."""
@@ -192,7 +193,7 @@ def _run(
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):
-            _write_manifest(settings, study_plan, study_id, splits, resources)
+            _write_manifest(settings, study_plan, study_id, splits, resources, tracker.uri)
             tracker.start(params)
             say(f"browse: {_to_browse(settings, tracker)}")
             kept = claim.claimed_storage(settings, study_plan, study_id)
@@ -315,6 +316,7 @@ def _write_manifest(
     study_id: str,
     splits: Splits,
     resources: dict[str, Any] | None,
+    uri: str,
 ) -> None:
     """Write manifest.json, and which frames of each split are measured.
 
@@ -342,4 +344,5 @@ def _write_manifest(
         clusters={dataset.name: max(measured)},
         classes=splits.class_names,
         resources=resources,
+        tracking_uri=None if uri == tracking_uri.local(Path(settings.out)) else without_password(uri),
     )

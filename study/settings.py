@@ -322,7 +322,7 @@ class StudySettings(DatasetSettings):
         if len(self.seeds) != 1 or self.seeds[0] < 2:
             return None
         n = self.seeds[0]
-        return f"--seeds {n} is one seed, whose number is {n}; --seeds 0:{n - 1} names {n} seeds"
+        return f"--seeds {n} means one seed, the number {n}; for {n} seeds, give --seeds 0:{n - 1}"
 
     def of_study(self) -> Self:
         """These settings without the options that hold for a single command only."""

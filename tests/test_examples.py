@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import emargin_train
 import study
 from emargin_train.errors import UserError
 from study import notebook
+from tests.study.conftest import assert_one_line, here
+from tests.tiny import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -75,9 +78,11 @@ def test_names_that_a_newcomer_guesses(tmp_path):
     assert splits.train.shape[1] == 20
     with pytest.raises(UserError, match="did you mean 'sleepeeg-sim'"):
         emargin_train.load("sleepeg-sim")
+    with pytest.raises(UserError, match="'margin' is not a setting of data"):
+        emargin_train.load("sleepeeg-sim", margin=3)  # it would change nothing
     with pytest.raises(UserError, match="'treshold' is not a setting: did you mean 'threshold'"):
         emargin_train.fit("sleepeeg-sim", treshold=0.3)
-    with pytest.raises(AttributeError, match="it has Trained, fit, load"):
+    with pytest.raises(AttributeError, match="it has Trained, evaluate, fit, load"):
         emargin_train.train_encoder  # noqa: B018
     with pytest.raises(UserError, match="--treshold is not a flag: did you mean --threshold"):
         study.run("sleepeeg-sim", treshold=0.3)
@@ -91,6 +96,40 @@ def test_a_diverged_training_has_no_encoder(tmp_path):
     assert trained.row["status"] == "diverged" and of_encoder == {None}
     with pytest.raises(ValueError, match="there is no encoder: the loss is not finite"):
         trained.save(tmp_path / "encoder.pt")
+
+
+def test_a_trained_encoder_is_measured_again_and_on_other_splits(tmp_path):
+    """On its own data it has the metrics of its training; frames of another kind are refused."""
+    own = {"dataset": str(tiny()), "evaluation_frames": 100}
+    trained = emargin_train.fit(**own, iterations=3)
+    trained.save(tmp_path / "encoder.pt")
+    found = emargin_train.evaluate(tmp_path / "encoder.pt")
+    measured = [name for name in found if not name.startswith("pseudo_label")]  # of the method's labels
+    assert {name: found[name] for name in measured} == {name: trained.metrics[name] for name in measured}
+    assert emargin_train.evaluate(trained.encoder)["silhouette"] == found["silhouette"]
+    other = emargin_train.evaluate(trained.encoder, split_seed=1)
+    assert other["silhouette"] != found["silhouette"]
+    with pytest.raises(UserError, match="frames of sleepeeg-sim have channels"):
+        emargin_train.evaluate(trained.encoder, "sleepeeg-sim", subjects=3)
+    with pytest.raises(UserError, match="'margin' is not a setting of data"):
+        emargin_train.evaluate(trained.encoder, margin=3)
+
+
+def test_a_device_that_is_not_there_is_refused():
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="--device is 'cuda', but this machine has no such device"):
+            emargin_train.fit(str(tiny()), device="cuda", iterations=1)
+
+
+def test_pretrain_can_keep_its_encoder(tmp_path):
+    words = ("--dataset", str(tiny()), "--iterations", "2", "--out", str(tmp_path / "encoder.pt"))
+    assert here(*words, module="emargin_train.pretrain").returncode == 0
+    encoder = emargin_train.load_encoder(tmp_path / "encoder.pt")
+    recording = next(emargin_train.recordings(str(tiny())))
+    assert encoder.encode(recording).h.shape == (240, 320)
+    assert_one_line(here(*words, module="emargin_train.pretrain"), "exists already", "--overwrite")
+    with pytest.raises(UserError, match="is a folder: give a checkpoint"):
+        emargin_train.load_encoder(tmp_path)
 
 
 def test_arguments_become_flags():

@@ -13,14 +13,17 @@ from emargin_train.data.files import reading
 from emargin_train.data.recording import UNLABELLED, Recording
 from emargin_train.data.signal_spec import SignalSpec
 from emargin_train.data.stream import Stream, in_blocks, runs
+from emargin_train.data.table_load import other_unit
 from emargin_train.data.table_paths import Found
 from emargin_train.data.table_spec import SUFFIX_FORMATS, parse_spec
 from emargin_train.data.text_tables import TextFormat
 from emargin_train.errors import UserError, nearest
 
 STATES_ALL = ("edf", "wfdb")  # formats that state their rate and units
+ENDINGS = ", ".join(SUFFIX_FORMATS)
 CLOCKS = ("date", "s", "ms", "us", "ns")
 NO_UNIT = "none"
+RATE_FACTOR = 100  # between the rates of two recordings of one kind
 AS_TOML = "describe the file in a TOML file (docs/own_data.md)"
 
 
@@ -41,6 +44,16 @@ class FileOptions:
     time: str | None = None
     time_unit: str | None = None
     variable: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a rate that is none. In Python, a text is read as the flag reads it."""
+        for name in ("channels", "units"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, tuple(getattr(self, name).split(",")))
+        if self.rate_hz is not None and not 0 < self.rate_hz < float("inf"):
+            raise UserError(
+                f"--rate-hz is {self.rate_hz:g}, but it counts samples a second: give more than 0"
+            )
 
     def given(self) -> list[str]:
         """The flags that are given."""
@@ -65,6 +78,8 @@ def is_file(source: str) -> bool:
 
 def open_file(path: Path, options: FileOptions, spec: SignalSpec) -> SignalFile:
     """The file, whose channels are called as `spec` calls them. Raises UserError naming a flag."""
+    if not is_file(str(path)):
+        raise UserError(f"{path} is not a file of recordings: give one that ends in {ENDINGS}")
     kind = SUFFIX_FORMATS[path.suffix.lower()]
     if not path.is_file():
         raise UserError(f"{path} does not exist: give a file, a .toml file or the name of a dataset")
@@ -131,8 +146,19 @@ def _stamped(
     described = parse_spec({"signal": signal, "frames": frames}, path)
     own, root = Found({}, (path,)), path.parent
     rate_hz = options.rate_hz or table.common_rate(described, own, root)
+    _check_clock(path, rate_hz, options, spec)
     found = list(table_read.read(described, own, root, (), rate_hz))
     return SignalFile((iter((one,)) for one in found), sum(one.seconds for one in found))
+
+
+def _check_clock(path: Path, rate_hz: float, options: FileOptions, spec: SignalSpec) -> None:
+    """Refuse time stamps whose rate is far from the encoder's, as those that count another unit."""
+    if options.rate_hz is None and not 1 / RATE_FACTOR < rate_hz / spec.rate_hz < RATE_FACTOR:
+        raise UserError(
+            f"{path} has {rate_hz:g} samples a second if its time stamps count {options.time_unit}, but the "
+            f"encoder learned from {spec.rate_hz:g}: check --time-unit"
+            f"{other_unit(rate_hz, options.time_unit)}; if it is right, give --rate-hz too"
+        )
 
 
 def _stream(path: Path, kind: str, chosen: list[str | int], options: FileOptions) -> Stream:
@@ -232,7 +258,8 @@ def _units(path: Path, stated: tuple[str, ...], options: FileOptions, spec: Sign
     given = options.units
     if given is not None and len(given) not in (1, len(stated)):
         raise UserError(
-            f"--units names {len(given)}, but there are {len(stated)} channels: give one for each"
+            f"--units names {len(given)}, but the channels are {', '.join(spec.channels)}: give one unit, or "
+            "one for each"
         )
     wanted = given if given is None or len(given) > 1 else given * len(stated)
     out = []
@@ -243,7 +270,12 @@ def _units(path: Path, stated: tuple[str, ...], options: FileOptions, spec: Sign
                 f"--units has '{unit}', but {path} states '{own}' for that channel: leave it out; where "
                 f"the file is wrong, {AS_TOML} with units"
             )
-        if not unit and wanted is None and spec.units[i]:
+        if not unit and wanted is not None and spec.units[i]:
+            raise UserError(
+                f"--units is {NO_UNIT}, but the encoder learned from '{spec.units[i]}': give the unit of "
+                f"{path}"
+            )
+        if not unit and spec.units[i]:
             raise UserError(
                 f"{path} does not state the unit of channel {i + 1}, and the encoder learned from "
                 f"'{spec.units[i]}': give --units"

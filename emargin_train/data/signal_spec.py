@@ -55,7 +55,8 @@ class SignalSpec:
         if missing:
             raise UserError(
                 f"record {recording.record} has the channels {', '.join(recording.channels)}, but the "
-                f"encoder needs {', '.join(self.channels)}: give its channels these names in the description"
+                f"encoder needs {', '.join(self.channels)}: give its channels these names in the file that "
+                "describes it"
             )
         order = [recording.channels.index(name) for name in self.channels]
         if order != list(range(len(recording.channels))):

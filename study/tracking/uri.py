@@ -43,7 +43,7 @@ def local(out: Path) -> str:
 
 
 def to_browse(uri: str, *, experiment: str, study_id: str, goal: str) -> str:
-    """How to open MLflow at a study's trials: an address, after a command where it needs one.
+    """How to open MLflow at a study's trials: an address, in a line after a command where it needs one.
 
     experiment: its id; "" where it is not known, since MLflow was never reached
     goal: the metric by which the trials are sorted, the best one first
@@ -59,8 +59,12 @@ def to_browse(uri: str, *, experiment: str, study_id: str, goal: str) -> str:
     place = f"/#/experiments/{experiment}/runs?{urlencode(shown)}" if experiment else ""
     if uri.startswith("http"):
         return without_password(uri.rstrip("/")) + place
-    command = pasted("mlflow", "ui", "--backend-store-uri", without_password(uri))
-    return f"{command}, then http://127.0.0.1:5000{place}"
+    file = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and uri == local(file.parent):
+        command = pasted("study.server", "--out", os.path.relpath(file.parent))
+    else:
+        command = pasted("mlflow", "ui", "--backend-store-uri", without_password(uri))
+    return f"{command}\n  then open http://127.0.0.1:5000{place}"
 
 
 def check_answers(uri: str) -> None:

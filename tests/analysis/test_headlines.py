@@ -134,9 +134,11 @@ def test_a_gate_that_never_fires_stands_beside_the_best_threshold(tmp_path: Path
         changed = rows.assign(dissimilar_share=rows["dissimilar_share"].where(~margin, share))
         study = study_of(tmp_path / words[:5], changed)
         found = accuracy(study)
-        assert f"{words}, so the threshold did nothing here" in found.details
+        effect = "it does not choose between steps" if share == 1 else "no frame is handled by the margin"
+        assert f"{words}, so that {effect}." in found.details
         assert "The gate of eMargin at a threshold of 0." in found.details
-        assert "(the gate is idle)" in best_html(study)
+        mark = "(all steps dissimilar)" if share == 1 else "(the gate never acts)"
+        assert mark in best_html(study)
     busy = rows.assign(dissimilar_share=rows["dissimilar_share"].where(~margin, 0.3))
     assert "fires" not in accuracy(study_of(tmp_path / "busy", busy)).details
 
@@ -199,7 +201,7 @@ def test_without_test_subjects_it_says_who_chose(tmp_path: Path, rows: pd.DataFr
     study = study_of(tmp_path / "a", rows, subjects=SUBJECTS)
     found = accuracy(study)
     assert found.column == ACCURACY
-    assert found.details.startswith("On 1 validation subject, who also chose the settings, ")
+    assert found.details.startswith("On 1 validation subject, which also chose the settings, ")
     in_time = study_of(tmp_path / "b", rows.assign(split="time"))
     assert "recordings whose other parts are in training" in accuracy(in_time).details
 

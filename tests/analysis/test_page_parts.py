@@ -63,7 +63,11 @@ def test_links_lead_to_the_server_of_the_study_without_its_password(
 ) -> None:
     study.settings["tracking_uri"] = uri
     assert mlflow_links.server(study) == server and "secret" not in mlflow_links.note(study)
+    # a database that is not the one beside the study is shown by no server that we know
+    assert (mlflow_links.note(study) == "") is (server == mlflow_links.LOCAL)
     del study.settings["tracking_uri"]
+    told = dataclasses.replace(study, manifest=study.manifest | {"tracking_uri": uri})
+    assert mlflow_links.server(told) == server
 
 
 def test_axes_hold_all_points_and_are_not_stretched_by_whiskers(study: Study) -> None:

@@ -57,7 +57,7 @@ def test_truncated_at_any_length_is_refused(state: State, tmp_path: Path) -> Non
     whole = path.read_bytes()
     for length in [0, 1, 10, 100, *range(1000, len(whole), len(whole) // 12), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match="state.pt is damaged"):
+        with pytest.raises(UserError, match="state.pt is no checkpoint, or a damaged one"):
             checkpoint.load(path)
 
 

@@ -170,6 +170,38 @@ def test_time_stamps_tell_the_rate(encoder: TrainedEncoder, tmp_path: Path) -> N
     np.testing.assert_array_equal(found, encoder.encode(of_values()).h)
 
 
+@pytest.mark.parametrize("unit", ["s", "us"])
+def test_time_stamps_in_another_unit_are_noticed(unit: str, encoder: TrainedEncoder, tmp_path: Path) -> None:
+    """Milliseconds read as seconds would be a recording of 0.1 samples a second, resampled without a word."""
+    path = tmp_path / "x.csv"
+    rows = "\n".join(f"{10 * k},{a},{b}" for k, (a, b) in enumerate(VALUES.T.tolist()))
+    path.write_text(f"t,I,II\n{rows}\n")
+    with pytest.raises(UserError, match=rf"stamps count {unit}.*time_unit = .ms. they give 100"):
+        encoded(encoder, path, time="t", time_unit=unit, units="mV")
+
+
+def test_one_call_encodes_a_recording_a_file_or_an_array(encoder: TrainedEncoder, tmp_path: Path) -> None:
+    path, _ = write(tmp_path, "csv")
+    expected = encoder.encode(of_values()).h
+    for source, options in (
+        (path, {"rate_hz": 100.0, "units": "mV"}),
+        (str(path), {"rate_hz": 100.0, "units": ("mV", "mV"), "channels": "I,II"}),
+        (VALUES, {"rate_hz": 100.0, "units": "mV"}),
+    ):
+        np.testing.assert_array_equal(encoder.encode(source, **options).h, expected)
+    with pytest.raises(TypeError, match="did you mean 'rate_hz'"):
+        encoder.encode(path, rate=100.0)
+    with pytest.raises(UserError, match="rate_hz is given, but a recording states it"):
+        encoder.encode(of_values(), rate_hz=100.0)
+    with pytest.raises(UserError, match="holds no stretch as long as a frame"):
+        (tmp_path / "short.csv").write_text("I,II\n1,2\n3,4\n")
+        encoder.encode(tmp_path / "short.csv", rate_hz=100.0, units="mV")
+    with pytest.raises(UserError, match="rate_hz is nan"):
+        encoder.encode(VALUES, rate_hz=float("nan"))
+    with pytest.raises(UserError, match=r"x.py is not a file of recordings: give one that ends in .*\.edf"):
+        encoder.encode("x.py")
+
+
 @pytest.mark.parametrize(
     "kind, options, said",
     [
@@ -177,6 +209,8 @@ def test_time_stamps_tell_the_rate(encoder: TrainedEncoder, tmp_path: Path) -> N
         ("csv", {"rate_hz": 100.0}, "--units"),
         ("csv", {"rate_hz": 100.0, "units": ("mV", "mV", "mV")}, "--units names 3"),
         ("csv", {"rate_hz": 100.0, "units": ("g",)}, "'g'.*cannot be converted"),
+        ("csv", {"rate_hz": 100.0, "units": "none"}, "--units is none, but the encoder learned from 'mV'"),
+        ("csv", {"rate_hz": 0.0, "units": "mV"}, "--rate-hz is 0"),
         ("csv", {"rate_hz": 100.0, "units": ("mV",), "channels": ("I",)}, "--channels names 1"),
         ("csv", {"rate_hz": 100.0, "units": ("mV",), "channels": ("I", "III")}, "did you mean 'II'"),
         ("csv", {"time": "label", "units": ("mV",)}, "--time-unit, one of date, s"),
@@ -308,6 +342,7 @@ def test_the_program_takes_recordings_without_labels(
         (("sleepeeg-sim", "--rate-hz", "100"), "--rate-hz is given, but it is for single files"),
         (("x.csv", "--data-dir", "."), "--data-dir is given"),
         (("missing.edf",), "missing.edf does not exist"),
+        (("night.xyz",), "night.xyz is not a file of recordings: give one that ends in"),
         (("x.csv", "--rate-hz", "-1"), "--rate-hz is -1"),
     ],
 )
@@ -330,9 +365,14 @@ def test_the_program_replaces_a_file_only_if_told_to(
     recording = pd.read_csv(tiny.tiny().parent / f"{study[1].train.record[0]}.csv")
     source = tmp_path / "night.parquet"
     recording.to_parquet(source)
-    words = (study[0], source, "--rate-hz", 50, "--out", source)
-    assert run(monkeypatch, *words) == 2
-    assert "exists already" in capsys.readouterr().err
+    for more in ((), ("--overwrite",)):
+        assert run(monkeypatch, study[0], source, "--rate-hz", 50, "--out", source, *more) == 2
+        assert "from which the recording is read" in capsys.readouterr().err
     pd.testing.assert_frame_equal(pd.read_parquet(source), recording)
+    words = (study[0], source, "--rate-hz", 50, "--out", tmp_path / "x.parquet")
+    assert run(monkeypatch, *words) == 0 and run(monkeypatch, *words) == 2
+    assert "exists already" in capsys.readouterr().err
     assert run(monkeypatch, *words, "--overwrite") == 0
-    assert "h" in pq.read_schema(source).names
+    (tmp_path / "folder.parquet").mkdir()
+    assert run(monkeypatch, *words[:-1], tmp_path / "folder.parquet", "--overwrite") == 2
+    assert "which is a folder" in capsys.readouterr().err

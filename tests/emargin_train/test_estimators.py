@@ -33,7 +33,7 @@ def test_aeon_finds_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_parameters_are_the_hyperparameters(name: str) -> None:
-    own = {"frame_length", "hop_length", "pooling", "random_state"}
+    own = {"takes", "frame_length", "hop_length", "pooling", "random_state"}
     expected = {column.replace(".", "_") for column in table(name) if column not in DATA} | own
     assert set(ESTIMATORS[name]().get_params()) == expected
     assert METHODS[name].title in (ESTIMATORS[name].__doc__ or "")
@@ -74,8 +74,34 @@ def test_a_share_is_given_instead_of_a_threshold() -> None:
 
 @pytest.mark.parametrize(
     "wrong, named",
-    [({"frame_length": 65}, "frame_length"), ({"pooling": "sum"}, "pooling"), ({"margin": -1}, "margin")],
+    [
+        ({"frame_length": 65}, "frame_length is 65"),
+        ({"frame_length": 0}, "frame_length is 0"),
+        ({"frame_length": 10.0}, "frame_length is 10.0"),
+        ({"hop_length": 0}, "hop_length is 0"),
+        ({"takes": "spectra"}, "takes is 'spectra'"),
+        ({"pooling": "sum"}, "pooling"),
+        ({"margin": -1}, "margin"),
+    ],
 )
 def test_wrong_values_are_named(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(UserError, match=named):
         EMargin(iterations=1, **wrong).fit(series()[0])
+
+
+def test_frames_that_were_made_elsewhere_are_taken_as_they_are() -> None:
+    """The magnitude spectra of the signals' own frames give the same embeddings, bit by bit."""
+    x, _ = series()
+    cut = InfoNCE(iterations=3, batch_size=4, frame_length=8, pooling=None).fit(x)
+    made = cut._frames(x, np.zeros(len(x), int)).x(np.arange(len(x)))  # (n, T, F)
+    frames = InfoNCE(iterations=3, batch_size=4, takes="frames", pooling=None)
+    np.testing.assert_array_equal(frames.fit_transform(made.transpose(0, 2, 1)), cut.transform(x))
+    with pytest.raises(UserError, match="nothing is cut"):
+        InfoNCE(iterations=1, takes="frames", hop_length=2).fit(x)
+    with pytest.raises(UserError, match="raw samples"):
+        ESTIMATORS["tnc-published"](iterations=1, takes="frames").fit(x)
+
+
+def test_one_frame_is_no_sequence() -> None:
+    with pytest.raises(UserError, match="has one frame: give longer series, or a shorter frame_length"):
+        EMargin(iterations=1, frame_length=64).fit(series()[0])

@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused(
 def test_units_of_an_array_are_one_for_all_or_one_for_each(ours: tuple[TrainedEncoder, State]) -> None:
     two = replace(ours[0].signal, channels=("x", "y"), units=("mV", "mV"))
     encoder = replace(ours[0], signal=two)
-    with pytest.raises(UserError, match="units are mV, V, V, but there are 2 channels: give one unit"):
+    with pytest.raises(UserError, match="units are mV, V, V, but the channels are x, y: give one unit"):
         encoder.encode_array(np.zeros((2, 500)), units=("mV", "V", "V"))
 
 

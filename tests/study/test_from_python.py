@@ -12,7 +12,7 @@ import ray
 
 from emargin_train.errors import UserError
 from emargin_train.evaluation.metrics import METRICS
-from study import records
+from study import notebook, records
 from study.cluster.connection import find_cluster
 from study.results import kept_trials
 from study.run_study import run_study
@@ -83,3 +83,10 @@ def test_another_cluster_than_the_one_that_is_connected_is_refused(connected):
     assert find_cluster(None) == find_cluster("auto") == find_cluster(connected) == connected
     with pytest.raises(UserError, match="call ray.shutdown\\(\\) first"):
         find_cluster("10.0.0.1:6379")
+
+
+@pytest.mark.parametrize("name", ["dry_run", "version", "help"])
+def test_what_is_for_the_command_alone_is_refused(name):
+    """`dry_run` must not start the study, and `version` must not end the process."""
+    with pytest.raises(UserError, match=f"{name} prints text"):
+        notebook.run("sleepeeg-sim", **{name: True})

@@ -7,7 +7,8 @@ import pytest
 
 from study import presets
 from study.command_line import build_parser, settings_of
-from study.published import FIGURES, compare
+from study.published import FIGURES, compare, our_data
+from study.settings import StudySettings
 
 REASON = "the loss is not finite at step 1; in float64 this loss is 504"
 
@@ -82,6 +83,20 @@ def test_data_are_named(tmp_path, names, dataset, data, is_theirs):
     lines = shown(folder, *names, dataset=dataset)
     assert all(data in line for line in lines if "ours:" in line)
     assert ("do not say whether" in "\n".join(lines)) is not is_theirs
+
+
+@pytest.mark.parametrize(
+    "name, dataset, data",
+    [
+        ("ecg", "examples/mitdb.toml", "examples/mitdb.toml (not MIT-BIH AFDB)"),
+        ("sleepeeg", "harth", "harth (not Sleep-EDF Expanded)"),
+        ("harth", "harth", "HARTH"),
+    ],
+)
+def test_another_dataset_is_not_the_papers(name, dataset, data):
+    """Whatever the preset: a description's recordings, or those of another table of the paper."""
+    settings = StudySettings(dataset=dataset, name="x")
+    assert our_data(name, settings) == (data, data == FIGURES[name].data)
 
 
 @pytest.mark.parametrize("name", FIGURES)

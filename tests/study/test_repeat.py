@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,24 @@ def test_a_nudge_changes_the_last_digit_and_a_training_amplifies_it():
     assert plain["final_loss"] == again["final_loss"] != nudged["final_loss"]
     assert nudged["final_loss"] == pytest.approx(plain["final_loss"], rel=1e-3)
     assert plain["data_hash"] == nudged["data_hash"] and nudged["status"] == "ok"
+
+
+def test_metrics_that_the_study_did_not_measure_are_not_compared(row):
+    """With --metrics goals, a row has the goals alone; a repeated training has everything."""
+    settings = dataclasses.replace(row.settings, metrics="goals")
+    few = dataclasses.replace(row, settings=settings, values=row.values | {"nmi": None, "ari": None})
+    assert not {"nmi", "ari"} & {one.metric for one in repeat.compare(few, [row.values])}
+    all_ = dataclasses.replace(row, values=row.values | {"nmi": None})
+    assert [one.metric for one in repeat.compare(all_, [row.values]) if not one.is_inside] == ["nmi"]
+
+
+def test_a_description_that_is_elsewhere_now_is_asked_for(tmp_path):
+    folder = tmp_path / "gone"
+    shutil.copytree(GATES, folder)
+    text = (folder / "study.toml").read_text().replace('dataset = "sleepeeg-sim"', 'dataset = "gone/my.toml"')
+    (folder / "study.toml").write_text(text)
+    ran = here(str(folder), "emargin-0003", "0", module="study.repeat")
+    assert_one_line(ran, "described in gone/my.toml", "say by --dataset")
 
 
 def test_the_report_names_what_is_outside_and_where_the_row_was_written(row):

@@ -220,7 +220,7 @@ def test_standard_error_is_calm(finished):
             or line.startswith("mlflow: ")  # on a busy machine: how many runs are still to be exported
             or "/" in line.split()[0]
         ), line
-    assert "report:" in finished.ran.stdout and "mlflow ui" in finished.ran.stdout
+    assert "report:" in finished.ran.stdout and "study.server --out" in finished.ran.stdout
 
 
 def test_the_same_command_again_runs_nothing_and_changes_no_result(finished, table, monkeypatch):
@@ -310,7 +310,7 @@ def test_a_row_is_repeated_in_all_digits(finished, table):
 def test_the_start_names_folder_trials_and_mlflow(finished):
     said = finished.ran.stderr
     assert f"study: {finished.folder}\n" in said
-    assert re.search(r"browse: .*mlflow ui --backend-store-uri sqlite:///.*/#/experiments/\d+/runs", said)
+    assert re.search(r"browse: .*study.server --out \S+\n  then open .*/#/experiments/\d+/runs", said)
     again = here(*finished.words)
     assert again.returncode == 0 and re.search(r"trials: (\d+), \1 of them done already", again.stderr)
 
@@ -331,6 +331,9 @@ def test_a_taken_name_is_refused_with_every_difference(finished):
     assert "--extend" not in ran.stderr
     more = [word if word != "3" else "5" for word in finished.words]
     assert_one_line(here(*more), "--trials 3, not 5", "add --extend N")
+    fewer = here(*[word if word != "3" else "2" for word in finished.words])
+    assert_one_line(fewer, "--trials 3, not 2")
+    assert "--extend" not in fewer.stderr
 
 
 def test_the_flag_that_was_given_is_named_beside_resume(finished):
@@ -339,7 +342,7 @@ def test_the_flag_that_was_given_is_named_beside_resume(finished):
 
 
 def test_one_seed_with_a_number_is_explained():
-    assert "--seeds 0:2 names 3 seeds" in str(settings_from(*small(), "--seeds", "3").note)
+    assert "for 3 seeds, give --seeds 0:2" in str(settings_from(*small(), "--seeds", "3").note)
     for seeds in ("0", "1", "0:2"):
         assert settings_from(*small(), "--seeds", seeds).note is None
 
@@ -348,6 +351,27 @@ def test_dry_run_refuses_what_the_machine_has_not(finished):
     for asked in ("64", "auto") if not torch.cuda.is_available() else ("64",):
         ran = here(*finished.words, "--name", "gpu", "--gpus-per-trial", asked, "--dry-run")
         assert_one_line(ran, f"--gpus-per-trial is {asked}", "this machine has")
+
+
+def test_dry_run_refuses_what_the_study_would_refuse(finished):
+    taken = here(*finished.words, "--sampler", "random", "--dry-run")
+    assert_one_line(taken, "--sampler tpe, not random")
+    none = here("--resume", str(finished.folder), "--extend", "0", "--dry-run")
+    assert_one_line(none, "--extend is 0")
+
+
+def test_dry_run_counts_what_is_done_already(finished):
+    done = here("--resume", str(finished.folder), "--dry-run").stdout
+    (rows,) = re.findall(r"rows: (\d+), (\d+) of them done already", done)
+    assert rows[0] == rows[1] and "expected time: about 0.0 min" in done
+    more = here("--resume", str(finished.folder), "--extend", "2", "--dry-run").stdout
+    (asked,) = re.findall(r"rows: (\d+), (\d+) of them done already", more)
+    assert int(asked[0]) > int(rows[0]) == int(asked[1])
+
+
+@pytest.mark.parametrize("flag, value", [("--preset", "smoke"), ("--config", "missing.toml")])
+def test_other_settings_beside_resume_are_refused(finished, flag, value):
+    assert_one_line(here("--resume", str(finished.folder), flag, value, "--dry-run"), f"{flag} is given with")
 
 
 def test_dry_run_plans_a_study_that_diverges(tmp_path):

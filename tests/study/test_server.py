@@ -43,11 +43,17 @@ def test_the_server_answers_when_its_address_is_printed(folder):
         (
             "sqlite:////runs/mlflow.db",
             "7",
-            "mlflow ui --backend-store-uri sqlite:////runs/mlflow.db, then "
+            f"study.server --out ../runs\n  then open http://127.0.0.1:5000/#/experiments/7/runs?{TRIALS}",
+        ),
+        (
+            "sqlite:////runs/other.db",
+            "7",
+            "mlflow ui --backend-store-uri sqlite:////runs/other.db\n  then open "
             f"http://127.0.0.1:5000/#/experiments/7/runs?{TRIALS}",
         ),
     ],
 )
-def test_the_link_opens_the_table_of_trials_with_the_best_first(uri, experiment, expected):
+def test_the_link_opens_the_table_of_trials_with_the_best_first(uri, experiment, expected, monkeypatch):
+    monkeypatch.chdir("/tmp")
     shown = to_browse(uri, experiment=experiment, study_id="ab12", goal="davies_bouldin")
     assert shown.removeprefix(pasted("mlflow").removesuffix("mlflow")) == expected
