@@ -82,7 +82,8 @@ def run(dataset: str | None = None, **flags: Any) -> Results:
         )
     args = build_parser().parse_args(words(({} if dataset is None else {"dataset": dataset}) | flags))
     settings = resumed_settings(Path(args.resume), flags_of(args)) if args.resume else settings_of(args)
-    outcome = run_study(settings, extend=args.extend, retry_failed=args.retry == "failed", quiet=args.quiet)
+    retry, quiet = args.retry == "failed", args.quiet
+    outcome = run_study(settings, extend=args.extend, retry_failed=retry, quiet=quiet, report=True)
     return Results(settings.folder, outcome)
 
 
