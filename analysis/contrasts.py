@@ -93,6 +93,7 @@ class Contrast:
 
 
 Sides = tuple[pd.DataFrame, pd.DataFrame]
+Parts = dict[str, dict[tuple[Any, ...], Sides]]  # by data set, by the values of `within`
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,8 @@ def differences(both: Sides, contrast: Contrast, metric: str) -> dict[str, "pd.S
 
     Raises UserError where no data set has the metric on both sides at the same values of `within`.
     """
-    common, parts = levels(both, contrast), _parts(both, contrast)
+    parts = _parts(both, contrast)
+    common = _common(parts)
     found = {}
     for dataset, of in parts.items():
         gaps = [
@@ -287,11 +289,15 @@ def levels(both: Sides, contrast: Contrast) -> set[tuple[Any, ...]]:
 
     A mean over other values for each data set would compare what differs in these.
     """
-    found = [set(of) for of in _parts(both, contrast).values() if of]
+    return _common(_parts(both, contrast))
+
+
+def _common(parts: Parts) -> set[tuple[Any, ...]]:
+    found = [set(of) for of in parts.values() if of]
     return set.intersection(*found) if found else set()
 
 
-def _parts(both: Sides, contrast: Contrast) -> dict[str, dict[tuple[Any, ...], Sides]]:
+def _parts(both: Sides, contrast: Contrast) -> Parts:
     """By data set and by the values of `within`, for those that both sides have: the rows of both."""
     a, b = (_by_level(rows, contrast.within) for rows in both)
     return {

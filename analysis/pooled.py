@@ -7,7 +7,7 @@ from scipy import special
 
 from analysis.statistics import CONFIDENCE, LEAST_ERROR
 
-HALVINGS = 60
+HALVINGS = 40
 
 
 class Pooled(NamedTuple):
@@ -82,13 +82,16 @@ def _between2(x: np.ndarray, squared: np.ndarray) -> np.ndarray:
     sum is at most n - 1.
     """
     n = x.shape[-1]
-    low, high = np.zeros(x.shape[:-1]), x.var(-1, ddof=1)
     spread = _weighed(x, squared)[1] > n - 1
+    x, squared = x[spread], squared[spread]
+    low, high = np.zeros(len(x)), x.var(-1, ddof=1)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         more = _weighed(x, squared + middle[..., None])[1] > n - 1
         low, high = np.where(more, middle, low), np.where(more, high, middle)
-    return np.where(spread, (low + high) / 2, 0.0)
+    found = np.zeros(spread.shape)
+    found[spread] = (low + high) / 2
+    return found
 
 
 def p_values(mean: Any, error: Any, n: int, margin: float) -> tuple[Any, Any]:

@@ -68,10 +68,10 @@ def test_a_study_that_could_not_even_write_its_settings_is_begun_again(tmp_path,
 
 def test_a_study_is_extended_with_the_words_that_began_it(tmp_path):
     begun(tmp_path)
-    extended, _, _ = run_study_module._checked(settings_of(tmp_path), 2)
+    extended, _, _ = run_study_module.checked(settings_of(tmp_path), 2)
     assert extended.trials == 5 and extended.split_seeds == (0,)
     with pytest.raises(UserError, match="--seeds"):
-        run_study_module._checked(settings_of(tmp_path, seeds=(7,)), 2)
+        run_study_module.checked(settings_of(tmp_path, seeds=(7,)), 2)
 
 
 def content(folder):

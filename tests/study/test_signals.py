@@ -18,12 +18,16 @@ def _handlers():
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_first_signal_interrupts_and_names_the_exit_code(tmp_path, number, code):
+    ours = signal.signal(
+        number, signal.default_int_handler
+    )  # nohup, under which tests may run, ignores SIGHUP
     with signals.handled(tmp_path) as received:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
         os.kill(os.getpid(), signal.SIGTERM)  # the study is stopping already
         assert received.exit_code == code
     os.kill(os.getpid(), signal.SIGTERM)  # and now it is about to exit
+    signal.signal(number, ours)
 
 
 def test_a_study_that_no_signal_stopped_gives_the_handlers_back(tmp_path):
