@@ -94,7 +94,7 @@ def simulated(
     for overlap, means in (("", mean), ("overlap_", mean + shared)):
         for prefix, judge, true in (("", _verdicts, means), ("pooled_", _pooled, means + spread)):
             found = [judge(true + size * margin, sd, n, margin, level) for size in (0, 1, 2)]
-            shown, same = ([_is(one, words) for one in found] for words in (SHOWN, ("equivalent",)))
+            shown, same = ([np.isin(one, words) for one in found] for words in (SHOWN, ("equivalent",)))
             rates |= {
                 f"{overlap}{prefix}false_difference": float(shown[0].any(-1).mean()),
                 f"{overlap}{prefix}false_equivalence": float(same[1].any(-1).mean()),
@@ -103,10 +103,6 @@ def simulated(
                 f"{overlap}{prefix}power_difference_least": float(shown[2].mean(0).min()),
             }
     return {name: rates[name] for name in ALL_RATES}
-
-
-def _is(verdicts: np.ndarray, words: Sequence[str]) -> np.ndarray:
-    return np.isin(verdicts, words)
 
 
 def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:

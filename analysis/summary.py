@@ -186,7 +186,8 @@ def best_html(study: Study) -> str:
         cells += [row["world"]] if several else []
         names = [*heads[:2], *(["Data"] if several else [])]
         tds = "".join(_td(name, html.escape(str(cell))) for name, cell in zip(names, cells, strict=True))
-        idle = f' <span class="idle">({idle_mark(row)})</span>' if idle_mark(row) else ""
+        mark = idle_mark(row)
+        idle = f' <span class="idle">({mark})</span>' if mark else ""
         tds += _td("Trial", html.escape(row["trial"]), "trial")
         tds += _td("Setting", f"<span>{html.escape(row['setting'])}{idle}</span>", "setting")
         tds += "".join(_td(m.title, _interval(row, m), "n", row[m.name]) for m in (x, y))

@@ -36,7 +36,7 @@ FILES = ("records/*.json", "mlflow.jsonl", "optuna.log", "study.toml", ".study.t
          "manifest.json", "evaluation_frames/*", "results.parquet", "checkpoints/*.pt", "embeddings/*.arrow",
          "../mlflow.db")  # fmt: skip
 LIVE_FILES = ("records/*.json", "optuna.log", "mlflow.jsonl", "identity.json", "manifest.json", "study.toml",
-              "checkpoints/*.pt", "ray/*/*/*/*", "tmp:emargin-trial-*/work/*")  # fmt: skip
+              "checkpoints/*.pt", "ray/*/*/*/*", "sandbox:emargin-trial-*/work/*")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def damage(place: Place, patterns: tuple[str, ...], rng: random.Random) -> str:
     found = []
     for pattern in patterns:  # every kind of file is as likely, however many there are of it
-        base = place.sandbox if pattern.startswith("tmp:") else place.folder
-        files = [path for path in sorted(base.glob(pattern.removeprefix("tmp:"))) if path.is_file()]
+        base = place.sandbox if pattern.startswith("sandbox:") else place.folder
+        files = [path for path in sorted(base.glob(pattern.removeprefix("sandbox:"))) if path.is_file()]
         found += [rng.choice(files)] if files else []
     if not found:
         return "no file to damage"
