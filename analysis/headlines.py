@@ -211,12 +211,9 @@ def idle_gate(row: "pd.Series[Any]", title: str) -> str:
     given = "dissimilar_share" if row.get("gate_given_as") == "dissimilar_share" else "threshold"
     value, word = row[given], given.replace("_", " ")
     named = f"a {word} of {float(value):.3g}" if pd.notna(value) else "this setting"
-    effect = (
-        "so that no frame is handled by the margin"
-        if share <= IDLE
-        else "so that it does not choose between steps"
-    )
-    return f"The gate of {title} at {named} {fires}, {effect}."
+    few = "no frame" if share == 0 else "hardly any frame"
+    effect = f"{few} is handled by the margin" if share <= IDLE else "it does not choose between steps"
+    return f"The gate of {title} at {named} {fires}, so that {effect}."
 
 
 def idle_mark(row: "pd.Series[Any]") -> str:

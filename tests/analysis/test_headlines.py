@@ -134,7 +134,8 @@ def test_a_gate_that_never_fires_stands_beside_the_best_threshold(tmp_path: Path
         changed = rows.assign(dissimilar_share=rows["dissimilar_share"].where(~margin, share))
         study = study_of(tmp_path / words[:5], changed)
         found = accuracy(study)
-        effect = "it does not choose between steps" if share == 1 else "no frame is handled by the margin"
+        few = "no frame" if share == 0 else "hardly any frame"
+        effect = "it does not choose between steps" if share == 1 else f"{few} is handled by the margin"
         assert f"{words}, so that {effect}." in found.details
         assert "The gate of eMargin at a threshold of 0." in found.details
         mark = "(all steps dissimilar)" if share == 1 else "(the gate never acts)"
