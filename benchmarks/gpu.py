@@ -104,7 +104,9 @@ def study_seconds(n_trials: int, gpus: float, steps: int) -> float:
         command += ["--iterations", str(steps), "--seeds", seeds, "--baseline-trials", "0"]
         command += ["--gpus-per-trial", str(gpus), "--address", "local", "--out", out]
         start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"the study failed: {done.stderr.strip()}")
         return time.perf_counter() - start
 
 

@@ -1,17 +1,34 @@
 """The costly part of every contrast on a GPU: the same as `negatives`, with all cosines of a batch at once.
 
 No shape depends on a value, and no value passes between device and host, so that a step can be captured in a
-CUDA graph. K members of a stack can be computed together, each with its own kernels. Each member needs the
-memory of three N x N matrices.
+CUDA graph. K members of a stack can be computed together, each with its own kernels.
+
+Letters and gradient are those of `negatives`. What is not a matrix product is in `dense_torch`, and for GPUs
+once more in `dense_triton`, where each part goes through memory once.
 """
 
-from typing import Any
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from emargin_train.losses import dense_torch
 from emargin_train.losses.kernels import Kernel, Linear, Parabola
+
+
+class Anchors(NamedTuple):
+    """The kernel of each anchor, (..., N) each: u(s) = c t^2 with t = min(s - centre, most), u' = 2 c t.
+
+    linear: u(s) = c s and u' = c instead, and centre and most are not used
+    """
+
+    c: Tensor
+    centre: Tensor
+    most: Tensor
+    linear: bool
 
 
 def far_and_adjacent(
@@ -21,72 +38,59 @@ def far_and_adjacent(
 
     h: (..., B, T, D); kernels: their numbers are floats, or tensors (..., 1, 1); kind: (..., B, T)
     """
-    norm = h.norm(dim=-1, keepdim=True)
-    z = h / norm.masked_fill(norm == 0, 1) * (norm != 0)
-    adjacent = (z[..., :-1, :] * z[..., 1:, :]).sum(-1)
-    rows = None if kind is None else kind.flatten(-2).bool()
-    far = _Far.apply(z.flatten(-3, -2), kernels, rows, h.shape[-2])
-    return far.unflatten(-1, h.shape[-3:-1]), adjacent
+    far, adjacent = _FarAndAdjacent.apply(h, anchors(h.flatten(-3, -2)[..., 0], kernels, kind))
+    return far, adjacent[..., :-1]
 
 
-class _Far(torch.autograd.Function):
-    """z (..., N, D) of unit length -> far (..., N); letters and gradient as in `negatives`."""
+def anchors(like: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None) -> Anchors:
+    """The kernels of all anchors, (..., N) as `like`; kind as in `far_and_adjacent`."""
+    first, second = kernels[0], kernels[-1]
+
+    def number(value: float | Tensor) -> Tensor:
+        if isinstance(value, Tensor):
+            return value[..., 0]
+        return torch.full((1,), value, dtype=like.dtype, device=like.device)  # no copy from the host
+
+    if isinstance(first, Linear):
+        assert kind is None
+        c = (1 / number(first.temperature)).expand_as(like).contiguous()
+        return Anchors(c, c, c, linear=True)
+    assert isinstance(second, Parabola)
+    is_second = like.new_zeros(like.shape, dtype=torch.bool) if kind is None else kind.flatten(-2).bool()
+
+    def each(one: float | Tensor, other: float | Tensor) -> Tensor:
+        return torch.where(is_second, number(other), number(one)).contiguous()
+
+    highest = [0.0 if kernel.one_sided else torch.inf for kernel in (first, second)]
+    return Anchors(each(first.c, second.c), each(first.centre, second.centre), each(*highest), linear=False)
+
+
+class _FarAndAdjacent(torch.autograd.Function):
+    """h (..., B, T, D) -> far (..., B, T), and each frame's cosine with the next one of its sequence."""
 
     @staticmethod
-    def forward(
-        ctx: Any, z: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None, n_frames: int
-    ) -> Tensor:
-        u, factor, slope = _logits(z @ z.mT, kernels, kind)
-        _leave_out(u, n_frames)
-        top = u.amax(-1, keepdim=True)
-        top = top.masked_fill(top == -torch.inf, 0)  # an anchor may have no far negative
-        e = u.sub_(top).exp_()
-        sums = e.sum(-1)
-        ctx.save_for_backward(z, sums, slope, e if factor is None else factor.mul_(e))
-        return sums.log() + top[..., 0]
+    def forward(ctx: Any, h: Tensor, kernels: Anchors) -> tuple[Tensor, Tensor]:
+        parts = _parts(h)
+        z, scale, adjacent = parts.unit_rows(h.contiguous())
+        rows = z.flatten(-3, -2)
+        sums, top, kept = parts.exponentials(rows @ rows.mT, kernels, h.shape[-2])
+        slope = kernels.c if kernels.linear else 2 * kernels.c
+        ctx.save_for_backward(z, scale, sums, slope, kept)
+        return (sums.log() + top).view(h.shape[:-1]), adjacent
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
-        z, sums, slope, kept = ctx.saved_tensors
-        m = kept * (slope * g / sums).masked_fill(sums == 0, 0)[..., None]
-        return m @ z + m.mT @ z, None, None, None
+    def backward(ctx: Any, g_far: Tensor, g_adjacent: Tensor) -> tuple[Tensor, None]:
+        z, scale, sums, slope, kept = ctx.saved_tensors
+        parts = _parts(z)
+        w = (slope * g_far.flatten(-2) / sums).masked_fill(sums == 0, 0)
+        grad = (parts.both_ways(kept, w) @ z.flatten(-3, -2)).view_as(z)
+        return parts.of_rows(grad, z, scale, g_adjacent.contiguous()), None
 
 
-def _logits(
-    s: Tensor, kernels: tuple[Kernel, ...], kind: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """u(s), and u'(s) as factor (None = 1) times slope (..., N). This overwrites s."""
-    first, second = kernels[0], kernels[-1]
-    if isinstance(first, Linear):
-        assert kind is None
-        slope = 1 / _number(first.temperature, s)
-        return s.mul_(slope[..., None]), None, slope
-    assert isinstance(second, Parabola)
-    if kind is None:
-        kind = s.new_zeros(s.shape[-1], dtype=torch.bool)
-    c = torch.where(kind, _number(second.c, s), _number(first.c, s))
-    t = s.sub_(torch.where(kind, _number(second.centre, s), _number(first.centre, s))[..., None])
-    most = torch.where(kind, _highest(second, s), _highest(first, s))
-    torch.minimum(t, most[..., None], out=t)
-    return t.square().mul_(c[..., None]), t, 2 * c
+def _parts(h: Tensor) -> ModuleType:
+    if h.is_cuda and find_spec("triton") is not None:  # all of PyTorch's CUDA builds for Linux bring it
+        from emargin_train.losses import dense_triton
 
-
-def _highest(kernel: Parabola, like: Tensor) -> Tensor:
-    """The largest value of s minus the centre."""
-    return _number(0.0 if kernel.one_sided else torch.inf, like)
-
-
-def _number(value: float | Tensor, like: Tensor) -> Tensor:
-    """The value as (..., 1), which broadcasts to the rows of anchors."""
-    if isinstance(value, Tensor):
-        return value[..., 0]
-    return torch.full((1,), value, dtype=like.dtype, device=like.device)  # no copy from the host
-
-
-def _leave_out(u: Tensor, n_frames: int) -> None:
-    """Set pairs that are not far negatives to -inf: a frame with itself, and with adjacent frames."""
-    u.diagonal(0, -2, -1).fill_(-torch.inf)
-    last = torch.arange(1, u.shape[-1], device=u.device) % n_frames == 0  # the next frame starts a sequence
-    for side in (-1, 1):
-        u.diagonal(side, -2, -1).masked_fill_(~last, -torch.inf)
+        return dense_triton
+    return dense_torch

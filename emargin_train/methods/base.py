@@ -12,6 +12,7 @@ from emargin_train import settings as declaration
 from emargin_train.data.frames import Cut, Frames, samples, spectra
 from emargin_train.encoders.base import Encoder, NoSettings
 from emargin_train.optimizer import AdamW
+from emargin_train.precision import computing_in
 from emargin_train.settings import hyperparameter
 from emargin_train.spectrum_scale import spectrum_scale
 
@@ -215,6 +216,7 @@ class Method(nn.Module, ABC):
         """(B, T, F) spectra -> (B, T, D) embeddings, in evaluation mode. These are measured and used."""
 
     @torch.no_grad()
+    @computing_in("float32")
     def embed(self, x: np.ndarray) -> Tensor:
         """(B, T, F) magnitude spectra (or raw samples) -> (B, T, D) embeddings on the method's device.
 

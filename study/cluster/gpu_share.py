@@ -20,7 +20,7 @@ MOST = 16  # trials on a GPU at most; each also has a process on a CPU
 STEPS = 20  # steps of warm-up, and then as many that are timed
 PAYS = 0.9  # a trial's step must take at most this share of its time in a stack of half the size
 ROOM = 0.8  # this share of the memory may be used; the rest is left for torch
-PROCESS_MB = 1000  # torch's libraries and an evaluation take this in each process on the GPU (counted)
+PROCESS_MB = 2100  # an evaluating process took this on an H200: its CUDA context, libraries and embeddings
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from emargin_train import precision
 from emargin_train.config import TrainConfig
 from emargin_train.losses.contrast import emargin
-from emargin_train.precision import computing_in, contrast_products, has_bf16
+from emargin_train.precision import computing_in, contrast_products, for_float32, has_bf16
 from emargin_train.pretrain import Outcome, pretrain
 from tests.emargin_train.configs import config
 
@@ -23,12 +26,43 @@ needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="PyTorch multiplies in fl
 def test_the_choice_holds_inside_alone():
     before = torch.get_float32_matmul_precision()
     with pytest.raises(OSError), computing_in("bf16"):
-        assert torch.get_float32_matmul_precision() == "highest"  # as for an encoder
+        assert torch.get_float32_matmul_precision() == for_float32()  # as for an encoder
         with contrast_products():
             assert torch.get_float32_matmul_precision() == "medium"
             raise OSError
     with contrast_products():
         assert torch.get_float32_matmul_precision() == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(*[st.integers(1, 700)] * 3, st.integers(0, 99))
+def test_float32_is_float32(rows, inner, columns, seed):
+    """Whichever library multiplies: its errors against float64 are a thousandth of those of bfloat16."""
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(rows, inner, generator=generator)
+    b = torch.randn(columns, inner, generator=generator)
+    with computing_in("float32"):
+        found = [a @ b.T, torch.addmm(torch.ones(columns), a, b.T, alpha=-2)]
+    exact = a.double() @ b.double().T
+    size = a.double().norm(dim=1)[:, None] * b.double().norm(dim=1)
+    for product, expected in zip(found, (exact, 1 - 2 * exact), strict=True):
+        assert ((product - expected).abs() <= 2e-6 * (size + 1)).all()
+
+
+@pytest.mark.parametrize(
+    "name, gpu, found, asked",
+    [
+        ("AMD EPYC", False, 256 * (1 + 2**-10) ** 2, "medium"),
+        ("AMD EPYC", False, 256.0, "highest"),  # it would round to bfloat16
+        ("AMD EPYC", True, 256 * (1 + 2**-10) ** 2, "highest"),  # a GPU would round to TensorFloat-32
+        ("Intel(R) Xeon(R) Processor", False, 256 * (1 + 2**-10) ** 2, "highest"),
+    ],
+)
+def test_the_other_library_is_asked_only_where_it_computes_in_float32(monkeypatch, name, gpu, found, asked):
+    monkeypatch.setattr(precision, "processor", lambda: name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(precision, "_tried_product", lambda: found)
+    assert for_float32.__wrapped__() == asked
 
 
 @needs_bf16

@@ -21,6 +21,15 @@ from study.tracking.uri import local
 from tests.tiny import tiny
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_token_of_another_cluster() -> None:
+    """Ray keeps in its process the token of a cluster of an earlier file, which the environment has lost."""
+    if "ray" in sys.modules:
+        from study.cluster.ray_private import AuthenticationTokenLoader
+
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
 def small() -> tuple[str, ...]:
     """Flags of a study that takes seconds."""
     return ("--dataset", str(tiny()), "--iterations", "4")

@@ -20,7 +20,7 @@ from emargin_train.evaluation.evaluate import Evaluation, evaluate
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.evaluation.steps import Adam, Batches
 from emargin_train.methods.base import Method
-from emargin_train.precision import computing_in
+from emargin_train.precision import computing_in, for_float32
 from emargin_train.pretrain import Run
 from emargin_train.train import start
 from tests.emargin_train.configs import config
@@ -157,7 +157,7 @@ def test_evaluation_is_in_full_float32_whatever_was_chosen(chosen):
     torch.set_float32_matmul_precision(chosen)
     try:
         evaluate(embed, data, choose(data, cap=60))
-        assert set(seen) == {("highest", False)}
+        assert set(seen) == {(for_float32(), False)}
         with pytest.raises(OSError):
             evaluate(fails, data, choose(data))
         assert torch.get_float32_matmul_precision() == chosen
