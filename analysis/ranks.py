@@ -2,7 +2,7 @@
 
 Friedman's test asks whether any two differ; Nemenyi's critical difference says by how much average ranks must
 differ (Demšar, Journal of Machine Learning Research 7, 2006). SciPy has both distributions. The tests compare
-with aeon's functions.
+with aeon's Friedman test and Demšar's table.
 """
 
 from dataclasses import dataclass

@@ -9,26 +9,15 @@ once more in `dense_triton`, where each part goes through memory once.
 
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from emargin_train.losses import dense_torch
+from emargin_train.losses.dense_torch import Anchors
 from emargin_train.losses.kernels import Kernel, Linear, Parabola
-
-
-class Anchors(NamedTuple):
-    """The kernel of each anchor, (..., N) each: u(s) = c t^2 with t = min(s - centre, most), u' = 2 c t.
-
-    linear: u(s) = c s and u' = c instead, and centre and most are not used
-    """
-
-    c: Tensor
-    centre: Tensor
-    most: Tensor
-    linear: bool
 
 
 def far_and_adjacent(

@@ -1,12 +1,21 @@
 """The parts of `dense` that are not matrix products, as PyTorch operations, which run on any device."""
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from emargin_train.losses.dense import Anchors
+
+class Anchors(NamedTuple):
+    """The kernel of each anchor, (..., N) each: u(s) = c t^2 with t = min(s - centre, most), u' = 2 c t.
+
+    linear: u(s) = c s and u' = c instead, and centre and most are not used
+    """
+
+    c: Tensor
+    centre: Tensor
+    most: Tensor
+    linear: bool
 
 
 def unit_rows(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -22,7 +31,7 @@ def unit_rows(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return z, scale, adjacent
 
 
-def exponentials(s: Tensor, anchors: "Anchors", n_frames: int) -> tuple[Tensor, Tensor, Tensor]:
+def exponentials(s: Tensor, anchors: Anchors, n_frames: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cosines s (..., N, N) -> sums, top (..., N) and kept (..., N, N). This may overwrite s.
 
     With u the logits of far negatives: top is the largest of an anchor (0 if it has none), sums = sum_j

@@ -5,15 +5,12 @@ writes them twice, beside its matrix products. Triton comes with PyTorch's CUDA 
 when it is first called, and keeps it in the user's cache.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from emargin_train.losses.dense import Anchors
+from emargin_train.losses.dense_torch import Anchors
 
 TILE = 64
 
@@ -26,7 +23,7 @@ def unit_rows(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return z, scale, adjacent
 
 
-def exponentials(s: Tensor, anchors: "Anchors", n_frames: int) -> tuple[Tensor, Tensor, Tensor]:
+def exponentials(s: Tensor, anchors: Anchors, n_frames: int) -> tuple[Tensor, Tensor, Tensor]:
     n = s.shape[-1]
     sums, top = s.new_empty(s.shape[:-1]), s.new_empty(s.shape[:-1])
     c, centre, most = anchors.c, anchors.centre, anchors.most

@@ -124,10 +124,10 @@ def test_the_least_tolerances_are_those_that_the_help_states():
 
 
 def test_a_nudge_changes_the_last_digit_and_a_training_amplifies_it():
-    settings = {"dataset": str(tiny.tiny()), "method": "infonce", "iterations": 30, "evaluation_frames": 100}
+    settings = {"dataset": str(tiny.tiny()), "method": "infonce", "iterations": 200, "evaluation_frames": 100}
     plain, again, nudged = (repeat.trained(settings, nudge=nudge)[0] for nudge in (0, 0, 1))
     assert plain["final_loss"] == again["final_loss"] != nudged["final_loss"]
-    assert nudged["final_loss"] == pytest.approx(plain["final_loss"], rel=1e-3)
+    assert nudged["final_loss"] == pytest.approx(plain["final_loss"], rel=1e-2)
     assert plain["data_hash"] == nudged["data_hash"] and nudged["status"] == "ok"
 
 
