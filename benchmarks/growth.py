@@ -28,7 +28,7 @@ import torch
 from benchmarks.common import report
 from benchmarks.gpu import member_step_seconds
 from benchmarks.memory import peak_growth, step_peak_bytes
-from benchmarks.overhead import run_study, settings
+from benchmarks.overhead import settings, timed_study
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.losses.contrast import emargin
@@ -83,7 +83,7 @@ def start_once(frames: int) -> Callable[[], object]:
 def trials(n: int) -> list[tuple[int, float, float]]:
     """(trials so far, seconds a trial, MB of the driver) of each tenth of a study."""
     with tempfile.TemporaryDirectory() as folder:
-        watch, _ = run_study(settings(Path(folder), n), 0.0)
+        watch, _ = timed_study(settings(Path(folder), n), 0.0)
     tenth = n // 10
     ends = range(tenth, n + 1, tenth)
     spent = [(watch.stamps[end - 1] - watch.stamps[end - tenth]) / (tenth - 1) for end in ends]

@@ -30,7 +30,7 @@ BARE_RAY = """
 import time
 import ray
 ray.init("local", num_cpus=2, log_to_driver=False, include_dashboard=False)
-print(ray.get(ray.remote(time.time).remote()))
+print(ray.get(ray.remote(lambda: time.time()).remote()))
 """
 STUDY = [
     "-m", "study.run", "--dataset", "sleepeeg-sim", "--trials", "4", "--seeds", "0", "--iterations", "20",
