@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import report, seconds
 
-REPEATS = 5
+REPEATS = 3
 BARE_RAY = """
 import time
 import ray
@@ -66,7 +66,7 @@ def main() -> None:
     report("help_seconds", seconds(lambda: python("-m", "study.run", "--help"), REPEATS), "s", baseline=bare)
     with tempfile.TemporaryDirectory() as folder:
         out, found, of_ray = Path(folder), [], []
-        for number in range(REPEATS):  # the first one caches the data, and does not count
+        for number in range(REPEATS + 1):  # the first one caches the data, and does not count
             found.append(around_trainings(out, f"study-{number}"))
             begun = time.time()
             of_ray.append(float(python("-c", BARE_RAY)) - begun)

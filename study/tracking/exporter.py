@@ -252,3 +252,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    logging.shutdown()
+    os._exit(0)  # all is written; MLflow would take another second to be unloaded, and the driver waits for it
