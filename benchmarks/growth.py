@@ -132,13 +132,16 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--long", action="store_true", help="to the sizes that take an hour")
-    parser.add_argument("--figure", type=Path, default=FIGURE, metavar="FILE", help=f"default {FIGURE}")
+    shown = f"default {FIGURE} with --long, and no figure without it"
+    parser.add_argument("--figure", type=Path, metavar="FILE", help=shown)
     args = parser.parse_args()
     table = measure(args.long)
     for of, what, size, value in table.itertuples(index=False):
         report(f"{NAMES[of, what]}{size}", value, "MB" if what.startswith("MB") else "s")
-    args.figure.parent.mkdir(parents=True, exist_ok=True)
-    draw(table).save(str(args.figure))
+    figure = args.figure or (FIGURE if args.long else None)
+    if figure:
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        draw(table).save(str(figure))
 
 
 if __name__ == "__main__":
