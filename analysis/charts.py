@@ -43,6 +43,8 @@ _THEMES = {
             "#0e7490",
             "#57534e",
         ],  # fmt: skip
+        "ramp": [0.05, 0.9],
+        "ordinal": [0.15, 0.85],
     },
     "dark": {
         "ink": "#e6e3dc",
@@ -62,6 +64,8 @@ _THEMES = {
             "#67e8f9",
             "#d6d3d1",
         ],  # fmt: skip
+        "ramp": [0.3, 1.0],  # the darkest colours of viridis cannot be seen on a dark page
+        "ordinal": [0.3, 1.0],
     },
 }
 PAPER_FONT = "Emargin Figures, Liberation Sans, Arial, sans-serif"  # the first one is in fonts/
@@ -116,9 +120,9 @@ def theme(name: str, font: str = FONT) -> dict[str, Any]:
         "point": {"color": t["ink"], "filled": True},
         "range": {
             "category": t["colours"],
-            "heatmap": {"scheme": "viridis", "extent": [0.05, 0.9]},
-            "ramp": {"scheme": "viridis", "extent": [0.05, 0.9]},
-            "ordinal": {"scheme": "viridis", "extent": [0.15, 0.85]},
+            "heatmap": {"scheme": "viridis", "extent": t["ramp"]},
+            "ramp": {"scheme": "viridis", "extent": t["ramp"]},
+            "ordinal": {"scheme": "viridis", "extent": t["ordinal"]},
         },
     }
 

@@ -11,9 +11,10 @@ from analysis.tables import Metric, Study
 
 MAX_WORLDS = 2
 READINGS = {
-    "rank": "Each point is a trial.",
+    "rank": "Each point is a trial, and each grey diamond a reference.",
     "shapes": " Crosses are shapes without any clusters (a segment, an arc, a spiral, Gaussian clouds), cut "
-    "by the same KMeans: trials near them have their score only because of their low dimension.",
+    "by the same KMeans: trials near them have their score only because of their low dimension. The dashed "
+    "line joins Gaussian clouds of more and more dimensions.",
     "null": "The left chart shows the score against the score that KMeans reaches on Gaussian data of the "
     "same covariance. On the line, the embeddings are no more clustered than a Gaussian. The right chart "
     "shows the score against the share of frames in the largest cluster. If this share is near 1, there is "
@@ -21,7 +22,8 @@ READINGS = {
     "probes": "Above the line, a non-linear probe or the nearest neighbours are more accurate than a linear "
     "probe.",
     "correlations": "A dot is the rank correlation over the distinct trained settings of one data set and "
-    "noise level, with its 95 % interval. Below zero, better clustering goes with worse probes.",
+    "noise level, with its 95 % interval. Better clustering goes with worse probes where a dot is below "
+    "zero; for Davies–Bouldin, of which lower values are better, where it is above zero.",
 }
 
 

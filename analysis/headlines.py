@@ -161,7 +161,7 @@ def _numbers(
     tried: int,
 ) -> str:
     setting = str(method.row["setting"])
-    chosen = f"the best of {tried} settings on validation" if tried > 1 else ""
+    chosen = f"the best on validation of the {tried} settings of all methods" if tried > 1 else ""
     about = "; ".join(text for text in (setting, chosen) if text)
     where = subjects_text(study, method.row, column != metric.name)
     n = difference.n
@@ -220,7 +220,7 @@ def idle_mark(row: "pd.Series[Any]") -> str:
     """The same in three words, for a table; else ''."""
     if not idle_gate(row, ""):
         return ""
-    return "the gate never acts" if float(row["dissimilar_share"]) <= IDLE else "all steps dissimilar"
+    return "the gate never fires" if float(row["dissimilar_share"]) <= IDLE else "all steps dissimilar"
 
 
 def _percent(share: float) -> str:

@@ -163,8 +163,11 @@ def edges(study: Study, table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.Da
                 at = (float(scale(float(best[name]))) - values.min()) / np.ptp(values)
                 if at < EDGE or at > 1 - EDGE:
                     end = "low" if at < EDGE else "high"
-                    rows.append((world, method, metric.name, name, float(best[name]), end, best["trial"]))
-    return pd.DataFrame(rows, columns=["world", "method", "metric", "setting", "value", "end", "trial"])
+                    last = float(arm[name].min() if end == "low" else arm[name].max())
+                    found = world, method, metric.name, name, float(best[name]), end, last, best["trial"]
+                    rows.append(found)
+    columns = ["world", "method", "metric", "setting", "value", "end", "last", "trial"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def section(study: Study, evaluator: str = "ped-anova") -> Section | None:
@@ -236,6 +239,10 @@ def edge_notes(found: pd.DataFrame, study: Study) -> list[str]:
         f"{study.method_title(row.method)} on {row.world} has its best "
         f"{study.metrics[row.metric].title} at {study.title(row.setting)} {row.value:.3g}, the "
         f"{row.end} end of what was tried: values beyond it may be better."
+        if row.value == row.last
+        else f"{study.method_title(row.method)} on {row.world} has its best "
+        f"{study.metrics[row.metric].title} at {study.title(row.setting)} {row.value:.3g}, close to the "
+        f"{row.end} end of what was tried ({row.last:.3g}): a wider range may hold a better value."
         for row in found.itertuples()
     ]
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.tables import Study
 
-LOCAL = "http://127.0.0.1:5000"  # where `python -m study.server` shows the studies of a folder
+LOCAL = "http://127.0.0.1:5000"  # where `emargin-study server` shows the studies of a folder
 DATABASE = "mlflow.db"  # of all studies in a folder
 EXPERIMENT = "mlflow_experiment_id"  # a column; studies of earlier versions lack it
 VIEW = "?workflowType=machine_learning"  # without it, MLflow shows its pages for language models
@@ -65,5 +65,5 @@ def note(study: Study) -> str:
     if runs(study).empty:
         return ""
     where = server(study)
-    shown = f", which python -m study.server --out {study.folder.parent} shows" if where == LOCAL else ""
+    shown = f", which emargin-study server --out {study.folder.parent} shows" if where == LOCAL else ""
     return f"Links to runs open in MLflow at {where}{shown}."

@@ -132,12 +132,13 @@ def context(study: Study) -> str:
 
 def repeated(study: Study) -> str:
     """How often each setting was trained, in words."""
-    groups = study.rows.groupby("trial")
-    splits, most = int(groups["split_seed"].nunique().max()), int(groups.size().max())
+    groups = study.rows[study.rows["role"] != "reference"].groupby("trial")
+    of_splits, sizes, of_seeds = groups["split_seed"].nunique(), groups.size(), groups["seed"].nunique()
+    splits, most, seeds = int(of_splits.max()), int(sizes.max()), int(of_seeds.max())
+    up_to = "" if sizes.min() == most else "up to "  # some have failed, or are not done yet
     if splits < 2:
-        return f"each trained with up to {most} {plural(most, 'seed')}"
-    seeds = int(groups["seed"].nunique().max())
-    return f"each trained on up to {splits} splits of the subjects with {seeds} {plural(seeds, 'seed')} each"
+        return f"each trained with {up_to}{most} {plural(most, 'seed')}"
+    return f"each trained on {up_to}{splits} splits of the subjects with {seeds} {plural(seeds, 'seed')} each"
 
 
 def best_trials(study: Study) -> pd.DataFrame:

@@ -312,6 +312,8 @@ def main() -> None:
         print()
     else:
         _show(outcome)
+    if args.out is not None and outcome.row["status"] == "ok":
+        print(f"encoder: {args.out}", file=sys.stderr)
     if outcome.row["status"] == "diverged":
         print(f"diverged: {outcome.row['error']}", file=sys.stderr)
         raise SystemExit(1)

@@ -287,6 +287,11 @@ def _downloaded(uri: str, folder: str) -> Path:
         import mlflow
     except ImportError:
         raise UserError(f"{uri} is in MLflow, which is not installed: pip install mlflow") from None
+    if not (mlflow.is_tracking_uri_set() or Path("mlflow.db").exists() or Path("mlruns").exists()):
+        raise UserError(  # else MLflow would make a database in the current folder, and look there
+            f"{uri} is in MLflow, but nothing says where that is: set MLFLOW_TRACKING_URI, to "
+            "sqlite:///runs/mlflow.db for example"
+        )
     try:
         place = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
     except (mlflow.exceptions.MlflowException, OSError) as error:

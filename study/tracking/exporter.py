@@ -253,4 +253,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     logging.shutdown()
-    os._exit(0)  # all is written; MLflow would take another second to be unloaded, and the driver waits for it
+    os._exit(0)  # all is written, and the driver waits; to unload MLflow would take another second

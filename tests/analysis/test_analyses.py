@@ -319,3 +319,21 @@ def test_each_program_writes_its_charts(searched: Study, capsys: pytest.CaptureF
     assert "front" in said and "emargin minus infonce" in said
     report = searched.folder / "report"
     assert (report / "pareto.pdf").read_bytes().startswith(b"%PDF") and (report / "compare.svg").exists()
+
+
+def test_what_is_said_of_a_best_value_near_the_end_depends_on_what_was_tried_beyond(tmp_path: Path) -> None:
+    """At the very end, nothing beyond was tried; close to it, something was, and it was worse."""
+    study = study_of(tmp_path, synthetic.rows(trials=10, baseline_trials=2, seeds=1, diverged=0, failed=0))
+    row = {
+        "world": "sleep",
+        "method": "emargin",
+        "metric": "silhouette",
+        "setting": "threshold",
+        "end": "high",
+    }
+    at_end, near = (
+        importance.edge_notes(pd.DataFrame([row | {"value": 0.765, "last": last}]), study)[0]
+        for last in (0.765, 0.781)
+    )
+    assert "at threshold 0.765, the high end of what was tried: values beyond it may be better" in at_end
+    assert "at threshold 0.765, close to the high end of what was tried (0.781): a wider range" in near

@@ -138,7 +138,7 @@ def test_a_gate_that_never_fires_stands_beside_the_best_threshold(tmp_path: Path
         effect = "it does not choose between steps" if share == 1 else f"{few} is handled by the margin"
         assert f"{words}, so that {effect}." in found.details
         assert "The gate of eMargin at a threshold of 0." in found.details
-        mark = "(all steps dissimilar)" if share == 1 else "(the gate never acts)"
+        mark = "(all steps dissimilar)" if share == 1 else "(the gate never fires)"
         assert mark in best_html(study)
     busy = rows.assign(dissimilar_share=rows["dissimilar_share"].where(~margin, 0.3))
     assert "fires" not in accuracy(study_of(tmp_path / "busy", busy)).details

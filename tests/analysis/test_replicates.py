@@ -90,14 +90,14 @@ def test_grids_verdicts_gaps_and_labels_use_splits(tmp_path: Path) -> None:
 
 
 def test_the_report_says_what_repeats(study: Study, tmp_path: Path) -> None:
-    assert f"up to {SPLITS} splits of the subjects with {SEEDS} seeds each" in lead(study)
+    assert f"{SPLITS} splits of the subjects with {SEEDS} seeds each" in lead(study)
     assert any(f"At most {SPLITS} splits per trial" in text for text in health.cautions(study))
     spread = next(text for text in health.cautions(study) if text.startswith("Silhouette varies by"))
     between, within = (float(number) for number in re.findall(r"by (0\.\d+)", spread))
     assert between > 0.05 > within > 0
     rows = synthetic.rows(trials=2, baseline_trials=1, seeds=2, diverged=0, failed=0)
     single = analysis.load(synthetic.write(tmp_path / "b", rows))
-    assert "each trained with up to 2 seeds" in lead(single)
+    assert "each trained with 2 seeds" in lead(single)
     assert "sequence" not in lead(single)
     assert health.spreads(single) == []
 

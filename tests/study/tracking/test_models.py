@@ -49,7 +49,7 @@ def logged(folder: Path) -> list:
     return list(client.search_logged_models([e.experiment_id for e in client.search_experiments()]))
 
 
-def test_a_model_is_made_once_and_gives_the_embeddings(ready, monkeypatch):
+def test_a_model_is_made_once_and_gives_the_embeddings(ready, monkeypatch, tmp_path_factory):
     for _ in range(2):
         assert finish(ready, emargin_0000_0_0="sleep") == 0
     (model,), (run,) = logged(ready), replicate_runs(ready).values()
@@ -67,6 +67,13 @@ def test_a_model_is_made_once_and_gives_the_embeddings(ready, monkeypatch):
         np.testing.assert_array_equal(load_encoder(uri).encode_array(SIGNAL).h, expected.h)
     with pytest.raises(UserError, match="cannot be loaded from MLflow"):
         load_encoder("models:/sleep/7")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.delenv("MLFLOW_TRACKING_URI")
+        elsewhere.setattr(mlflow, "is_tracking_uri_set", lambda: False)  # earlier tests have set it
+        elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
+        with pytest.raises(UserError, match="set MLFLOW_TRACKING_URI"):
+            load_encoder("models:/sleep/1")
+        assert not Path("mlflow.db").exists()
     check_in_another_environment(ready, f"runs:/{run.info.run_id}/encoder", expected.h)
 
 
