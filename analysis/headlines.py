@@ -235,7 +235,7 @@ def subjects_text(study: Study, row: "pd.Series[Any]", tested: bool) -> str:
     side = "test" if tested else "validation"
     if set(own["split"].dropna()) - set(BY_SUBJECT):
         part = f"on the {side} part of recordings whose other parts are in training"
-        return part if tested else f"{part}, which also chose the settings"
+        return part if tested else f"{part}, on which the settings were chosen too"
     said = study.manifest.get("subjects", {}).get(row["dataset"], {})
     names = [(said.get(str(seed)) or {}).get(side, []) for seed in splits]
     if len(names) and all(names):
@@ -245,7 +245,7 @@ def subjects_text(study: Study, row: "pd.Series[Any]", tested: bool) -> str:
         text = f"on {n} {side} {who}"
     else:
         text = f"on {side} subjects (the study does not say how many)"
-    return text if tested else f"{text}, which also chose the settings"
+    return text if tested else f"{text}, on whom the settings were chosen too"
 
 
 def _alone(

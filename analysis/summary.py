@@ -132,7 +132,8 @@ def context(study: Study) -> str:
 
 def repeated(study: Study) -> str:
     """How often each setting was trained, in words."""
-    groups = study.rows[study.rows["role"] != "reference"].groupby("trial")
+    trained = study.rows[study.rows["role"] != "reference"]
+    groups = (study.rows if trained.empty else trained).groupby("trial")
     of_splits, sizes, of_seeds = groups["split_seed"].nunique(), groups.size(), groups["seed"].nunique()
     splits, most, seeds = int(of_splits.max()), int(sizes.max()), int(of_seeds.max())
     up_to = "" if sizes.min() == most else "up to "  # some have failed, or are not done yet
@@ -201,7 +202,9 @@ def best_html(study: Study) -> str:
             else ""
         )
         body.append(f"<tr>{tds}</tr>")
-    luck = "The best of many trials is partly luck, and these intervals do not account for the choice"
+    luck = "The best of many trials is partly luck"
+    if any(best[f"{metric.name}_low"].notna().any() for metric in (x, y)):
+        luck += ", and these intervals do not account for the choice"
     by_subject = set(study.rows["split"].dropna()) <= set(BY_SUBJECT)
     others = "other subjects, which were" if by_subject else "data that were"
     luck += f"; the test columns show {others} not used in the search." if tested else "."

@@ -202,7 +202,7 @@ def test_without_test_subjects_it_says_who_chose(tmp_path: Path, rows: pd.DataFr
     study = study_of(tmp_path / "a", rows, subjects=SUBJECTS)
     found = accuracy(study)
     assert found.column == ACCURACY
-    assert found.details.startswith("On 1 validation subject, which also chose the settings, ")
+    assert found.details.startswith("On 1 validation subject, on whom the settings were chosen too, ")
     in_time = study_of(tmp_path / "b", rows.assign(split="time"))
     assert "recordings whose other parts are in training" in accuracy(in_time).details
 
