@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -122,7 +122,11 @@ def rates() -> None:
 
 def main() -> None:
     catalogue.register(DATASET)
-    jobs = {"open": opened, "build-5": partial(built, 5), "build-50": partial(built, 50)}
+    jobs: dict[str, Callable[[], dict[str, float]]] = {
+        "open": opened,
+        "build-5": partial(built, 5),
+        "build-50": partial(built, 50),
+    }
     if sys.argv[1:]:
         print(json.dumps(jobs[sys.argv[1]]()))
         return
