@@ -234,17 +234,21 @@ def sentences(study: Study, found: pd.DataFrame, metrics: Sequence[Metric]) -> l
 
 
 def edge_notes(found: pd.DataFrame, study: Study) -> list[str]:
-    """One sentence for each hyper-parameter whose best value is at the end of its range."""
-    return [
-        f"{study.method_title(row.method)} on {row.world} has its best "
-        f"{study.metrics[row.metric].title} at {study.title(row.setting)} {row.value:.3g}, the "
-        f"{row.end} end of what was tried: values beyond it may be better."
-        if row.value == row.last
-        else f"{study.method_title(row.method)} on {row.world} has its best "
-        f"{study.metrics[row.metric].title} at {study.title(row.setting)} {row.value:.3g}, close to the "
-        f"{row.end} end of what was tried ({row.last:.3g}): a wider range may hold a better value."
-        for row in found.itertuples()
-    ]
+    """One sentence for each hyper-parameter whose best value is at the end of its range, or close to it."""
+    said = []
+    for row in found.itertuples():
+        if row.value == row.last:
+            where = f"the {row.end} end of what was tried: values beyond it may be better"
+        else:
+            where = (
+                f"close to the {row.end} end of what was tried ({row.last:.3g}): a wider range may hold a "
+            )
+            where += "better value"
+        said.append(
+            f"{study.method_title(row.method)} on {row.world} has its best {study.metrics[row.metric].title} "
+            f"at {study.title(row.setting)} {row.value:.3g}, {where}."
+        )
+    return said
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,6 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from emargin_train.losses.unit import of_rows, unit_rows
+
+__all__ = ["Anchors", "both_ways", "exponentials", "of_rows", "unit_rows"]
+
 
 class Anchors(NamedTuple):
     """The kernel of each anchor, (..., N) each: u(s) = c t^2 with t = min(s - centre, most), u' = 2 c t.
@@ -16,19 +20,6 @@ class Anchors(NamedTuple):
     centre: Tensor
     most: Tensor
     linear: bool
-
-
-def unit_rows(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """h (..., T, D) -> z = h / |h|, 1 / |h| (..., T, 1), and the cosine of each frame with the next (..., T).
-
-    Where |h| is 0, both are 0. The last frame's cosine is 0.
-    """
-    norm = h.norm(dim=-1, keepdim=True)
-    scale = torch.where(norm > 0, 1 / norm, 0)
-    z = h * scale
-    adjacent = h.new_zeros(h.shape[:-1])
-    adjacent[..., :-1] = torch.linalg.vecdot(z[..., :-1, :], z[..., 1:, :])
-    return z, scale, adjacent
 
 
 def exponentials(s: Tensor, anchors: Anchors, n_frames: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,15 +44,6 @@ def both_ways(kept: Tensor, w: Tensor) -> Tensor:
     """M_ij = kept_ij w_i + kept_ji w_j of kept (..., N, N) and w (..., N)."""
     m = kept * w[..., None]
     return m + m.mT
-
-
-def of_rows(grad: Tensor, z: Tensor, scale: Tensor, g_adjacent: Tensor) -> Tensor:
-    """The gradient of h, from that of z and that of the cosines with the next frame (..., T)."""
-    g = g_adjacent[..., :-1, None]
-    grad[..., :-1, :].addcmul_(z[..., 1:, :], g)
-    grad[..., 1:, :].addcmul_(z[..., :-1, :], g)
-    along = torch.linalg.vecdot(grad, z)[..., None]  # the part along z, since the length does not matter
-    return grad.addcmul_(z, along, value=-1).mul_(scale)
 
 
 def _leave_out(u: Tensor, n_frames: int) -> None:

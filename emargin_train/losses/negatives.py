@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from emargin_train.losses.kernels import Kernel
 from emargin_train.losses.layout import Layout, Strip, by_kind, in_time
+from emargin_train.losses.unit import of_rows, unit_rows
 from emargin_train.precision import contrast_products
 
 KEEP_BYTES = 2**28  # a forward pass keeps at most this for the backward pass; otherwise it is computed again
@@ -40,17 +41,15 @@ def far_and_adjacent(
         layout = in_time(n_sequences * n_frames, n_frames, h.device)
     else:
         layout = by_kind(kind.flatten().bool(), n_frames)
-    return _FarAndAdjacent.apply(h, kernels, layout)
+    far, adjacent = _FarAndAdjacent.apply(h, kernels, layout)
+    return far, adjacent[:, :-1]
 
 
 class _FarAndAdjacent(torch.autograd.Function):
     @staticmethod
     @contrast_products()
     def forward(ctx: Any, h: Tensor, kernels: tuple[Kernel, ...], layout: Layout) -> tuple[Tensor, Tensor]:
-        norm = h.norm(dim=-1, keepdim=True)
-        scale = torch.where(norm > 0, 1 / norm, 0)
-        z = h * scale
-        adjacent = (z[:, :-1] * z[:, 1:]).sum(-1)
+        z, scale, adjacent = unit_rows(h)
         rows = z.flatten(0, 1)
         rows = rows if layout.is_in_time else rows.index_select(0, layout.order)
         safe = max(kernel.spread for kernel in kernels) <= SAFE_SPREAD[h.dtype]
@@ -70,10 +69,7 @@ class _FarAndAdjacent(torch.autograd.Function):
         gradient = _gradient_by_strips if ctx.safe else _gradient_by_rows
         grad = gradient(g, rows, far, ctx.kernels, ctx.layout, kept)
         grad = (grad if ctx.layout.is_in_time else grad.index_select(0, ctx.layout.place)).view_as(z)
-        grad[:, :-1].addcmul_(z[:, 1:], g_adjacent[..., None])
-        grad[:, 1:].addcmul_(z[:, :-1], g_adjacent[..., None])
-        along = torch.linalg.vecdot(grad, z)[..., None]  # the part along z, since the length does not matter
-        return grad.addcmul_(z, along, value=-1).mul_(scale), None, None
+        return of_rows(grad, z, scale, g_adjacent), None, None
 
 
 def _by_row(layout: Layout, values: list[float], like: Tensor) -> Tensor:
