@@ -1,12 +1,13 @@
-"""What a training cost, and where it ran."""
+"""What a training cost, and where it ran.
+
+The process that writes to MLflow asks for the revision alone, so PyTorch is loaded where it is needed.
+"""
 
 import platform
 import subprocess
 import time
 from functools import cache
 from pathlib import Path
-
-import torch
 
 PARTS = ("data_seconds", "train_seconds", "eval_seconds")
 
@@ -50,6 +51,8 @@ class PeakMemory:
 
 def device_name(device: str) -> str:
     """The hardware in use: the GPU's name, or the CPU's architecture and threads."""
+    import torch
+
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(torch.device(device))
     return f"cpu {platform.machine()} x{torch.get_num_threads()}"

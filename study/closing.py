@@ -6,8 +6,10 @@ and the MLflow runs together are the study's books.
 
 import contextlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from emargin_train.errors import UserError
 from emargin_train.program import pasted
@@ -33,9 +35,11 @@ class StudyEnded(RuntimeError):
 class Books:
     """The table and the MLflow runs of a study. They are closed (completed) once.
 
+    draw: draws the report once the table is written; a thread calls it, so that nothing waits for it
     finished: rows of finished trials, once closed
     is_complete: whether every trial has its records, once closed
     not_exported: number of runs that MLflow does not have, once closed
+    report: of `draw`; None until it is called, which an interrupted study does not do
     """
 
     settings: StudySettings
@@ -43,10 +47,12 @@ class Books:
     tracker: Tracker
     stopper: Stopper
     summary: Summary
+    draw: Callable[[], Path] | None = None
     finished: records.Rows = field(default_factory=dict)
     is_complete: bool = False
     not_exported: int = 0
     is_closed: bool = False
+    report: Future[Path] | None = None
 
     def close(self) -> None:
         """Close the books, unless they are closed. Only a second KeyboardInterrupt breaks this off."""
@@ -59,22 +65,37 @@ class Books:
         trials = plan.trials(self.study_plan)
         self.finished = records.finished(kept, trials)
         self.is_complete = len(self.finished) == len(trials)
+
+        is_written = False
+
+        def write_table() -> None:
+            nonlocal is_written
+            if not is_written:
+                results.export(folder, kept, settings.goals)  # with the runs that MLflow has
+                is_written = True
+                self._begin_report()
+
         with contextlib.ExitStack() as stack:  # each call is made even if one before it raises
             stack.callback(setattr, self, "is_closed", True)
-            stack.callback(results.export, folder, kept, settings.goals)  # with the runs that MLflow has
-            stack.callback(self._finish_tracker)
+            stack.callback(write_table)
+            stack.callback(self._finish_tracker, write_table)
             if self.is_complete:
                 which = results.kept_trials(self.finished, settings.keep_embeddings, settings.goals)
                 results.prune_embeddings(folder, which)
             else:
                 results.export(folder, kept, settings.goals)  # at once, since the process may soon be killed
 
-    def _finish_tracker(self) -> None:
+    def _begin_report(self) -> None:
+        is_over = self.stopper.interrupted or self.stopper.abandoned
+        if self.draw is not None and self.summary.counts["ok"] and not is_over:
+            self.report = interrupts.begin(self.draw)
+
+    def _finish_tracker(self, on_runs: Callable[[], None]) -> None:
         self.tracker.note(self.summary.done, self.summary.metrics())
         if self.is_complete:
             models = results.models(self.finished, self.settings.goals, self.settings.register)
             self.not_exported = self.tracker.finish(
-                "FINISHED", patience_s=DONE_PATIENCE_S, models=models, stays=True
+                "FINISHED", patience_s=DONE_PATIENCE_S, models=models, stays=True, on_runs=on_runs
             )
         else:
             self.not_exported = self.tracker.finish(

@@ -4,8 +4,24 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from typing import TypeVar
 
 LOOK_EVERY_S = 1.0
+T = TypeVar("T")
+
+
+def begin(do: Callable[[], T]) -> Future[T]:
+    """Call `do` in a separate thread, which does not keep the process alive."""
+    ended: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(do())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=run, name=getattr(do, "__name__", "work"), daemon=True).start()
+    return ended
 
 
 def finish(
@@ -24,17 +40,7 @@ def finish(
     patience_s: how long we still wait for `do` after the first KeyboardInterrupt, or after `is_lost` was true
     at_most_s: how long we wait for `do` in any case
     """
-    ended: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            do()
-        except BaseException as error:
-            ended.set_exception(error)
-        else:
-            ended.set_result(None)
-
-    threading.Thread(target=run, name=getattr(do, "__name__", "work"), daemon=True).start()
+    ended = begin(do)
     deadline, n_interrupts, is_given_up = time.monotonic() + at_most_s, 0, False
     while not ended.done() and time.monotonic() < deadline:
         try:

@@ -12,7 +12,10 @@ study properly: `outcome.interrupted` is then true, and the same call resumes th
 import contextlib
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +28,14 @@ from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
 from emargin_train.hyperparameters import all_hyperparameters
-from study import display, identity, plan, records, results, split_seeds
+from study import display, identity, interrupts, plan, records, results, split_seeds
 from study.closing import Books, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster import front as measuring
 from study.cluster.callback import StudyCallback
 from study.cluster.gpu_share import measured_share
 from study.library_log import library_messages_in
+from study.opening import Opening
 from study.ownership import owned
 from study.progress import Progress
 from study.search import claim
@@ -136,8 +140,8 @@ def run_study(
         tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
             tracker.forget(records.forget_failed(folder))
-        outcome = _run(settings, study_plan, study_id, address, tracker, splits, say)
-        return _published(outcome, folder, tracker, report)
+        outcome, drawn = _run(settings, study_plan, study_id, address, tracker, splits, say, report)
+        return _published(outcome, tracker, drawn)
 
 
 def checked(
@@ -179,7 +183,9 @@ def _run(
     tracker: Tracker,
     splits: Splits,
     say: Say,
-) -> StudyOutcome:
+    report: bool,
+) -> tuple[StudyOutcome, Future[Path] | None]:
+    """How the study ended, and its report where one is being drawn."""
     folder, jobs = settings.folder, plan.jobs(settings, study_plan)
     stopper = Stopper(settings.time_budget_s, settings.max_failures)
     progress = Progress(settings.goals, len(jobs), quiet=say is _nothing)
@@ -187,15 +193,24 @@ def _run(
     say(f"trials: {len(jobs)}" + (f", {len(done)} of them done already" if done else ""))
     params = results.flat_settings(settings) | {"data_hash": splits.data_hash}
     tracker.describe(params)
-    books = Books(settings, study_plan, tracker, stopper, progress.summary)
+    books = Books(
+        settings, study_plan, tracker, stopper, progress.summary, partial(_draw, folder) if report else None
+    )
     has_work = len(done) < len(jobs) or bool(measuring.left(settings, study_plan))
-    cluster = connection.joined(address, quiet=say is _nothing) if has_work else contextlib.nullcontext()
+    cluster: contextlib.AbstractContextManager[dict[str, Any] | None] = contextlib.nullcontext()
+    if has_work:
+        cluster = connection.joined(
+            address,
+            quiet=say is _nothing,
+            workers=connection.first_workers(settings, len(jobs) - len(done)),
+            threads=settings.cpus_per_trial,
+        )
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with contextlib.closing(books):
             _write_manifest(settings, study_plan, study_id, splits, resources, tracker.uri)
             tracker.start(params)
-            say(f"browse: {_to_browse(settings, tracker)}")
+            opening = Opening(tracker, stopper, lambda: say(f"browse: {_to_browse(settings, tracker)}"))
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
             if resources is not None:
@@ -213,12 +228,26 @@ def _run(
                     settings.max_retries,
                 )
                 with progress:
-                    _train(settings, study_plan, search, callback, stopper, resources, head, tracker, say)
+                    _train(
+                        settings,
+                        study_plan,
+                        search,
+                        callback,
+                        stopper,
+                        resources,
+                        head,
+                        tracker,
+                        opening,
+                        say,
+                    )
+            opening.complete()
+            if report:  # what draws it takes a second to load, and MLflow is completed meanwhile
+                interrupts.begin(partial(import_module, "analysis.report"))
     complete = books.is_complete
     browse = _to_browse(settings, tracker)
     stopped = None if complete else stopper.reached or "some trials have not ended"
     interrupted = stopper.interrupted and not complete
-    return StudyOutcome(
+    outcome = StudyOutcome(
         progress.counts,
         books.finished,
         len(jobs),
@@ -228,6 +257,13 @@ def _run(
         books.not_exported,
         stopper.abandoned,
     )
+    return outcome, books.report
+
+
+def _draw(folder: Path) -> Path:
+    from analysis.report import build
+
+    return build(folder)
 
 
 def _to_browse(settings: StudySettings, tracker: Tracker) -> str:
@@ -237,15 +273,13 @@ def _to_browse(settings: StudySettings, tracker: Tracker) -> str:
     )
 
 
-def _published(outcome: StudyOutcome, folder: Path, tracker: Tracker, report: bool) -> StudyOutcome:
+def _published(outcome: StudyOutcome, tracker: Tracker, drawn: Future[Path] | None) -> StudyOutcome:
     """The outcome with its report, and with the study's files in MLflow. An interrupt ends the wait."""
     if outcome.interrupted or outcome.is_abandoned or not outcome.counts["ok"]:
         return outcome
     try:
-        if report:
-            from analysis.report import build
-
-            outcome = replace(outcome, report=build(folder))
+        if drawn is not None:
+            outcome = replace(outcome, report=drawn.result())
         if not outcome.not_exported:
             tracker.publish()
     except UserError as error:
@@ -264,6 +298,7 @@ def _train(
     resources: dict[str, Any],
     head: connection.HeadWatch,
     tracker: Tracker,
+    opening: Opening,
     say: Say,
 ) -> None:
     """Run what the search hands out, on the cluster with these resources; then measure the front in full."""
@@ -279,6 +314,7 @@ def _train(
         gpus=gpus,
         n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=head.started_here),
         head=head,
+        look=opening.look,
     )
     keys = [] if stopper.is_final else measuring.left(settings, study_plan)
     if keys:

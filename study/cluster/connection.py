@@ -101,10 +101,15 @@ def _refusal(address: str) -> str | None:
 
 
 @contextlib.contextmanager
-def joined(address: str | None, *, quiet: bool = False) -> Iterator[dict[str, Any]]:
+def joined(
+    address: str | None, *, quiet: bool = False, workers: int = 0, threads: int = 1
+) -> Iterator[dict[str, Any]]:
     """Connect to the cluster, or start one here; yields its resources.
 
     If this process is already connected, that connection is used, and kept afterwards.
+
+    workers: so many workers of a cluster that is started here prepare themselves while it starts
+    threads: of these workers
     """
     if ray.is_initialized():
         if not quiet:
@@ -124,7 +129,7 @@ def joined(address: str | None, *, quiet: bool = False) -> Iterator[dict[str, An
         stack.callback(_leave, started)
         try:
             try:
-                ray_private.init(address or "local", folder)
+                ray_private.init(address or "local", folder, workers=workers, threads=threads)
                 resources = ray.cluster_resources()
             finally:  # a signal may come in the middle
                 started |= _family() - before
@@ -247,6 +252,17 @@ def check_resources(settings: StudySettings) -> None:
                 f"--{name}-per-trial is {shown}, but this machine has {has[name]}: "
                 "give less, or join a cluster"
             )
+
+
+def first_workers(settings: StudySettings, n_jobs: int) -> int:
+    """How many workers of a cluster that starts here can prepare themselves before they get their first jobs.
+
+    Workers of GPUs cannot: Ray says which GPU is theirs when they get a job.
+    """
+    if settings.gpus != 0:
+        return 0
+    fits = (os.cpu_count() or 1) // settings.cpus_per_trial
+    return min(fits, n_jobs, settings.max_concurrent or fits)
 
 
 def concurrency(

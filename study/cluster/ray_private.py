@@ -4,13 +4,16 @@ All of it is here, so that a new version of Ray has to be checked in one place o
 fails for a version outside CHECKED, and says what to do.
 """
 
+import contextlib
 import os
 import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from types import ModuleType
+from typing import Any
 
 CHECKED = ">=2.60,<2.61"  # versions of Ray with which the tests of this file were run
 
@@ -24,12 +27,13 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is not used
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+LOADED_FIRST = "study.cluster.worker"  # what the first workers of a cluster of our own load while Ray starts
 for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
 import psutil  # noqa: E402
 import ray  # noqa: E402
-from ray._private import parameter, utils, worker  # noqa: E402
+from ray._private import parameter, services, utils, worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402
     maybe_enable_token_auth_if_token_available,
 )
@@ -45,6 +49,9 @@ usage.tag_callbacks = lambda callbacks: False
 # Tune would give the driver's AWS keys to its workers, and Ray would log them. Every node has its own keys.
 AWS_SECRETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 class_cache.ENV_VARS_TO_PROPAGATE.difference_update(AWS_SECRETS)
+# It would also give them a variable for PyTorch Lightning. Workers that run already do not have it, so that a
+# worker would have to be started anew for each trial.
+class_cache.DEFAULT_ENV_VARS.clear()
 
 
 def address_here() -> str | None:
@@ -85,10 +92,12 @@ def sigterm_keeper() -> Callable[[], None]:
     return keep
 
 
-def init(address: str, folder: str | None = None) -> None:
+def init(address: str, folder: str | None = None, *, workers: int = 0, threads: int = 1) -> None:
     """Connect to a cluster, or start one here if the address is "local". Signal handlers stay as they are.
 
     folder: where a cluster that is started here keeps its files
+    workers: so many workers of a cluster that is started here load what trials need while Ray starts
+    threads: of these workers, where the environment does not say how many
 
     `ray.init` sets two handlers of SIGTERM that end the process, one in Python and one in C++, but only the
     command line may end it (`study.signals`).
@@ -100,20 +109,68 @@ def init(address: str, folder: str | None = None) -> None:
     if address == "local" and not token.has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    set_handler, made = utils.set_sigterm_handler, parameter.RayParams
-    utils.set_sigterm_handler = lambda handler: None
-    # Nobody reads what Ray's log monitor sends (log_to_driver=False), and starting it takes two seconds.
-    without = partial(made, include_log_monitor=False)  # type: ignore[arg-type]
-    parameter.RayParams = without  # type: ignore[misc, assignment]
-    try:
-        ray.init(
-            address,
-            log_to_driver=False,
-            configure_logging=False,
-            include_dashboard=dashboard,
-            _temp_dir=folder,
+    here = _own_cluster(workers, threads) if address == "local" else contextlib.nullcontext()
+    with here, _replaced(utils, "set_sigterm_handler", lambda handler: None):
+        try:
+            ray.init(
+                address,
+                log_to_driver=False,
+                configure_logging=False,
+                include_dashboard=dashboard,
+                _temp_dir=folder,
+            )
+        finally:
+            keep_sigterm()  # in place of the one in C++
+
+
+@contextlib.contextmanager
+def _own_cluster(workers: int, threads: int) -> Iterator[None]:
+    """Inside, Ray starts without programs that nobody uses here, and its first workers load what they need.
+
+    The programs take a second each to start. They are the log monitor, since nobody reads what it sends
+    (log_to_driver=False), the autoscaler's monitor, the dashboard's server, which Ray starts for its usage
+    statistics even where both are off, and most of the dashboard's agent, for which Ray waits.
+    """
+    without = partial(parameter.RayParams, include_log_monitor=False, no_monitor=True)  # type: ignore[arg-type]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_replaced(parameter, "RayParams", without))
+        stack.enter_context(_replaced(services, "start_api_server", lambda *_, **__: (None, None)))
+        stack.enter_context(
+            _replaced(utils, "get_dashboard_dependency_error", lambda: ImportError("not wanted"))
         )
+        if workers:
+            made = services.start_ray_process
+
+            def start(command: list[str], *args: Any, **more: Any) -> Any:
+                flag = "--num_prestart_python_workers="
+                mine = [f"{flag}{workers}" if word.startswith(flag) else word for word in command]
+                return made(mine, *args, **more)
+
+            stack.enter_context(_replaced(services, "start_ray_process", start))
+            stack.enter_context(_environment("RAY_preload_python_modules", LOADED_FIRST))
+            # Ray sets it when a trial comes, which is too late for libraries that are loaded then.
+            stack.enter_context(_environment("OMP_NUM_THREADS", str(threads)))
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """Inside, a name of a module stands for this value."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
     finally:
-        utils.set_sigterm_handler = set_handler
-        parameter.RayParams = made  # type: ignore[misc]
-        keep_sigterm()  # in place of the one in C++
+        setattr(module, name, before)
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Inside, processes that are started get this variable, unless the user has set it."""
+    is_set = name in os.environ
+    os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        if not is_set:
+            del os.environ[name]

@@ -34,6 +34,7 @@ def run_trials(
     gpus: float,
     n_at_once: int,
     head: HeadWatch,
+    look: Callable[[], None] = lambda: None,
 ) -> None:
     """Run jobs until every one is finished or has failed, or until the stopper lets no more begin.
 
@@ -42,6 +43,7 @@ def run_trials(
 
     gpus: GPUs that one trial takes
     head: watches the cluster's head, without which no job ever ends
+    look: called every second in the calling thread
     """
     place = checkpoints.place(settings)  # removed at the end
     fit_one_gpu = int(1 / gpus + 1e-6) if gpus else 1
@@ -91,7 +93,7 @@ def run_trials(
             gc.collect()  # the objects of an experiment refer to each other in circles
 
     try:
-        _run_interruptibly(run_parts, stopper, head)
+        _run_interruptibly(run_parts, stopper, head, look)
     finally:
         if shared is not None and not stopper.abandoned:
             interrupts.finish(lambda: engine_actor.end_all(shared), patience_s=LEAVE_S, at_most_s=LEAVE_S)
@@ -116,7 +118,9 @@ class StopWhenInterrupted(tune.Stopper):
         return {}
 
 
-def _run_interruptibly(do: Callable[[], None], stopper: Stopper, head: HeadWatch) -> None:
+def _run_interruptibly(
+    do: Callable[[], None], stopper: Stopper, head: HeadWatch, look: Callable[[], None]
+) -> None:
     """Call `do` in a separate thread. A KeyboardInterrupt here interrupts the stopper, and `do` then ends.
 
     If `do` does not end, or the head of the cluster is gone, the thread is abandoned: nothing that it still
@@ -126,7 +130,12 @@ def _run_interruptibly(do: Callable[[], None], stopper: Stopper, head: HeadWatch
     SIGUSR1. And a KeyboardInterrupt in the middle of Tune's work, or while a record is written, could leave
     these half done.
     """
-    has_ended = interrupts.finish(do, interrupted=stopper.interrupt, is_lost=head.is_lost, patience_s=LEAVE_S)
+
+    def is_lost() -> bool:
+        look()
+        return head.is_lost()
+
+    has_ended = interrupts.finish(do, interrupted=stopper.interrupt, is_lost=is_lost, patience_s=LEAVE_S)
     if not has_ended:
         stopper.abandoned = True
         stopper.close(GONE)

@@ -5,8 +5,8 @@ that (docs/log.md). Here it uses the processor time that the trials leave.
 
 stdin    JSON lines: `uri`, `folder`, `dataset` and `params` first; then `add`, `note`, `finish` and `publish`
 stdout   JSON lines: `ready` or `refused` first; after `finish`, the number of runs `left` when it changes,
-         and every few seconds while a model is made; after `publish`, the names of the study's `files` that
-         were uploaded, or `refused`
+         and every few seconds while a model is made, and `runs` once MLflow has all runs; after `publish`,
+         the names of the study's `files` that were uploaded, or `refused`
 
 When stdin ends, the driver is gone, and this process ends too.
 """
@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Exporter:
         self._models: deque[tuple[str, str | None]] = deque()
         self._attempted: set[str] = set()
         self._hurry, self._asked_to_publish = threading.Event(), threading.Event()
-        self._finished = self._stopped = self._is_closed = False
+        self._finished = self._stopped = self._is_closed = self._said_runs = False
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message from the driver.
@@ -155,6 +156,9 @@ class Exporter:
             runs.note(*summary)
             if self._summary is summary:
                 self._summary = None
+        if outcome and not self._waiting and not self._said_runs:
+            self._said_runs = True
+            say(runs=True)
         while outcome and self._models and not (self._waiting or self._stopped):
             self._make_model(runs, *self._models[0], say_left)
             self._models.popleft()
@@ -245,6 +249,8 @@ def main() -> None:
                 say(refused=without_password(str(error)))
                 return
         say(ready=True)
+        # It loads PyTorch, which takes seconds, and the driver waits for the models at the end.
+        threading.Thread(target=import_module, args=("study.tracking.models",), daemon=True).start()
         threading.Thread(target=listen, args=(exporter,), name="driver", daemon=True).start()
         exporter.run(lambda n: say(left=n))
         exporter.publish()

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from emargin_train.evaluation.metrics import METRICS
+from emargin_train.declarations import declarations
 from study import records
 from study.settings import OPERATIONAL
 from study.tracking import trial_run
@@ -39,7 +39,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 MAX_ENTITIES, MAX_PARAMS, MAX_TEXT = 1000, 100, 6000  # MLflow's limits of one batch, and of a parameter
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow then shows the pages for training
 # Columns that are no parameters of a run.
-APART = {*METRICS, *COST, "started_at", "log_seconds", "mlflow_experiment_id", "mlflow_run_id"}
+APART = {*declarations().metrics, *COST, "started_at", "log_seconds", "mlflow_experiment_id", "mlflow_run_id"}
 CHANGING = ("trials", *OPERATIONAL)  # settings that may differ when a study is resumed
 STATUS = {"ok": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
 
@@ -173,7 +173,7 @@ class StudyRuns:
         ended = started + _took_ms(row)
         run = self._begun.get(key) or self._create(record, key, started)
         self._begun[key] = run
-        values = {name: row.get(name) for name in (*METRICS, *COST)}
+        values = {name: row.get(name) for name in (*declarations().metrics, *COST)}
         metrics = [Metric(name, float(value), ended, 0) for name, value in values.items() if _finite(value)]
         metrics += [Metric("loss", loss, ended, step) for step, loss in record["curve"] if _finite(loss)]
         self._log(run, metrics, {k: str(v) for k, v in row.items() if v is not None and k not in APART})

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Tracker:
         """The caller owns the study (`study.ownership`)."""
         self.uri, self._folder, self._dataset = uri, folder, dataset
         self._params: dict[str, str] = {}
-        self._is_started = False
+        self._is_started = self._is_open = self._began_again = False
         self._own = contextlib.ExitStack()
         self._temporary = self._own.enter_context(own_folders.temporary("exporter"))
         self._begin()
@@ -77,22 +77,35 @@ class Tracker:
         self._params = params
 
     def start(self, params: dict[str, str]) -> None:
-        """Start to export what MLflow lacks. Raises UserError for a SQLite file that cannot be used."""
+        """Start to export what MLflow lacks; `is_open` says whether it can."""
         self._params, self._is_started = params, True
         self._ask()
-        if not self.uri.startswith("sqlite:"):
-            return
-        answer = self._heard.get()
-        if answer is None:  # killed as it began
-            self._begin()
-            self._ask()
-            answer = self._heard.get()
-        if answer is None:
-            said = self._folder / "log" / "mlflow.log"
-            raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
-        if "refused" in answer:
-            shown = without_password(self.uri)
-            raise UserError(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
+
+    def is_open(self, *, wait: bool = False) -> bool:
+        """Whether the exporter has opened the SQLite file. A server is not waited for, so that this is true.
+
+        wait: whether to wait until that is known
+
+        Raises UserError for a SQLite file that cannot be used. Call this between `start` and `finish`.
+        """
+        while not self._is_open and self.uri.startswith("sqlite:"):
+            try:
+                answer = self._heard.get(block=wait)
+            except queue.Empty:
+                return False
+            if answer is None and not self._began_again:  # killed as it began
+                self._began_again = True
+                self._begin()
+                self._ask()
+            elif answer is None:
+                said = self._folder / "log" / "mlflow.log"
+                raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
+            elif "refused" in answer:
+                shown = without_password(self.uri)
+                raise UserError(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
+            else:
+                self._is_open = True
+        return True
 
     def _ask(self) -> None:
         self._tell(uri=self.uri, folder=str(self._folder), dataset=self._dataset, params=self._params)
@@ -131,6 +144,7 @@ class Tracker:
         at_most_s: float = math.inf,
         models: Mapping[str, str | None] = NO_MODELS,
         stays: bool = False,
+        on_runs: Callable[[], None] = lambda: None,
     ) -> int:
         """Export what is left, and close the study's run; returns how many runs are not up to date.
 
@@ -142,6 +156,7 @@ class Tracker:
         patience_s: this gives up when nothing could be exported for so long; the study's run then counts too
         at_most_s: the longest time that this takes
         stays: whether the exporter waits for `publish`, where all runs are up to date
+        on_runs: called once MLflow has all runs, before the models are made
         """
         if not self._is_started:
             if not SyncState(self._folder).study_run:
@@ -154,7 +169,7 @@ class Tracker:
             self._begin()
             self._ask()
         self._tell(finish=outcome, models=list(models.items()))
-        left = self._wait(patience_s, at_most_s)
+        left = self._wait(patience_s, at_most_s, on_runs)
         if left == 0 and stays:
             return 0
         self.close()
@@ -163,7 +178,7 @@ class Tracker:
         exported = SyncState(self._folder).runs
         return sum(key not in exported for key in keys(self._folder)) + 1
 
-    def _wait(self, patience_s: float, at_most_s: float) -> int | None:
+    def _wait(self, patience_s: float, at_most_s: float, on_runs: Callable[[], None]) -> int | None:
         """Wait for the export, at most so long; returns how many runs are left, None if no answer came."""
         left, told = None, time.monotonic()
         deadline = told + at_most_s
@@ -173,6 +188,8 @@ class Tracker:
                 if heard is None:
                     break
                 left = heard.get("left", left)
+                if "runs" in heard:
+                    on_runs()
                 if left and time.monotonic() - told > TELL_EVERY_S:
                     print(f"mlflow: {left} runs are still to be exported", file=sys.stderr)
                     told = time.monotonic()

@@ -5,7 +5,7 @@ import getpass
 from typing import Any
 
 from emargin_train.cost import git_revision
-from emargin_train.evaluation.metrics import METRICS
+from emargin_train.declarations import declarations
 from emargin_train.hyperparameters import all_hyperparameters
 
 WORST_FIRST = ("failed", "diverged", "ok")
@@ -35,7 +35,7 @@ def status(rows: list[dict[str, Any]]) -> str:
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:
     """The mean over replicates of each metric that all of them have, as the search sees it."""
-    found = {name: [row.get(name) for row in rows] for name in (*METRICS, *COST)}
+    found = {name: [row.get(name) for row in rows] for name in (*declarations().metrics, *COST)}
     return {
         name: sum(float(v) for v in values if v is not None) / len(values)
         for name, values in found.items()

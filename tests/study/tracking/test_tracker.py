@@ -135,7 +135,8 @@ def test_the_exporter_does_not_outlive_its_driver(folder):
         "import pathlib, sys, time; from study.tracking.tracker import Tracker;"
         "from study.tracking.uri import local;"
         "folder = pathlib.Path(sys.argv[1]);"
-        "Tracker(local(folder.parent), folder, dataset='sleepeeg-sim').start({});"
+        "tracker = Tracker(local(folder.parent), folder, dataset='sleepeeg-sim');"
+        "tracker.start({}); tracker.is_open(wait=True);"
         "print(flush=True); time.sleep(600)"
     )
     command = (sys.executable, "-c", program, str(folder))
@@ -196,8 +197,9 @@ def test_a_copy_of_the_folder_can_be_exported_elsewhere(folder, tmp_path):
 def test_a_file_that_is_no_database_is_told(folder):
     (folder.parent / "mlflow.db").write_text("a letter, not a database " * 50)
     tracker = Tracker(local(folder.parent), folder, dataset="sleepeeg-sim")
+    tracker.start({})
     with pytest.raises(UserError, match="cannot be used"):
-        tracker.start({})
+        tracker.is_open(wait=True)
 
 
 def test_a_database_of_another_version_is_told(folder):
@@ -208,7 +210,8 @@ def test_a_database_of_another_version_is_told(folder):
         "import pathlib, sys; from study.tracking.uri import local;"
         "from study.tracking.tracker import Tracker;"
         "folder = pathlib.Path(sys.argv[1]);"
-        "Tracker(local(folder.parent), folder, dataset='sleepeeg-sim').start({})"
+        "tracker = Tracker(local(folder.parent), folder, dataset='sleepeeg-sim');"
+        "tracker.start({}); tracker.is_open(wait=True)"
     )
     ran = subprocess.run((sys.executable, "-c", program, str(folder)), capture_output=True, text=True)
     assert "UserError: --tracking-uri" in ran.stderr and "mlflow db upgrade" in ran.stderr
