@@ -46,7 +46,7 @@ def change(evidence: Evidence, contrast: str, metric: str) -> str:
     """What a metric does by `outcome`, as the end of a sentence."""
     found, row = outcome(evidence, contrast, metric), evidence.row(contrast, metric)
     assert found is not None
-    if found == "equivalent" and row.p < evidence.plan.level:
+    if found == "equivalent" and row.p < evidence.plan.level_of(row.question):
         return f"{'rises' if row.difference > 0 else 'falls'} by less than the margin"
     if found in CHANGE:
         return CHANGE[found]

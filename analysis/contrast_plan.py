@@ -4,12 +4,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from analysis.errors import UserError, nearest
 
 LEVEL = 0.05
-TOP = {"contrasts", "margins", "level"}
+TOP = {"contrasts", "margins", "level", "looks"}
 KEYS = {"name", "question", "hypothesis", "metrics", "a", "b", "within"}
 
 
@@ -28,11 +29,20 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Plan:
-    """margins: the difference that matters, by metric; level: of the tests"""
+    """margins: the difference that matters, by metric
+
+    level: of the tests of a question, over all of its looks
+    looks: how often the verdicts of a question have been looked at before they were final (else once)
+    """
 
     contrasts: tuple[Contrast, ...]
     margins: Mapping[str, float]
     level: float = LEVEL
+    looks: Mapping[str, int] = MappingProxyType({})
+
+    def level_of(self, question: str) -> float:
+        """The level of a single look, by Bonferroni: who looks twice has two chances to be wrong."""
+        return self.level / self.looks.get(question, 1)
 
 
 def read(path: Path) -> Plan:
@@ -65,4 +75,11 @@ def read(path: Path) -> Plan:
         contrasts.append(Contrast(**as_read))
     if not contrasts:
         raise UserError(f"{path} has no [[contrasts]]: add one")
-    return Plan(tuple(contrasts), margins, found.get("level", LEVEL))
+    looks = found.get("looks", {})
+    questions = {contrast.question for contrast in contrasts}
+    for question, n in looks.items():
+        if question not in questions:
+            raise UserError(f"{path}: [looks] has '{question}': {nearest(question, questions)}")
+        if not isinstance(n, int) or n < 1:
+            raise UserError(f"{path}: [looks] has {n} for {question}: give a whole number of 1 or more")
+    return Plan(tuple(contrasts), margins, found.get("level", LEVEL), looks)

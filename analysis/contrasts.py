@@ -9,6 +9,9 @@ The plan is a TOML file:
     [margins]                        # the difference that matters, for each metric
     test_silhouette = 0.1
 
+    [looks]                          # optional: Q2 is judged for the second time, so at half the level
+    Q2 = 2
+
     [[contrasts]]
     name = "infonce-narrowed"
     question = "Q2"
@@ -98,7 +101,14 @@ def table(study: Study, plan: Plan) -> pd.DataFrame:
         for metric in contrast.metrics:
             about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
             of = differences(both, contrast, metric)
-            rows += judged(of, plan.margins[metric], plan.level, about, lost=lost, other_splits=apart)
+            rows += judged(
+                of,
+                plan.margins[metric],
+                plan.level_of(contrast.question),
+                about,
+                lost=lost,
+                other_splits=apart,
+            )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

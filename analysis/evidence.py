@@ -69,11 +69,10 @@ class Evidence:
 
     @cached_property
     def power(self) -> pd.DataFrame:
-        """`analysis.power.table` of the planned contrasts, at the number of splits that they have."""
+        """`analysis.power.table` of the planned contrasts, at the numbers of splits that they have."""
         if self.planned.empty:
             return pd.DataFrame(columns=list(power.COLUMNS))
-        splits = int(self.planned["splits"].median())
-        return power.table(self.study, contrasts.with_rows(self.study, self.plan), [splits])
+        return power.table(self.study, contrasts.with_rows(self.study, self.plan))
 
 
 def gather(study: Study) -> Evidence:
@@ -87,11 +86,15 @@ def gather(study: Study) -> Evidence:
     ]
     for contrast in contrasts.with_rows(study, only(plan, SIDES)).contrasts:
         margin = plan.margins[SHORT["probe"]]
-        parts.append(probe_gaps.judged(study, contrast, NAMES, margin, plan.level).assign(planned=False))
+        parts.append(
+            probe_gaps.judged(study, contrast, NAMES, margin, plan.level_of(contrast.question)).assign(
+                planned=False
+            )
+        )
     made = transplant.kept(folder)
     if len(made):
         margin = plan.margins[SHORT["silhouette"]]
-        parts.append(transplant.judged(made, margin, plan.level).assign(planned=False))
+        parts.append(transplant.judged(made, margin, plan.level_of("Q2")).assign(planned=False))
     named = {contrast.name for one in (plan, later) for contrast in one.contrasts}
     named |= {f"transplant-{part}" for part in transplant.PARTS}
     named |= {f"{probe}-over-linear" for probe in probe_gaps.OTHERS}

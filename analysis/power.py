@@ -46,9 +46,10 @@ OVERLAP = 1 / 3  # what sharing people adds to the variance of a mean over split
 NEEDED = ("question", "contrast", "metric", "dataset", "difference", "sd", "splits_needed", "decided")
 
 
-def table(study: Study, plan: Plan, splits: Sequence[int], *, repeats: int = REPEATS) -> pd.DataFrame:
+def table(study: Study, plan: Plan, splits: Sequence[int] = (), *, repeats: int = REPEATS) -> pd.DataFrame:
     """Rates of verdicts for each contrast, metric and number of splits (COLUMNS).
 
+    splits: numbers to simulate; by default the one that each data set has
     sd: median over data sets of the standard deviation between splits
     """
     rng = np.random.default_rng(0)
@@ -65,16 +66,19 @@ def table(study: Study, plan: Plan, splits: Sequence[int], *, repeats: int = REP
             mean, sds, n_now = np.array(found, dtype=float).T
             between = random_effects(mean, sds / np.sqrt(n_now)).between
             margin = plan.margins[metric]
-            for n in splits:
-                rates = simulated(sds, n, margin, plan.level, rng, repeats, between=between)
-                about = (contrast.question, contrast.name, metric, n, float(np.median(sds)), margin)
+            level = plan.level_of(contrast.question)
+            for n in splits or (n_now,):
+                rates = simulated(sds, n, margin, level, rng, repeats, between=between)
+                few, most = np.min(n), np.max(n)
+                shown = f"{few:.0f}" if few == most else f"{few:.0f} to {most:.0f}"
+                about = (contrast.question, contrast.name, metric, shown, float(np.median(sds)), margin)
                 rows.append((*about, *(rates[name] for name in ALL_RATES)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def simulated(
     sds: np.ndarray,
-    n: int,
+    n: int | np.ndarray,
     margin: float,
     level: float,
     rng: np.random.Generator,
@@ -82,7 +86,7 @@ def simulated(
     *,
     between: float = 0.0,
 ) -> dict[str, float]:
-    """Rates of verdicts over `repeats` simulated contrasts with n splits; sds: of each data set.
+    """Rates of verdicts over `repeats` simulated contrasts; sds, n: spread and splits of each data set.
 
     between: standard deviation of the true differences around their mean, for the pooled verdicts; for those
         on single data sets, every data set has the same true difference
@@ -118,29 +122,33 @@ def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:
         for metric in contrast.metrics:
             of = contrasts.differences(both, contrast, metric)
             about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
-            margin = plan.margins[metric]
-            found = contrasts.judged(of, margin, plan.level, about)
+            margin, level = plan.margins[metric], plan.level_of(contrast.question)
+            found = contrasts.judged(of, margin, level, about)
             sds = np.array([gap.std(ddof=1) for gap in of.values()])
             truth = np.array([gap.mean() for gap in of.values()])
             for i, row in enumerate(found[: len(of)]):
                 if row["splits_needed"] is None:
                     continue
                 mean, sd = drawn(sds, row["splits_needed"], rng, repeats)
-                verdicts = _verdicts(mean + truth, sd, row["splits_needed"], margin, plan.level)
+                verdicts = _verdicts(mean + truth, sd, row["splits_needed"], margin, level)
                 rate = float((verdicts[:, i] != "undecided").mean())
                 rows.append(row | {"sd": sds[i], "decided": rate})
     return pd.DataFrame(rows, columns=list(NEEDED))
 
 
-def drawn(sds: np.ndarray, n: int, rng: np.random.Generator, repeats: int) -> tuple[np.ndarray, np.ndarray]:
+def drawn(
+    sds: np.ndarray, n: int | np.ndarray, rng: np.random.Generator, repeats: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations (repeats, data sets) of n normal differences with mean 0."""
     mean = rng.standard_normal((repeats, len(sds))) * sds / np.sqrt(n)
     return mean, sds * np.sqrt(rng.chisquare(n - 1, (repeats, len(sds))) / (n - 1))
 
 
-def _verdicts(mean: np.ndarray, sd: np.ndarray, n: int, margin: float, level: float) -> np.ndarray:
+def _verdicts(
+    mean: np.ndarray, sd: np.ndarray, n: int | np.ndarray, margin: float, level: float
+) -> np.ndarray:
     """Verdicts (repeats, data sets) from means and standard deviations of n differences."""
-    counts = np.full(mean.shape, n)
+    counts = np.broadcast_to(n, mean.shape)
     upper = moments_above_p(counts, mean, sd, 0.0)
     inside = np.maximum(
         moments_above_p(counts, mean, sd, -margin), moments_above_p(counts, -mean, sd, -margin)
@@ -149,7 +157,7 @@ def _verdicts(mean: np.ndarray, sd: np.ndarray, n: int, margin: float, level: fl
     return _words(mean, p, p_equivalent, level)
 
 
-def _pooled(mean: np.ndarray, sd: np.ndarray, n: int, margin: float, level: float) -> np.ndarray:
+def _pooled(mean: np.ndarray, sd: np.ndarray, n: int | np.ndarray, margin: float, level: float) -> np.ndarray:
     """Verdicts (repeats, 1) over all data sets; undecided where there is only one."""
     sets = mean.shape[1]
     if sets < 2:

@@ -117,9 +117,9 @@ def corrected(evidence: Evidence, rest: Sequence[str]) -> str:
     """How many planned differences over all data sets stay after Holm over all tests of their question."""
     rows = _means(evidence, rest)
     shown, stay = rows["verdict"].isin(contrasts.SHOWN), 0
-    for _, family in rows.groupby("question"):
+    for question, family in rows.groupby("question"):
         p = holm(family["p"].to_numpy(dtype=float))
-        stay += int(((p < evidence.plan.level) & shown[family.index]).sum())
+        stay += int(((p < evidence.plan.level_of(str(question))) & shown[family.index]).sum())
     return f"{stay} of {int(shown.sum())}"
 
 
@@ -147,9 +147,9 @@ def overlap(evidence: Evidence, rest: Sequence[str]) -> str:
         "equivalent": (("equivalent",), "p_equivalent_overlap"),
     }[rest[0]]
     stay, shown = 0, evidence.planned["verdict"].isin(words)
-    for _, family in evidence.planned.groupby(["contrast", "metric"]):
+    for (question, *_), family in evidence.planned.groupby(["question", "contrast", "metric"]):
         p = holm(family[column].to_numpy(dtype=float))
-        stay += int(((p < evidence.plan.level) & shown[family.index]).sum())
+        stay += int(((p < evidence.plan.level_of(str(question))) & shown[family.index]).sum())
     return f"{stay} of {int(shown.sum())}"
 
 

@@ -2,6 +2,7 @@
 # The studies behind docs/findings.md: docs/findings/plan.sh DATA [OUT] [QUESTION ...]
 # DATA holds the folders that examples/*.toml name, and ucr. QUESTION is one of
 #   q1 q2 q3 q3b  the studies that plan.toml decides with (default: these)
+#   second    twenty more splits for q1 and q2, on the sets that plan.toml names
 #   curve     shares of dissimilar steps between those, which no contrast of plan.toml needs
 #   more      other settings that none needs: weights of the labels, thresholds from 0.2 to 0.8
 #   ucr       sets of the UCR archive with 12 to 50 classes
@@ -68,6 +69,18 @@ q3_of() { # set, end of the names, flags
     study q3 "$1" "paper$2" $emargin --threshold 0.4
     study q3 "$1" "random$2" $emargin --dissimilar-share 0.5 --gate random
 }
+second() { # the second look of plan.toml; the flags that come last count
+    local more="--split-seeds 10:29 --keep-embeddings none --references="
+    local all="--method emargin --margin 5 --dissimilar-share 0.5 --gate all-dissimilar"
+    study q1 "$1" semi-more --method emargin-semi --margin 5 --dissimilar-share 0.5 --label-share 0.1 \
+        --label-control none,shuffled,hidden --supervised-weight 1 $more
+    [ "$1" = ltafdb-rr ] && return
+    study q1 "$1" emargin-more --method emargin --margin 5 --dissimilar-share 0.5 $more
+    study q1 "$1" infonce-more --method infonce,infonce-semi,labels-only --label-share 0.1 --supervised-weight 1 $more
+    study q2 "$1" infonce-more --method infonce --spread-weight=-3,0 $more
+    study q2 "$1" emargin-more $all --spread-weight 0,1 $more
+    study q2 "$1" flipped-more $all --dissimilar-sign=-1 $more
+}
 curve() { # the shares between
     local emargin="--method emargin --margin 5 --references= --snr-db 30,10,0"
     study curve "$1" share $emargin --dissimilar-share 0.02,0.05,0.1,0.25
@@ -114,6 +127,7 @@ size() { # as in the presets paper-sleepeeg and paper-harth, on five splits
 declare -A own=(
     [size]="hapt sleepeeg-sim"
     [paper]="mitdb"
+    [second]="vfdb mitdb-125 ucddb ltafdb-rr"
     [ucr]="SwedishLeaf CricketX EOGHorizontalSignal Adiac FiftyWords"
     [methods]="sleepeeg-sim hapt mitdb-125 CricketX"
 )
