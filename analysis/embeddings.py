@@ -5,12 +5,10 @@ python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --pro
 """
 
 import argparse
-import contextlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import altair as alt
 import numpy as np
@@ -18,8 +16,9 @@ import pandas as pd
 import pyarrow as pa
 from altair.typing import ChartType
 from pyarrow import feather
+from threadpoolctl import threadpool_limits
 
-from analysis import charts, tsne
+from analysis import charts
 from analysis.errors import UserError, exit_on_user_error, nearest
 from analysis.pareto import best_of, goals, recommended, trade_off
 from analysis.sections import Figure, Section, parser, run
@@ -30,7 +29,7 @@ from analysis.words import inline, plural
 PANELS = 3
 FRAMES = 400  # frames in a panel; more would make the picture slow and crowded
 PERPLEXITY = 30.0
-PROJECTIONS = ("tsne", "umap")
+SEED = 0
 READING = (
     "Each point is a frame. Distances between islands, and the sizes of islands, mean nothing in such a "
     "picture. A thread whose colour changes steadily with time is a one-dimensional embedding."
@@ -84,19 +83,27 @@ def thinned(embedded: Embedded, frames: int = FRAMES) -> Embedded:
     n = len(embedded.h)
     if n <= frames:
         return embedded
-    at = np.sort(np.random.default_rng(tsne.SEED).choice(n, frames, replace=False))
+    at = np.sort(np.random.default_rng(SEED).choice(n, frames, replace=False))
     return Embedded(embedded.trial, embedded.h[at], embedded.about.iloc[at].reset_index(drop=True))
 
 
-def umap(h: np.ndarray) -> np.ndarray:
-    """(n, D) -> (n, 2); the seed is fixed. Raises UserError where umap-learn is not installed."""
-    try:
-        import umap as library
-    except ModuleNotFoundError:
-        raise UserError(
-            "--projection is umap, which is not installed: pip install umap-learn, or use tsne"
-        ) from None
-    return np.asarray(library.UMAP(random_state=tsne.SEED).fit_transform(h))
+def project(h: np.ndarray, *, projection: str = "tsne", perplexity: float = PERPLEXITY) -> np.ndarray:
+    """(n, D) -> (n, 2): t-SNE from a PCA start, or UMAP; the seed is fixed."""
+    if projection == "umap":
+        try:
+            import umap
+        except ModuleNotFoundError:
+            raise UserError(
+                "--projection is umap, which is not installed: pip install umap-learn, or use tsne"
+            ) from None
+        return np.asarray(umap.UMAP(random_state=SEED).fit_transform(h))
+    if projection != "tsne":
+        raise UserError(f"--projection is '{projection}': {nearest(projection, ['tsne', 'umap'])}")
+    from sklearn.manifold import TSNE
+
+    made = TSNE(perplexity=min(perplexity, (len(h) - 1) / 3), init="pca", random_state=SEED, max_iter=500)
+    with threadpool_limits(1):  # for so few points, several threads would be slower
+        return made.fit_transform(h.astype(np.float64))
 
 
 def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
@@ -124,78 +131,51 @@ def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys([*first.values(), *kept]))[:PANELS]
 
 
-class Pictures:
-    """Pictures of a few trials. A second process projects them from entering the context until `section`."""
-
-    def __init__(self, study: Study, trials: Sequence[str] = (), projection: str = "tsne") -> None:
-        if projection not in PROJECTIONS:
-            raise UserError(f"--projection is '{projection}': {nearest(projection, list(PROJECTIONS))}")
-        self._study, self._projection, self._ahead = study, projection, contextlib.ExitStack()
-        there = available(study)
-        found = (thinned(read(there[name], name)) for name in (chosen(study, trials) if there else ()))
-        self._drawn = [one for one in found if len(one.h) >= 10 and np.ptp(one.h) > 0]
-
-    def __enter__(self) -> Self:
-        if self._projection == "tsne" and self._drawn:
-            embeddings = {one.trial: one.h for one in self._drawn}
-            self._tsne = self._ahead.enter_context(tsne.Ahead(embeddings, PERPLEXITY))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ahead.close()
-
-    def table(self) -> pd.DataFrame:
-        """One row for each trial and frame: u, v, label, cluster, time within the record, and its origin."""
-        if self._projection == "tsne":
-            projected = self._tsne.finish()
-        else:
-            projected = {one.trial: umap(one.h) for one in self._drawn}
-        parts = []
-        for one in self._drawn:
-            uv, time = projected[one.trial], one.about.groupby("record")["frame"].rank(pct=True)
-            parts.append(
-                one.about.assign(
-                    trial=one.trial, u=uv[:, 0], v=uv[:, 1], time=time, rank=effective_rank(one.h)
-                )
-            )
-        return pd.concat(parts, ignore_index=True)
-
-    def section(self) -> Section | None:
-        """The pictures; None where no embeddings were kept."""
-        if not self._drawn:
-            return None
-        study, table = self._study, self.table()
-        titles = {
-            name: panel_title(study, str(name), part) for name, part in table.groupby("trial", sort=False)
-        }
-        classes = dict(enumerate(study.manifest.get("classes", ())))
-        n = int(table.groupby("trial").size().max())
-        count = f"{len(titles)} {plural(len(titles), 'trial')}"
-        how = "UMAP"
-        if self._projection == "tsne":
-            how = f"t-SNE, perplexity {min(PERPLEXITY, (n - 1) / 3):.0f}"
-        return Section(
-            name="embeddings",
-            title="Embeddings",
-            intro="Do the embeddings form islands, clouds or threads?",
-            figures=(
-                Figure(
-                    name="embeddings",
-                    title=f"Validation frames of {count} ({how}, seed {tsne.SEED})",
-                    reading=READING,
-                    charts={
-                        title: panel(table[table["trial"] == name], classes) for name, title in titles.items()
-                    },
-                    table=table.drop(columns="rank"),
-                ),
-            ),
+def panels(study: Study, trials: Sequence[str], *, projection: str = "tsne") -> pd.DataFrame:
+    """One row for each trial and frame: u, v, label, cluster, time within the record, and its origin."""
+    there = available(study)
+    parts = []
+    for name in trials:
+        embedded = thinned(read(there[name], name))
+        if len(embedded.h) < 10 or np.ptp(embedded.h) == 0:
+            continue
+        uv = project(embedded.h, projection=projection)
+        about = embedded.about
+        time = about.groupby("record")["frame"].rank(pct=True)
+        parts.append(
+            about.assign(trial=name, u=uv[:, 0], v=uv[:, 1], time=time, rank=effective_rank(embedded.h))
         )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def section(study: Study, trials: Sequence[str] = (), projection: str = "tsne") -> Section | None:
     """Pictures of a few trials; None where no embeddings were kept."""
-    with Pictures(study, trials, projection) as pictures:
-        return pictures.section()
+    if not available(study):
+        return None
+    table = panels(study, chosen(study, trials), projection=projection)
+    if table.empty:
+        return None
+    titles = {name: panel_title(study, str(name), part) for name, part in table.groupby("trial", sort=False)}
+    classes = dict(enumerate(study.manifest.get("classes", ())))
+    n = int(table.groupby("trial").size().max())
+    count = f"{len(titles)} {plural(len(titles), 'trial')}"
+    how = f"t-SNE, perplexity {min(PERPLEXITY, (n - 1) / 3):.0f}" if projection == "tsne" else "UMAP"
+    return Section(
+        name="embeddings",
+        title="Embeddings",
+        intro="Do the embeddings form islands, clouds or threads?",
+        figures=(
+            Figure(
+                name="embeddings",
+                title=f"Validation frames of {count} ({how}, seed {SEED})",
+                reading=READING,
+                charts={
+                    title: panel(table[table["trial"] == name], classes) for name, title in titles.items()
+                },
+                table=table.drop(columns="rank"),
+            ),
+        ),
+    )
 
 
 def panel_title(study: Study, trial: str, part: pd.DataFrame) -> str:

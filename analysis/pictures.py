@@ -16,8 +16,7 @@ import pandas as pd
 from altair.typing import ChartType
 from threadpoolctl import threadpool_limits
 
-from analysis import tsne
-from analysis.embeddings import PERPLEXITY, available, read, thinned
+from analysis.embeddings import available, project, read, thinned
 from analysis.errors import UserError, exit_on_user_error
 from analysis.program import Parser
 from analysis.tables import Study, load
@@ -53,7 +52,7 @@ def projected(study: Study) -> pd.DataFrame:
         if np.ptp(embedded.h) == 0:
             continue
         part = pd.DataFrame({"class": embedded.about["label"].map(lambda y: classes.get(y, str(y)))})
-        for name, uv in (("tsne", tsne.project(embedded.h, PERPLEXITY)), ("pca", principal_axes(embedded.h))):
+        for name, uv in (("tsne", project(embedded.h)), ("pca", principal_axes(embedded.h))):
             part[[f"{name}_x", f"{name}_y"]] = placed(uv)
         about = {name: row[name] for name in ("dataset", "method", "split_seed")}
         parts.append(part.assign(trial=f"{study.name}/{trial}", arm=arm(row), **about))

@@ -4,7 +4,6 @@ python -m analysis.report runs/NAME                     # -> runs/NAME/report/in
 python -m analysis.report runs/NAME runs/OTHER ...      # reads them as one; the page goes to the first one
 """
 
-import contextlib
 import html
 import os
 from collections.abc import Callable, Sequence
@@ -59,15 +58,11 @@ def build(folder: Path | str, *others: Path | str) -> Path:
     target = study.folder / "report"
     target.mkdir(exist_ok=True)
     sections, specs = [], {}
-    with contextlib.ExitStack() as stack:
-        # Both have a process of their own, which works beside the sections.
-        renderer = stack.enter_context(Renderer())
-        pictures = None if others else stack.enter_context(embeddings.Pictures(study))
+    with Renderer() as renderer:
         for make in SECTIONS:
-            if make is not embeddings.section:
-                section = make(study)
-            else:
-                section = None if pictures is None else pictures.section()
+            if others and make is embeddings.section:
+                continue
+            section = make(study)
             if section is None:
                 continue
             sections.append(section)

@@ -60,7 +60,7 @@ class Exporter:
         self._models: deque[tuple[str, str | None]] = deque()
         self._attempted: set[str] = set()
         self._hurry, self._asked_to_publish = threading.Event(), threading.Event()
-        self._finished = self._stopped = self._is_closed = self._said_runs = False
+        self._finished = self._stopped = self._is_closed = self._said_runs = self._loads_models = False
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message from the driver.
@@ -73,6 +73,7 @@ class Exporter:
         if "publish" in message:
             self._asked_to_publish.set()
         elif "add" in message:
+            self._load_models()
             if message.get("again"):
                 self._changed.add(message["add"])
             self._waiting.append(message["add"])
@@ -82,6 +83,12 @@ class Exporter:
             self._models = deque((key, name) for key, name in message["models"])
             self._outcome = message["finish"]
             self._hurry.set()
+
+    def _load_models(self) -> None:
+        """Load what makes models while trials run: PyTorch takes seconds, and the driver waits at the end."""
+        if not self._loads_models:
+            self._loads_models = True
+            threading.Thread(target=import_module, args=("study.tracking.models",), daemon=True).start()
 
     def stop(self) -> None:
         """Export nothing more."""
@@ -249,8 +256,6 @@ def main() -> None:
                 say(refused=without_password(str(error)))
                 return
         say(ready=True)
-        # It loads PyTorch, which takes seconds, and the driver waits for the models at the end.
-        threading.Thread(target=import_module, args=("study.tracking.models",), daemon=True).start()
         threading.Thread(target=listen, args=(exporter,), name="driver", daemon=True).start()
         exporter.run(lambda n: say(left=n))
         exporter.publish()
