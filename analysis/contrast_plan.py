@@ -2,9 +2,8 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from analysis.errors import UserError, nearest
@@ -38,7 +37,7 @@ class Plan:
     contrasts: tuple[Contrast, ...]
     margins: Mapping[str, float]
     level: float = LEVEL
-    looks: Mapping[str, int] = MappingProxyType({})
+    looks: Mapping[str, int] = field(default_factory=dict)
 
     def level_of(self, question: str) -> float:
         """The level of a single look, by Bonferroni: who looks twice has two chances to be wrong."""

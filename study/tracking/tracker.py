@@ -88,23 +88,26 @@ class Tracker:
 
         Raises UserError for a SQLite file that cannot be used. Call this between `start` and `finish`.
         """
-        while not self._is_open and self.uri.startswith("sqlite:"):
+        is_file = self.uri.startswith("sqlite:")
+        while not self._is_open:
             try:
-                answer = self._heard.get(block=wait)
+                answer = self._heard.get(block=wait and is_file)
             except queue.Empty:
-                return False
-            if answer is None and not self._began_again:  # killed as it began
+                return not is_file
+            if answer is not None and "ready" in answer:
+                self._is_open = True
+            elif not is_file:
+                break  # it has died, which `finish` sees
+            elif answer is None and not self._began_again:  # killed as it began
                 self._began_again = True
                 self._begin()
                 self._ask()
             elif answer is None:
                 said = self._folder / "log" / "mlflow.log"
                 raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
-            elif "refused" in answer:
+            else:
                 shown = without_password(self.uri)
                 raise UserError(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
-            else:
-                self._is_open = True
         return True
 
     def _ask(self) -> None:
@@ -163,7 +166,10 @@ class Tracker:
                 self.close()
                 return 0
             self._ask()
-            patience_s = at_most_s = max(patience_s, START_S)
+        with contextlib.suppress(UserError):
+            self.is_open()
+        if not self._is_open:  # MLflow is still being loaded
+            patience_s, at_most_s = max(patience_s, START_S), max(at_most_s, START_S)
         if self._process.poll() is not None:
             log.warning("the process that writes to MLflow died (exit code %d)", self._process.returncode)
             self._begin()

@@ -1,5 +1,7 @@
 """Planned contrasts: planted differences are found, and every planned contrast is reported."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -420,6 +422,39 @@ def test_splits_that_share_people_err_on_a_data_set_but_not_over_all():
     assert rates["overlap_false_difference"] == pytest.approx(rate, abs=0.05) and rate > 0.3
     assert rates["overlap_pooled_false_difference"] < 0.07
     assert rates["power_difference_least"] <= rates["power_difference"]
+
+
+def test_data_sets_may_have_different_numbers_of_splits():
+    """What six data sets with ten splits give, and what each gives where only one has more."""
+    rng, sds = np.random.default_rng, np.full(3, 0.1)
+    equal = power.simulated(sds, 10, 0.05, 0.05, rng(3), 500)
+    assert power.simulated(sds, np.full(3, 10), 0.05, 0.05, rng(3), 500) == equal
+    more = power.simulated(sds, np.array([10, 10, 90]), 0.05, 0.05, rng(3), 500)
+    assert more["power_difference"] > equal["power_difference"] + 0.05
+    assert more["false_difference"] < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
+
+
+def test_who_looks_twice_judges_each_look_at_half_the_level(tmp_path):
+    """A p between the two levels: shown at the first look, undecided at a second one."""
+    read = study(tmp_path, {"a": (0.0045, 0.0)}, spread=0.02, splits=12)
+    once = plan(tmp_path)
+    (contrast,) = {one.question for one in once.contrasts}
+    twice = dataclasses.replace(once, margins=dict.fromkeys(once.margins, 0.001), looks={contrast: 2})
+    once = dataclasses.replace(twice, looks={})
+    first, second = (contrasts.table(read, one).iloc[0] for one in (once, twice))
+    assert first["p"] == second["p"] and 0.025 < first["p"] < 0.05
+    assert (first["verdict"], second["verdict"]) == ("higher", "undecided")
+    assert twice.level_of(contrast) == 0.025 and twice.level_of("Q9") == 0.05
+
+
+@pytest.mark.parametrize(
+    ("looks", "why"), [("Q7 = 2", r"\[looks\] has 'Q7'"), ("Q1 = 0", "give a whole number of 1 or more")]
+)
+def test_looks_are_of_a_question_and_at_least_one(tmp_path, looks, why):
+    given = PLAN.replace("[margins]", f"[looks]\n{looks}\n\n[margins]")
+    (tmp_path / "plan.toml").write_text(given)
+    with pytest.raises(UserError, match=why):
+        contrasts.read(tmp_path / "plan.toml")
 
 
 def test_more_splits_give_more_power():

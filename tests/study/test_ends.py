@@ -116,7 +116,7 @@ def statuses(out):
 
 
 def test_a_ray_that_does_not_start_is_told_in_one_line_and_nothing_stays_open(tmp_path, monkeypatch):
-    def no_ray(*_):
+    def no_ray(*_, **__):
         raise RuntimeError("Failed to start the GCS\nbecause there is no memory")
 
     monkeypatch.setattr(ray_private, "init", no_ray)

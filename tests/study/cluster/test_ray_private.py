@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +14,18 @@ import pytest
 import ray
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from ray._private import parameter, services, utils
 
 from study.cluster import ray_private
 
 ROOT = Path(__file__).resolve().parents[3]
+REPLACED = (
+    (parameter, "RayParams"),
+    (services, "start_api_server"),
+    (services, "start_ray_process"),
+    (utils, "set_sigterm_handler"),
+    (utils, "get_dashboard_dependency_error"),
+)
 
 
 def test_this_version_of_ray_was_checked():
@@ -64,6 +73,54 @@ def test_what_the_user_has_set_in_the_environment_stays():
     assert ran.stdout.strip() == "7", ran.stderr
 
 
+@ray.remote(num_cpus=1)
+class Asked:
+    """An actor, as a trial is one."""
+
+    def pid(self):
+        return os.getpid()
+
+    def loaded(self):
+        return ray_private.LOADED_FIRST in sys.modules, os.environ["OMP_NUM_THREADS"]
+
+
+def workers() -> dict[int, float]:
+    """The workers of the cluster that was started here, with the processor time that each has used."""
+    here = psutil.Process().children(recursive=True)
+    return {one.pid: sum(one.cpu_times()[:2]) for one in here if one.name().startswith("ray::")}
+
+
+@pytest.mark.slow
+def test_workers_load_while_ray_starts_and_trials_use_them(monkeypatch):
+    """Only as many as are asked for, with the threads of a trial; a second cluster starts none."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    agents = 2
+    for asked, n_loading in ((1, 1), (0, os.cpu_count())):
+        ray_private.init("local", workers=asked, threads=3)
+        try:
+            deadline = time.monotonic() + 60
+            while len(workers()) < n_loading + agents and time.monotonic() < deadline:
+                time.sleep(0.1)
+            before = workers()
+            assert len(before) == n_loading + agents
+            actor = Asked.remote()
+            assert ray.get(actor.pid.remote()) in before, "Tune's trials would wait for new workers"
+            is_loaded, threads = ray.get(actor.loaded.remote())
+            assert is_loaded or not asked
+            assert threads == ("3" if asked else "1")
+        finally:
+            ray.shutdown()
+        assert "RAY_preload_python_modules" not in os.environ and "OMP_NUM_THREADS" not in os.environ
+
+
+def test_tune_starts_trials_in_the_environment_of_every_worker():
+    """With variables of its own, a trial would need a worker that is started for it."""
+    from ray.tune.execution import class_cache
+
+    made = class_cache._ActorClassCache().get(type("Trial", (), {}))
+    assert made._default_options["runtime_env"] == {"env_vars": {}}
+
+
 @pytest.mark.slow
 def test_starting_ray_keeps_the_signal_handlers_and_its_health_can_be_asked(monkeypatch):
     """Python's and, in place of the one in Ray's C++, the one that the system calls; not even for a while."""
@@ -73,12 +130,17 @@ def test_starting_ray_keeps_the_signal_handlers_and_its_health_can_be_asked(monk
         signal.signal(number, lambda number, _: received.append(number))
     ours = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(signal, "signal", lambda n, handler: assigned.append(handler) or assign(n, handler))
+    known = {(module, name): getattr(module, name) for module, name in REPLACED}
+    environment = dict(os.environ) | {"RAY_AUTH_TOKEN": None}
     ray_private.init("local")
     try:
         assert assigned == [ours]
+        assert known == {(module, name): getattr(module, name) for module, name in REPLACED}
+        assert environment == dict(os.environ) | {"RAY_AUTH_TOKEN": None}
         children = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
         assert any("raylet" in words for words in children)
-        assert not any("log_monitor" in words for words in children)
+        unused = ("log_monitor", "monitor.py", "dashboard.py")
+        assert not [words for words in children for name in unused if name in words]
         for number in before:
             os.kill(os.getpid(), number)
         assert received == [signal.SIGTERM, signal.SIGHUP]
