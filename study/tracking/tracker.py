@@ -166,9 +166,11 @@ class Tracker:
                 self.close()
                 return 0
             self._ask()
+            at_most_s = min(at_most_s, max(patience_s, START_S))
+        is_open = True
         with contextlib.suppress(UserError):
-            self.is_open()
-        if not self._is_open:  # MLflow is still being loaded
+            is_open = self.is_open()
+        if not is_open:  # MLflow is still being loaded
             patience_s, at_most_s = max(patience_s, START_S), max(at_most_s, START_S)
         if self._process.poll() is not None:
             log.warning("the process that writes to MLflow died (exit code %d)", self._process.returncode)

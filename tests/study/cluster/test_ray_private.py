@@ -118,7 +118,7 @@ def test_tune_starts_trials_in_the_environment_of_every_worker():
     from ray.tune.execution import class_cache
 
     made = class_cache._ActorClassCache().get(type("Trial", (), {}))
-    assert made._default_options["runtime_env"] == {"env_vars": {}}
+    assert not made._default_options["runtime_env"]
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ def opened(folder, uri=None):
 def tracked(folder, uri=None):
     tracker = Tracker(uri or local(folder.parent), folder, dataset="sleepeeg-sim")
     tracker.start({"trials": "3"})
+    tracker.is_open(wait=True)
     return tracker
 
 
