@@ -183,6 +183,12 @@ def test_a_driver_never_loads_mlflow(tmp_path):
     assert ran.returncode == 0 and "ray.tune.tune" in loaded and "mlflow" not in loaded
 
 
+def test_the_exporter_loads_pytorch_for_models_only():
+    """Two seconds of a processor that the first trials need."""
+    program = "import sys, study.tracking.exporter; sys.exit('torch' in sys.modules)"
+    assert subprocess.run((sys.executable, "-c", program)).returncode == 0
+
+
 def test_a_copy_of_the_folder_can_be_exported_elsewhere(folder, tmp_path):
     records.save(folder, record())
     tracked(folder).finish("FINISHED", patience_s=60)
