@@ -118,7 +118,7 @@ def test_a_changed_document_is_noticed_and_unknown_marks_are_refused(tmp_path, f
             findings.rebuilt(text, found, PLANNED)
 
 
-SIZE = {"p": 0.5, "difference": 0.01}
+SIZE = {"question": "Q1", "p": 0.5, "difference": 0.01}
 ROW = {"difference": 0.03, "low": 0.01, "high": 0.05, "margin": 0.05, "metric": "test_silhouette"}
 
 
