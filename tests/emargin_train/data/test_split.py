@@ -61,6 +61,29 @@ def test_two_classes_in_each_split_come_first_then_as_many_as_possible_in_all(y,
     assert found >= best or (not valid and two_classes_each(split, y))
 
 
+def labelled(*frames: tuple[int, ...]) -> np.ndarray:
+    """Four frames of each sequence: these labels, and none where there are fewer."""
+    return np.array([[*own, *[-1] * (4 - len(own))] for own in frames], np.int16)
+
+
+@pytest.mark.parametrize(
+    "subject, y",
+    [
+        ([0, 3, 4, 0, 1, 0, 2], labelled((0, 1), (0,), (0,), (), (1,), (), (1,))),
+        ([0, 2, 3, 0, 1], labelled((0,), (0,), (1,), (), (1,))),
+    ],
+)
+def test_the_usual_sizes_give_way_where_others_alone_give_two_classes_to_each_split(subject, y):
+    """Five subjects, of whom one has both classes; four, each with one: no usual way is valid."""
+    names = [f"s{i}" for i in subject]
+    split = choose_splits(sequences_of(names, y), CLASSES, 0, None)
+    assert two_classes_each(split, y)
+    counts = {s: len({n for n, own in zip(names, split, strict=True) if own == s}) for s in set(split)}
+    assert counts != (
+        {"train": 3, "validation": 1, "test": 1} if len(counts) == 3 else {"train": 3, "validation": 1}
+    )
+
+
 @settings(deadline=None)
 @given(
     subject=st.lists(st.integers(0, 30), min_size=2, max_size=60),
@@ -79,10 +102,10 @@ def test_subjects_never_cross_a_split(subject, seed, data):
     splits = {name: {s for own, s in zip(names, split, strict=True) if own == name} for name in names}
     assert all(len(where) == 1 for where in splits.values())
     n_of = {s: sum(where == {s} for where in splits.values()) for s in ("train", "validation", "test")}
-    if n < 5:
-        assert n_of["test"] == 0 and n_of["validation"] == 1
-    else:
-        assert n_of["validation"] == n_of["test"] == max(1, round(0.2 * n))
+    held_out = max(1, round(0.2 * n))
+    usual = (1, 0) if n < 5 else (held_out, held_out)
+    if (n_of["validation"], n_of["test"]) != usual:  # only other sizes give two classes to each split
+        assert two_classes_each(split, y) and (n >= 5 or n_of["test"] == 0)
     np.testing.assert_array_equal(split, choose_splits(sequences_of(names, y), CLASSES, seed, None))
 
 
