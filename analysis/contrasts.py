@@ -98,17 +98,11 @@ def table(study: Study, plan: Plan) -> pd.DataFrame:
     for contrast in plan.contrasts:
         both = sides(study, contrast)
         lost, apart = lost_trainings(study, contrast), other_splits(both)
+        level = plan.level_of(contrast.question)
         for metric in contrast.metrics:
             about = {"question": contrast.question, "contrast": contrast.name, "metric": metric}
-            of = differences(both, contrast, metric)
-            rows += judged(
-                of,
-                plan.margins[metric],
-                plan.level_of(contrast.question),
-                about,
-                lost=lost,
-                other_splits=apart,
-            )
+            of, margin = differences(both, contrast, metric), plan.margins[metric]
+            rows += judged(of, margin, level, about, lost=lost, other_splits=apart)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -85,12 +85,8 @@ def gather(study: Study) -> Evidence:
         for one in (plan, later)
     ]
     for contrast in contrasts.with_rows(study, only(plan, SIDES)).contrasts:
-        margin = plan.margins[SHORT["probe"]]
-        parts.append(
-            probe_gaps.judged(study, contrast, NAMES, margin, plan.level_of(contrast.question)).assign(
-                planned=False
-            )
-        )
+        margin, level = plan.margins[SHORT["probe"]], plan.level_of(contrast.question)
+        parts.append(probe_gaps.judged(study, contrast, NAMES, margin, level).assign(planned=False))
     made = transplant.kept(folder)
     if len(made):
         margin = plan.margins[SHORT["silhouette"]]

@@ -261,8 +261,8 @@ def first_workers(settings: StudySettings, n_jobs: int) -> int:
     """
     if settings.gpus != 0:
         return 0
-    fits = (os.cpu_count() or 1) // settings.cpus_per_trial
-    return min(fits, n_jobs, settings.max_concurrent or fits)
+    here = {"CPU": os.cpu_count() or 1}
+    return min(n_jobs, concurrency(settings, here, gpus=0, started_here=True))
 
 
 def concurrency(

@@ -36,7 +36,7 @@ FILES = ("records/*.json", "mlflow.jsonl", "optuna.log", "study.toml", ".study.t
          "manifest.json", "evaluation_frames/*", "results.parquet", "checkpoints/*.pt", "embeddings/*.arrow",
          "../mlflow.db")  # fmt: skip
 LIVE_FILES = ("records/*.json", "optuna.log", "mlflow.jsonl", "identity.json", "manifest.json", "study.toml",
-              "checkpoints/*.pt", "ray/*/*/*/*", "sandbox:emargin-trial-*/work/*")  # fmt: skip
+              "checkpoints/*.pt", "ray/*/*/*/*", "sandbox:emargin-trial-*/*/*")  # fmt: skip
 
 
 @dataclass(frozen=True)
