@@ -41,8 +41,9 @@ def test_a_threshold_that_was_given_stays_the_threshold():
 
 @pytest.mark.parametrize("folder", [path.parent for path in COMMITTED], ids=lambda folder: folder.name)
 def test_every_committed_study_can_be_repeated(folder):
-    trial = pq.read_table(folder / "results.parquet", columns=["trial"])["trial"][-1].as_py()
-    TrainConfig.from_dict(repeat.settings_of(repeat.find(folder, trial, "0-0")))
+    row = pq.read_table(folder / "results.parquet", columns=["trial", "split_seed", "seed"]).to_pylist()[-1]
+    found = repeat.find(folder, row["trial"], f"{row['split_seed']}-{row['seed']}")
+    TrainConfig.from_dict(repeat.settings_of(found))
 
 
 @pytest.mark.parametrize(
