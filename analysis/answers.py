@@ -1,7 +1,7 @@
 """Answer the three questions from verdicts, by rules that were written before the verdicts were known.
 
 Each rule has a sentence for every combination of verdicts, also where nothing was measured yet. Two rules are
-younger than the verdicts, and make answers weaker: a verdict over all data sets counts only if it also holds
+younger than the verdicts, and make answers weaker: a verdict over all datasets counts only if it also holds
 over the real ones alone, and the exchanged spectra say how much of the answer to Q2 is the spectrum.
 """
 
@@ -15,7 +15,7 @@ from analysis.words import listed
 UNMEASURED = "Not measured yet."
 THREAD, SURFACE = 1.5, 3.0  # dimensions below which a cloud is a thread, and nearly one
 MIXED = "mixed"
-ONE = "the one data set so far"
+ONE = "the one dataset so far"
 CHANGE = {
     "higher": "rises",
     "lower": "falls",
@@ -26,7 +26,7 @@ WAYS = {"higher": "rises", "lower": "falls", "equivalent": "changes by less than
 
 
 def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
-    """The verdict over all data sets, if it holds over the real ones too; else what single ones show.
+    """The verdict over all datasets, if it holds over the real ones too; else what single ones show.
 
     That is "mixed lower", for example. None where nothing was measured yet.
     """
@@ -37,7 +37,7 @@ def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
         return str(row.verdict)
     single = set(evidence.single(contrast, metric)["verdict"])
     if single == {"equivalent"}:
-        return f"{MIXED} equivalent"  # too few data sets for a statement about all of them
+        return f"{MIXED} equivalent"  # too few datasets for a statement about all of them
     ways = [way for way in ("higher", "lower") if way in single]
     return " ".join([MIXED, *ways]) if ways else "undecided"
 
@@ -54,7 +54,7 @@ def change(evidence: Evidence, contrast: str, metric: str) -> str:
     if len(single) == 1:
         return f"{WAYS[single.item()]} on {ONE}"
     words = [f"{verb} on {(single == way).sum()}" for way, verb in WAYS.items() if (single == way).any()]
-    return f"{listed(words)} of {len(single)} data sets"
+    return f"{listed(words)} of {len(single)} datasets"
 
 
 def labels(evidence: Evidence) -> str:
@@ -130,7 +130,7 @@ def threshold(evidence: Evidence) -> str:
     singles = [evidence.single("papers-threshold", metric)["verdict"] for metric in ("silhouette", "probe")]
     n = len(singles[0])
     papers = (
-        f"The paper's threshold of 0.4 does the same as none on {f'each of {n} data sets' if n > 1 else ONE}."
+        f"The paper's threshold of 0.4 does the same as none on {f'each of {n} datasets' if n > 1 else ONE}."
         if idle
         and found[:2] != ["equivalent", "equivalent"]
         and all((single == "equivalent").all() for single in singles)
@@ -148,7 +148,7 @@ def threshold(evidence: Evidence) -> str:
 def spirals(evidence: Evidence) -> str:
     """Are the embeddings threads? From the dimension of neighbourhoods (TwoNN) and of the whole cloud.
 
-    By data set, as means over splits; the answer is about eMargin.
+    By dataset, as means over splits; the answer is about eMargin.
     """
     sides = {contrast.name: contrast for contrast in evidence.plan.contrasts}[SIDES]
     rows = evidence.study.ok
@@ -166,18 +166,18 @@ def spirals(evidence: Evidence) -> str:
         words[metric] = listed(said)
     near, far = least["intrinsic_dimension"], least["participation_ratio"]
     if near < THREAD:
-        lead = "Yes, on at least one data set."
+        lead = "Yes, on at least one dataset."
     elif near < SURFACE:
-        lead = "Nearly, on at least one data set."
+        lead = "Nearly, on at least one dataset."
     elif far < SURFACE:
         lead = (
-            "Not at the scale of nearest neighbours; but on at least one data set nearly all variance lies "
+            "Not at the scale of nearest neighbours; but on at least one dataset nearly all variance lies "
             "in a few directions, as it does in a thread with some thickness."
         )
     else:
         lead = "No."
     return (
-        f"{lead} By data set, the mean dimension of small neighbourhoods (TwoNN; 1 for a thin thread) is "
+        f"{lead} By dataset, the mean dimension of small neighbourhoods (TwoNN; 1 for a thin thread) is "
         f"{words['intrinsic_dimension']}, and the number of directions that hold the variance of the whole "
         f"cloud (participation ratio) is {words['participation_ratio']}."
     )

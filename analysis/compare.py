@@ -52,7 +52,7 @@ def _by_setting(study: Study, metric: str) -> dict[str, pd.Series]:
 
 
 def best_settings(study: Study, arms: tuple[str, str], metric: Metric) -> Pairs:
-    """Each method's best complete setting in `metric` in each data set and noise level, by replicate.
+    """Each method's best complete setting in `metric` in each dataset and noise level, by replicate.
 
     Of equal settings, the one that is better in the other goal counts.
     """
@@ -195,7 +195,7 @@ def compared(
     found = {n: pairs for n, pairs in found.items() if pairs}
     if not found:
         raise UserError(
-            f"{' and '.join(arms)} have no data set in which both have a complete trial: resume the study"
+            f"{' and '.join(arms)} have no dataset in which both have a complete trial: resume the study"
         )
     return section(found, {n: metrics[n] for n in found}, (arms[0], arms[1]), pair="condition", unit=unit)
 

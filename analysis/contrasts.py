@@ -21,18 +21,18 @@ The plan is a TOML file:
     b = { method = "infonce", spread_weight = 0 }
     within = ["snr_db"]              # optional: a and b are compared at equal values, which are then averaged
 
-Each contrast is the mean of a minus the mean of b for each data set, paired by split and seed. The splits of
+Each contrast is the mean of a minus the mean of b for each dataset, paired by split and seed. The splits of
 the subjects are what repeats independently; training seeds are averaged within them. Values of `within` count
-that all data sets of the contrast have. Holm's correction is over the data sets of a contrast and metric. A
+that all datasets of the contrast have. Holm's correction is over the datasets of a contrast and metric. A
 contrast is
 
 - *equivalent* where it is shown to lie within the margin (two one-sided tests), whether or not it is zero;
 - else *higher* or *lower* where the difference is shown not to be zero;
 - *undecided* where neither is shown, and then the table says how many splits would decide it;
-- *not judged* on a data set where trainings of one side diverged or failed, since the others may be the easy
-  ones; such a data set is not part of the mean over data sets either.
+- *not judged* on a dataset where trainings of one side diverged or failed, since the others may be the easy
+  ones; such a dataset is not part of the mean over datasets either.
 
-The mean over all data sets is given twice if some are simulated (their names end in -sim): of all, and of the
+The mean over all datasets is given twice if some are simulated (their names end in -sim): of all, and of the
 real ones alone.
 """
 
@@ -63,13 +63,13 @@ from analysis.statistics import (
 )
 from analysis.tables import SHARE_DIGITS, Study, as_given, load
 
-POOLED, REAL = "all data sets", "real data sets"
-MEANS = (POOLED, REAL)  # rows that are no single data set
-SIMULATED = "-sim"  # how the names of simulated data sets end
+POOLED, REAL = "all datasets", "real datasets"
+MEANS = (POOLED, REAL)  # rows that are no single dataset
+SIMULATED = "-sim"  # how the names of simulated datasets end
 SHOWN = ("higher", "lower")  # verdicts that show a difference
 LOST = "not judged"
 ENCODED = ("encoder", "encoder_variant", "encoder_context")  # how a method came to its embeddings
-NO_ROWS = "No data set has rows of both sides yet."
+NO_ROWS = "No dataset has rows of both sides yet."
 NO_VALUE = "none"  # nan is not equal to itself, so it could not be a key
 COLUMNS = (
     "question", "contrast", "metric", "dataset", "difference", "low", "high", "splits", "margin",
@@ -79,16 +79,16 @@ COLUMNS = (
 
 
 Sides = tuple[pd.DataFrame, pd.DataFrame]
-Parts = dict[str, dict[tuple[Any, ...], Sides]]  # by data set, by the values of `within`
+Parts = dict[str, dict[tuple[Any, ...], Sides]]  # by dataset, by the values of `within`
 
 
 def table(study: Study, plan: Plan) -> pd.DataFrame:
-    """Every contrast of the plan: a row for each metric and data set, and one over all data sets (COLUMNS).
+    """Every contrast of the plan: a row for each metric and dataset, and one over all datasets (COLUMNS).
 
-    splits: number of differences; of data sets in a mean over these
+    splits: number of differences; of datasets in a mean over these
     p_overlap, p_equivalent_overlap: as p and p_equivalent, with the variance that splits sharing subjects
         need, (1 / n + 1 / 3) sd^2 for 20 % of the subjects in the test split and 60 % in the training split
-        (Nadeau & Bengio 2003). They are not corrected over data sets, and decide nothing: they say which
+        (Nadeau & Bengio 2003). They are not corrected over datasets, and decide nothing: they say which
         verdicts a reader may still hold who wants to speak about other people. nan where all splits have the
         same test subjects, or none in common
     lost: trainings of both sides that diverged or failed
@@ -107,7 +107,7 @@ def table(study: Study, plan: Plan) -> pd.DataFrame:
 
 
 def lost_trainings(study: Study, contrast: Contrast) -> dict[str, int]:
-    """By data set: how many trainings of a side did not end, where a side has such trainings."""
+    """By dataset: how many trainings of a side did not end, where a side has such trainings."""
     bad = study.rows[study.rows["status"] != "ok"]
     found: dict[str, int] = {}
     for side in (contrast.a, contrast.b):
@@ -117,14 +117,14 @@ def lost_trainings(study: Study, contrast: Contrast) -> dict[str, int]:
 
 
 def other_splits(both: Sides) -> set[str]:
-    """The data sets whose splits share all test subjects (a UCR archive's) or none (one subject left out)."""
+    """The datasets whose splits share all test subjects (a UCR archive's) or none (one subject left out)."""
     rows = pd.concat(both)
     alone = rows["split"] == "leave-one-subject-out"
     return set(rows.loc[alone | rows["dataset"].str.startswith("ucr:"), "dataset"])
 
 
 def with_rows(study: Study, plan: Plan) -> Plan:
-    """The plan without the contrasts for which no data set has rows on both sides, as while studies run."""
+    """The plan without the contrasts for which no dataset has rows on both sides, as while studies run."""
 
     rows = study.ok
 
@@ -144,11 +144,11 @@ def judged(
     lost: Mapping[str, int] | None = None,
     other_splits: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Rows with the verdicts (COLUMNS) for each data set and over all, from differences by split.
+    """Rows with the verdicts (COLUMNS) for each dataset and over all, from differences by split.
 
     about: what all rows say besides
-    lost: by data set, trainings that did not end
-    other_splits: data sets for which the splits' overlap is not that of random splits of subjects
+    lost: by dataset, trainings that did not end
+    other_splits: datasets for which the splits' overlap is not that of random splits of subjects
     """
     lost = lost or {}
     names, gaps = list(of), [gap.to_numpy(dtype=float) for gap in of.values()]
@@ -193,7 +193,7 @@ def judged(
 
 
 def sides(study: Study, contrast: Contrast) -> Sides:
-    """The rows of side a and b, each of one setting on a data set. UserError where it is none or several."""
+    """The rows of side a and b, each of one setting on a dataset. UserError where it is none or several."""
     ok = study.ok
     for metric in contrast.metrics:
         study.metric(metric)
@@ -204,9 +204,9 @@ def sides(study: Study, contrast: Contrast) -> Sides:
 
 
 def differences(both: Sides, contrast: Contrast, metric: str) -> dict[str, "pd.Series[float]"]:
-    """Differences a - b by split (of one split, by seed), for each data set that has both `sides`.
+    """Differences a - b by split (of one split, by seed), for each dataset that has both `sides`.
 
-    Raises UserError where no data set has the metric on both sides at the same values of `within`.
+    Raises UserError where no dataset has the metric on both sides at the same values of `within`.
     """
     parts = _parts(both, contrast)
     common = _common(parts)
@@ -223,16 +223,16 @@ def differences(both: Sides, contrast: Contrast, metric: str) -> dict[str, "pd.S
             found[dataset] = units
     if not found:
         raise UserError(
-            f"contrast {contrast.name}: no data set has {metric} for both {dict(contrast.a)} and "
+            f"contrast {contrast.name}: no dataset has {metric} for both {dict(contrast.a)} and "
             f"{dict(contrast.b)}: run both, or correct the plan"
         )
     return found
 
 
 def levels(both: Sides, contrast: Contrast) -> set[tuple[Any, ...]]:
-    """The values of `within` that all data sets have on both sides; NO_VALUE stands for null.
+    """The values of `within` that all datasets have on both sides; NO_VALUE stands for null.
 
-    A mean over other values for each data set would compare what differs in these.
+    A mean over other values for each dataset would compare what differs in these.
     """
     return _common(_parts(both, contrast))
 
@@ -243,7 +243,7 @@ def _common(parts: Parts) -> set[tuple[Any, ...]]:
 
 
 def _parts(both: Sides, contrast: Contrast) -> Parts:
-    """By data set and by the values of `within`, for those that both sides have: the rows of both."""
+    """By dataset and by the values of `within`, for those that both sides have: the rows of both."""
     a, b = (_by_level(rows, contrast.within) for rows in both)
     return {
         dataset: {level: (rows, b[dataset][level]) for level, rows in of.items() if level in b[dataset]}
@@ -308,7 +308,7 @@ def splits_needed(difference: float, sd: float, margin: float, level: float) -> 
 
 
 def text(found: pd.DataFrame, plan: Plan) -> str:
-    """The table as Markdown: each contrast with its hypothesis, over all data sets and for each of them."""
+    """The table as Markdown: each contrast with its hypothesis, over all datasets and for each of them."""
     parts = []
     for contrast in plan.contrasts:
         own = found[found["contrast"] == contrast.name]
@@ -330,7 +330,7 @@ def shown(rows: pd.DataFrame, last: Sequence[str] = (), first: Sequence[str] = (
 
 
 def decided(found: pd.DataFrame) -> tuple[int, int]:
-    """(decided, all) verdicts on single data sets."""
+    """(decided, all) verdicts on single datasets."""
     single = found[~found["dataset"].isin(MEANS)]
     return int((~single["verdict"].isin(["undecided", LOST])).sum()), len(single)
 
@@ -346,7 +346,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     study = join([load(folder) for folder in arguments.studies])
     found = table(study, plan)
     print(text(found, plan))
-    print("\n{} of {} verdicts on single data sets are decided.".format(*decided(found)))
+    print("\n{} of {} verdicts on single datasets are decided.".format(*decided(found)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from analysis.tables import Study, as_given
 def distinct(study: Study, table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """The trials of `tables.per_trial` without repetitions; the first of each stays.
 
-    Two trials of one method and data set repeat each other if all their settings are equal, as may happen
+    Two trials of one method and dataset repeat each other if all their settings are equal, as may happen
     when several studies are read as one. They also do if all their metrics are equal: for example, all
     thresholds below every cosine train the same encoder.
     """

@@ -53,18 +53,18 @@ class Evidence:
         return own[own["metric"] == metric]
 
     def row(self, contrast: str, metric: str, dataset: str = POOLED) -> Any:
-        """One judged difference, by default that over all data sets; None where there is none yet."""
+        """One judged difference, by default that over all datasets; None where there is none yet."""
         own = self.of(contrast, metric)
         return next(own[own["dataset"] == dataset].itertuples(), None)
 
     def single(self, contrast: str, metric: str) -> pd.DataFrame:
-        """The rows of single data sets."""
+        """The rows of single datasets."""
         own = self.of(contrast, metric)
         return own[~own["dataset"].isin(MEANS)]
 
     @property
     def planned(self) -> pd.DataFrame:
-        """The planned rows of single data sets."""
+        """The planned rows of single datasets."""
         return self.rows[self.rows["planned"].astype(bool) & ~self.rows["dataset"].isin(MEANS)]
 
     @cached_property

@@ -26,12 +26,12 @@ from analysis.tables import SHARE_DIGITS, Study
 Options = Mapping[str, Any]
 PICTURES = "pictures.parquet"
 PANEL = 210  # pixels
-OWN_COLOURS = 6  # data sets that one legend tells apart well
+OWN_COLOURS = 6  # datasets that one legend tells apart well
 ARM_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")  # of a series, in its order
 
 
 def forest(study: Study, options: Options, stem: Path) -> list[Path]:
-    """Every planned contrast of a question: differences by data set and over all, with the margin shaded."""
+    """Every planned contrast of a question: differences by dataset and over all, with the margin shaded."""
     plan = contrasts.read(folder_of(study) / PLANNED)
     own = tuple(contrast for contrast in plan.contrasts if contrast.question == options["question"])
     part = contrasts.with_rows(study, dataclasses.replace(plan, contrasts=own))
@@ -46,7 +46,7 @@ def forest(study: Study, options: Options, stem: Path) -> list[Path]:
 
 
 def forest_panel(rows: pd.DataFrame, title: str) -> ChartType:
-    """Differences of one metric with their intervals; the black diamond is the mean over all data sets."""
+    """Differences of one metric with their intervals; the black diamond is the mean over all datasets."""
     names = ["contrast", "dataset", "difference", "low", "high", "margin"]
     data = charts.compact(rows, names).assign(pooled=(rows["dataset"] == POOLED).to_numpy())
     sets = [name for name in data["dataset"].unique() if name != POOLED]
@@ -79,7 +79,7 @@ def forest_panel(rows: pd.DataFrame, title: str) -> ChartType:
 
 
 def plane(study: Study, options: Options, stem: Path) -> list[Path]:
-    """Arms in the plane of two metrics, a panel for each data set; arms of a series are joined in order.
+    """Arms in the plane of two metrics, a panel for each dataset; arms of a series are joined in order.
 
     A colour stands for a series, and a shape for an arm within it.
     """
@@ -150,7 +150,7 @@ def curves(study: Study, options: Options, stem: Path) -> list[Path]:
 
 
 def curve_panel(data: pd.DataFrame, title: str, knob: str, noise: str, values: list[float]) -> ChartType:
-    """One metric at one noise level: a line for each data set, dashed for the random gate."""
+    """One metric at one noise level: a line for each dataset, dashed for the random gate."""
     part = charts.compact(data, ["dataset", "gate", "at", "mean", "low", "high"])
     part = part.assign(at=part["at"].map("{:g}".format))
     x = alt.X("at:O", title=knob, sort=[f"{v:g}" for v in values], axis=alt.Axis(labelAngle=0))
@@ -167,7 +167,7 @@ def curve_panel(data: pd.DataFrame, title: str, knob: str, noise: str, values: l
 
 
 def drawn(study: Study, options: Options, stem: Path) -> list[Path]:
-    """t-SNE and principal axes of the arms, a file for each data set (PNG: an SVG would be too large)."""
+    """t-SNE and principal axes of the arms, a file for each dataset (PNG: an SVG would be too large)."""
     paths = sorted(folder_of(study).glob(f"*/{PICTURES}"))
     if not paths:
         return []

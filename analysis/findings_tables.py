@@ -25,7 +25,7 @@ NO_ROWS = "No study of this part has ended yet."
 
 
 def counts(study: Study, options: Options) -> str:
-    """The number of rows of each data set, by part of the plan and by how they ended."""
+    """The number of rows of each dataset, by part of the plan and by how they ended."""
     rows = study.rows
     table = pd.crosstab(rows["dataset"], _part(rows))
     table["rows"] = table.sum(axis=1)
@@ -57,7 +57,7 @@ def _part(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def setting_arms(study: Study, options: Options) -> str:
-    """The setting of every trial with its means and intervals, in a table for each data set."""
+    """The setting of every trial with its means and intervals, in a table for each dataset."""
     metrics = options["metrics"]
     table = arms(study, metrics)
     return "\n\n".join(
@@ -67,7 +67,7 @@ def setting_arms(study: Study, options: Options) -> str:
 
 
 def verdicts(study: Study, options: Options) -> str:
-    """Verdict on each metric by data set, for thresholds given as cosine and as share."""
+    """Verdict on each metric by dataset, for thresholds given as cosine and as share."""
     found = _grids(study)
     if not found:
         return NO_ROWS
@@ -89,7 +89,7 @@ def _needed(row: Any) -> str:
 
 
 def activity(study: Study, options: Options) -> str:
-    """The share of steps that each threshold calls dissimilar, by data set and noise level; labels' AUROC."""
+    """The share of steps that each threshold calls dissimilar, by dataset and noise level; labels' AUROC."""
     rows = study.ok[study.ok["gate_given_as"] == "threshold"]
     if rows.empty:
         return NO_ROWS
@@ -103,7 +103,7 @@ def activity(study: Study, options: Options) -> str:
 
 
 def threshold_sentences(study: Study, options: Options) -> str:
-    """For each metric, on how many data sets a best value of a knob is shown, and what choosing costs."""
+    """For each metric, on how many datasets a best value of a knob is shown, and what choosing costs."""
     knob, lines = study.title(options["knob"]), []
     for metric in (study.metric(name) for name in options["metrics"]):
         table = thresholds.table(study, [metric], options["knob"], options.get("fixed"))
@@ -114,7 +114,7 @@ def threshold_sentences(study: Study, options: Options) -> str:
             f"{row.best_at:g} on {row.dataset}{', an end of the values tried' if row.at_end else ''}"
             for row in shown.itertuples()
         )
-        line = f"- {metric.title}: a best {knob} is shown on {len(shown)} of {len(table)} data sets"
+        line = f"- {metric.title}: a best {knob} is shown on {len(shown)} of {len(table)} datasets"
         line += f" ({where})" if where else ""
         line += f"; choosing on validation costs {table['regret_chosen'].max():.3f} at most"
         if "fixed" in options:
@@ -127,7 +127,7 @@ def threshold_sentences(study: Study, options: Options) -> str:
 
 
 def best_thresholds(study: Study, options: Options) -> str:
-    """The best value of a knob on each data set, whether it is shown to be the best, and regrets."""
+    """The best value of a knob on each dataset, whether it is shown to be the best, and regrets."""
     metrics = [study.metric(name) for name in options["metrics"]]
     table = thresholds.table(study, metrics, options["knob"], options.get("fixed"))
     if table.empty:
@@ -155,7 +155,7 @@ def best_thresholds(study: Study, options: Options) -> str:
 
 
 def knob_means(study: Study, options: Options) -> str:
-    """Means of metrics with intervals over splits, for each data set and value of a knob."""
+    """Means of metrics with intervals over splits, for each dataset and value of a knob."""
     rows = study.ok[study.ok["gate_given_as"] == options["knob"]]
     if rows.empty:
         return NO_ROWS
@@ -211,7 +211,7 @@ def judged(evidence: Evidence, options: Options) -> str:
 
 
 def combinations(study: Study, options: Options) -> str:
-    """Mean Silhouette by data set of the four combinations of scores and spectrum."""
+    """Mean Silhouette by dataset of the four combinations of scores and spectrum."""
     rows = transplant.kept(folder_of(study))
     if rows.empty:
         return NO_ROWS
@@ -223,7 +223,7 @@ def combinations(study: Study, options: Options) -> str:
 
 
 def compared_methods(study: Study, options: Options) -> str:
-    """Methods by data set with intervals over splits, a table for each metric, and their average ranks."""
+    """Methods by dataset with intervals over splits, a table for each metric, and their average ranks."""
     metrics = methods.chosen_metrics(study, options["metrics"])
     made = methods.table(study, metrics)
     parts = []
@@ -246,7 +246,7 @@ def splits_needed(evidence: Evidence, options: Options) -> str:
     table = power.needed(evidence.study, plan)
     undecided = evidence.planned[evidence.planned["verdict"] == "undecided"]
     hopeless = int((undecided["splits_needed"].isna() & (undecided["splits"] > 1)).sum())
-    said = f"{len(undecided)} planned verdicts on single data sets are undecided."
+    said = f"{len(undecided)} planned verdicts on single datasets are undecided."
     if hopeless:
         said += f" For {hopeless} of them more than 1,000 splits would be needed."
     return f"{said}\n\n{markdown(table)}" if len(table) else said

@@ -31,7 +31,7 @@ MINIMUM = 6  # trials that are needed for a relation
 def measured(study: Study) -> pd.DataFrame:
     """Trial means of the metrics used here that were measured, with `world` and `setting`; distinct trials.
 
-    Relations are computed within one data set and noise level. Since noise moves rank, score and accuracy
+    Relations are computed within one dataset and noise level. Since noise moves rank, score and accuracy
     together, a correlation pooled over noise levels can have the opposite sign (Simpson's paradox).
     """
     wanted = dict.fromkeys((*SCORES, *SHAPE, *BALANCE, *CLUSTERING, *PROBES))
@@ -121,7 +121,7 @@ def section(study: Study) -> Section | None:
         figures=geometry_charts.figures(study, table, r2, rho, gap),
         notes=(
             "A search does not sample settings at random, so these relations hold only among the settings "
-            "that were tried. They are computed within one data set and noise level, over distinct settings.",
+            "that were tried. They are computed within one dataset and noise level, over distinct settings.",
             *charts.thinned(len(table)),
         ),
     )

@@ -21,7 +21,7 @@ READINGS = {
     "one giant cluster and a few outliers.",
     "probes": "Above the line, a non-linear probe or the nearest neighbours are more accurate than a linear "
     "probe.",
-    "correlations": "A dot is the rank correlation over the distinct trained settings of one data set and "
+    "correlations": "A dot is the rank correlation over the distinct trained settings of one dataset and "
     "noise level, with its 95 % interval. Better clustering goes with worse probes where a dot is below "
     "zero; for Davies–Bouldin, of which lower values are better, where it is above zero.",
 }
@@ -149,7 +149,7 @@ def _points(study: Study, trials: pd.DataFrame, x: Metric, y: Metric, at_x: alt.
 
 
 def correlation_chart(study: Study, rho: pd.DataFrame) -> ChartType:
-    """Rank correlations with intervals, a line for each pair of metrics and data set."""
+    """Rank correlations with intervals, a line for each pair of metrics and dataset."""
     titles = {name: metric.title for name, metric in study.metrics.items()}
     names = rho["clustering"].map(titles) + ", " + rho["method"].map(study.method_title)
     if rho["world"].nunique() > 1:

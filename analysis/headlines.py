@@ -55,7 +55,7 @@ class Headline:
 
 
 def headlines(study: Study) -> list[Headline]:
-    """One for each goal and data set, at its least noise."""
+    """One for each goal and dataset, at its least noise."""
     pair = goals(study)
     table = candidates(study, pair)
     several = table["world"].nunique() > 1

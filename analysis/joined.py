@@ -1,4 +1,4 @@
-"""Read several studies as one, so that data sets and noise levels of separate studies are judged together."""
+"""Read several studies as one, so that datasets and noise levels of separate studies are judged together."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +48,7 @@ def join(studies: Sequence[Study]) -> Study:
 
 
 def _subjects(studies: Sequence[Study]) -> dict[str, dict[str, dict[str, list[str]]]]:
-    """Who is in which split, by data set and split seed.
+    """Who is in which split, by dataset and split seed.
 
     Null for a split seed of which studies say different things, as with another number of subjects, or
     nothing.

@@ -1,4 +1,4 @@
-"""Compare methods: metrics by data set with intervals over splits, average ranks and costs.
+"""Compare methods: metrics by dataset with intervals over splits, average ranks and costs.
 
 python -m analysis.methods runs/sleep runs/ecg runs/hapt
 python -m analysis.methods runs/* --metrics silhouette,knn_balanced_accuracy --rank-references
@@ -45,14 +45,14 @@ def chosen_metrics(study: Study, names: Sequence[str] | None = None) -> list[Met
 
 
 def table(study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
-    """One row for each data set, method (in each variant) and metric, at the data set's least noise.
+    """One row for each dataset, method (in each variant) and metric, at the dataset's least noise.
 
     title: the method with its variant, where that is not the shared encoder
-    side: "test" or "validation", the same for all methods of a data set and metric
+    side: "test" or "validation", the same for all methods of a dataset and metric
     value, low, high: of the method's best setting on validation; null without a complete trial that has it
     setting, settings: which one, and how many complete ones there were to choose from
     units, replicates: independent splits (else seeds) and trainings behind the value
-    asked, ok: trainings of the method on the data set, and those with results; seconds: mean of one training
+    asked, ok: trainings of the method on the dataset, and those with results; seconds: mean of one training
     """
     terms.check_same_data(study)
     needed = [*metrics, *goals(study)]
@@ -135,7 +135,7 @@ def seconds(study: Study) -> "pd.Series[float]":
 
 
 def wide(made: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """A metric by method (rows) and data set (columns) as text, and the mean seconds of a training."""
+    """A metric by method (rows) and dataset (columns) as text, and the mean seconds of a training."""
     own = made[made["metric"] == metric.name]
     cells = own.assign(text=bounds(own, "value", "low", "high"))
     found = cells.pivot_table(index="title", columns="dataset", values="text", aggfunc="first", sort=False)
@@ -145,7 +145,7 @@ def wide(made: pd.DataFrame, metric: Metric) -> pd.DataFrame:
 
 
 def scores(made: pd.DataFrame, metric: Metric, *, references: bool = False) -> tuple[pd.DataFrame, list[str]]:
-    """Values by data set (rows) and method (columns), and the titles of methods that lack a data set.
+    """Values by dataset (rows) and method (columns), and the titles of methods that lack a dataset.
 
     references: whether encoders that are not trained take part
     """
@@ -166,12 +166,12 @@ def ranked(
     left_out = ""
     if lacking:
         one = len(lacking) == 1
-        left_out = f" {listed(lacking)} {'is' if one else 'are'} left out, without a value on every data set."
+        left_out = f" {listed(lacking)} {'is' if one else 'are'} left out, without a value on every dataset."
     if n < ranks.FEWEST_SETS:
-        why = "there is one data set" if n == 1 else "there is no data set"
-        return pd.DataFrame(), None, f"No ranks: {why}, and ranks are averages over data sets."
+        why = "there is one dataset" if n == 1 else "there is no dataset"
+        return pd.DataFrame(), None, f"No ranks: {why}, and ranks are averages over datasets."
     if k < ranks.FEWEST_METHODS:
-        why = f"{k} {plural(k, 'method')} with a value on every data set, where three are needed"
+        why = f"{k} {plural(k, 'method')} with a value on every dataset, where three are needed"
         return pd.DataFrame(), None, f"No ranks by {name}: {why}.{left_out}"
     found = ranks.average_ranks(wide.to_numpy(), higher_is_better=metric.best == "max")
     order = np.argsort(found.average, kind="stable")
@@ -189,21 +189,21 @@ def _rank_sentence(name: str, listing: pd.DataFrame, found: ranks.Ranks) -> str:
     span += f"{last['rank']:.2f} ({last['method']})"
     if not found.can_differ:
         return (
-            f"By {name}, no two of {k} methods can be told apart over {n} data sets: ranks would have to "
+            f"By {name}, no two of {k} methods can be told apart over {n} datasets: ranks would have to "
             f"differ by {found.critical_difference:.1f}, and they end at {k}; {span} ({test})."
         )
     if found.friedman_p >= ranks.LEVEL:
-        return f"By {name}, no method is shown to differ over {n} data sets ({test}); {span}."
+        return f"By {name}, no method is shown to differ over {n} datasets ({test}); {span}."
     tied = listing[listing["rank"] - first["rank"] < found.critical_difference]["method"].iloc[1:]
     apart = f"not told apart from {listed(list(tied))}" if len(tied) else "told apart from all others"
     return (
-        f"By {name}, {first['method']} ranks first of {k} methods over {n} data sets (average rank "
+        f"By {name}, {first['method']} ranks first of {k} methods over {n} datasets (average rank "
         f"{first['rank']:.2f}; {test}) and is {apart} (critical difference {found.critical_difference:.2f})."
     )
 
 
 def section(study: Study, names: Sequence[str] | None = None, *, references: bool = False) -> Section:
-    """Table and charts of methods by metric and data set, ranks, costs, and published figures."""
+    """Table and charts of methods by metric and dataset, ranks, costs, and published figures."""
     metrics = chosen_metrics(study, names)
     made = table(study, metrics)
     listings, sentences, diagrams = [], [], {}

@@ -1,4 +1,4 @@
-"""Charts of methods beside each other: values by data set, and the critical-difference diagram."""
+"""Charts of methods beside each other: values by dataset, and the critical-difference diagram."""
 
 import altair as alt
 import pandas as pd
@@ -14,7 +14,7 @@ UNTRAINED = ["reference", "upper bound"]
 
 
 def panels(study: Study, values: pd.DataFrame, metric: Metric) -> dict[str, ChartType]:
-    """A chart for each data set in which some method has a value."""
+    """A chart for each dataset in which some method has a value."""
     return {
         study.data_title(str(dataset)): value_chart(study, own.dropna(subset=["value"]), metric)
         for dataset, own in values.groupby("dataset", sort=False)

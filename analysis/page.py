@@ -142,7 +142,7 @@ def responsive(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def points(spec: dict[str, Any]) -> int:
-    """The number of rows in a chart's largest data set."""
+    """The number of rows in a chart's largest dataset."""
     return max((len(rows) for rows in spec.get("datasets", {}).values()), default=0)
 
 

@@ -138,7 +138,7 @@ def notes(study: Study, table: pd.DataFrame) -> list[str]:
     worlds_drawn = table["world"].nunique()
     if worlds_drawn > len(main_worlds(table)):
         found.append(
-            "Sentences are about the least noisy condition of each data set. The table has all "
+            "Sentences are about the least noisy condition of each dataset. The table has all "
             f"{worlds_drawn} conditions; the charts show {min(MAX_PANELS, worlds_drawn)}."
         )
     partial = int((~table["complete"]).sum())

@@ -1,9 +1,9 @@
-"""Keep what a picture of embeddings needs: t-SNE and principal axes of some methods on each data set.
+"""Keep what a picture of embeddings needs: t-SNE and principal axes of some methods on each dataset.
 
 python -m analysis.pictures runs/NAME ... --out FILE.parquet
 
 Embeddings are too large to be kept with a document, so FILE holds what a picture needs: for one split of each
-data set, the projected frames of every trial. `chart` draws some of them; since the coordinates are stored,
+dataset, the projected frames of every trial. `chart` draws some of them; since the coordinates are stored,
 the picture is the same on every machine.
 """
 
@@ -67,7 +67,7 @@ def arm(row: "pd.Series[object]") -> str:
 
 
 def chart(frames: pd.DataFrame, titles: dict[str, str]) -> ChartType:
-    """One data set: a column for each trial in `titles` (trial -> title), a row for each projection."""
+    """One dataset: a column for each trial in `titles` (trial -> title), a row for each projection."""
     shown = frames[frames["trial"].isin(titles)]
     domain = sorted(shown["class"].unique())
     plain = alt.Axis(labels=False, ticks=False, grid=False, domain=False, title=None)

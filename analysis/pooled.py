@@ -1,4 +1,4 @@
-"""One estimate from several data sets: a random-effects mean with the Hartung-Knapp interval."""
+"""One estimate from several datasets: a random-effects mean with the Hartung-Knapp interval."""
 
 from typing import Any, NamedTuple
 
@@ -11,13 +11,13 @@ HALVINGS = 40
 
 
 class Pooled(NamedTuple):
-    """The mean effect over data sets, with its interval; nan where fewer than two have an estimate.
+    """The mean effect over datasets, with its interval; nan where fewer than two have an estimate.
 
     p: two-sided, of a mean effect of 0
     p_equivalent: of two one-sided tests; small where the mean lies within the margin
-    between: standard deviation of the true effects between data sets
+    between: standard deviation of the true effects between datasets
     i2: share of the spread of the estimates that their own errors do not explain
-    n: data sets
+    n: datasets
     """
 
     estimate: float
@@ -33,15 +33,15 @@ class Pooled(NamedTuple):
 def random_effects(
     estimates: np.ndarray, errors: np.ndarray, margin: float = np.nan, confidence: float = CONFIDENCE
 ) -> Pooled:
-    """Weigh each data set by 1 / (error^2 + between^2).
+    """Weigh each dataset by 1 / (error^2 + between^2).
 
     between^2 is Paule and Mandel's (Journal of Research of the National Bureau of Standards 1982), which
-    needs no difference of large numbers, so it holds where one data set's error is next to nothing. The
+    needs no difference of large numbers, so it holds where one dataset's error is next to nothing. The
     standard error is Hartung and Knapp's (Statistics in Medicine 2001) with n - 1 degrees of freedom, and
-    never below the one without their correction (Röver et al. 2015): data sets that agree by chance have an
+    never below the one without their correction (Röver et al. 2015): datasets that agree by chance have an
     interval of some width.
 
-    estimates, errors: (n,) means and standard errors; a data set without either is left out
+    estimates, errors: (n,) means and standard errors; a dataset without either is left out
     """
     there = np.isfinite(estimates) & np.isfinite(errors)
     x, error = np.asarray(estimates)[there], np.asarray(errors)[there]
@@ -76,7 +76,7 @@ def _weighed(x: np.ndarray, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _between2(x: np.ndarray, squared: np.ndarray) -> np.ndarray:
-    """The variance between data sets with which the weighted sum of squares has its expectation, n - 1.
+    """The variance between datasets with which the weighted sum of squares has its expectation, n - 1.
 
     0 where the sum is below it without any. Otherwise by halving, from 0 and the variance of x, at which the
     sum is at most n - 1.

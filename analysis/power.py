@@ -2,17 +2,17 @@
 
 python -m analysis.power PLAN.toml runs/NAME ... --splits 5,10,20
 
-The spread of each contrast and metric on each data set is the standard deviation of its differences between
-splits, as the studies have it; the true differences of the data sets spread around their mean as the pooled
+The spread of each contrast and metric on each dataset is the standard deviation of its differences between
+splits, as the studies have it; the true differences of the datasets spread around their mean as the pooled
 estimate says. Differences of that spread are drawn, the whole procedure of `analysis.contrasts` (t tests,
-equivalence tests, Holm over the data sets, the pooled estimate) is applied, and its verdicts are counted:
+equivalence tests, Holm over the datasets, the pooled estimate) is applied, and its verdicts are counted:
 
-- false: the share of simulated contrasts with any data set called higher or lower although its true
+- false: the share of simulated contrasts with any dataset called higher or lower although its true
   difference is 0; and with any called equivalent although its true difference is the margin;
-- power: the share of data sets called higher or lower where the true difference is twice the margin, and the
-  share called equivalent where it is 0; least: the same share on the data set where it is smallest;
-- pooled: the same four for the verdict over all data sets, where the mean of the true differences is meant;
-- overlap: the false rates where the splits of a data set are correlated by 1/4, as random splits that share
+- power: the share of datasets called higher or lower where the true difference is twice the margin, and the
+  share called equivalent where it is 0; least: the same share on the dataset where it is smallest;
+- pooled: the same four for the verdict over all datasets, where the mean of the true differences is meant;
+- overlap: the false rates where the splits of a dataset are correlated by 1/4, as random splits that share
   people are (Nadeau & Bengio 2003), and 0 or the margin is the true difference for people in general.
 
 For each verdict that is undecided, `needed` draws as many splits as the table of contrasts says would decide
@@ -49,8 +49,8 @@ NEEDED = ("question", "contrast", "metric", "dataset", "difference", "sd", "spli
 def table(study: Study, plan: Plan, splits: Sequence[int] = (), *, repeats: int = REPEATS) -> pd.DataFrame:
     """Rates of verdicts for each contrast, metric and number of splits (COLUMNS).
 
-    splits: numbers to simulate; by default the one that each data set has
-    sd: median over data sets of the standard deviation between splits
+    splits: numbers to simulate; by default the one that each dataset has
+    sd: median over datasets of the standard deviation between splits
     """
     rng = np.random.default_rng(0)
     rows = []
@@ -61,7 +61,7 @@ def table(study: Study, plan: Plan, splits: Sequence[int] = (), *, repeats: int 
             found = [(gap.mean(), gap.std(ddof=1), gap.count()) for gap in gaps if gap.notna().sum() > 1]
             if not found:
                 raise UserError(
-                    f"contrast {contrast.name}: no data set has two splits with {metric}: run more splits"
+                    f"contrast {contrast.name}: no dataset has two splits with {metric}: run more splits"
                 )
             mean, sds, n_now = np.array(found, dtype=float).T
             between = random_effects(mean, sds / np.sqrt(n_now)).between
@@ -86,10 +86,10 @@ def simulated(
     *,
     between: float = 0.0,
 ) -> dict[str, float]:
-    """Rates of verdicts over `repeats` simulated contrasts; sds, n: spread and splits of each data set.
+    """Rates of verdicts over `repeats` simulated contrasts; sds, n: spread and splits of each dataset.
 
     between: standard deviation of the true differences around their mean, for the pooled verdicts; for those
-        on single data sets, every data set has the same true difference
+        on single datasets, every dataset has the same true difference
     """
     mean, sd = drawn(sds, n, rng, repeats)
     spread = rng.standard_normal(mean.shape) * (between if np.isfinite(between) else 0.0)
@@ -112,7 +112,7 @@ def simulated(
 def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:
     """For each undecided verdict of which the table names a number of splits: how often that many decide.
 
-    The differences and spreads of all data sets are taken as found, so that Holm's correction is what it
+    The differences and spreads of all datasets are taken as found, so that Holm's correction is what it
     would be.
     """
     rng = np.random.default_rng(1)
@@ -139,7 +139,7 @@ def needed(study: Study, plan: Plan, *, repeats: int = REPEATS) -> pd.DataFrame:
 def drawn(
     sds: np.ndarray, n: int | np.ndarray, rng: np.random.Generator, repeats: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations (repeats, data sets) of n normal differences with mean 0."""
+    """Means and standard deviations (repeats, datasets) of n normal differences with mean 0."""
     mean = rng.standard_normal((repeats, len(sds))) * sds / np.sqrt(n)
     return mean, sds * np.sqrt(rng.chisquare(n - 1, (repeats, len(sds))) / (n - 1))
 
@@ -147,7 +147,7 @@ def drawn(
 def _verdicts(
     mean: np.ndarray, sd: np.ndarray, n: int | np.ndarray, margin: float, level: float
 ) -> np.ndarray:
-    """Verdicts (repeats, data sets) from means and standard deviations of n differences."""
+    """Verdicts (repeats, datasets) from means and standard deviations of n differences."""
     counts = np.broadcast_to(n, mean.shape)
     upper = moments_above_p(counts, mean, sd, 0.0)
     inside = np.maximum(
@@ -158,7 +158,7 @@ def _verdicts(
 
 
 def _pooled(mean: np.ndarray, sd: np.ndarray, n: int | np.ndarray, margin: float, level: float) -> np.ndarray:
-    """Verdicts (repeats, 1) over all data sets; undecided where there is only one."""
+    """Verdicts (repeats, 1) over all datasets; undecided where there is only one."""
     sets = mean.shape[1]
     if sets < 2:
         return np.full((len(mean), 1), "undecided")

@@ -15,7 +15,7 @@ from analysis.tables import Study
 
 LINEAR = "test_probe_balanced_accuracy"
 OTHERS = {"knn": "test_knn_balanced_accuracy", "mlp": "test_mlp_balanced_accuracy"}
-Gaps = dict[str, "pd.Series[float]"]  # by data set, by split
+Gaps = dict[str, "pd.Series[float]"]  # by dataset, by split
 
 
 def judged(

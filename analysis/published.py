@@ -35,7 +35,7 @@ def published() -> pd.DataFrame:
 
 
 def beside(ours: pd.DataFrame) -> pd.DataFrame:
-    """The published figures of our data sets and metrics, and our value of the same method, if there is one.
+    """The published figures of our datasets and metrics, and our value of the same method, if there is one.
 
     ours: columns `dataset`, `method` (title), `metric`, `value`, `low`, `high`, `side`, as in
         `methods.table`; metrics are compared by the name without `test_`

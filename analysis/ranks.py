@@ -1,4 +1,4 @@
-"""Average ranks of methods over data sets, and which of them can be told apart: arrays in, numbers out.
+"""Average ranks of methods over datasets, and which of them can be told apart: arrays in, numbers out.
 
 Friedman's test asks whether any two differ; Nemenyi's critical difference says by how much average ranks must
 differ (Demšar, Journal of Machine Learning Research 7, 2006). SciPy has both distributions. The tests compare
@@ -16,10 +16,10 @@ FEWEST_METHODS, FEWEST_SETS = 3, 2
 
 @dataclass(frozen=True)
 class Ranks:
-    """Average ranks of k methods over n data sets; rank 1 is best.
+    """Average ranks of k methods over n datasets; rank 1 is best.
 
     ranks: (n, k), equal values share the mean of their ranks; average: (k,)
-    friedman_p: of Friedman's test with its chi-squared approximation, which is rough below some ten data sets
+    friedman_p: of Friedman's test with its chi-squared approximation, which is rough below some ten datasets
     critical_difference: average ranks farther apart than this differ at the 5 % level (Nemenyi)
     """
 
@@ -30,12 +30,12 @@ class Ranks:
 
     @property
     def can_differ(self) -> bool:
-        """Whether any two average ranks could be so far apart: too few data sets make that impossible."""
+        """Whether any two average ranks could be so far apart: too few datasets make that impossible."""
         return self.critical_difference < len(self.average) - 1
 
 
 def average_ranks(scores: np.ndarray, *, higher_is_better: bool) -> Ranks:
-    """Ranks of scores (n data sets, k methods), without nan; k >= 3, n >= 2."""
+    """Ranks of scores (n datasets, k methods), without nan; k >= 3, n >= 2."""
     n, k = scores.shape
     assert k >= FEWEST_METHODS and n >= FEWEST_SETS and not np.isnan(scores).any()
     ranks = stats.rankdata(-scores if higher_is_better else scores, axis=1)
@@ -45,7 +45,7 @@ def average_ranks(scores: np.ndarray, *, higher_is_better: bool) -> Ranks:
 
 
 def critical_difference(k: int, n: int) -> float:
-    """Nemenyi's critical difference of average ranks of k methods over n data sets, at the 5 % level.
+    """Nemenyi's critical difference of average ranks of k methods over n datasets, at the 5 % level.
 
     q sqrt(k (k + 1) / 6 n), q = the 95 % quantile of the studentised range of k with infinitely many degrees
     of freedom, over the root of 2

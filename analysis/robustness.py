@@ -42,7 +42,7 @@ def margin_of(metric: Metric, given: float | None = None) -> float:
 def verdicts(found: Sequence[Grid], metric: Metric, margin: float) -> pd.DataFrame:
     """One row per grid: verdict, range of the metric over thresholds with bounds, p of both claims (Holm).
 
-    The correction is over data sets, within method, gate and kind of threshold.
+    The correction is over datasets, within method, gate and kind of threshold.
     """
     judged = [judge(grid.curves(metric.name), grid.activity(), margin) for grid in found]
     table = pd.DataFrame([_row(grid, j, metric, margin) for grid, j in zip(found, judged, strict=True)])
@@ -232,7 +232,7 @@ def sentence(row: Any, study: Study) -> str:
 
 
 def control_sentences(judged: pd.DataFrame, study: Study) -> list[str]:
-    """One sentence for each control gate, metric and verdict, with the names of the data sets."""
+    """One sentence for each control gate, metric and verdict, with the names of the datasets."""
     return [
         f"Control: with the gate {gate}, {inline(study.metrics[str(metric)].title)} is {verdict} on "
         f"{listed(list(part['dataset'].unique()))}."

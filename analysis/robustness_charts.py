@@ -19,7 +19,7 @@ READINGS = {
     "verdicts": "The dot is the range of the means over thresholds. The bar shows bounds of the true range, "
     "each wrong in at most 5 % of cases. If the bar is left of the dashed margin, the result is robust. If "
     "the bar is right of the margin, the result is sensitive. A verdict is given only if it holds after the "
-    "correction over data sets; otherwise the result is undecided.",
+    "correction over datasets; otherwise the result is undecided.",
     "map": "Each cell is the mean over replicates at one threshold and noise level; you can choose another "
     "metric below. If colours change from row to row, noise matters; if they change from column to column, "
     "the threshold matters.",

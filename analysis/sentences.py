@@ -3,10 +3,10 @@
 A sentence holds them as `<!-- = WHAT -->...<!-- / -->`; `analysis.findings` writes what stands between, so
 that each sentence always agrees with the rows. WHAT is
 
-    CONTRAST METRIC            the difference over all data sets, with its interval
+    CONTRAST METRIC            the difference over all datasets, with its interval
     CONTRAST METRIC says       the same as the end of a sentence: "raises Silhouette (+0.31 [+0.21, +0.40])"
-    CONTRAST METRIC counts     how many data sets show what
-    CONTRAST METRIC DATASET    the difference on one data set
+    CONTRAST METRIC counts     how many datasets show what
+    CONTRAST METRIC DATASET    the difference on one dataset
     answer QUESTION            the answer in a word or two, by the rules of `analysis.answers`
 
 or another of VALUES. METRIC may be short (`evidence.SHORT`).
@@ -42,7 +42,7 @@ def value(evidence: Evidence, what: str) -> str:
     if first in VALUES:
         return VALUES[first](evidence, rest)
     if not 1 <= len(rest) <= 2:
-        raise UserError(f"the document asks for '{what}': give CONTRAST METRIC, and a form or data set")
+        raise UserError(f"the document asks for '{what}': give CONTRAST METRIC, and a form or dataset")
     if rest[1:] == ["says"]:
         single = list(evidence.single(first, rest[0])["verdict"])
         return says(evidence.row(first, rest[0]), single, evidence.row(first, rest[0], REAL))
@@ -60,27 +60,27 @@ def difference(row: Any) -> str:
 
 
 def says(row: Any, single: Collection[str] = (), real: Any = None) -> str:
-    """The end of a sentence about the difference over all data sets, by its verdict.
+    """The end of a sentence about the difference over all datasets, by its verdict.
 
-    single: the verdicts on single data sets, which may all agree where there are too few for one about all
-    real: the row over the real data sets alone; a verdict that does not hold there says so
+    single: the verdicts on single datasets, which may all agree where there are too few for one about all
+    real: the row over the real datasets alone; a verdict that does not hold there says so
     """
     if row is None:
         return "has not been measured yet"
     name, size = WORDS.get(row.metric, row.metric), difference(row)
     if pd.isna(row.low):
-        where = "one data set" if row.splits == 1 else "too few splits"
+        where = "one dataset" if row.splits == 1 else "too few splits"
         return f"has been measured on {where} so far" + (
             "" if pd.isna(row.difference) else f" ({name} {size})"
         )
     if real is not None and real.verdict != row.verdict and not pd.isna(real.low):
-        apart = f"on the real data sets alone, this is {real.verdict}: {difference(real)}"
+        apart = f"on the real datasets alone, this is {real.verdict}: {difference(real)}"
         return f"{says(row, single)[:-1]}; {apart})"
     verbs = {"higher": "raises", "lower": "lowers"}
     if row.verdict == "undecided" and len(set(single)) == 1:
         (common,) = set(single)
         if common in verbs:
-            return f"{verbs[common]} {name} on every data set, by amounts that differ much ({size})"
+            return f"{verbs[common]} {name} on every dataset, by amounts that differ much ({size})"
     return {
         **{verdict: f"{verb} {name} ({size})" for verdict, verb in verbs.items()},
         "equivalent": f"leaves {name} within the margin of {row.margin:g} ({size})",
@@ -89,32 +89,32 @@ def says(row: Any, single: Collection[str] = (), real: Any = None) -> str:
 
 
 def counts(rows: pd.DataFrame) -> str:
-    """How many data sets show what: "higher on 4 and undecided on 2 of 6 data sets"."""
+    """How many datasets show what: "higher on 4 and undecided on 2 of 6 datasets"."""
     if rows.empty:
-        return "on no data set yet"
+        return "on no dataset yet"
     if len(rows) == 1:
         return f"{rows['verdict'].item()} on {ONE}"
     found = rows["verdict"].value_counts()
     words = [f"{word} on {found[word]}" for word in VERDICTS if word in found]
-    return f"{listed(words)} of {len(rows)} data sets"
+    return f"{listed(words)} of {len(rows)} datasets"
 
 
 def decided(evidence: Evidence, rest: Sequence[str]) -> str:
-    """How many planned verdicts on single data sets are decided; of one question, if it is named."""
+    """How many planned verdicts on single datasets are decided; of one question, if it is named."""
     rows = evidence.planned
     done, n = contrasts.decided(rows[rows["question"].isin(rest)] if rest else rows)
     return f"{done} of {n} ({done / n:.0%})" if n else "none"
 
 
 def pooled(evidence: Evidence, rest: Sequence[str]) -> str:
-    """How many planned verdicts over all data sets are decided; of one question, if it is named."""
+    """How many planned verdicts over all datasets are decided; of one question, if it is named."""
     rows = _means(evidence, rest)
     done = int((rows["verdict"] != "undecided").sum())
     return f"{done} of {len(rows)} ({done / len(rows):.0%})" if len(rows) else "none"
 
 
 def corrected(evidence: Evidence, rest: Sequence[str]) -> str:
-    """How many planned differences over all data sets stay after Holm over all tests of their question."""
+    """How many planned differences over all datasets stay after Holm over all tests of their question."""
     rows = _means(evidence, rest)
     shown, stay = rows["verdict"].isin(contrasts.SHOWN), 0
     for question, family in rows.groupby("question"):
@@ -124,7 +124,7 @@ def corrected(evidence: Evidence, rest: Sequence[str]) -> str:
 
 
 def real(evidence: Evidence, rest: Sequence[str]) -> str:
-    """How many planned verdicts over all data sets are the same over the real ones alone."""
+    """How many planned verdicts over all datasets are the same over the real ones alone."""
     rows = _means(evidence, rest)
     keys = ["contrast", "metric"]
     both = rows.merge(evidence.rows[evidence.rows["dataset"] == REAL], on=keys, suffixes=("", "_real"))
@@ -132,13 +132,13 @@ def real(evidence: Evidence, rest: Sequence[str]) -> str:
 
 
 def _means(evidence: Evidence, questions: Sequence[str]) -> pd.DataFrame:
-    """The planned rows over all data sets; of some questions, if they are named."""
+    """The planned rows over all datasets; of some questions, if they are named."""
     rows = evidence.rows[evidence.rows["planned"].astype(bool) & (evidence.rows["dataset"] == POOLED)]
     return rows[rows["question"].isin(questions)] if questions else rows
 
 
 def overlap(evidence: Evidence, rest: Sequence[str]) -> str:
-    """How many planned verdicts stay if one allows for splits that share subjects (Holm over data sets).
+    """How many planned verdicts stay if one allows for splits that share subjects (Holm over datasets).
 
     `overlap difference` counts those that show a difference, `overlap equivalent` the equivalences.
     """
@@ -160,7 +160,7 @@ def started(evidence: Evidence, rest: Sequence[str]) -> str:
 
 
 def noise(evidence: Evidence, rest: Sequence[str]) -> str:
-    """`noise CONTRAST`: the noise levels that all data sets of a planned contrast have: "30 and 0 dB"."""
+    """`noise CONTRAST`: the noise levels that all datasets of a planned contrast have: "30 and 0 dB"."""
     (contrast,) = only(evidence.plan, *rest).contrasts
     if not contrasts.with_rows(evidence.study, only(evidence.plan, *rest)).contrasts:
         return "–"
@@ -170,7 +170,7 @@ def noise(evidence: Evidence, rest: Sequence[str]) -> str:
 
 
 def idle(evidence: Evidence, rest: Sequence[str]) -> str:
-    """`idle THRESHOLD`: the largest share of steps, by data set and noise level, that it calls dissimilar."""
+    """`idle THRESHOLD`: the largest share of steps, by dataset and noise level, that it calls dissimilar."""
     rows = evidence.study.ok
     rows = rows[
         (rows["gate_given_as"] == "threshold") & np.isclose(rows["threshold"].astype(float), float(*rest))
@@ -180,7 +180,7 @@ def idle(evidence: Evidence, rest: Sequence[str]) -> str:
 
 
 def sets(evidence: Evidence, rest: Sequence[str]) -> str:
-    """`sets QUESTION`: the data sets on which planned contrasts of a question have rows."""
+    """`sets QUESTION`: the datasets on which planned contrasts of a question have rows."""
     rows = evidence.planned
     return listed(sorted(set(rows[rows["question"].isin(rest)]["dataset"]))) or "none yet"
 

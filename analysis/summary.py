@@ -145,7 +145,7 @@ def repeated(study: Study) -> str:
 def best_trials(study: Study) -> pd.DataFrame:
     """The best complete trial of each method for each goal, and the compromise between the goals.
 
-    For each data set, only its least noise is considered; `what` says in what the trial is best.
+    For each dataset, only its least noise is considered; `what` says in what the trial is best.
     """
     x, y = goals(study)
     table = trade_off(study, x, y)

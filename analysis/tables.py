@@ -27,7 +27,7 @@ ASKED = (
 )  # fmt: skip
 # Columns of the kind "setting" that say where and how often a setting was tried, or that follow from it.
 AROUND = ("dataset", "method", "encoder_context", "encoder_variant", "gate_given_as", "seed", "split_seed")
-SIMULATED = "-sim"  # how the names of simulated data sets end
+SIMULATED = "-sim"  # how the names of simulated datasets end
 GIVEN = ("threshold", "dissimilar_share")  # one of them is set, which determines the other
 SHARE_DIGITS = 3  # of a share of steps: it is counted, so what was set as 0.5 is recorded as 0.50003
 
@@ -96,11 +96,11 @@ class Study:
         return self.methods[name].title if name in self.methods else name
 
     def full_data_title(self, dataset: str) -> str:
-        """A data set's whole title, as its catalogue or TOML file gives it; else its name."""
+        """A dataset's whole title, as its catalogue or TOML file gives it; else its name."""
         return str(self.manifest.get("dataset_titles", {}).get(dataset, dataset))
 
     def data_title(self, dataset: str) -> str:
-        """A data set's title up to a colon; a simulated one is called simulated."""
+        """A dataset's title up to a colon; a simulated one is called simulated."""
         title = self.full_data_title(dataset).partition(":")[0]
         marked = not dataset.endswith(SIMULATED) or "simulated" in title.lower()
         return title if marked else f"{title} (simulated)"

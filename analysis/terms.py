@@ -49,7 +49,7 @@ def notes(made: pd.DataFrame) -> list[str]:
 
 
 def unequal(study: Study) -> list[str]:
-    """Settings outside the search that are not the same for all trained methods of a data set."""
+    """Settings outside the search that are not the same for all trained methods of a dataset."""
     trained = study.rows[study.rows["role"] != "reference"]
     found = []
     for name in (name for name in TERMS if name in trained):

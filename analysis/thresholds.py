@@ -1,4 +1,4 @@
-"""Is there a best threshold? For each data set, the one chosen on validation, and what that choice costs.
+"""Is there a best threshold? For each dataset, the one chosen on validation, and what that choice costs.
 
 For one metric and the values of one knob (the threshold, or the share of dissimilar steps):
 
@@ -39,7 +39,7 @@ class Curve:
 
 
 def curve(rows: pd.DataFrame, knob: str, metric: Metric) -> Curve:
-    """The rows of one data set as a curve; splits without all values are left out."""
+    """The rows of one dataset as a curve; splits without all values are left out."""
     at = rows[knob].astype(float).round(SHARE_DIGITS)
     sides = [
         rows.assign(at=at, value=rows[name].astype(float)).pivot_table(
@@ -82,9 +82,9 @@ def _named(name: str, found: Interval) -> dict[str, float]:
 
 
 def table(study: Study, metrics: list[Metric], knob: str, fixed: float | None = None) -> pd.DataFrame:
-    """One row for each data set and metric (COLUMNS), of the rows in which the knob was set.
+    """One row for each dataset and metric (COLUMNS), of the rows in which the knob was set.
 
-    A data set with fewer than three values, or fewer than two splits that have all of them, is left out.
+    A dataset with fewer than three values, or fewer than two splits that have all of them, is left out.
     """
     assert knob in GIVEN
     given = study.ok[study.ok["gate_given_as"] == knob]

@@ -111,7 +111,7 @@ def _embedded(row: "pd.Series[Any]") -> Embedded:
 
 
 def parts(made: pd.DataFrame) -> dict[str, dict[str, "pd.Series[float]"]]:
-    """By part (PARTS) and data set: its share of the difference a - b, by split."""
+    """By part (PARTS) and dataset: its share of the difference a - b, by split."""
     wide = made.assign(cell=made["scores"] + made["spectrum"]).pivot_table(
         index=["dataset", SPLIT], columns="cell", values="silhouette"
     )
@@ -127,7 +127,7 @@ def parts(made: pd.DataFrame) -> dict[str, dict[str, "pd.Series[float]"]]:
 
 
 def judged(made: pd.DataFrame, margin: float, level: float) -> pd.DataFrame:
-    """The parts for each data set and over all, in the columns of `analysis.contrasts`."""
+    """The parts for each dataset and over all, in the columns of `analysis.contrasts`."""
     rows = [
         row
         for name, of in parts(made).items()

@@ -38,11 +38,11 @@ WORDS = ("robust", "sensitive", "vacuous", "undecided")
 
 @dataclass(frozen=True)
 class Judged:
-    """The result of all pairs for one data set, method and gate.
+    """The result of all pairs for one dataset, method and gate.
 
     spread: range of the means over thresholds, the largest of all noise levels
     low, high: bounds of the true range, each wrong in at most 5 % of cases
-    p_robust, p_sensitive: p of the two claims, before any correction over data sets
+    p_robust, p_sensitive: p of the two claims, before any correction over datasets
     units: the smallest number of replicates in a comparison
     margin: the smallest difference that matters
     mean, sd: (pairs,) of the paired differences
@@ -75,7 +75,7 @@ class Judged:
         It always exceeds the present number: a claim with a small uncorrected p may still be undecided after
         the correction.
 
-        family: number of data sets over which the claim is corrected
+        family: number of datasets over which the claim is corrected
         """
         if not len(self.mean):
             return None
@@ -91,7 +91,7 @@ class Judged:
 
 
 def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: float) -> Judged:
-    """Judge the curves of one data set, method and gate.
+    """Judge the curves of one dataset, method and gate.
 
     curves: for each noise level (thresholds, replicates), nan where a training has no result
     shares: for each noise level (thresholds,), share of steps that the gate calls dissimilar
@@ -127,7 +127,7 @@ def judge(curves: Sequence[np.ndarray], shares: Sequence[np.ndarray], margin: fl
 
 
 class Corrected(NamedTuple):
-    """A verdict after Holm's correction over data sets; `needed` is None where decided or beyond LIMIT."""
+    """A verdict after Holm's correction over datasets; `needed` is None where decided or beyond LIMIT."""
 
     word: str
     p_robust: float
@@ -136,7 +136,7 @@ class Corrected(NamedTuple):
 
 
 def corrected(family: Sequence[Judged]) -> list[Corrected]:
-    """The verdicts of several data sets, with the p of each claim corrected by Holm."""
+    """The verdicts of several datasets, with the p of each claim corrected by Holm."""
     robust, sensitive = holm([j.p_robust for j in family]), holm([j.p_sensitive for j in family])
     found = []
     for j, r, s in zip(family, map(float, robust), map(float, sensitive), strict=True):

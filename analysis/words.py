@@ -19,7 +19,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def begin(where: str, sentence: str) -> str:
-    """A sentence about one data set: "On x, …"; without one, only capitalised."""
+    """A sentence about one dataset: "On x, …"; without one, only capitalised."""
     return f"On {where}, {sentence}" if where else sentence[0].upper() + sentence[1:]
 
 

@@ -1,4 +1,4 @@
-"""Worlds: trials can be compared only within one data set at one noise level, which we call a world."""
+"""Worlds: trials can be compared only within one dataset at one noise level, which we call a world."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ BANDS = 3
 
 
 def worlds(table: pd.DataFrame) -> pd.Series:
-    """The world of each row in words: its data set, and its noise if that differs within the table.
+    """The world of each row in words: its dataset, and its noise if that differs within the table.
 
     More than eight noise levels, such as those of a searched range, are divided into three bands with equally
     many levels.
@@ -31,7 +31,7 @@ def _levels(snr: pd.Series) -> pd.Series:
 
 
 def main_worlds(table: pd.DataFrame) -> list[str]:
-    """The worlds that sentences are about: for each data set, the one with the least noise."""
+    """The worlds that sentences are about: for each dataset, the one with the least noise."""
     quiet = table.assign(snr=table["snr_db"].astype(float).fillna(np.inf))
     best = quiet.groupby("dataset", sort=False)["snr"].transform("max") == quiet["snr"]
     return [str(world) for world in quiet.loc[best, "world"].drop_duplicates()]

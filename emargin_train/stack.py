@@ -54,7 +54,7 @@ class Member:
 
 
 class _Data:
-    """The training frames on the device, one copy of each data set, and the batches of all members."""
+    """The training frames on the device, one copy of each dataset, and the batches of all members."""
 
     def __init__(self, members: Sequence[Member], device: str) -> None:
         methods = [m.method for m in members]

@@ -54,8 +54,8 @@ def methods(n_cases: int, epochs: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("names", nargs="*", default=["ArrowHead"], help="Data sets of the UCR archive.")
-    parser.add_argument("--data-dir", type=Path, help="The folder that holds a folder of each data set.")
+    parser.add_argument("names", nargs="*", default=["ArrowHead"], help="Datasets of the UCR archive.")
+    parser.add_argument("--data-dir", type=Path, help="The folder that holds a folder of each dataset.")
     parser.add_argument("--epochs", type=int, default=10, help="Passes over the training series.")
     args = parser.parse_args()
     if args.data_dir is None and args.names != ["ArrowHead"]:

@@ -201,9 +201,9 @@ def write_manifest(
     study_id: the id in identity.json, repeated here in case that file is damaged
     asked: number of rows that the finished study will have
     described: which subjects are in which split, in lines, by split seed
-    subjects: names by data set, split seed and split, for programs
-    titles: of the data sets, by name
-    clusters: number of clusters that KMeans looks for, by data set
+    subjects: names by dataset, split seed and split, for programs
+    titles: of the datasets, by name
+    clusters: number of clusters that KMeans looks for, by dataset
     classes: their names, in the order of the labels in embeddings/*.arrow
     resources: the cluster's resources; None = those of earlier runs of the study
     tracking_uri: where MLflow's runs are, without a password; None = in the database beside the study

@@ -34,7 +34,7 @@ IDENTITY: Plain = {
     "mlflow_run_id": (TEXT, "the run of this replicate in MLflow"),
 }
 SETTINGS: Plain = {
-    "dataset": (TEXT, "the name of the data set"),
+    "dataset": (TEXT, "the name of the dataset"),
     "split": (TEXT, "how subjects or time were divided (--split)"),
     "method": (TEXT, "the method"),
     "encoder": (TEXT, "the encoder that was trained; null for a reference without one"),

@@ -1,4 +1,4 @@
-"""A small data set for quick trainings: noise in CSV files, where each class has another spectrum."""
+"""A small dataset for quick trainings: noise in CSV files, where each class has another spectrum."""
 
 import atexit
 import shutil
@@ -48,7 +48,7 @@ def write(folder: Path) -> Path:
 
 @cache
 def tiny() -> Path:
-    """The tiny data set, written once per test process."""
+    """The tiny dataset, written once per test process."""
     folder = Path(tempfile.mkdtemp(prefix="emargin-tiny-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return write(folder)
@@ -56,7 +56,7 @@ def tiny() -> Path:
 
 @cache
 def unlabelled() -> Path:
-    """The tiny data set as one without labels: its description has no [labels]."""
+    """The tiny dataset as one without labels: its description has no [labels]."""
     before, after = DESCRIPTION.split("[labels]")
     path = tiny().parent / "unlabelled.toml"
     path.write_text(before + "[frames]" + after.split("[frames]")[1])

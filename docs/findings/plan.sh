@@ -9,7 +9,7 @@
 #   methods   the eleven methods on one encoder, and four of them as the released code has them
 #   size      the contrasts of q2 and q3 that decide most, with the paper's sequence length and steps
 #   paper     the paper's ECG settings with its released loss in float64, on its split and on one of subjects
-# SETS="hapt vfdb" runs these data sets alone. A study that was interrupted is resumed; a complete one takes seconds.
+# SETS="hapt vfdb" runs these datasets alone. A study that was interrupted is resumed; a complete one takes seconds.
 # Run it from a clean commit; keep.sh then copies what the document needs.
 set -euo pipefail
 data=${1:?give the folder of the real recordings}

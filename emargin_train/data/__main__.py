@@ -1,4 +1,4 @@
-"""Look at a data set, or download it."""
+"""Look at a dataset, or download it."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from emargin_train.program import Parser
 
 EXAMPLES = """\
 examples:
-  What a simulated data set holds, and a picture of it:
+  What a simulated dataset holds, and a picture of it:
     python -m emargin_train.data describe sleepeeg-sim
   Your own recordings, described by a TOML file (docs/own_data.md):
     python -m emargin_train.data describe my.toml --data-dir recordings --plot my.png

@@ -1,4 +1,4 @@
-"""Describe in numbers what a data set holds, and whether the order of its frames carries information."""
+"""Describe in numbers what a dataset holds, and whether the order of its frames carries information."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Download data sets from their public homes into the cache, or into a folder that the user names.
+"""Download datasets from their public homes into the cache, or into a folder that the user names.
 
 EMARGIN_MIRROR=http://host/path     fetch from there instead, under the same paths as at the homes
 """
@@ -36,11 +36,11 @@ ARCHIVE = "https://timeseriesclassification.com/aeon-toolkit/"
 
 @dataclass(frozen=True)
 class Home:
-    """Where a data set lives.
+    """Where a dataset lives.
 
     url: of the folder whose SHA256SUMS.txt lists its files, or of a zip archive, which has no published sum
     wanted: matches the files to take, by their path in the folder; its group is the subject
-    twin: simulated data set to use instead, where there is no network
+    twin: simulated dataset to use instead, where there is no network
     """
 
     title: str
@@ -73,7 +73,7 @@ HOMES = {
 
 
 def home(name: str) -> Home:
-    """The home of that data set."""
+    """The home of that dataset."""
     if name.startswith("ucr:"):
         own = name.removeprefix("ucr:")
         twin = f"ucr:{closest(own)}"
@@ -84,7 +84,7 @@ def home(name: str) -> Home:
 
 
 def folder(name: str, config: DataConfig) -> Path:
-    """The folder of a data set's files: as given, else downloaded when it is first asked for."""
+    """The folder of a dataset's files: as given, else downloaded when it is first asked for."""
     if config.data_dir is None:
         return ensure(name, subjects=config.subjects)
     given = Path(config.data_dir)
@@ -96,7 +96,7 @@ def folder(name: str, config: DataConfig) -> Path:
 
 
 def ensure(name: str, *, subjects: int | None = None, to: Path | None = None) -> Path:
-    """The data set's folder; what is missing there is fetched, after saying how much it is.
+    """The dataset's folder; what is missing there is fetched, after saying how much it is.
 
     subjects: only the files of the first so many
     to: the folder; default: raw/<name> in the cache

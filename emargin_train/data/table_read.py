@@ -17,7 +17,7 @@ from emargin_train.data.table_spec import TableSpec
 from emargin_train.data.timeline import Stretch
 from emargin_train.errors import UserError
 
-DRIFT = 0.05  # share by which derived rates of one data set may differ
+DRIFT = 0.05  # share by which derived rates of one dataset may differ
 BEYOND = 0.1  # share of the time of labels that may lie outside the signal
 SAME_S = 1.0  # by which sensors without time stamps may differ in length
 CLOCK_SOURCES = ("values", "intervals", "annotations")  # labels with a clock of their own

@@ -1,4 +1,4 @@
-"""A data set of your own, described by a TOML file: its keys, checked strictly.
+"""A dataset of your own, described by a TOML file: its keys, checked strictly.
 
 docs/own_data.md shows every key; examples/*.toml are complete descriptions.
 """

@@ -226,8 +226,8 @@ def test_semi_gains_are_paired_and_signed(tmp_path: Path) -> None:
     assert row["difference"] == pytest.approx(np.mean(by_hand))
 
 
-def test_semi_keeps_data_sets_apart(tmp_path: Path) -> None:
-    """Two studies, one of which gains more: sentences and panels are of one data set each."""
+def test_semi_keeps_datasets_apart(tmp_path: Path) -> None:
+    """Two studies, one of which gains more: sentences and panels are of one dataset each."""
     first, second = (synthetic.semi(shares=(0.1,), seed=i) for i in range(2))
     second = second.assign(dataset="ecg-sim")
     second.loc[second["method"] == "emargin-semi", "probe_balanced_accuracy"] += 0.3

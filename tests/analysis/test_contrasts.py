@@ -35,7 +35,7 @@ b = { method = "emargin" }
 
 
 def study(tmp_path, effects, *, splits=10, spread=0.02, levels=(None,), seed=0):
-    """Two methods on data sets; effects: data set -> (Silhouette, accuracy) of a less b."""
+    """Two methods on datasets; effects: dataset -> (Silhouette, accuracy) of a less b."""
     rng = np.random.default_rng(seed)
     rows = []
     for dataset, (silhouette, accuracy) in effects.items():
@@ -71,7 +71,7 @@ def plan(tmp_path, text=PLAN):
 def test_planted_differences_get_their_verdicts(tmp_path):
     effects = {"a": (0.3, 0.0), "b": (0.25, 0.005), "c": (-0.2, -0.2)}
     found = contrasts.table(study(tmp_path, effects), plan(tmp_path))
-    assert len(found) == 2 * 4  # two metrics; three data sets and all together
+    assert len(found) == 2 * 4  # two metrics; three datasets and all together
     of = found.set_index(["metric", "dataset"])
     verdicts = of["verdict"].to_dict()
     assert [verdicts["test_silhouette", d] for d in "abc"] == ["higher", "higher", "lower"]
@@ -146,7 +146,7 @@ def test_program_prints_every_contrast(tmp_path, capsys):
     plan(tmp_path)
     contrasts.main([str(tmp_path / "plan.toml"), str(read.folder)])
     out = capsys.readouterr().out
-    assert "**labels.** Labels help." in out and "4 of 4 verdicts on single data sets are decided." in out
+    assert "**labels.** Labels help." in out and "4 of 4 verdicts on single datasets are decided." in out
     power.main([str(tmp_path / "plan.toml"), str(read.folder), "--splits", "5,10"])
     assert capsys.readouterr().out.count("| Q1 | labels |") == 4
     with pytest.raises(UserError, match="--splits has 2"):
@@ -189,8 +189,8 @@ def test_contrasts_without_rows_are_left_out_until_they_come(tmp_path):
     assert f"**later.** Labels help.\n\n{contrasts.NO_ROWS}" in said
 
 
-def test_simulated_data_sets_are_left_out_of_a_second_mean(tmp_path):
-    """The simulated one alone makes the mean over all data sets."""
+def test_simulated_datasets_are_left_out_of_a_second_mean(tmp_path):
+    """The simulated one alone makes the mean over all datasets."""
     read = study(tmp_path, {"a": (0.01, 0.0), "b": (-0.01, 0.0), "c-sim": (0.3, 0.0)})
     found = contrasts.table(read, plan(tmp_path)).set_index(["metric", "dataset"])
     silhouette = found.loc["test_silhouette"]
@@ -198,7 +198,7 @@ def test_simulated_data_sets_are_left_out_of_a_second_mean(tmp_path):
     assert silhouette.loc[POOLED, "difference"] == pytest.approx(0.1, abs=0.03)
     assert silhouette.loc[contrasts.REAL, "difference"] == pytest.approx(0.0, abs=0.02)
     assert silhouette.loc[contrasts.REAL, "splits"] == 2
-    assert contrasts.decided(found.reset_index())[1] == 6  # three data sets and two metrics
+    assert contrasts.decided(found.reset_index())[1] == 6  # three datasets and two metrics
     text = contrasts.text(contrasts.table(read, plan(tmp_path)), plan(tmp_path))
     assert "| 3 sets |" in text and "| 2 sets |" in text
     table = contrasts.table(study(tmp_path / "real", {"a": (0, 0), "b": (0, 0)}), plan(tmp_path))
@@ -234,8 +234,8 @@ def test_trainings_that_diverged_leave_no_verdict(tmp_path):
     assert "| lost |" in contrasts.text(found.reset_index(), plan(tmp_path))
 
 
-def test_only_levels_that_all_data_sets_have_are_averaged(tmp_path):
-    """A level that one data set alone has, as while studies run, would make the data sets incomparable."""
+def test_only_levels_that_all_datasets_have_are_averaged(tmp_path):
+    """A level that one dataset alone has, as while studies run, would make the datasets incomparable."""
     read = study(tmp_path, {"a": (0.1, 0.0), "b": (0.1, 0.0)}, levels=(None, 0.0, 10.0))
 
     def fewer(rows):
@@ -288,8 +288,8 @@ def test_as_many_splits_as_are_needed_show_equivalence():
 # The pooled estimate.
 
 
-def test_one_data_set_without_any_spread_does_not_decide():
-    """Trainings that are equal on one data set have an error of nothing; the others still count."""
+def test_one_dataset_without_any_spread_does_not_decide():
+    """Trainings that are equal on one dataset have an error of nothing; the others still count."""
     x, alone, two = np.array([0, 0.2, 0.25, 0.3]), [0, 0.01, 0.01, 0.01], [0, 0, 0.01, 0.01]
     found = random_effects(x, np.array(alone), 0.1)
     assert found.estimate == pytest.approx(0.187, abs=0.001) and found.low < 0 < found.high
@@ -299,7 +299,7 @@ def test_one_data_set_without_any_spread_does_not_decide():
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0.01, 1)), min_size=2, max_size=8))
 @settings(max_examples=100, deadline=None)
-def test_the_variance_between_data_sets_solves_its_equation(sets):
+def test_the_variance_between_datasets_solves_its_equation(sets):
     x, error = map(np.array, zip(*sets, strict=True))
     found = random_effects(x, error)
     for between2, least in ((found.between**2, -1e-6), (0.0, None)):
@@ -341,7 +341,7 @@ def test_pooled_estimate_moves_and_scales_with_its_data(sets, shift, scale):
 
 
 def test_pooled_interval_covers_the_true_mean():
-    """Six data sets with a true spread: 95 % intervals hold the mean effect in 93 to 99 of 100 cases."""
+    """Six datasets with a true spread: 95 % intervals hold the mean effect in 93 to 99 of 100 cases."""
     rng = np.random.default_rng(0)
     held = []
     for _ in range(1500):
@@ -385,7 +385,7 @@ def test_simulated_verdicts_are_those_of_the_procedure():
     assert len(np.unique(found)) > 2 and len(np.unique(over_all)) > 1
 
 
-def test_pooled_verdict_errs_at_most_at_its_level_where_data_sets_differ():
+def test_pooled_verdict_errs_at_most_at_its_level_where_datasets_differ():
     rates = power.simulated(np.full(6, 0.05), 10, 0.05, 0.05, np.random.default_rng(4), 2000, between=0.03)
     noise = 3 * np.sqrt(0.05 * 0.95 / 2000)
     assert rates["pooled_false_difference"] <= 0.05 + noise
@@ -402,7 +402,7 @@ def test_the_splits_that_are_asked_for_decide(tmp_path):
 
 
 def test_procedure_errs_at_most_at_its_level_and_has_power():
-    """At a spread of half the margin, six data sets and ten splits."""
+    """At a spread of half the margin, six datasets and ten splits."""
     rng = np.random.default_rng(1)
     rates = power.simulated(np.full(6, 0.025), 10, 0.05, 0.05, rng, 1000)
     noise = 3 * np.sqrt(0.05 * 0.95 / 1000)
@@ -411,7 +411,7 @@ def test_procedure_errs_at_most_at_its_level_and_has_power():
     assert rates["power_difference"] > 0.95 and rates["power_equivalence"] > 0.9
 
 
-def test_splits_that_share_people_err_on_a_data_set_but_not_over_all():
+def test_splits_that_share_people_err_on_a_dataset_but_not_over_all():
     """A true correlation of 1/4 between splits, drawn split by split, gives what `simulated` says."""
     rates = power.simulated(np.full(6, 0.05), 10, 0.05, 0.05, np.random.default_rng(6), 3000)
     rng = np.random.default_rng(7)
@@ -424,8 +424,8 @@ def test_splits_that_share_people_err_on_a_data_set_but_not_over_all():
     assert rates["power_difference_least"] <= rates["power_difference"]
 
 
-def test_data_sets_may_have_different_numbers_of_splits():
-    """What six data sets with ten splits give, and what each gives where only one has more."""
+def test_datasets_may_have_different_numbers_of_splits():
+    """What six datasets with ten splits give, and what each gives where only one has more."""
     rng, sds = np.random.default_rng, np.full(3, 0.1)
     equal = power.simulated(sds, 10, 0.05, 0.05, rng(3), 500)
     assert power.simulated(sds, np.full(3, 10), 0.05, 0.05, rng(3), 500) == equal

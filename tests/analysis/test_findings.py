@@ -136,15 +136,15 @@ def test_sentences_end_as_the_verdict_says(verdict, said) -> None:
     assert sentences.says(row) == sentences.says(row, ["higher", "undecided"]) == said
 
 
-def test_a_mean_that_is_open_does_not_hide_that_all_data_sets_agree() -> None:
+def test_a_mean_that_is_open_does_not_hide_that_all_datasets_agree() -> None:
     row = next(pd.DataFrame([ROW | {"verdict": "undecided", "low": -0.01}]).itertuples())
     size = "(+0.030 [-0.010, +0.050])"
-    said = f"lowers Silhouette on every data set, by amounts that differ much {size}"
+    said = f"lowers Silhouette on every dataset, by amounts that differ much {size}"
     assert sentences.says(row, ["lower"] * 3) == said
     assert sentences.says(row, ["equivalent"] * 3) == f"shows no clear change of Silhouette {size}"
 
 
-def test_data_sets_and_noise_levels_are_those_that_have_rows(found) -> None:
+def test_datasets_and_noise_levels_are_those_that_have_rows(found) -> None:
     q1 = found.study.rows.query("study.str.startswith('q1-')")
     said = sentences.value(found, "sets Q1")
     assert all(name in said for name in q1.groupby("dataset").filter(lambda of: len(of) == 70)["dataset"])
@@ -157,15 +157,15 @@ def test_data_sets_and_noise_levels_are_those_that_have_rows(found) -> None:
     noisy = evidence.Evidence(
         dataclasses.replace(found.study, rows=rows), found.plan, found.rows, found.named
     )
-    assert sentences.value(noisy, "noise all-steps") == "–"  # no data set has the other side
+    assert sentences.value(noisy, "noise all-steps") == "–"  # no dataset has the other side
     assert sentences.value(found, "noise all-steps").endswith(" dB")
 
 
-def test_one_data_set_alone_says_nothing_about_all() -> None:
+def test_one_dataset_alone_says_nothing_about_all() -> None:
     alone = ROW | {"low": float("nan"), "high": float("nan"), "verdict": "undecided", "splits": 1}
     said = sentences.says(next(pd.DataFrame([alone]).itertuples()))
-    assert said == "has been measured on one data set so far (Silhouette +0.030)"
-    unknown = alone | {"splits": 2, "difference": float("nan")}  # two data sets with one split each
+    assert said == "has been measured on one dataset so far (Silhouette +0.030)"
+    unknown = alone | {"splits": 2, "difference": float("nan")}  # two datasets with one split each
     said = sentences.says(next(pd.DataFrame([unknown]).itertuples()))
     assert said == "has been measured on too few splits so far"
     assert sentences.says(None) == "has not been measured yet"
@@ -193,7 +193,7 @@ def test_answers_exist_for_every_combination_of_verdicts(found) -> None:
     assert all(sentence.endswith(".") for sentence in said) and len(said) > 8
 
 
-def test_two_data_sets_say_what_each_of_them_shows_although_their_mean_is_open(found) -> None:
+def test_two_datasets_say_what_each_of_them_shows_although_their_mean_is_open(found) -> None:
     verdicts = {"papers-threshold": "equivalent", "all-steps": "higher"}
     rows = [
         {"contrast": name, "metric": metric, "dataset": dataset, "verdict": verdict} | SIZE
@@ -203,22 +203,22 @@ def test_two_data_sets_say_what_each_of_them_shows_although_their_mean_is_open(f
     ]
     made = evidence.Evidence(found.study, found.plan, pd.DataFrame(rows), found.named)
     assert answers.ANSWERS["Q3"](made) == (
-        "The paper's threshold of 0.4 does the same as none on each of 2 data sets. Where every step is "
-        "called dissimilar instead of none, Silhouette rises on 2 of 2 data sets, and accuracy rises on 2 "
-        "of 2 data sets."
+        "The paper's threshold of 0.4 does the same as none on each of 2 datasets. Where every step is "
+        "called dissimilar instead of none, Silhouette rises on 2 of 2 datasets, and accuracy rises on 2 "
+        "of 2 datasets."
     )
     alone = evidence.Evidence(
         found.study, found.plan, pd.DataFrame(rows).query("dataset != 'two'"), found.named
     )
     assert answers.ANSWERS["Q3"](alone) == (
-        "The paper's threshold of 0.4 does the same as none on the one data set so far. Where every step is "
-        "called dissimilar instead of none, Silhouette rises on the one data set so far, and accuracy rises "
-        "on the one data set so far."
+        "The paper's threshold of 0.4 does the same as none on the one dataset so far. Where every step is "
+        "called dissimilar instead of none, Silhouette rises on the one dataset so far, and accuracy rises "
+        "on the one dataset so far."
     )
 
 
 def answered(found, question: str, verdicts: dict[tuple[str, str], dict[str, str]], **more: float) -> str:
-    """The answer to a question from verdicts by contrast, metric and data set."""
+    """The answer to a question from verdicts by contrast, metric and dataset."""
     rows = [
         {"contrast": name, "metric": evidence.SHORT[metric], "dataset": dataset, "verdict": verdict}
         | SIZE
@@ -232,13 +232,13 @@ def answered(found, question: str, verdicts: dict[tuple[str, str], dict[str, str
 
 
 def test_a_mean_that_rests_on_simulated_data_does_not_answer(found) -> None:
-    for real, said in (("higher", "accuracy rises,"), ("undecided", "accuracy rises on 1 of 2 data sets,")):
+    for real, said in (("higher", "accuracy rises,"), ("undecided", "accuracy rises on 1 of 2 datasets,")):
         sets = {"a": "higher", "b": "undecided", POOLED: "higher", REAL: real}
         verdicts = {("labels", metric): sets for metric in ("probe", "silhouette")}
         assert said in answered(found, "Q1", verdicts)
 
 
-def test_each_data_set_is_said_only_where_both_metrics_are_equivalent_on_each(found) -> None:
+def test_each_dataset_is_said_only_where_both_metrics_are_equivalent_on_each(found) -> None:
     same, open_ = {"a": "equivalent", "b": "equivalent"}, {POOLED: "undecided"}
     steps = {("all-steps", metric): {POOLED: "higher"} for metric in ("silhouette", "probe")}
     one = {("papers-threshold", "silhouette"): {"a": "equivalent", "b": "higher", POOLED: "equivalent"}}
@@ -246,7 +246,7 @@ def test_each_data_set_is_said_only_where_both_metrics_are_equivalent_on_each(fo
     said = answered(found, "Q3", one | two | steps)
     assert "on each of" not in said and "does the same as none." in said
     said = answered(found, "Q3", {("papers-threshold", "silhouette"): same | open_} | two | steps)
-    assert "does the same as none on each of 2 data sets." in said
+    assert "does the same as none on each of 2 datasets." in said
 
 
 def test_a_small_change_that_is_shown_has_a_direction(found) -> None:
@@ -264,7 +264,7 @@ def test_a_small_change_that_is_shown_has_a_direction(found) -> None:
         ({POOLED: "higher"}, {POOLED: "undecided"}, "In part because"),
         ({POOLED: "undecided"}, {POOLED: "undecided"}, "Not because"),
         ({POOLED: "lower"}, {POOLED: "lower"}, "The evidence is mixed"),
-        # data sets that disagree support nothing
+        # datasets that disagree support nothing
         ({POOLED: "undecided", "a": "higher", "b": "lower"}, {POOLED: "undecided"}, "Not because"),
         ({POOLED: "undecided"}, {POOLED: "undecided", "a": "higher", "b": "lower"}, "Not because"),
     ],
@@ -309,7 +309,7 @@ def test_rows_are_selected_by_what_they_are() -> None:
 
 
 def test_correlations_of_the_document_are_within_noise_levels(found) -> None:
-    """A world, within which they are taken, has one data set and one noise level."""
+    """A world, within which they are taken, has one dataset and one noise level."""
     rows = findings._part(found.study, PLANNED["blocks"]["correlations"])
     table = geometry.measured(rows if rows is not None else found.study)
     worlds = table.groupby("world").agg({"dataset": "nunique", "snr_db": lambda db: db.nunique(dropna=False)})
@@ -317,7 +317,7 @@ def test_correlations_of_the_document_are_within_noise_levels(found) -> None:
     assert set(geometry.correlations(table)["world"]) <= set(worlds.index)
 
 
-def test_charts_of_contrasts_show_all_data_sets(found) -> None:
+def test_charts_of_contrasts_show_all_datasets(found) -> None:
     own = found.rows[found.rows["contrast"] == "labels"]
     from analysis.findings_charts import forest_panel
 

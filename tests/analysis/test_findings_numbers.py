@@ -27,13 +27,13 @@ def rows(pattern: str) -> pd.DataFrame:
 
 
 def value(made: pd.DataFrame, metric: str) -> "pd.Series[float]":
-    """By data set, noise level and split: mean over what is left, which is one setting."""
+    """By dataset, noise level and split: mean over what is left, which is one setting."""
     keys = ["dataset", made["snr_db"].astype(float).fillna(99), "split_seed"]
     return made.groupby(keys)[metric].mean()
 
 
 def gaps(a: "pd.Series[float]", b: "pd.Series[float]") -> dict[str, np.ndarray]:
-    """Differences by data set: one for each split, mean over noise levels."""
+    """Differences by dataset: one for each split, mean over noise levels."""
     found = (a - b).dropna()
     return {name: own.groupby("split_seed").mean().to_numpy() for name, own in found.groupby(level="dataset")}
 
@@ -41,7 +41,7 @@ def gaps(a: "pd.Series[float]", b: "pd.Series[float]") -> dict[str, np.ndarray]:
 def pooled(of: dict[str, np.ndarray]) -> tuple[float, ...]:
     """Paule and Mandel's mean with Hartung and Knapp's interval, from the textbook's formulas.
 
-    Of a single data set the mean alone, since nothing says how far others would differ.
+    Of a single dataset the mean alone, since nothing says how far others would differ.
     """
     y = np.array([gap.mean() for gap in of.values()])
     v = np.array([gap.var(ddof=1) / len(gap) for gap in of.values()])
@@ -105,7 +105,7 @@ def numbers(text: str) -> list[float]:
 
 
 def holds(what: str, expected: tuple[float, ...]) -> None:
-    """A sentence may go on with the numbers of the real data sets alone."""
+    """A sentence may go on with the numbers of the real datasets alone."""
     assert numbers(stated(what))[: len(expected)] == pytest.approx(expected, abs=0.0006), what
 
 
@@ -127,9 +127,9 @@ def q3(gate: str, share: float) -> pd.DataFrame:
 
 
 def against(a: pd.DataFrame, b: pd.DataFrame, metric: str, what: str) -> dict[str, np.ndarray] | None:
-    """Differences by data set; None where a side is missing, which the document then says."""
+    """Differences by dataset; None where a side is missing, which the document then says."""
     if a.empty or b.empty:
-        assert re.search(r"not been measured yet|no data set yet|–", stated(what)), what
+        assert re.search(r"not been measured yet|no dataset yet|–", stated(what)), what
         return None
     return gaps(value(a, metric), value(b, metric))
 
@@ -143,7 +143,7 @@ def test_gain_of_labels(metric, short) -> None:
 
 
 def test_verdicts_on_the_gain_of_labels() -> None:
-    """3: how many data sets show what."""
+    """3: how many datasets show what."""
     of = against(q1("emargin-semi", label_control="none"), q1("emargin"), PROBE, "labels probe counts")
     if of is not None:
         found = pd.Series(verdicts(of, 0.05)).value_counts()
@@ -210,5 +210,5 @@ def test_decided_verdicts_of_the_gain() -> None:
     if of is not None:
         block = TEXT[TEXT.index("**labels.**") : TEXT.index("**labels-not-the-term.**")]
         lines = [line.split(" | ") for line in block.splitlines() if f"| {KNN} |" in line]
-        said = {line[1]: line[8] for line in lines if line[1] not in ("all data sets", "real data sets")}
+        said = {line[1]: line[8] for line in lines if line[1] not in ("all datasets", "real datasets")}
         assert said == dict(zip(of, verdicts(of, 0.05), strict=True))

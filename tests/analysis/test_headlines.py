@@ -221,7 +221,7 @@ def test_splits_are_the_unit_and_their_subjects_count_once(tmp_path: Path, rows:
     assert found.details.startswith("On 5 test subjects, ") and "over 4 splits" in found.details
 
 
-def test_every_data_set_has_its_own_sentence_and_title(tmp_path: Path) -> None:
+def test_every_dataset_has_its_own_sentence_and_title(tmp_path: Path) -> None:
     rows = synthetic.rows(trials=2, baseline_trials=1, diverged=0, failed=0, datasets=("hapt", "ecg-sim"))
     titles = {"hapt": "HAPT: smartphone at the waist", "ecg-sim": "Simulated ECG: two leads"}
     study = study_of(tmp_path / "a", rows, dataset_titles=titles)

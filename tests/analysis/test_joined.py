@@ -12,7 +12,7 @@ from tests.analysis import synthetic
 
 @pytest.fixture
 def two(tmp_path: Path) -> tuple[Study, Study]:
-    """Grids of the same trial names on two data sets."""
+    """Grids of the same trial names on two datasets."""
     folders = []
     for i, name in enumerate(("sleepeeg-sim", "ecg-sim")):
         rows = synthetic.grid(seeds=3, snrs=(0.0, 10.0), seed=i)
@@ -43,7 +43,7 @@ def test_one_study_is_itself(two: tuple[Study, Study]) -> None:
     assert analysis.join(two[:1]) is two[0]
 
 
-def test_verdicts_are_corrected_over_the_data_sets(two: tuple[Study, Study]) -> None:
+def test_verdicts_are_corrected_over_the_datasets(two: tuple[Study, Study]) -> None:
     metric = two[0].metric("silhouette")
     alone = [robustness.verdicts(robustness.grids(study), metric, 0.1) for study in two]
     both = robustness.verdicts(robustness.grids(analysis.join(two)), metric, 0.1)

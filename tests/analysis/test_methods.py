@@ -22,7 +22,7 @@ SETS = ("one", "two", "harth", "four", "five", "six")
 
 
 def rows_of(datasets: tuple[str, ...], splits: int = 3, seeds: int = 2) -> pd.DataFrame:
-    """Every method with two settings on each data set; the first is the better one on validation alone."""
+    """Every method with two settings on each dataset; the first is the better one on validation alone."""
     made = []
     for i, dataset in enumerate(datasets):
         for method, level in PLANTED.items():
@@ -76,21 +76,21 @@ def test_planted_order_is_ranked_and_told_apart(six: Study) -> None:
     assert found is not None and found.critical_difference == pytest.approx(
         2.569 * np.sqrt(4 * 5 / 36), abs=1e-3
     )
-    assert "eMargin ranks first of 4 methods over 6 data sets" in said
+    assert "eMargin ranks first of 4 methods over 6 datasets" in said
     assert "not told apart from InfoNCE (critical" in said
     with_references, _, _ = methods.ranked(made, metrics[0], references=True)
     assert set(with_references["method"]) == {*listing["method"], "PCA of spectra"}  # the upper bound never
 
 
-def test_one_data_set_has_no_ranks_and_says_why(tmp_path: Path) -> None:
+def test_one_dataset_has_no_ranks_and_says_why(tmp_path: Path) -> None:
     study = study_of(tmp_path / "a", rows_of(SETS[:1]))
     section = methods.section(study)
-    assert section.verdicts == ("No ranks: there is one data set, and ranks are averages over data sets.",)
+    assert section.verdicts == ("No ranks: there is one dataset, and ranks are averages over datasets.",)
     assert [figure.name for figure in section.figures][:1] == ["methods-probe-balanced-accuracy"]
     assert "methods-ranks" not in [figure.name for figure in section.figures]
 
 
-def test_few_data_sets_cannot_tell_any_two_apart(tmp_path: Path) -> None:
+def test_few_datasets_cannot_tell_any_two_apart(tmp_path: Path) -> None:
     study = study_of(tmp_path / "a", rows_of(SETS[:2]))
     (metric, *_) = methods.chosen_metrics(study)
     _, found, said = methods.ranked(methods.table(study, [metric]), metric)
@@ -196,7 +196,7 @@ def test_the_report_and_the_command_line_show_it(six: Study, capsys: pytest.Capt
     assert "eMargin ranks first" in out and "0.6" in out and "seconds" in out
     assert (six.folder / "report" / "methods-ranks.svg").read_text().startswith("<svg")
     page = report.build(six.folder).read_text(encoding="utf-8")
-    assert 'id="methods-title"' in page and "eMargin ranks first of 4 methods over 6 data sets" in page
+    assert 'id="methods-title"' in page and "eMargin ranks first of 4 methods over 6 datasets" in page
     with pytest.raises(UserError, match="'silhouete' is not a metric"):
         methods.main([str(six.folder), "--metrics", "silhouete"])
 

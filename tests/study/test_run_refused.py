@@ -112,7 +112,7 @@ def test_an_out_folder_that_cannot_be_written_is_told(tmp_path):
 
 @pytest.fixture
 def own(tmp_path) -> Path:
-    """A copy of the tiny data set, to be spoilt."""
+    """A copy of the tiny dataset, to be spoilt."""
     folder = tmp_path / "data"
     folder.mkdir()
     return write(folder)

@@ -1,4 +1,4 @@
-"""Files made up by tests, in the layouts in which data sets are published."""
+"""Files made up by tests, in the layouts in which datasets are published."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""A local HTTP server with the layout of the data sets' homes, which misbehaves when told to."""
+"""A local HTTP server with the layout of the datasets' homes, which misbehaves when told to."""
 
 import hashlib
 import threading

@@ -46,7 +46,7 @@ def test_gaps_break_and_jitter_does_not(tmp_path):
 
 
 def test_other_codes_and_columns_in_another_order(tmp_path):
-    """Some files of the data set carry an index column; unknown codes stay unlabelled."""
+    """Some files of the dataset carry an index column; unknown codes stay unlabelled."""
     rng = np.random.default_rng(0)
     write_harth(tmp_path / "a.csv", np.arange(60) / 50, np.repeat([1, 99, 6], 20), rng)
     lines = (tmp_path / "a.csv").read_text().splitlines()
