@@ -16,13 +16,12 @@ UNMEASURED = "Not measured yet."
 THREAD, SURFACE = 1.5, 3.0  # dimensions below which a cloud is a thread, and nearly one
 MIXED = "mixed"
 ONE = "the one dataset so far"
-CHANGE = {
+CHANGE = {  # by verdict; `margin` is that of equivalence, and no hyper-parameter
     "higher": "rises",
     "lower": "falls",
-    "equivalent": "changes by less than the margin",
+    "equivalent": "changes by less than {margin:g}",
     "undecided": "shows no clear change",
 }
-WAYS = {"higher": "rises", "lower": "falls", "equivalent": "changes by less than the margin"}
 
 
 def outcome(evidence: Evidence, contrast: str, metric: str) -> str | None:
@@ -47,14 +46,15 @@ def change(evidence: Evidence, contrast: str, metric: str) -> str:
     found, row = outcome(evidence, contrast, metric), evidence.row(contrast, metric)
     assert found is not None
     if found == "equivalent" and row.p < evidence.plan.level_of(row.question):
-        return f"{'rises' if row.difference > 0 else 'falls'} by less than the margin"
-    if found in CHANGE:
-        return CHANGE[found]
+        return f"{'rises' if row.difference > 0 else 'falls'} by less than {row.margin:g}"
+    words = {verdict: verb.format(margin=row.margin) for verdict, verb in CHANGE.items()}
+    if found in words:
+        return words[found]
     single = evidence.single(contrast, metric)["verdict"]
     if len(single) == 1:
-        return f"{WAYS[single.item()]} on {ONE}"
-    words = [f"{verb} on {(single == way).sum()}" for way, verb in WAYS.items() if (single == way).any()]
-    return f"{listed(words)} of {len(single)} datasets"
+        return f"{words[single.item()]} on {ONE}"
+    parts = [f"{verb} on {(single == way).sum()}" for way, verb in words.items() if (single == way).any()]
+    return f"{listed(parts)} of {len(single)} datasets"
 
 
 def labels(evidence: Evidence) -> str:
@@ -87,13 +87,13 @@ def spread(evidence: Evidence) -> str:
     supports = [narrowed in ("higher", f"{MIXED} higher"), widened in ("lower", f"{MIXED} lower")]
     opposes = [narrowed in ("lower", f"{MIXED} lower"), widened in ("higher", f"{MIXED} higher")]
     narrow = "because they are narrow, which means that they vary in few directions."
-    share, rest = _of_spectrum(evidence)
+    shares, rest = _of_spectrum(evidence)
     if any(opposes):
         lead = "The evidence is mixed on whether it is because they are narrow."
     elif (narrowed, widened) == ("higher", "lower") and not rest:
         lead = narrow.capitalize()
     elif (narrowed, widened) == ("higher", "lower"):
-        lead = f"{'Mostly' if share > 0.5 else 'In part'} {narrow}"
+        lead = f"{'Largely' if shares[0] > 0.5 else 'In part'} {narrow}"
     else:
         lead = f"In part {narrow}" if any(supports) else f"Not {narrow}"
     pressed, held = (change(evidence, name, "probe") for name in asked[1:])
@@ -102,19 +102,29 @@ def spread(evidence: Evidence) -> str:
         f"linear-probe accuracy {pressed}. When we keep eMargin's embeddings spread out, Silhouette "
         f"{moves[2]}, and linear-probe accuracy {held}."
     )
-    return said + (
-        f" The spectrum alone makes up {share:.0%} of the difference in Silhouette." if rest else ""
+    if not rest:
+        return said
+    mean, least, most = shares
+    return (
+        f"{said} If two trained encoders exchange their spectra, the variances of their directions, "
+        f"{mean:.0%} of the difference in Silhouette goes with the spectrum ({least:.0%} to {most:.0%} by "
+        "dataset)."
     )
 
 
-def _of_spectrum(evidence: Evidence) -> tuple[float, bool]:
-    """(share of the difference in Silhouette that an exchange of spectra moves, whether the rest is shown)"""
-    spectrum, scores, both = (
-        evidence.row(f"transplant-{part}", "silhouette") for part in ("spectrum", "scores", "both")
-    )
-    if spectrum is None or scores is None or both is None:
-        return float("nan"), False
-    return spectrum.difference / both.difference, scores.verdict == "higher"
+def _of_spectrum(evidence: Evidence) -> tuple[tuple[float, float, float], bool]:
+    """(share of the difference in Silhouette that goes with an exchanged spectrum, whether the rest is shown)
+
+    The share is that of the means over datasets, then the least and the most of a single dataset.
+    """
+    names = [f"transplant-{part}" for part in ("spectrum", "both", "scores")]
+    spectrum, both, scores = (evidence.row(name, "silhouette") for name in names)
+    if spectrum is None or both is None or scores is None:
+        return (float("nan"),) * 3, False
+    single = [evidence.single(name, "silhouette").set_index("dataset")["difference"] for name in names[:2]]
+    shares = (single[0] / single[1]).astype(float)
+    mean = spectrum.difference / both.difference
+    return (mean, float(shares.min()), float(shares.max())), scores.verdict == "higher"
 
 
 def threshold(evidence: Evidence) -> str:
@@ -129,18 +139,16 @@ def threshold(evidence: Evidence) -> str:
     idle = all(str(one).endswith("equivalent") for one in found[:2])
     singles = [evidence.single("papers-threshold", metric)["verdict"] for metric in ("silhouette", "probe")]
     n = len(singles[0])
-    papers = (
-        f"The paper's threshold of 0.4 does the same as none on {f'each of {n} datasets' if n > 1 else ONE}."
-        if idle
-        and found[:2] != ["equivalent", "equivalent"]
-        and all((single == "equivalent").all() for single in singles)
-        else "The paper's threshold of 0.4 does the same as none."
-        if idle
-        else "It is not shown for both metrics that the paper's threshold of 0.4 does the same as none."
-    )
+    where = f"each of {n} datasets" if n > 1 else ONE
+    if not idle:
+        papers = "It is not shown for both metrics that the paper's threshold of 0.4 does the same as none."
+    elif n and all((single == "equivalent").all() for single in singles):
+        papers = f"The paper's threshold of 0.4 does the same as none on {where}."
+    else:
+        papers = "As a mean over datasets, the paper's threshold of 0.4 does the same as none."
     silhouette, accuracy = (change(evidence, "all-steps", metric) for metric in ("silhouette", "probe"))
     return (
-        f"{papers} Where every step is called dissimilar instead of none, Silhouette {silhouette}, and "
+        f"{papers} When every step is called dissimilar, rather than none, Silhouette {silhouette}, and "
         f"accuracy {accuracy}."
     )
 

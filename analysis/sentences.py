@@ -31,6 +31,7 @@ WORDS = {
     "silhouette": "Silhouette",
     "test_probe_balanced_accuracy": "linear-probe accuracy",
     "test_knn_balanced_accuracy": "kNN accuracy",
+    "test_nmi": "the mutual information of clusters and classes",
 }
 VERDICTS = ("higher", "lower", "equivalent", "undecided")
 Value = Callable[[Evidence, Sequence[str]], str]

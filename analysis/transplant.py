@@ -76,7 +76,10 @@ def table(studies: Sequence[Study], contrast: Contrast) -> pd.DataFrame:
 
     Raises UserError where embeddings are missing, or where the two sides did not encode the same frames.
     """
-    located = [study.with_rows(study.rows.assign(folder=str(study.folder))) for study in studies]
+    located = [
+        study.with_rows(study.rows.assign(folder=str(study.folder), file=study.rows["trial"]))
+        for study in studies
+    ]
     whole = join(located)
     keys = ["dataset", SPLIT, SEED]
     a, b = (selected(whole.ok, [side]).set_index(keys).sort_index() for side in (contrast.a, contrast.b))
@@ -103,8 +106,7 @@ def kept(folder: Path) -> pd.DataFrame:
 
 
 def _embedded(row: "pd.Series[Any]") -> Embedded:
-    trial = str(row["trial"]).rpartition("/")[2]
-    path = Path(row["folder"]) / "embeddings" / f"{trial}-{row.name[1]}-{row.name[2]}.arrow"
+    path = Path(row["folder"]) / "embeddings" / f"{row['file']}-{row.name[1]}-{row.name[2]}.arrow"
     if not path.is_file():
         raise UserError(f"{path} is missing: run the study with --keep-embeddings all")
     return read(path, str(row["trial"]))

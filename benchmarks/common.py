@@ -1,5 +1,6 @@
 """What all benchmarks share: they measure times, and print one JSON line for each result."""
 
+import argparse
 import ctypes
 import json
 import os
@@ -11,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+
+def parser_of(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser for `python -m benchmarks.NAME`, which shows the module's text as its help."""
+    return argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def seconds(run: Callable[[], Any], repeats: int = 5) -> list[float]:

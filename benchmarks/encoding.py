@@ -7,7 +7,6 @@ encoding_memory_mb_24h   growth of the memory while a file of a day is encoded, 
 encoding_times_real_time hours of signal encoded in an hour, on one core
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import peak_growth, report
+from benchmarks.common import parser_of, peak_growth, report
 from emargin_train import checkpoint
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
@@ -64,11 +63,7 @@ def encoding(path: Path, source: Path, out: Path) -> Iterator[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.encoding",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("encoding", __doc__)
     parser.add_argument("--long", action="store_true", help="also a week")
     hours = (8, 24, 168) if parser.parse_args().long else (8, 24)
     torch.set_num_threads(1)

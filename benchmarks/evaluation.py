@@ -34,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
-from benchmarks.common import processor_seconds, report
+from benchmarks.common import parser_of, processor_seconds, report
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.encode import encode
@@ -111,6 +111,7 @@ def penalties_by_scikit_learn(features: np.ndarray, training: Training, tried: i
 
 
 def main() -> None:
+    parser_of("evaluation", __doc__).parse_args()
     torch.set_num_threads(1)
     splits = Splits(
         made_split(180, "abcdef", 0),

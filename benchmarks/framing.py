@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import report, seconds
+from benchmarks.common import parser_of, report, seconds
 from emargin_train.data import cache, catalogue, load
 from emargin_train.data.build import build
 from emargin_train.data.catalogue import Dataset
@@ -121,6 +121,7 @@ def rates() -> None:
 
 
 def main() -> None:
+    parser_of("framing", __doc__).parse_args()
     catalogue.register(DATASET)
     jobs: dict[str, Callable[[], dict[str, float]]] = {
         "open": opened,

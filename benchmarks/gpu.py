@@ -14,7 +14,6 @@ gpu_thousand_trainings_min
                           two more waves of trials take, extrapolated to 1,000 trainings (wanted: at most 5)
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.common import report, seconds
+from benchmarks.common import parser_of, report, seconds
 from benchmarks.evaluation import made_split
 from benchmarks.published import PublishedEncoder, margin_loss
 from emargin_train.config import TrainConfig
@@ -111,11 +110,7 @@ def study_seconds(n_trials: int, gpus: float, steps: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("gpu", __doc__)
     parser.add_argument("--members", type=int, default=64, metavar="K", help="trainings in the stack")
     args = parser.parse_args()
     if not torch.cuda.is_available():

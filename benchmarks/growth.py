@@ -14,7 +14,6 @@ trial_seconds_trials<n>                  a study whose trials do nothing: the ti
 driver_memory_mb_trials<n>               resident memory of the driver after trial n
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 from benchmarks.gpu import member_step_seconds
 from benchmarks.memory import peak_growth, step_peak_bytes
 from benchmarks.overhead import settings, timed_study
@@ -126,11 +125,7 @@ def draw(table: pd.DataFrame) -> alt.ConcatChart:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.growth",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("growth", __doc__)
     parser.add_argument("--long", action="store_true", help="to the sizes that take an hour")
     shown = f"default {FIGURE} with --long, and no figure without it"
     parser.add_argument("--figure", type=Path, metavar="FILE", help=shown)

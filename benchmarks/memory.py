@@ -7,14 +7,13 @@ step_memory_matrices    peak growth of a step at N = 1,600, in matrices of N x N
 blockwise_memory_gb     the same at N = 50,000, in GB (wanted: under 2); one such matrix would be 10 GB
 """
 
-import argparse
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 from emargin_train.encoders.projector import Projector
 from emargin_train.losses.contrast import emargin
 
@@ -47,11 +46,7 @@ def _status(name: str) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.memory",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("memory", __doc__)
     parser.add_argument("--long", action="store_true", help="also 50,000 frames")
     matrix = (8 * T) ** 2 * 4
     long = parser.parse_args().long

@@ -20,7 +20,6 @@ Runs take turns, so that a busy machine slows all of them equally. A ratio is a 
     softclt_distances_1000    cosine distances of 1,000 sequences (wanted: under 1 s)
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import plain_baselines as plain
-from benchmarks.common import peak_growth, report
+from benchmarks.common import parser_of, peak_growth, report
 from emargin_train.config import TrainConfig
 from emargin_train.data.frames import Frames, Splits
 from emargin_train.encoders.projector import Projector
@@ -242,11 +241,7 @@ def of_parts(chosen: set[str], rounds: int, clock: Callable[[], float]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.methods",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("methods", __doc__)
     parser.add_argument("--rounds", type=int, default=10, metavar="N", help="runs of each kind (default 10)")
     parser.add_argument("--only", default="", metavar="METHODS", help="names, separated by commas")
     parser.add_argument("--cpu-time", action="store_true", help="the processor's seconds, not the wall's")

@@ -15,7 +15,6 @@ resume_ten_thousand_s       resuming that study: reading all, running two trials
 tpe_ask_ms_<n>              TPE with two goals: choosing one setting after n trials; baseline: random
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -35,7 +34,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 from emargin_train.evaluation.evaluate import Embeddings
 from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
@@ -209,11 +208,7 @@ def tpe(sizes: tuple[int, ...]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.overhead",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("overhead", __doc__)
     parser.add_argument("--long", action="store_true", help="the sizes that the figures are promised for")
     parser.add_argument("--trials", type=int, metavar="N", help="of the overhead (default 20, long 200)")
     parser.add_argument("--only", choices=("overhead", "many", "tpe"), help="this part")

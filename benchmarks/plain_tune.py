@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 
 DATASET = "sleepeeg-sim"
 WORKERS = 2
@@ -144,11 +144,7 @@ def took(words: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.plain_tune",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("plain_tune", __doc__)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)  # be the baseline, and write here

@@ -16,7 +16,6 @@ ray_ms_<n>         the same of Ray's head and raylet on this machine
 driver_mb_<n>      memory of the driver at the end
 """
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -27,7 +26,7 @@ from unittest.mock import patch
 import psutil
 import ray
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 from benchmarks.scale_trial import nothing, waits
 
 WAVES = 3
@@ -110,11 +109,7 @@ def spent() -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scale",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("scale", __doc__)
     parser.add_argument("--at-once", default="10", metavar="N,N", help="trials at once (default 10)")
     parser.add_argument("--seconds", type=float, default=10.0, help="that a trial waits (default 10)")
     given = parser.parse_args()

@@ -23,7 +23,7 @@ from statistics import median
 
 import pyarrow.parquet as pq
 
-from benchmarks.common import report, seconds
+from benchmarks.common import parser_of, report, seconds
 
 REPEATS = 3
 BARE_RAY = """
@@ -59,6 +59,7 @@ def around_trainings(out: Path, name: str) -> tuple[float, float]:
 
 
 def main() -> None:
+    parser_of("start", __doc__).parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     bare = median(seconds(lambda: python("-c", "pass"), REPEATS))
     imported = seconds(lambda: python("-c", "import emargin_train"), REPEATS)

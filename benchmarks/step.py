@@ -18,7 +18,6 @@ equally. A ratio is a time divided by its baseline:
     cpu_infonce_step_vs_limit, cpu_encoder_step: for comparison
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 from benchmarks.published import margin_loss
 from emargin_train.encoders.projector import Projector
 from emargin_train.losses.contrast import emargin, infonce
@@ -96,11 +95,7 @@ def measure(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.step",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("step", __doc__)
     parser.add_argument("--rounds", type=int, default=30, metavar="N", help="steps of each kind (default 30)")
     times = measure(steps(), parser.parse_args().rounds)
     median = {name: statistics.median(values) for name, values in times.items()}

@@ -14,7 +14,6 @@ cpu_study_vs_sequential
     Wanted: 5 times as fast.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -26,7 +25,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 from torch.nn import functional as F
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 from benchmarks.plain_tune import took
 from benchmarks.published import PublishedEncoder, margin_loss
 from emargin_train.config import TrainConfig
@@ -108,11 +107,7 @@ def study_seconds() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.study",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("study", __doc__)
     parser.add_argument("--long", action="store_true", help="run the study instead of extrapolating it")
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="of both, in turns (default 2)")
     given = parser.parse_args()

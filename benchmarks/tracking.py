@@ -7,7 +7,6 @@ mlflow_run_ms    a whole run with 40 parameters, all metrics, a loss curve of 10
                  Tune's MLflow callback, one request for each key, and no curve.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from ray.air._internal.mlflow import _MLflowLoggerUtil
 
-from benchmarks.common import report
+from benchmarks.common import parser_of, report
 from emargin_train.evaluation.metrics import METRICS
 from study.tracking import mlflow_runs
 from study.tracking import uri as tracking_uri
@@ -61,11 +60,7 @@ def key_by_key(logger: _MLflowLoggerUtil, item: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tracking",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("tracking", __doc__)
     parser.add_argument("--repeats", type=int, default=30, help="runs of each, in turns (default 30)")
     repeats = parser.parse_args().repeats
     batched_ms, single_ms = [], []

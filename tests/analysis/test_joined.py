@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import analysis
@@ -35,6 +36,41 @@ def test_studies_of_one_name_stay_apart(tmp_path: Path) -> None:
     folders = [synthetic.write(tmp_path / out / "a", synthetic.rows(seed=i)) for i, out in enumerate("xy")]
     studies = [analysis.load(folder) for folder in folders]
     assert studies[0].name == studies[1].name
+    both = analysis.join(studies)
+    assert both.rows["trial"].nunique() == sum(study.rows["trial"].nunique() for study in studies)
+
+
+def on_splits(folder: Path, splits: range, **more: object) -> Study:
+    rows = synthetic.rows()
+    rows = pd.concat(
+        rows.assign(split_seed=split, silhouette=rows["silhouette"] - split / 1000) for split in splits
+    )
+    return analysis.load(synthetic.write(folder, rows.assign(study=folder.name, **more)))
+
+
+def test_a_setting_with_more_splits_in_a_second_study_is_one_trial(tmp_path: Path) -> None:
+    first, more = on_splits(tmp_path / "first", range(2)), on_splits(tmp_path / "more", range(2, 5))
+    both = analysis.join([first, more])
+    again = [on_splits(tmp_path / f"again-{i}", part) for i, part in enumerate((range(2), range(2, 5)))]
+    repeated = analysis.join([first, *again, more]).rows["trial"].nunique()
+    assert repeated == 2 * first.rows["trial"].nunique()
+    assert both.rows["trial"].nunique() == first.rows["trial"].nunique() == more.rows["trial"].nunique()
+    table = analysis.per_trial(both, ["silhouette"]).set_index("trial")
+    assert set(table["units"]) == {5}
+    for trial, own in both.rows.groupby("trial"):
+        told = {part.name: part.rows[part.rows["trial"] == trial.partition("/")[2]] for part in (first, more)}
+        expected = pd.concat(told.values())["silhouette"]
+        assert trial.startswith("first/")
+        assert sorted(own["silhouette"].dropna()) == sorted(expected.dropna())
+
+
+@pytest.mark.parametrize(
+    "splits, more",
+    [(range(1, 3), {}), (range(2, 4), {"sequence_length": 7}), (range(2, 4), {"dataset": "other"})],
+    ids=["a split in common", "another setting", "another dataset"],
+)
+def test_what_repeats_or_differs_stays_apart(tmp_path: Path, splits: range, more: dict[str, object]) -> None:
+    studies = [on_splits(tmp_path / "first", range(2)), on_splits(tmp_path / "more", splits, **more)]
     both = analysis.join(studies)
     assert both.rows["trial"].nunique() == sum(study.rows["trial"].nunique() for study in studies)
 
