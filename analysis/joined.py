@@ -14,9 +14,9 @@ def join(studies: Sequence[Study]) -> Study:
 
     A trial is called "study/trial", so that all names differ; if two studies have the same name, their
     folders are used instead. Where studies trained one setting on different splits or seeds, as when a study
-    gets more splits under another name, its rows are one trial, called as in the first study. Charts go to the
-    folder of the first study. The settings are those that all studies share; the planned numbers of rows add
-    up.
+    gets more splits under another name, its rows are one trial, called as in the first study. Charts go to
+    the folder of the first study. The settings are those that all studies share; the planned numbers of rows
+    add up.
     """
     if len(studies) == 1:
         return studies[0]
