@@ -16,6 +16,7 @@ ray_ms_<n>         the same of Ray's head and raylet on this machine
 driver_mb_<n>      memory of the driver at the end
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -30,6 +31,7 @@ from benchmarks.common import parser_of, report
 from benchmarks.scale_trial import nothing, waits
 
 WAVES = 3
+REGISTER_S = "900"  # hundreds of workers that start on few cores take longer than Ray waits for one
 
 
 def run(at_once: int, seconds: float, folder: Path) -> None:
@@ -75,6 +77,7 @@ def run(at_once: int, seconds: float, folder: Path) -> None:
         stamps.append(spent() | {"runs": runs, "trials": len(stamps)})
         return save(target, item)
 
+    os.environ.setdefault("RAY_worker_register_timeout_seconds", REGISTER_S)
     ray.init("local", num_cpus=at_once, log_to_driver=False, configure_logging=False, include_dashboard=False)
     try:
         with (
