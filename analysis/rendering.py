@@ -44,7 +44,10 @@ class Renderer:
         self._count = 0
         command = [sys.executable, "-P", __file__]  # -P: this folder's statistics.py is not the standard one
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True,
+            process_group=0,  # a signal to our group, such as Ctrl-C, is for us to handle
+        )  # fmt: skip
         return self
 
     def add(self, spec: dict[str, Any], stem: Path) -> None:

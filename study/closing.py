@@ -5,8 +5,9 @@ and the MLflow runs together are the study's books.
 """
 
 import contextlib
+import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,8 +83,7 @@ class Books:
             if self.is_complete:
                 which = results.kept_trials(self.finished, settings.keep_embeddings, settings.goals)
                 results.prune_embeddings(folder, which)
-            else:
-                results.export(folder, kept, settings.goals)  # at once, since the process may soon be killed
+            results.export(folder, kept, settings.goals)  # at once, since the process may soon be killed
 
     def _begin_report(self) -> None:
         is_over = self.stopper.interrupted or self.stopper.abandoned
@@ -92,15 +92,30 @@ class Books:
 
     def _finish_tracker(self, on_runs: Callable[[], None]) -> None:
         self.tracker.note(self.summary.done, self.summary.metrics())
+        models: Mapping[str, str | None] = {}
         if self.is_complete:
             models = results.models(self.finished, self.settings.goals, self.settings.register)
-            self.not_exported = self.tracker.finish(
-                "FINISHED", patience_s=DONE_PATIENCE_S, models=models, stays=True, on_runs=on_runs
-            )
-        else:
-            self.not_exported = self.tracker.finish(
-                "KILLED", patience_s=STOPPED_PATIENCE_S, at_most_s=HURRY_S, stays=True
-            )
+        is_hurried = self.stopper.interrupted or not self.is_complete
+        self.not_exported = self.tracker.finish(
+            "FINISHED" if self.is_complete else "KILLED",
+            patience_s=STOPPED_PATIENCE_S if is_hurried else DONE_PATIENCE_S,
+            at_most_s=HURRY_S if is_hurried else math.inf,
+            models=models,
+            stays=True,
+            on_runs=on_runs if self.is_complete else lambda: None,
+        )
+
+
+@contextlib.contextmanager
+def closed(books: Books) -> Iterator[None]:
+    """Close the books when the block ends; a KeyboardInterrupt interrupts the study's stopper first."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        books.stopper.interrupt()
+        raise
+    finally:
+        books.close()
 
 
 @contextlib.contextmanager
@@ -113,10 +128,8 @@ def closed_in_the_end(books: Books) -> Iterator[None]:
     folder = books.settings.folder
     resume = f"to resume: {pasted('study.run', '--resume', folder)}"
     try:
-        try:
+        with closed(books):
             yield
-        finally:
-            books.close()
     except KeyboardInterrupt:
         books.stopper.interrupt()
         books.close()

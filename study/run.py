@@ -101,6 +101,12 @@ def show(
         print(compare(args.preset, settings, outcome.done))
     if outcome.report is not None or outcome.counts["ok"]:
         print(f"report:  {outcome.report or pasted('analysis.report', folder)}")
+    if outcome.not_drawn is not None:
+        print(
+            f"warning: the report could not be drawn ({outcome.not_drawn}); the traceback is in "
+            f"{folder / 'log' / 'report.traceback.txt'}",
+            file=sys.stderr,
+        )
     print(f"results: {folder / 'results.parquet'}")
     print(f"browse:  {outcome.browse}")
     if outcome.not_exported:

@@ -11,6 +11,7 @@ study properly: `outcome.interrupted` is then true, and the same call resumes th
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from emargin_train.errors import UserError
 from emargin_train.evaluation.chosen import choose
 from emargin_train.hyperparameters import all_hyperparameters
 from study import display, identity, interrupts, plan, records, results, split_seeds
-from study.closing import Books, closed_in_the_end
+from study.closing import Books, closed, closed_in_the_end
 from study.cluster import checkpoints, connection, tune_loop
 from study.cluster import front as measuring
 from study.cluster.callback import StudyCallback
@@ -62,6 +63,7 @@ class StudyOutcome:
     not_exported: number of runs that MLflow does not have yet, since its server does not answer
     is_abandoned: whether the cluster died or hung, so that a thread still waits for it
     report: the page of the report, where it was drawn
+    not_drawn: why the report could not be drawn; None where it was, or where nobody asked for it
     not_published: why MLflow does not have the study's table and report; None where it has them, or where
         nobody tried
     """
@@ -75,6 +77,7 @@ class StudyOutcome:
     not_exported: int
     is_abandoned: bool = False
     report: Path | None = None
+    not_drawn: str | None = None
     not_published: str | None = None
 
     @property
@@ -207,7 +210,7 @@ def _run(
         )
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
-        with contextlib.closing(books):
+        with closed(books):
             _write_manifest(settings, study_plan, study_id, splits, resources, tracker.uri)
             tracker.start(params)
             opening = Opening(tracker, stopper, lambda: say(f"browse: {_to_browse(settings, tracker)}"))
@@ -279,7 +282,7 @@ def _published(outcome: StudyOutcome, tracker: Tracker, drawn: Future[Path] | No
         return outcome
     try:
         if drawn is not None:
-            outcome = replace(outcome, report=drawn.result())
+            outcome = _with_report(outcome, tracker.folder, drawn)
         if not outcome.not_exported:
             tracker.publish()
     except UserError as error:
@@ -287,6 +290,16 @@ def _published(outcome: StudyOutcome, tracker: Tracker, drawn: Future[Path] | No
     except KeyboardInterrupt:
         return replace(outcome, not_published="interrupted")
     return outcome
+
+
+def _with_report(outcome: StudyOutcome, folder: Path, drawn: Future[Path]) -> StudyOutcome:
+    """The outcome with its report, or with the reason why it has none: the study is done in either case."""
+    try:
+        return replace(outcome, report=drawn.result())
+    except Exception as error:  # the boundary: whatever is wrong with files, disk or the drawing process
+        with contextlib.suppress(OSError):
+            (folder / "log" / "report.traceback.txt").write_text("".join(traceback.format_exception(error)))
+        return replace(outcome, not_drawn=" ".join(str(error).split())[:300] or type(error).__name__)
 
 
 def _train(

@@ -5,21 +5,27 @@ handler and never ends its process: there Ctrl-C raises a KeyboardInterrupt, and
 """
 
 import contextlib
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import psutil
 
 from emargin_train.program import pasted
 from study import own_folders
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 SECOND = "Ctrl-C now ends it at once"
+AGAIN_S = 0.02
 
 
 class Received:
@@ -37,30 +43,56 @@ class Received:
 def handled(folder: Path) -> Iterator[Received]:
     """Raise KeyboardInterrupt at the first signal of STOPPING; then only Ctrl-C acts, and ends at once.
 
+    It is raised a little later where `logging` would keep its lock for ever, and again where Python has
+    dropped it, as in a finalizer or around a fork.
+
     Where SIGHUP is ignored, as after `nohup`, it stays ignored. SIGINT is handled even where it is ignored,
     as in a command that a shell runs in the background.
     folder: the study's folder, for the message when it ends at once
     """
     received = Received()
 
-    def stop(number: int, _: Any) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         if received.number is None:
             received.number = number
             _say(f"{NAMES[signal.Signals(number)]}: the study stops and completes its table; {SECOND}")
-            raise KeyboardInterrupt
-        if number == signal.SIGINT:
+            interrupt(signal.SIGALRM, frame)
+        elif number == signal.SIGINT:
             end_at_once(folder)
 
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        if not _is_logging(frame):
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+
+    def dropped(what: "UnraisableHookArgs") -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        else:
+            hook(what)
+
+    hook, sys.unraisablehook = sys.unraisablehook, dropped
     before = {number: signal.getsignal(number) for number in STOPPING}
     for number, handler in before.items():
         if not (number == signal.SIGHUP and handler is signal.SIG_IGN):
             signal.signal(number, stop)
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, interrupt)
     try:
         yield received
     finally:
+        sys.unraisablehook = hook
         if received.number is None:  # else the process is ending, which a second SIGTERM must not cut short
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _is_logging(frame: FrameType | None) -> bool:
+    """Whether a call of `logging` is interrupted, which may have its lock."""
+    while frame is not None:
+        if frame.f_code.co_filename == logging.__file__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _say(text: str) -> None:

@@ -25,7 +25,8 @@ PATIENCE_S = 60.0
 def sync(folder: Path, tracking_uri: str | None = None) -> tuple[int, int]:
     """Export the runs; returns the number of records, and of runs that could not be exported.
 
-    Raises UserError where the folder holds no study or the server does not answer.
+    Raises UserError where the folder holds no study, and where the server does not answer or MLflow refuses
+    the database.
     """
     settings = results.stored_settings(folder)
     with owned(folder):
@@ -48,6 +49,7 @@ def _sync(folder: Path, settings: StudySettings, tracking_uri: str | None) -> tu
     n_records = len(kept)
     with contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name)) as tracker:
         tracker.start(results.flat_settings(settings) | {"data_hash": data_hash})
+        tracker.is_open(wait=True)
         tracker.note(summary.done, summary.metrics())
         outcome = "FINISHED" if n_records >= sum(len(job.replicates) for job in jobs) else "KILLED"
         models = results.models(finished, settings.goals, settings.register) if outcome == "FINISHED" else {}

@@ -96,7 +96,10 @@ def _writable(parent: Path) -> Iterator[None]:
         parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        full_or_closed = (
+            errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR
+        )  # fmt: skip
+        if error.errno in full_or_closed or not parent.is_dir():
             raise UserError(
                 f"cache folder '{folder()}' cannot be written ({error.strerror}): free space there, or set "
                 "EMARGIN_CACHE to another folder"

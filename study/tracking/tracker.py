@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from emargin_train.errors import UserError
 from study import own_folders
@@ -38,8 +38,10 @@ class Tracker:
 
     def __init__(self, uri: str, folder: Path, *, dataset: str) -> None:
         """The caller owns the study (`study.ownership`)."""
-        self.uri, self._folder, self._dataset = uri, folder, dataset
+        self.uri, self.folder, self._dataset = uri, folder, dataset
         self._params: dict[str, str] = {}
+        self._note: dict[str, Any] = {}
+        self._refusal: UserError | None = None
         self._is_started = self._is_open = self._began_again = False
         self._own = contextlib.ExitStack()
         self._temporary = self._own.enter_context(own_folders.temporary("exporter"))
@@ -50,8 +52,8 @@ class Tracker:
 
         Its temporary files lie in a folder of ours, since it may be killed while it writes a model.
         """
-        (self._folder / "log").mkdir(exist_ok=True)
-        with (self._folder / "log" / "mlflow.log").open("ab") as noise:
+        (self.folder / "log").mkdir(exist_ok=True)
+        with (self.folder / "log" / "mlflow.log").open("ab") as noise:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "study.tracking.exporter"),
                 stdin=subprocess.PIPE,
@@ -88,6 +90,8 @@ class Tracker:
 
         Raises UserError for a SQLite file that cannot be used. Call this between `start` and `finish`.
         """
+        if self._refusal is not None:
+            raise self._refusal
         is_file = self.uri.startswith("sqlite:")
         while not self._is_open:
             try:
@@ -103,15 +107,21 @@ class Tracker:
                 self._begin()
                 self._ask()
             elif answer is None:
-                said = self._folder / "log" / "mlflow.log"
-                raise UserError(f"the process that writes to MLflow ended at once: read the reason in {said}")
+                said = self.folder / "log" / "mlflow.log"
+                self._refuse(f"the process that writes to MLflow ended at once: read the reason in {said}")
             else:
                 shown = without_password(self.uri)
-                raise UserError(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
+                self._refuse(f"--tracking-uri {shown} cannot be used ({answer['refused']}): give another")
         return True
 
+    def _refuse(self, reason: str) -> NoReturn:
+        self._refusal = UserError(reason)
+        raise self._refusal
+
     def _ask(self) -> None:
-        self._tell(uri=self.uri, folder=str(self._folder), dataset=self._dataset, params=self._params)
+        self._tell(uri=self.uri, folder=str(self.folder), dataset=self._dataset, params=self._params)
+        if self._note:
+            self._tell(**self._note)
 
     def _tell(self, **message: Any) -> None:
         """Send a message. If the exporter has died, it is dropped, and `finish` starts a new exporter."""
@@ -122,7 +132,7 @@ class Tracker:
 
     def forget(self, gone: list[str]) -> None:
         """Let new runs replace those of these records, `<trial>-<replicate>`; call this before `start`."""
-        sync_state = SyncState(self._folder)
+        sync_state = SyncState(self.folder)
         for key in gone:
             sync_state.forget(key)
 
@@ -132,12 +142,17 @@ class Tracker:
 
     def again(self, key: str) -> None:
         """Tell the exporter of a record that was there before and has changed: a new run replaces its run."""
-        SyncState(self._folder).forget(key)  # in case the exporter dies now
+        SyncState(self.folder).forget(key)  # in case the exporter dies now
         self._tell(add=key, again=True)
 
     def note(self, n_done: int, values: dict[str, float]) -> None:
-        """Set the study's summary; the exporter sends the latest, once a second at most."""
-        self._tell(note=values, n_done=n_done, time_ms=int(time.time() * 1000))
+        """Set the study's summary; the exporter sends the latest, once a second at most.
+
+        Before `start` it is kept, since the exporter does not know the study yet.
+        """
+        self._note = {"note": values, "n_done": n_done, "time_ms": int(time.time() * 1000)}
+        if self._is_started:
+            self._tell(**self._note)
 
     def finish(
         self,
@@ -162,16 +177,17 @@ class Tracker:
         on_runs: called once MLflow has all runs, before the models are made
         """
         if not self._is_started:
-            if not SyncState(self._folder).study_run:
+            if not SyncState(self.folder).study_run:
                 self.close()
                 return 0
             self._ask()
             at_most_s = min(at_most_s, max(patience_s, START_S))
-        is_open = True
-        with contextlib.suppress(UserError):
-            is_open = self.is_open()
-        if not is_open:  # MLflow is still being loaded
-            patience_s, at_most_s = max(patience_s, START_S), max(at_most_s, START_S)
+        try:
+            if not self.is_open():  # MLflow is still being loaded
+                patience_s, at_most_s = max(patience_s, START_S), max(at_most_s, START_S)
+        except UserError:
+            self.close()
+            return self._missing()
         if self._process.poll() is not None:
             log.warning("the process that writes to MLflow died (exit code %d)", self._process.returncode)
             self._begin()
@@ -181,10 +197,12 @@ class Tracker:
         if left == 0 and stays:
             return 0
         self.close()
-        if left == 0:
-            return 0
-        exported = SyncState(self._folder).runs
-        return sum(key not in exported for key in keys(self._folder)) + 1
+        return 0 if left == 0 else self._missing()
+
+    def _missing(self) -> int:
+        """How many runs MLflow does not have, or has as they were; the study's own counts as one of them."""
+        exported = SyncState(self.folder).runs
+        return sum(key not in exported for key in keys(self.folder)) + 1
 
     def _wait(self, patience_s: float, at_most_s: float, on_runs: Callable[[], None]) -> int | None:
         """Wait for the export, at most so long; returns how many runs are left, None if no answer came."""
@@ -216,7 +234,7 @@ class Tracker:
                     return list(heard["files"])
                 if "refused" in heard:
                     raise UserError(heard["refused"])
-            raise UserError(f"the process that writes to MLflow ended: see {self._folder}/log/mlflow.log")
+            raise UserError(f"the process that writes to MLflow ended: see {self.folder}/log/mlflow.log")
         raise UserError(f"MLflow did not take the study's files within {FILES_S:.0f} s")
 
     def close(self) -> None:

@@ -159,3 +159,8 @@ def test_joined_studies_know_their_subjects_unless_they_disagree(tmp_path: Path)
     joined = join(studies)
     assert joined.manifest["subjects"] == {"sleepeeg-sim": {"0": people, "1": None, "2": None}}
     assert joined.full_data_title("sleepeeg-sim") == "title of c"
+
+
+def test_a_signal_to_our_group_does_not_reach_the_process_that_draws() -> None:
+    with rendering.Renderer() as renderer:
+        assert os.getpgid(renderer._process.pid) != os.getpgid(0)

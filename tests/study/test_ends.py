@@ -31,11 +31,15 @@ class FakeTracker:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds, self.ends = seconds, []
+        self.before = lambda: None
+        self.patience_s = 0.0
 
     def note(self, *_):
         pass
 
-    def finish(self, outcome, **_):
+    def finish(self, outcome, *, patience_s, **_):
+        self.before()
+        self.patience_s = patience_s
         time.sleep(self.seconds)
         self.ends.append(outcome)
         return 0
@@ -60,6 +64,19 @@ def test_a_signal_while_the_books_are_closed_breaks_nothing(books, monkeypatch):
     with closed_in_the_end(books):
         pass
     assert books.tracker.ends == ["KILLED"] and table(books).num_rows == 0 and books.stopper.interrupted
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_stopped_study_has_its_table_before_mlflow_is_waited_for(books, monkeypatch, is_complete):
+    """A scheduler kills the process soon after its SIGTERM, and MLflow may not answer."""
+    monkeypatch.setattr(closing.plan, "trials", lambda _: [] if is_complete else [1])
+    monkeypatch.setattr(closing.records, "finished", lambda *_: {})
+    there = []
+    books.tracker.before = lambda: there.append(table(books).num_rows)
+    with closed_in_the_end(books), closing.closed(books):
+        raise KeyboardInterrupt
+    assert books.tracker.ends == ["FINISHED" if is_complete else "KILLED"] and there == [0]
+    assert books.tracker.patience_s == closing.STOPPED_PATIENCE_S and books.stopper.interrupted
 
 
 def test_the_books_are_closed_once(books):

@@ -394,6 +394,19 @@ def test_files_that_mlflow_lacks_are_told_with_the_command_that_adds_them(tmp_pa
     assert f"python -m study.sync '{tmp_path}/a b'" in said and outcome.exit_code == 0
 
 
+def test_a_report_that_cannot_be_drawn_leaves_the_study_done(finished, tmp_path):
+    folder = tmp_path / finished.folder.name
+    shutil.copytree(finished.folder, folder)
+    (damaged, *_) = (folder / "embeddings").glob("*.arrow")
+    for path in (folder / "embeddings").glob("*.arrow"):
+        path.write_bytes(path.read_bytes()[:100])
+    ran = here("--resume", str(folder))
+    assert ran.returncode == 0 and "Traceback" not in ran.stderr, ran.stderr
+    assert "warning: the report could not be drawn" in ran.stderr and damaged.suffix in ran.stderr
+    assert f"-m analysis.report {folder}\n" in ran.stdout
+    assert "Error" in (folder / "log" / "report.traceback.txt").read_text()
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     where = ("--out", str(tmp_path / "runs"), "--dry-run")
     ran = here(*small(), "--trials", "3", "--seeds", "0,1", "--split-seeds", "0:1", *where)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +12,7 @@ from study import signals
 
 @pytest.fixture(autouse=True)
 def _handlers():
-    before = {number: signal.getsignal(number) for number in signals.STOPPING}
+    before = {number: signal.getsignal(number) for number in (*signals.STOPPING, signal.SIGALRM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -67,3 +69,52 @@ def test_a_study_in_the_background_can_be_interrupted(tmp_path):
     with signals.handled(tmp_path) as received, pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
     assert received.number == signal.SIGINT
+
+
+WAITING = """
+import logging, os, pathlib, signal, sys, threading, time
+from study import signals
+
+def fork():
+    if not os.fork():
+        os._exit(0)
+    os.wait()
+
+def at_a_fork():
+    os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
+    fork()
+
+def in_a_finalizer():
+    class Dying:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+    Dying()
+
+def while_logging_has_its_lock():
+    def at(frame, event, _):
+        if frame.f_code.co_filename == logging.__file__ and logging._lock._is_owned():
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGTERM)
+        return at
+    sys.settrace(at)
+    fork()
+
+with signals.handled(pathlib.Path(sys.argv[1])) as received:
+    try:
+        {when}()
+        for _ in range(300):
+            time.sleep(0.1)
+        print("the signal was lost")
+    except KeyboardInterrupt:
+        other = threading.Thread(target=logging.getLogger("other").setLevel, args=[logging.INFO], daemon=True)
+        other.start()
+        other.join(10)
+        print(received.exit_code, "locked" if other.is_alive() else "free")
+"""
+
+
+@pytest.mark.parametrize("when", ["at_a_fork", "in_a_finalizer", "while_logging_has_its_lock"])
+def test_a_signal_that_python_would_drop_stops_the_study_and_leaves_no_lock(tmp_path, when):
+    code = (sys.executable, "-c", WAITING.replace("{when}", when), str(tmp_path))
+    ran = subprocess.run(code, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["143", "free"], (ran.stdout, ran.stderr)

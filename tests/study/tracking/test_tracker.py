@@ -206,6 +206,19 @@ def test_a_file_that_is_no_database_is_told(folder):
     tracker.start({})
     with pytest.raises(UserError, match="cannot be used"):
         tracker.is_open(wait=True)
+    writer = tracker._process
+    assert tracker.finish("KILLED", patience_s=60) == 1 and tracker._process is writer  # no second attempt
+
+
+def test_a_study_that_is_stopped_before_it_starts_again_closes_its_run(folder):
+    assert tracked(folder).finish("KILLED", patience_s=60) == 0
+    with contextlib.closing(Tracker(local(folder.parent), folder, dataset="sleepeeg-sim")) as tracker:
+        tracker.describe({"trials": "2"})
+        tracker.note(1, {"trials_ok": 1.0})
+        assert tracker.finish("KILLED", patience_s=60) == 0
+    (study,) = (run for run in all_runs(folder) if run.data.tags["kind"] == "study")
+    assert study.data.metrics == {"trials_ok": 1.0}
+    assert "Error" not in (folder / "log" / "mlflow.log").read_text()
 
 
 def test_a_database_of_another_version_is_told(folder):
