@@ -66,3 +66,8 @@ def _to_nowhere(number: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)
+
+
+def on_standard_error(text: str) -> None:
+    """Print a line for the user; results alone go to standard output."""
+    print(text, file=sys.stderr)

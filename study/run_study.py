@@ -10,7 +10,6 @@ study properly: `outcome.interrupted` is then true, and the same call resumes th
 """
 
 import contextlib
-import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -109,7 +108,7 @@ def run_study(
     quiet: nothing but warnings is printed while it runs
     report: whether the report is drawn in the end
     """
-    say = _nothing if quiet else _on_standard_error
+    say = _nothing if quiet else display.on_standard_error
     out, is_there = Path(settings.out), results.is_study(settings.folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(display.survives())
@@ -138,7 +137,7 @@ def run_study(
         study_id = identity.open_study(folder)
         stack.enter_context(library_messages_in(folder / "log" / "libraries.log"))
         tracker = stack.enter_context(
-            contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name))
+            contextlib.closing(Tracker(uri, folder, dataset=find(settings.dataset).name, say=say))
         )
         tracker.forget(records.check(folder, plan.trials(study_plan)))
         if retry_failed:
@@ -336,10 +335,6 @@ def _train(
         if completed < len(keys):
             left = len(keys) - completed
             say(f"front: {left} of them still have the goals alone; the same command measures them")
-
-
-def _on_standard_error(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _nothing(_: str) -> None:

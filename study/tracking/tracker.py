@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from emargin_train.errors import UserError
 from study import own_folders
+from study.display import on_standard_error
 from study.records import keys
 from study.secrets import without_password
 from study.tracking.sync_state import SyncState
@@ -36,9 +37,14 @@ log = logging.getLogger(__name__)
 class Tracker:
     """Runs the exporter of a study, from `start` to `finish`; the caller must `close` it in any case."""
 
-    def __init__(self, uri: str, folder: Path, *, dataset: str) -> None:
-        """The caller owns the study (`study.ownership`)."""
-        self.uri, self.folder, self._dataset = uri, folder, dataset
+    def __init__(
+        self, uri: str, folder: Path, *, dataset: str, say: Callable[[str], None] = on_standard_error
+    ) -> None:
+        """The caller owns the study (`study.ownership`).
+
+        say: prints how many runs are left while `finish` waits
+        """
+        self.uri, self.folder, self._dataset, self._say = uri, folder, dataset, say
         self._params: dict[str, str] = {}
         self._note: dict[str, Any] = {}
         self._refusal: UserError | None = None
@@ -217,7 +223,7 @@ class Tracker:
                 if "runs" in heard:
                     on_runs()
                 if left and time.monotonic() - told > TELL_EVERY_S:
-                    print(f"mlflow: {left} runs are still to be exported", file=sys.stderr)
+                    self._say(f"mlflow: {left} runs are still to be exported")
                     told = time.monotonic()
         return left
 

@@ -59,6 +59,18 @@ def test_a_server_that_is_away_slows_nothing_and_loses_nothing(folder):
     assert len(replicate_runs(folder)) == 5
 
 
+def test_a_quiet_study_does_not_say_that_it_waits(folder, monkeypatch, capsys):
+    monkeypatch.setattr("study.tracking.tracker.TELL_EVERY_S", 0.0)
+    said = []
+    for how in ({"say": said.append}, {}):
+        tracker = Tracker(local(folder.parent), folder, dataset="sleepeeg-sim", **how)
+        for left in (3, 0):
+            tracker._heard.put({"left": left})
+        assert tracker._wait(9, 9, lambda: None) == 0
+        tracker.close()
+    assert said == ["mlflow: 3 runs are still to be exported"] == capsys.readouterr().err.splitlines()
+
+
 def test_a_record_that_is_refused_does_not_hold_up_the_others(folder):
     records.save(folder, record(seed=0, **{"100%": "a name that MLflow refuses"}))
     for seed in (1, 2):
