@@ -42,7 +42,8 @@ def forest(study: Study, options: Options, stem: Path) -> list[Path]:
         for name in options["metrics"]
         if (found["metric"] == name).any()
     ]
-    return charts.save(alt.hconcat(*panels, spacing=24), stem, ("svg",)) if panels else []
+    wide = {"left": 35, "right": 5, "top": 5, "bottom": 5}  # long names, in fonts that are wider than ours
+    return charts.save(alt.hconcat(*panels, spacing=24, padding=wide), stem, ("svg",)) if panels else []
 
 
 def forest_panel(rows: pd.DataFrame, title: str) -> ChartType:
@@ -96,7 +97,7 @@ def plane(study: Study, options: Options, stem: Path) -> list[Path]:
     colours = dict(zip(series, charts.theme("light")["range"]["category"], strict=False))
     colour, shape = arm_marks(options["arms"], colours)
     at_x = alt.X(f"{x.name}:Q", title=x.title, scale=alt.Scale(zero=False, padding=14))
-    at_y = alt.Y(f"{y.name}:Q", title=y.title, scale=alt.Scale(zero=False, padding=10))
+    at_y = alt.Y(f"{y.name}:Q", title=two_lines(y.title), scale=alt.Scale(zero=False, padding=10))
     panels = []
     for dataset, own in data.groupby("dataset", sort=True):
         points = alt.Chart(own).mark_point(size=60, opacity=1, strokeWidth=1.5)
@@ -121,6 +122,12 @@ def arm_marks(arms: list[dict[str, Any]], colours: Mapping[str, str]) -> tuple[a
         alt.Color("arm:N", title=None, sort=names, scale=own_colours, legend=legend),
         alt.Shape("arm:N", title=None, sort=names, scale=own_shapes, legend=legend),
     )
+
+
+def two_lines(title: str) -> list[str]:
+    """A title of an axis, broken before its bracket: the panels are low."""
+    first, bracket, rest = title.partition(" (")
+    return [first, f"({rest}"] if bracket else [first]
 
 
 def curves(study: Study, options: Options, stem: Path) -> list[Path]:
@@ -156,13 +163,13 @@ def curve_panel(data: pd.DataFrame, title: str, knob: str, noise: str, values: l
     x = alt.X("at:O", title=knob, sort=[f"{v:g}" for v in values], axis=alt.Axis(labelAngle=0))
     colour = alt.Color("dataset:N", title=None, legend=alt.Legend(columns=OWN_COLOURS, symbolOpacity=1))
     base = alt.Chart(part).encode(x=x, color=colour)
-    y = alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False))
+    y = alt.Y("mean:Q", title=two_lines(title), scale=alt.Scale(zero=False))
     gates = ["intended", "random"]
     dash = alt.StrokeDash("gate:N", title=None, scale=alt.Scale(domain=gates, range=[[1, 0], [3, 3]]))
     shape = alt.Shape("gate:N", title=None, scale=alt.Scale(domain=gates, range=["circle", "cross"]))
     line = base.mark_line(strokeWidth=1.5).encode(y=y, strokeDash=dash)
     dots = base.mark_point(size=26, opacity=1).encode(y=y, shape=shape)
-    bars = base.mark_rule(opacity=0.35).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    bars = base.mark_rule(opacity=0.35).encode(y=alt.Y("low:Q", title=two_lines(title)), y2="high:Q")
     return alt.layer(bars, line, dots).properties(width=PANEL + 20, height=PANEL - 50, title=noise)
 
 
