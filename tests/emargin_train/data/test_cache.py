@@ -147,6 +147,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         cache.get("k", write_expected)
 
 
+def test_a_home_folder_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setenv("EMARGIN_CACHE", "/proc/nohome/.cache")
+    with pytest.raises(UserError, match="nohome.* cannot be written.*EMARGIN_CACHE"):
+        cache.get("k", write_expected)
+
+
 def test_a_full_disk_is_named_and_leaves_nothing():
     def fill(target: Path) -> None:
         raise OSError(28, "No space left on device")

@@ -15,9 +15,10 @@ import pytest
 
 from emargin_train.errors import UserError
 from study import records
+from study import sync as study_sync
 from study.tracking.tracker import Tracker
 from study.tracking.uri import check_answers, local, resolve
-from tests.study.conftest import small
+from tests.study.conftest import small, small_settings
 from tests.study.tracking.views import all_runs, opened, record, replicate_runs, tracked
 
 AWAY = "http://127.0.0.1:9"
@@ -246,6 +247,17 @@ def test_a_database_of_another_version_is_told(folder):
     )
     ran = subprocess.run((sys.executable, "-c", program, str(folder)), capture_output=True, text=True)
     assert "UserError: --tracking-uri" in ran.stderr and "mlflow db upgrade" in ran.stderr
+
+
+def test_sync_says_why_mlflow_refuses_a_database(folder, monkeypatch):
+    monkeypatch.setattr(
+        study_sync.results, "stored_settings", lambda _: small_settings(out=str(folder.parent))
+    )
+    opened(folder)
+    with sqlite3.connect(folder.parent / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    with pytest.raises(UserError, match="--tracking-uri .* cannot be used .*mlflow db upgrade"):
+        study_sync.sync(folder)
 
 
 def test_what_does_not_answer_is_told_within_seconds(tmp_path):
