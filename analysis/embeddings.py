@@ -7,6 +7,7 @@ python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --pro
 import argparse
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +88,13 @@ def thinned(embedded: Embedded, frames: int = FRAMES) -> Embedded:
     return Embedded(embedded.trial, embedded.h[at], embedded.about.iloc[at].reset_index(drop=True))
 
 
-def project(h: np.ndarray, *, projection: str = "tsne", perplexity: float = PERPLEXITY) -> np.ndarray:
-    """(n, D) -> (n, 2): t-SNE from a PCA start, or UMAP; the seed is fixed."""
+def project(
+    clouds: Sequence[np.ndarray], *, projection: str = "tsne", perplexity: float = PERPLEXITY
+) -> list[np.ndarray]:
+    """(n, 2) for each cloud (n, D): t-SNE from a PCA start, or UMAP; the seed is fixed.
+
+    t-SNE projects the clouds side by side. UMAP's threads may not do so.
+    """
     if projection == "umap":
         try:
             import umap
@@ -96,14 +102,18 @@ def project(h: np.ndarray, *, projection: str = "tsne", perplexity: float = PERP
             raise UserError(
                 "--projection is umap, which is not installed: pip install umap-learn, or use tsne"
             ) from None
-        return np.asarray(umap.UMAP(random_state=SEED).fit_transform(h))
+        return [np.asarray(umap.UMAP(random_state=SEED).fit_transform(h)) for h in clouds]
     if projection != "tsne":
         raise UserError(f"--projection is '{projection}': {nearest(projection, ['tsne', 'umap'])}")
     from sklearn.manifold import TSNE
 
-    made = TSNE(perplexity=min(perplexity, (len(h) - 1) / 3), init="pca", random_state=SEED, max_iter=500)
-    with threadpool_limits(1):  # for so few points, several threads would be slower
+    def one(h: np.ndarray) -> np.ndarray:
+        near = min(perplexity, (len(h) - 1) / 3)
+        made = TSNE(perplexity=near, init="pca", random_state=SEED, max_iter=500)
         return made.fit_transform(h.astype(np.float64))
+
+    with threadpool_limits(1), ThreadPoolExecutor() as pool:  # one thread for each: clouds are small
+        return list(pool.map(one, clouds))
 
 
 def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
@@ -134,16 +144,17 @@ def chosen(study: Study, trials: Sequence[str] = ()) -> list[str]:
 def panels(study: Study, trials: Sequence[str], *, projection: str = "tsne") -> pd.DataFrame:
     """One row for each trial and frame: u, v, label, cluster, time within the record, and its origin."""
     there = available(study)
+    drawn = [
+        embedded
+        for embedded in (thinned(read(there[name], name)) for name in trials)
+        if len(embedded.h) >= 10 and np.ptp(embedded.h) > 0
+    ]
     parts = []
-    for name in trials:
-        embedded = thinned(read(there[name], name))
-        if len(embedded.h) < 10 or np.ptp(embedded.h) == 0:
-            continue
-        uv = project(embedded.h, projection=projection)
+    for embedded, uv in zip(drawn, project([one.h for one in drawn], projection=projection), strict=True):
         about = embedded.about
         time = about.groupby("record")["frame"].rank(pct=True)
         parts.append(
-            about.assign(trial=name, u=uv[:, 0], v=uv[:, 1], time=time, rank=effective_rank(embedded.h))
+            about.assign(trial=embedded.trial, u=uv[:, 0], v=uv[:, 1], time=time, rank=effective_rank(embedded.h))
         )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
