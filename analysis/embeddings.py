@@ -154,7 +154,9 @@ def panels(study: Study, trials: Sequence[str], *, projection: str = "tsne") -> 
         about = embedded.about
         time = about.groupby("record")["frame"].rank(pct=True)
         parts.append(
-            about.assign(trial=embedded.trial, u=uv[:, 0], v=uv[:, 1], time=time, rank=effective_rank(embedded.h))
+            about.assign(
+                trial=embedded.trial, u=uv[:, 0], v=uv[:, 1], time=time, rank=effective_rank(embedded.h)
+            )
         )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

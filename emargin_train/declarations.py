@@ -3,8 +3,9 @@
 A method is one file, which holds its settings beside layers and losses. A help text and the check of a flag
 need the settings alone, and PyTorch takes seconds to load. So where PyTorch is not loaded yet, the files are
 imported once with stand-ins for everything that belongs neither to Python nor to this project. What they
-declare is kept, and the modules are forgotten. The classes are only to be asked what they declare. A file
-whose declarations really need a library (a domain that NumPy computes, say) is imported as usual.
+declare is kept, and the modules are forgotten. The classes are only to be asked what they declare, and their
+settings can be made, which checks values; a check that uses a library raises TypeError. A file whose
+declarations really need a library (a domain that NumPy computes, say) is imported as usual.
 """
 
 import importlib
@@ -86,6 +87,9 @@ class StandIn:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __call__
     __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __call__
     __iter__ = None  # else it would have items without end
+
+    def __bool__(self) -> bool:
+        raise TypeError("nobody knows whether this is true without the library")
 
 
 class StandInModule(ModuleType):

@@ -5,7 +5,7 @@ from typing import Any
 from emargin_train.data.settings import DataConfig
 from emargin_train.declarations import declarations
 from emargin_train.errors import UserError, nearest
-from emargin_train.settings import Setting, declared, hyperparameters
+from emargin_train.settings import Setting, Settings, declared, hyperparameters
 
 DEFAULT_METHOD, DEFAULT_ENCODER = "emargin", "projector"
 FORMER = {"objective": "method", "framing": "spectrum_scale"}  # names of version 1
@@ -29,17 +29,20 @@ def _named(kind: str, name: str, known: Any) -> Any:
 
 def table(method: str, encoder: str = DEFAULT_ENCODER) -> dict[str, Setting]:
     """The hyper-parameters that a method reads, by column: of itself, its encoder, training and data."""
+    found: dict[str, Setting] = {}
+    for part in parts(method, encoder):
+        found |= hyperparameters(part)
+    if method_named(method).fixed_scale is not None:
+        del found["spectrum_scale"]
+    return found
+
+
+def parts(method: str, encoder: str = DEFAULT_ENCODER) -> list[type[Settings]]:
+    """The settings classes of a training: of its method, of its encoder, of the training, and of the data."""
     of = method_named(method)
-    found = hyperparameters(of.Settings)
     trained = encoder_named(encoder) if of.uses_encoder else of.own_encoder
-    if trained is not None:
-        found |= hyperparameters(trained.Settings)
-    if of.Training is not None:
-        found |= hyperparameters(of.Training)
-    data = hyperparameters(DataConfig)
-    if of.fixed_scale is not None:
-        del data["spectrum_scale"]
-    return found | data
+    of_encoder = None if trained is None else trained.Settings
+    return [part for part in (of.Settings, of_encoder, of.Training, DataConfig) if part is not None]
 
 
 def all_hyperparameters() -> dict[str, Setting]:

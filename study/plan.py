@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emargin_train.data.settings import DatasetSettings
+from emargin_train.data.settings import DataConfig, DatasetSettings
 from emargin_train.errors import UserError
-from emargin_train.hyperparameters import all_hyperparameters, method_named, table
+from emargin_train.hyperparameters import all_hyperparameters, method_named, parts, table
 from emargin_train.settings import declared
 from study import labels
 from study.settings import StudySettings
@@ -78,14 +78,14 @@ class Arm:
         return [centre, *(centre | {name: value} for name, of in values.items() for value in of[1:])]
 
     def check(self, settings: StudySettings) -> None:
-        """Build a training at every end of the space, so that a bad value is refused before anything runs."""
+        """Make settings at every end of the space, so that a bad value is refused before anything runs."""
         job, first = Job(self, 0, self.replicates), self.replicates[0]
         for pick in (min, max):
             corner = {name: _end(domain, pick) for name, domain in self.space.items()}
-            spec(settings, job, corner).config(first)
+            spec(settings, job, corner).check(first)
             for name, domain in self.space.items():
                 for value in domain.values if isinstance(domain, Choice) else ():
-                    spec(settings, job, corner | {name: value}).config(first)
+                    spec(settings, job, corner | {name: value}).check(first)
 
     def trial_name(self, number: int) -> str:
         alone = self.role == "reference" and self.n_trials == 1
@@ -113,7 +113,24 @@ class TrialSpec:
         """The training of one replicate."""
         from emargin_train.config import TrainConfig
 
-        return TrainConfig.from_dict(self.settings | dataclasses.asdict(replicate))
+        return TrainConfig.from_dict(self._flat(replicate))
+
+    def data(self, replicate: Replicate) -> DataConfig:
+        """What decides the frames of this training; PyTorch is not loaded for it."""
+        return DataConfig.from_flat(self._flat(replicate))
+
+    def check(self, replicate: Replicate) -> None:
+        """Raise the UserError that `config` raises, without loading PyTorch where that is possible."""
+        try:
+            for part in parts(self.method, str(self.settings["encoder"])):
+                part.from_flat(self._flat(replicate))
+        except UserError:
+            raise
+        except Exception:  # a check of a method's own needs a library (`emargin_train.declarations`)
+            self.config(replicate)
+
+    def _flat(self, replicate: Replicate) -> dict[str, object]:
+        return self.settings | dataclasses.asdict(replicate)
 
 
 def resolved(settings: StudySettings, split_seeds: tuple[int, ...] = (0,)) -> StudySettings:
@@ -321,7 +338,17 @@ def first_config(settings: StudySettings, plan: tuple[Arm, ...]) -> "TrainConfig
     return lowest_config(settings, jobs(settings, plan)[-1].arm)
 
 
+def first_data(settings: StudySettings, plan: tuple[Arm, ...]) -> DataConfig:
+    """What decides the frames of `first_config`; PyTorch is not loaded for it."""
+    arm = jobs(settings, plan)[-1].arm
+    return _lowest(settings, arm).data(arm.replicates[0])
+
+
 def lowest_config(settings: StudySettings, arm: Arm, **chosen: Value) -> "TrainConfig":
     """A training at the low end of an arm's space, except for the values that are chosen."""
+    return _lowest(settings, arm, **chosen).config(arm.replicates[0])
+
+
+def _lowest(settings: StudySettings, arm: Arm, **chosen: Value) -> TrialSpec:
     values = {name: _end(domain, min) for name, domain in arm.space.items()}
-    return spec(settings, Job(arm, 0, arm.replicates), values | chosen).config(arm.replicates[0])
+    return spec(settings, Job(arm, 0, arm.replicates), values | chosen)

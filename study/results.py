@@ -21,12 +21,12 @@ from emargin_train.cost import git_revision, processor
 from emargin_train.errors import UserError
 from emargin_train.files import write_whole
 from emargin_train.program import pasted
+from study.goals import directions, goal_values
 from study.own_files import put_aside
 from study.records import Rows, key
 from study.schema import SCHEMA_VERSION, of_extra, schema
 from study.settings import StudySettings, parse_toml
 from study.tracking import sync_state
-from study.trial import directions, goal_values
 
 COPY = ".study.toml"  # a copy of study.toml, which is used if study.toml is damaged
 FOLDERS = ("records", "checkpoints", "embeddings", "log")

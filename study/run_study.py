@@ -19,28 +19,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from emargin_train import precision
 from emargin_train.data import load
 from emargin_train.data.catalogue import find
 from emargin_train.data.frames import Splits
 from emargin_train.errors import UserError
-from emargin_train.evaluation.chosen import choose
 from emargin_train.hyperparameters import all_hyperparameters
-from study import display, identity, interrupts, plan, records, results, split_seeds
+from study import display, identity, interrupts, manifest, plan, records, results, split_seeds
 from study.closing import Books, closed, closed_in_the_end
-from study.cluster import checkpoints, connection, tune_loop
+from study.cluster import checkpoints, connection
 from study.cluster import front as measuring
-from study.cluster.callback import StudyCallback
-from study.cluster.gpu_share import measured_share
 from study.library_log import library_messages_in
 from study.opening import Opening
 from study.ownership import owned
 from study.progress import Progress
 from study.search import claim
 from study.search.plan_search import PlanSearch
-from study.secrets import without_password
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking import uri as tracking_uri
@@ -123,7 +116,7 @@ def run_study(
         if settings.note:
             say(f"note: {settings.note}")
         say(f"data: {settings.dataset}")
-        splits = load(plan.first_config(settings, study_plan).data)
+        splits = load(plan.first_data(settings, study_plan))
         for line in splits.described:
             say(f"  {line}")
         claim.check_free(settings, study_plan)
@@ -167,7 +160,9 @@ def checked(
     address = connection.find_cluster(settings.address)
     if address is None:
         connection.check_resources(settings)
-        for kind in plan.values_of(study_plan, "precision"):
+        for kind in plan.values_of(study_plan, "precision") - {"float32"}:
+            from emargin_train import precision
+
             precision.check(str(kind), "cuda" if settings.gpus_per_trial else "cpu")
     return settings, study_plan, address
 
@@ -206,41 +201,33 @@ def _run(
             quiet=say is _nothing,
             workers=connection.first_workers(settings, len(jobs) - len(done)),
             threads=settings.cpus_per_trial,
+            meanwhile=lambda: interrupts.begin(partial(import_module, "emargin_train.train")),
         )
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
         with closed(books):
-            _write_manifest(settings, study_plan, study_id, splits, resources, tracker.uri)
+            manifest.write(settings, study_plan, study_id, splits, resources, tracker.uri)
             tracker.start(params)
             opening = Opening(tracker, stopper, lambda: say(f"browse: {_to_browse(settings, tracker)}"))
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
             if resources is not None:
-                # Thousands of embeddings would fill the disk. Replicates that run apart are judged later.
-                pruning = settings.keep_embeddings != "all" and not settings.seeds_as_trials
+                from study.cluster import trainings  # it loads PyTorch and Tune, and the cluster has started
+
                 head = connection.HeadWatch(started_here=address is None)
-                callback = StudyCallback(
-                    folder,
-                    search,
-                    tracker,
-                    progress,
-                    stopper,
-                    front if pruning else None,
-                    head,
-                    settings.max_retries,
-                )
                 with progress:
-                    _train(
+                    trainings.run(
                         settings,
                         study_plan,
                         search,
-                        callback,
-                        stopper,
-                        resources,
-                        head,
-                        tracker,
-                        opening,
-                        say,
+                        front=front,
+                        resources=resources,
+                        head=head,
+                        tracker=tracker,
+                        progress=progress,
+                        stopper=stopper,
+                        look=opening.look,
+                        say=say,
                     )
             opening.complete()
             if report:  # what draws it takes a second to load, and MLflow is completed meanwhile
@@ -301,42 +288,6 @@ def _with_report(outcome: StudyOutcome, folder: Path, drawn: Future[Path]) -> St
         return replace(outcome, not_drawn=" ".join(str(error).split())[:300] or type(error).__name__)
 
 
-def _train(
-    settings: StudySettings,
-    study_plan: tuple[plan.Arm, ...],
-    search: PlanSearch,
-    callback: StudyCallback,
-    stopper: Stopper,
-    resources: dict[str, Any],
-    head: connection.HeadWatch,
-    tracker: Tracker,
-    opening: Opening,
-    say: Say,
-) -> None:
-    """Run what the search hands out, on the cluster with these resources; then measure the front in full."""
-    gpus = settings.gpus
-    if gpus is None:
-        gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)
-        say(f"gpus: {gpus:g} of one for each trial, as measured")
-    tune_loop.run_trials(
-        settings,
-        search,
-        callback,
-        stopper,
-        gpus=gpus,
-        n_at_once=connection.concurrency(settings, resources, gpus=gpus, started_here=head.started_here),
-        head=head,
-        look=opening.look,
-    )
-    keys = [] if stopper.is_final else measuring.left(settings, study_plan)
-    if keys:
-        say(f"front: {len(keys)} encoders are measured by all metrics")
-        completed = measuring.measure_all(settings, keys, tracker, stopper, head, gpus=gpus)
-        if completed < len(keys):
-            left = len(keys) - completed
-            say(f"front: {left} of them still have the goals alone; the same command measures them")
-
-
 def _nothing(_: str) -> None:
     """What a quiet study says while it runs."""
 
@@ -352,41 +303,3 @@ def _earlier(
         progress.add(rows[0]["method"], key, rows, earlier=True)
         front.add(key, rows)
     return done, front
-
-
-def _write_manifest(
-    settings: StudySettings,
-    study_plan: tuple[plan.Arm, ...],
-    study_id: str,
-    splits: Splits,
-    resources: dict[str, Any] | None,
-    uri: str,
-) -> None:
-    """Write manifest.json, and which frames of each split are measured.
-
-    resources: of the cluster; None where no trial is left to run, so that none was joined
-    """
-    first = plan.first_config(settings, study_plan)
-    dataset = find(settings.dataset)
-    described, subjects, measured = {}, {}, set()
-    for split_seed in settings.split_seeds or ():
-        own = load(replace(first.data, split_seed=split_seed))
-        chosen = choose(own, seed=split_seed, cap=settings.evaluation_frames)
-        chosen.save(settings.folder / "evaluation_frames" / f"{split_seed}.npz")
-        described[split_seed] = own.described
-        subjects[str(split_seed)] = own.subjects
-        n_classes = len(np.unique(own.validation.y[chosen.balanced])) if chosen.labelled else 0
-        measured.add(settings.clusters or n_classes)
-    results.write_manifest(
-        settings.folder,
-        study_id=study_id,
-        asked=sum(len(job.replicates) for job in plan.jobs(settings, study_plan)),
-        data_hash=splits.data_hash,
-        described=described,
-        subjects={dataset.name: subjects},
-        titles={dataset.name: dataset.title},
-        clusters={dataset.name: max(measured)},
-        classes=splits.class_names,
-        resources=resources,
-        tracking_uri=None if uri == tracking_uri.local(Path(settings.out)) else without_password(uri),
-    )

@@ -8,7 +8,7 @@ import numpy as np
 from analysis import fronts
 from emargin_train.declarations import declarations
 from emargin_train.hyperparameters import all_hyperparameters
-from study.trial import goal_values
+from study.goals import goal_values
 
 
 def is_control(row: dict[str, Any]) -> bool:

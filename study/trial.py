@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -23,7 +23,6 @@ import torch
 
 from emargin_train import checkpoint
 from emargin_train.evaluation.evaluate import Embeddings, Evaluation
-from emargin_train.evaluation.metrics import METRICS
 from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, pretrain, settings_row
 from emargin_train.pretrain_many import pretrain_many
@@ -182,18 +181,3 @@ def embeddings_file(embeddings: Embeddings) -> bytes:
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
-
-
-def goal_values(rows: list[dict[str, Any]], goals: tuple[str, ...]) -> list[float] | None:
-    """The mean of each goal over replicates; None where a replicate is not ok or a goal is null."""
-    if not rows or any(row["status"] != "ok" for row in rows):
-        return None
-    columns: list[list[float]] = [[row[goal] for row in rows if row[goal] is not None] for goal in goals]
-    if any(len(column) < len(rows) for column in columns):
-        return None
-    return [sum(column) / len(column) for column in columns]
-
-
-def directions(goals: tuple[str, ...]) -> list[Literal["maximize", "minimize"]]:
-    """Optuna's name of each goal's best end."""
-    return ["maximize" if METRICS[goal].best == "max" else "minimize" for goal in goals]

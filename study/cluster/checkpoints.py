@@ -8,16 +8,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyarrow import ArrowInvalid
 from pyarrow.fs import FileSystem, LocalFileSystem
-from ray import tune
 
 from emargin_train.errors import UserError
 from study.retry import patiently
 from study.secrets import without_password
 from study.settings import StudySettings
+
+if TYPE_CHECKING:  # a second that a cluster's start need not wait for
+    from ray import tune
 
 PATIENCE_S = 600.0
 
@@ -85,11 +87,13 @@ def _line(error: Exception) -> str:
 
 def report(values: dict[str, Any], folder: Path, *, patience_s: float) -> None:
     """Report the values to Tune, with a trial's folder as their checkpoint."""
+    from ray import tune
+
     _wait_out(lambda: tune.report(values, checkpoint=tune.Checkpoint.from_directory(folder)), patience_s)
 
 
 @contextlib.contextmanager
-def fetched(checkpoint: tune.Checkpoint) -> Iterator[Path]:
+def fetched(checkpoint: "tune.Checkpoint") -> Iterator[Path]:
     """The folder of a checkpoint, or a copy of it where it is not on a disk of this machine."""
     if isinstance(checkpoint.filesystem, LocalFileSystem):
         yield Path(checkpoint.path)

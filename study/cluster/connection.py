@@ -9,13 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import ray
-import torch
 
 from emargin_train.errors import UserError
 from study import interrupts, own_folders
@@ -102,7 +101,12 @@ def _refusal(address: str) -> str | None:
 
 @contextlib.contextmanager
 def joined(
-    address: str | None, *, quiet: bool = False, workers: int = 0, threads: int = 1
+    address: str | None,
+    *,
+    quiet: bool = False,
+    workers: int = 0,
+    threads: int = 1,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
     """Connect to the cluster, or start one here; yields its resources.
 
@@ -110,6 +114,7 @@ def joined(
 
     workers: so many workers of a cluster that is started here prepare themselves while it starts
     threads: of these workers
+    meanwhile: called once this process waits for a cluster that starts here; it must return at once
     """
     if ray.is_initialized():
         if not quiet:
@@ -129,7 +134,9 @@ def joined(
         stack.callback(_leave, started)
         try:
             try:
-                ray_private.init(address or "local", folder, workers=workers, threads=threads)
+                ray_private.init(
+                    address or "local", folder, workers=workers, threads=threads, meanwhile=meanwhile
+                )
                 resources = ray.cluster_resources()
             finally:  # a signal may come in the middle
                 started |= _family() - before
@@ -243,8 +250,8 @@ def _runs(process: psutil.Process) -> bool:
 
 def check_resources(settings: StudySettings) -> None:
     """Raises UserError where a trial needs more than this machine has. (Another cluster may grow.)"""
-    has = {"cpus": os.cpu_count() or 1, "gpus": torch.cuda.device_count()}
     gpus = 1 if settings.gpus is None else settings.gpus
+    has = {"cpus": os.cpu_count() or 1, "gpus": _gpus_here() if gpus else 0}
     for name, asked in (("cpus", settings.cpus_per_trial), ("gpus", gpus)):
         if asked > has[name]:
             shown = "auto" if name == "gpus" and settings.gpus is None else f"{asked:g}"
@@ -252,6 +259,12 @@ def check_resources(settings: StudySettings) -> None:
                 f"--{name}-per-trial is {shown}, but this machine has {has[name]}: "
                 "give less, or join a cluster"
             )
+
+
+def _gpus_here() -> int:
+    import torch  # a second that a study on CPUs need not wait for
+
+    return torch.cuda.device_count()
 
 
 def first_workers(settings: StudySettings, n_jobs: int) -> int:

@@ -10,16 +10,13 @@ import logging
 from typing import Any
 
 import ray
-import torch
 
 from emargin_train.files import write_whole
-from emargin_train.pretrain import measure
 from study import interrupts, plan, records, results
 from study.cluster.connection import HeadWatch
 from study.settings import StudySettings
 from study.stopper import Stopper
 from study.tracking.tracker import Tracker
-from study.trial import beside_metrics, embeddings_file
 
 LEAVE_S = 5.0
 log = logging.getLogger(__name__)
@@ -89,7 +86,15 @@ def measure_all(
 def _measured(
     saved: bytes, threads: int, on_gpu: bool
 ) -> tuple[dict[str, Any], dict[str, Any], bytes, float]:
-    """Metrics, what a record keeps beside them, the file of embeddings, and the seconds that it took."""
+    """Metrics, what a record keeps beside them, the file of embeddings, and the seconds that it took.
+
+    A worker calls this; the driver need not load what it uses.
+    """
+    import torch
+
+    from emargin_train.pretrain import measure
+    from study.trial import beside_metrics, embeddings_file
+
     torch.set_num_threads(threads)
     outcome = measure(saved, device="cuda" if on_gpu and torch.cuda.is_available() else "cpu")
     assert outcome.evaluation is not None

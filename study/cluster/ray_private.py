@@ -27,7 +27,9 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is not used
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-LOADED_FIRST = "study.cluster.worker"  # what the first workers of a cluster of our own load while Ray starts
+LOADED_FIRST = (
+    "study.cluster.loaded_first"  # what the first workers of a cluster of our own load while Ray starts
+)
 for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
@@ -39,19 +41,26 @@ from ray._private.authentication.authentication_token_setup import (  # noqa: E4
 )
 from ray._private.services import find_bootstrap_address  # noqa: E402
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # noqa: E402
-from ray.air._internal import usage  # noqa: E402
-from ray.tune.execution import class_cache  # noqa: E402
 
-# Ray counts a study's callbacks for its usage statistics even where these are off. For this it loads MLflow,
-# which takes two seconds.
-usage.tag_callbacks = lambda callbacks: False
-
-# Tune would give the driver's AWS keys to its workers, and Ray would log them. Every node has its own keys.
 AWS_SECRETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
-class_cache.ENV_VARS_TO_PROPAGATE.difference_update(AWS_SECRETS)
-# It would also give them a variable for PyTorch Lightning. Workers that run already do not have it, so that a
-# worker would have to be started anew for each trial.
-class_cache.DEFAULT_ENV_VARS.clear()
+
+
+def prepare_tune() -> None:
+    """Change what Tune does before its first trial. (Tune takes a second to load, and Ray starts without it.)
+
+    Ray counts a study's callbacks for its usage statistics even where these are off. For this it loads
+    MLflow, which takes two seconds.
+
+    Tune would give the driver's AWS keys to its workers, and Ray would log them; every node has its own keys.
+    It would also give them a variable for PyTorch Lightning. Workers that run already do not have it, so that
+    a worker would have to be started anew for each trial.
+    """
+    from ray.air._internal import usage
+    from ray.tune.execution import class_cache
+
+    usage.tag_callbacks = lambda callbacks: False
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(AWS_SECRETS)
+    class_cache.DEFAULT_ENV_VARS.clear()
 
 
 def address_here() -> str | None:
@@ -92,12 +101,20 @@ def sigterm_keeper() -> Callable[[], None]:
     return keep
 
 
-def init(address: str, folder: str | None = None, *, workers: int = 0, threads: int = 1) -> None:
+def init(
+    address: str,
+    folder: str | None = None,
+    *,
+    workers: int = 0,
+    threads: int = 1,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
     """Connect to a cluster, or start one here if the address is "local". Signal handlers stay as they are.
 
     folder: where a cluster that is started here keeps its files
     workers: so many workers of a cluster that is started here load what trials need while Ray starts
     threads: of these workers, where the environment does not say how many
+    meanwhile: called once the last process of a cluster of ours has been started, for which Ray then waits
 
     `ray.init` sets two handlers of SIGTERM that end the process, one in Python and one in C++, but only the
     command line may end it (`study.signals`).
@@ -109,7 +126,7 @@ def init(address: str, folder: str | None = None, *, workers: int = 0, threads: 
     if address == "local" and not token.has_token(ignore_auth_mode=True):
         # Ray would write one into the home folder, which is not always there and writable.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    here = _own_cluster(workers, threads) if address == "local" else contextlib.nullcontext()
+    here = _own_cluster(workers, threads, meanwhile) if address == "local" else contextlib.nullcontext()
     with here, _replaced(utils, "set_sigterm_handler", lambda handler: None):
         try:
             ray.init(
@@ -124,7 +141,7 @@ def init(address: str, folder: str | None = None, *, workers: int = 0, threads: 
 
 
 @contextlib.contextmanager
-def _own_cluster(workers: int, threads: int) -> Iterator[None]:
+def _own_cluster(workers: int, threads: int, meanwhile: Callable[[], object]) -> Iterator[None]:
     """Inside, Ray starts without programs that nobody uses here, and its first workers load what they need.
 
     The programs take a second each to start. They are the log monitor, since nobody reads what it sends
@@ -138,16 +155,22 @@ def _own_cluster(workers: int, threads: int) -> Iterator[None]:
         stack.enter_context(
             _replaced(utils, "get_dashboard_dependency_error", lambda: ImportError("not wanted"))
         )
+        made, flag = services.start_ray_process, "--num_prestart_python_workers="
+
+        def start(command: list[str], *args: Any, **more: Any) -> Any:
+            is_last = any(word.startswith(flag) for word in command)  # the raylet, which starts workers
+            if workers:
+                command = [f"{flag}{workers}" if word.startswith(flag) else word for word in command]
+            process = made(command, *args, **more)
+            if is_last:
+                meanwhile()
+            return process
+
+        stack.enter_context(_replaced(services, "start_ray_process", start))
         if workers:
-            made = services.start_ray_process
-
-            def start(command: list[str], *args: Any, **more: Any) -> Any:
-                flag = "--num_prestart_python_workers="
-                mine = [f"{flag}{workers}" if word.startswith(flag) else word for word in command]
-                return made(mine, *args, **more)
-
-            stack.enter_context(_replaced(services, "start_ray_process", start))
             stack.enter_context(_environment("RAY_preload_python_modules", LOADED_FIRST))
+            # Ray ends workers that are idle for a second, and the driver needs longer until the first trials.
+            stack.enter_context(_environment("RAY_idle_worker_killing_time_threshold_ms", "60000"))
             # Ray sets it when a trial comes, which is too late for libraries that are loaded then.
             stack.enter_context(_environment("OMP_NUM_THREADS", str(threads)))
         yield

@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune import Callback
 
 from study import interrupts, own_folders
-from study.cluster import checkpoints, engine_actor
+from study.cluster import checkpoints, engine_actor, ray_private
 from study.cluster.connection import GONE, HeadWatch
 from study.cluster.engine import Sharing
 from study.cluster.searcher import TuneSearcher
@@ -45,6 +45,7 @@ def run_trials(
     head: watches the cluster's head, without which no job ever ends
     look: called every second in the calling thread
     """
+    ray_private.prepare_tune()
     place = checkpoints.place(settings)  # removed at the end
     fit_one_gpu = int(1 / gpus + 1e-6) if gpus else 1
     shared = None

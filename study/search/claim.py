@@ -14,12 +14,12 @@ from optuna.storages import BaseStorage
 
 from emargin_train.errors import UserError
 from study import identity
+from study.goals import directions
 from study.own_files import put_aside
 from study.plan import Arm
 from study.search.storage import RETOLD, make_storage, study_name
 from study.secrets import without_password
 from study.settings import OPERATIONAL, StudySettings
-from study.trial import directions
 
 ID, FOLDER, SETTINGS = "study_id", "folder", "settings"  # attributes of an Optuna study
 PATIENCE_S = 5.0  # another driver of this name may have made its search but not yet marked it

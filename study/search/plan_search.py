@@ -15,6 +15,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from study.goals import directions, goal_values
 from study.plan import Arm, Job, TrialSpec, jobs, spec
 from study.records import Rows
 from study.retry import StorageAway, patiently
@@ -23,7 +24,6 @@ from study.search.storage import AWAY, PATIENCE_S, study_name
 from study.settings import StudySettings
 from study.space import Value, contains, distributions, suggest, within
 from study.stopper import Stopper
-from study.trial import directions, goal_values
 
 T = TypeVar("T")
 

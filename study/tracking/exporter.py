@@ -38,7 +38,6 @@ from study.tracking.sync_state import SyncState
 
 ROUND_S = 1.0  # how often it looks for new records, and sends the summary
 PAUSES_S = (0.5, 1, 2, 5, 10, 20, 30)  # before each new attempt; the last one is repeated
-NICENESS = 10
 SAY_S = 5.0  # while a model is made, the driver is told so often that it is
 MODEL_S = (
     300.0  # for so long at most: a model takes seconds, or minutes where other programs have the processors
@@ -240,7 +239,6 @@ def listen(exporter: Exporter) -> None:
 
 
 def main() -> None:
-    os.nice(NICENESS)
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
     first = sys.stdin.readline()
     if not first:

@@ -110,6 +110,31 @@ assert low == torch.finfo(torch.float32).eps, low
     in_a_fresh_interpreter(code)
 
 
+def test_a_stand_in_is_neither_true_nor_false():
+    """A check of a value that a library computes would otherwise always pass, or never."""
+    with stand_ins():
+        import emargin_train_has_no_such_library as absent
+
+        with pytest.raises(TypeError, match="without the library"):
+            assert absent.any([1.0]) or True
+        with pytest.raises(TypeError):
+            assert absent.log2(3) < 1
+
+
+def test_what_a_study_needs_before_its_cluster_starts_loads_no_pytorch():
+    """Nor Tune, pandas or MLflow: each takes a second or so, for which Ray's start would wait."""
+    heavy = ("torch", "ray.tune", "pandas", "mlflow", "sklearn", "scipy.stats")
+    code = """
+import sys
+from study import plan, run_study
+from study.settings import StudySettings
+from emargin_train.data import load
+settings, study_plan, _ = run_study.checked(StudySettings(dataset="sleepeeg-sim", address="local"), None)
+plan.first_data(settings, study_plan)
+"""
+    in_a_fresh_interpreter(code + f"assert not set({heavy!r}) & set(sys.modules)")
+
+
 def test_stand_ins_leave_nothing_behind():
     before = dict(sys.modules)
     with stand_ins():

@@ -1,6 +1,8 @@
 """A plan contains every trial once: references first, then one trial of each arm in turn."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -238,6 +240,66 @@ def test_a_searched_range_of_noise_is_measured_by_references_at_its_ends_and_mid
         assert arm.n_trials == 3 and [arm.trial_name(n) for n in range(3)] == [
             f"{name}-000{n}" for n in range(3)
         ]
+
+
+REFUSED = """
+import itertools, sys
+from emargin_train.declarations import declarations
+from emargin_train.errors import UserError
+from emargin_train.hyperparameters import table
+from study.plan import Replicate, TrialSpec
+
+def all_settings():
+    odd = {int: (-1, 0, 2, 3), float: (-1.0, 0.0, 0.5, 1e9), str: ("?",), bool: (True,)}
+    for method, encoder in itertools.product(declarations().methods, declarations().encoders):
+        base = {"dataset": "sleepeeg-sim", "method": method, "encoder": encoder}
+        yield base
+        for column, one in table(method, encoder).items():
+            for value in (*odd.get(one.kind, ()), None, *(one.choices or ())):
+                yield base | {column: value}
+        if "dissimilar_share" in table(method, encoder):
+            yield base | {"threshold": None}
+            yield base | {"threshold": 0.3, "dissimilar_share": 0.3}
+
+def refusal(check):
+    try:
+        check(Replicate(0, 0))
+    except UserError as error:
+        return str(error)
+
+specs = [
+    TrialSpec("t", "t", "searched", settings["method"], settings, (Replicate(0, 0),))
+    for settings in all_settings()
+]
+early = [refusal(one.check) for one in specs]
+assert "torch" not in sys.modules
+late = [refusal(one.config) for one in specs]
+assert early == late, [pair for pair in zip(early, late) if pair[0] != pair[1]][:5]
+print(sum(reason is not None for reason in early), len(early))
+"""
+
+
+def test_what_a_training_refuses_is_refused_without_pytorch_in_the_same_words():
+    ran = subprocess.run((sys.executable, "-c", REFUSED), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    n_refused, n = map(int, ran.stdout.split())
+    assert 50 < n_refused < n
+
+
+def test_a_check_that_needs_a_library_is_made_with_it(monkeypatch):
+    """A method's own check may compute with NumPy, which `declarations` has not loaded."""
+    settings = small_settings()
+    job = plan.trials(plan.arms(settings))[-1]
+    trial = plan.spec(settings, job, {})
+
+    def check(*_):
+        raise TypeError("nobody knows whether this is true without the library")
+
+    made = []
+    monkeypatch.setattr(plan, "parts", check)
+    monkeypatch.setattr(plan.TrialSpec, "config", lambda self, replicate: made.append(replicate))
+    trial.check(job.replicates[0])
+    assert made == [job.replicates[0]]
 
 
 def test_flags_beside_a_stored_space_change_what_they_name():

@@ -11,8 +11,8 @@ import pytest
 
 from analysis import tables
 from study import plan, split_seeds
+from study.goals import goal_values
 from study.search.storage import make_storage
-from study.trial import goal_values
 from tests.study.conftest import here, small, small_settings
 
 GOALS = ("silhouette", "probe_balanced_accuracy")

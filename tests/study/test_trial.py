@@ -9,7 +9,8 @@ from emargin_train import checkpoint
 from emargin_train.hyperparameters import table
 from emargin_train.methods import METHODS
 from study import plan
-from study.trial import goal_values, loss_curve, run_trial, trial_records
+from study.goals import goal_values
+from study.trial import loss_curve, run_trial, trial_records
 from tests.study.conftest import small_settings
 
 VOLATILE = ("started_at", "data_seconds", "train_seconds", "eval_seconds", "peak_memory_mb")

@@ -15,6 +15,7 @@ import ray
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from ray._private import parameter, services, utils
+from ray.util.placement_group import placement_group
 
 from study.cluster import ray_private
 
@@ -48,6 +49,7 @@ def test_counting_callbacks_would_load_mlflow_and_is_replaced():
     """Tune calls the function through its module, so that the replacement is what it calls."""
     from ray.tune import tune
 
+    ray_private.prepare_tune()
     assert tune.air_usage.tag_callbacks([object()]) is False
     assert "tag_callbacks" in tune.run.__code__.co_names
 
@@ -55,6 +57,7 @@ def test_counting_callbacks_would_load_mlflow_and_is_replaced():
 def test_no_aws_key_is_handed_to_workers():
     from ray.tune.execution import class_cache
 
+    ray_private.prepare_tune()
     assert not {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name in ray_private.AWS_SECRETS}
     assert "AWS_SECURITY_TOKEN" in ray_private.AWS_SECRETS
 
@@ -91,6 +94,27 @@ def workers() -> dict[int, float]:
 
 
 @pytest.mark.slow
+def test_a_worker_that_waits_for_its_first_trial_is_kept():
+    """Ray ends workers that are idle for a second while no processor is free.
+
+    None is free once Tune has reserved those of its first trials, before it asks for workers. A study would
+    then wait for new ones, and run one short trial at a time meanwhile.
+    """
+    ray_private.init("local", workers=1)
+    try:
+        deadline = time.monotonic() + 60
+        while len(workers()) < 3 and time.monotonic() < deadline:  # with both agents
+            time.sleep(0.1)
+        before = set(workers())
+        group = placement_group([{"CPU": os.cpu_count()}])
+        ray.get(group.ready())
+        time.sleep(3)
+        assert len(before) == 3 and before <= set(workers())
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.slow
 def test_workers_load_while_ray_starts_and_trials_use_them(monkeypatch):
     """Only as many as are asked for, with the threads of a trial; a second cluster starts none."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -117,6 +141,7 @@ def test_tune_starts_trials_in_the_environment_of_every_worker():
     """With variables of its own, a trial would need a worker that is started for it."""
     from ray.tune.execution import class_cache
 
+    ray_private.prepare_tune()
     made = class_cache._ActorClassCache().get(type("Trial", (), {}))
     assert not made._default_options["runtime_env"]
 
@@ -132,8 +157,10 @@ def test_starting_ray_keeps_the_signal_handlers_and_its_health_can_be_asked(monk
     monkeypatch.setattr(signal, "signal", lambda n, handler: assigned.append(handler) or assign(n, handler))
     known = {(module, name): getattr(module, name) for module, name in REPLACED}
     environment = dict(os.environ) | {"RAY_AUTH_TOKEN": None}
-    ray_private.init("local")
+    waiting = []
+    ray_private.init("local", meanwhile=lambda: waiting.append(ray.is_initialized()))
     try:
+        assert waiting == [False], "it is called once, and Ray is not there yet"
         assert assigned == [ours]
         assert known == {(module, name): getattr(module, name) for module, name in REPLACED}
         assert environment == dict(os.environ) | {"RAY_AUTH_TOKEN": None}
