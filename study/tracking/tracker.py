@@ -29,7 +29,7 @@ from study.tracking.sync_state import SyncState
 TELL_EVERY_S = 10.0
 START_S = 12.0  # MLflow takes this long to load on a busy machine
 CLOSE_S = 2.0
-NICENESS = 19  # of the exporter; Ray's workers have 15, and a study begins earlier if they load first
+NICENESS = 15  # of the exporter, as of Ray's workers: a study begins earlier if it does not load first
 FILES_S = 60.0  # a report has some twenty files
 NO_MODELS: Mapping[str, str | None] = {}
 log = logging.getLogger(__name__)

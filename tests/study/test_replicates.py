@@ -106,7 +106,7 @@ def test_one_subject_left_out_gives_a_split_for_every_subject(monkeypatch):
         asked.append(config)
         return subjects(train=["a", "a", "b"], validation=["c"], test=["d", "d"])
 
-    monkeypatch.setattr(split_seeds, "load", load)
+    monkeypatch.setattr("emargin_train.data.load", load)
     settings = small_settings(split="leave-one-subject-out", methods=("emargin",), references=("raw",))
     splits = split_seeds.by_default(settings)
     assert splits == (0, 1, 2, 3) and asked[0].dataset == settings.dataset
@@ -118,7 +118,7 @@ def test_one_subject_left_out_gives_a_split_for_every_subject(monkeypatch):
 
 
 def test_splits_that_are_named_are_not_looked_up(monkeypatch):
-    monkeypatch.setattr(split_seeds, "load", lambda _: pytest.fail("no data are needed"))
+    monkeypatch.setattr("emargin_train.data.load", lambda _: pytest.fail("no data are needed"))
     named = small_settings(split="leave-one-subject-out", split_seeds=(2, 3))
     assert plan.resolved(named, split_seeds.by_default(named)).split_seeds == (2, 3)
     plain = small_settings()
