@@ -25,7 +25,7 @@ def begin(do: Callable[[], T]) -> Future[T]:
 
 
 def finish(
-    do: Callable[[], None],
+    do: Callable[[], object],
     *,
     interrupted: Callable[[], None] = lambda: None,
     is_lost: Callable[[], bool] = lambda: False,

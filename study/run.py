@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ def main() -> None:
 
         print(describe(settings, args.extend))
         return
+    import_module("study.run_study")  # it takes a second, in which a signal ends this process as any other
     with signals.handled(settings.folder) as received:
         run(settings, args, received)
 

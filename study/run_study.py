@@ -10,6 +10,7 @@ study properly: `outcome.interrupted` is then true, and the same call resumes th
 """
 
 import contextlib
+import math
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from emargin_train.data import load
@@ -212,9 +214,7 @@ def _run(
             kept = claim.claimed_storage(settings, study_plan, study_id)
             search = PlanSearch(settings, study_plan, kept, done, stopper)
             if resources is not None:
-                from study.cluster import trainings  # it loads PyTorch and Tune, and the cluster has started
-
-                head = connection.HeadWatch(started_here=address is None)
+                trainings, head = _trainings(stopper), connection.HeadWatch(started_here=address is None)
                 with progress:
                     trainings.run(
                         settings,
@@ -247,6 +247,17 @@ def _run(
         stopper.abandoned,
     )
     return outcome, books.report
+
+
+def _trainings(stopper: Stopper) -> ModuleType:
+    """`study.cluster.trainings`, which loads PyTorch and Tune; the cluster starts without them.
+
+    A KeyboardInterrupt stops the study afterwards. It would leave half of a module behind, which the end of
+    the study needs too.
+    """
+    name = "study.cluster.trainings"
+    interrupts.finish(partial(import_module, name), interrupted=stopper.interrupt, patience_s=math.inf)
+    return import_module(name)
 
 
 def _draw(folder: Path) -> Path:

@@ -81,6 +81,7 @@ def handled(folder: Path) -> Iterator[Received]:
         yield received
     finally:
         sys.unraisablehook = hook
+        signal.setitimer(signal.ITIMER_REAL, 0)  # at its very end, Python has no handler any more
         if received.number is None:  # else the process is ending, which a second SIGTERM must not cut short
             for number, handler in before.items():
                 signal.signal(number, handler)

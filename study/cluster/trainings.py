@@ -36,6 +36,8 @@ def run(
     resources: of the cluster
     look: called every second in the calling thread
     """
+    if stopper.interrupted:
+        return
     gpus = settings.gpus
     if gpus is None:
         gpus = measured_share(plan.first_config(settings, study_plan), settings.seeds)

@@ -18,7 +18,7 @@ from emargin_train.errors import UserError
 from study import closing, interrupts, own_folders, plan, results
 from study.closing import Books, StudyEnded, closed_in_the_end
 from study.cluster import ray_private
-from study.run_study import run_study
+from study.run_study import _trainings, run_study
 from study.stopper import Stopper
 from study.summary import Summary
 from tests.study.books import NAME, begin, descendants, n_records, stable, wait_until
@@ -101,6 +101,22 @@ def test_an_export_that_fails_does_not_leave_mlflow_open(books, monkeypatch):
     with pytest.raises(StudyEnded), closed_in_the_end(books):
         pass
     assert books.tracker.ends == ["KILLED"]
+
+
+def test_an_interrupt_while_libraries_are_loaded_leaves_no_half_of_a_module(monkeypatch):
+    """The end of the study needs them: half of pandas ended it with an AttributeError, as if it had failed."""
+    whole = []
+
+    def slow(name):
+        if not whole:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+            whole.append(name)
+        return name
+
+    monkeypatch.setattr("study.run_study.import_module", slow)
+    stopper = Stopper()
+    assert _trainings(stopper) == whole[0] and stopper.interrupted
 
 
 def test_what_waits_for_something_that_is_gone_is_given_up():

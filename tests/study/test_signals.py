@@ -39,6 +39,13 @@ def test_a_study_that_no_signal_stopped_gives_the_handlers_back(tmp_path):
     assert before == [signal.getsignal(n) for n in signals.STOPPING]
 
 
+def test_nothing_is_delivered_again_once_the_study_is_over(tmp_path):
+    """At its very end, Python has no handler any more, and the timer would kill the process (exit code -14)."""
+    with signals.handled(tmp_path):
+        signal.setitimer(signal.ITIMER_REAL, 30)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
 def test_the_first_signal_is_acknowledged_at_once(tmp_path, capfd):
     with signals.handled(tmp_path):
         with pytest.raises(KeyboardInterrupt):
