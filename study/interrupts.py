@@ -1,27 +1,43 @@
 """Work that a KeyboardInterrupt must not break off in the middle runs in a separate thread."""
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
+from importlib import import_module
 from typing import TypeVar
 
 LOOK_EVERY_S = 1.0
+LOAD_S = 20.0
 T = TypeVar("T")
 
 
 def begin(do: Callable[[], T]) -> Future[T]:
     """Call `do` in a separate thread, which does not keep the process alive."""
     ended: Future[T] = Future()
+    _start(do, ended, threading.Lock())
+    return ended
+
+
+def load(module: str) -> None:
+    """Import a module in a separate thread. The process ends after it: it might crash in the middle."""
+    atexit.register(wait, [begin(partial(import_module, module))], timeout=LOAD_S)
+
+
+def _start(do: Callable[[], T], ended: Future[T], begun: threading.Lock) -> None:
+    """Start the thread. If an interrupt breaks this off, it can be called again: `do` runs once."""
 
     def run() -> None:
+        if not begun.acquire(blocking=False):
+            return
         try:
             ended.set_result(do())
         except BaseException as error:
             ended.set_exception(error)
 
     threading.Thread(target=run, name=getattr(do, "__name__", "work"), daemon=True).start()
-    return ended
 
 
 def finish(
@@ -40,10 +56,13 @@ def finish(
     patience_s: how long we still wait for `do` after the first KeyboardInterrupt, or after `is_lost` was true
     at_most_s: how long we wait for `do` in any case
     """
-    ended = begin(do)
-    deadline, n_interrupts, is_given_up = time.monotonic() + at_most_s, 0, False
+    ended, begun = Future[object](), threading.Lock()
+    deadline, n_interrupts, is_given_up, is_started = time.monotonic() + at_most_s, 0, False, False
     while not ended.done() and time.monotonic() < deadline:
         try:
+            if not is_started:
+                _start(do, ended, begun)
+                is_started = True
             wait([ended], timeout=min(look_every_s, max(0.0, deadline - time.monotonic())))
             if not is_given_up and is_lost():
                 is_given_up, deadline = True, min(deadline, time.monotonic() + patience_s)

@@ -203,7 +203,7 @@ def _run(
             quiet=say is _nothing,
             workers=connection.first_workers(settings, len(jobs) - len(done)),
             threads=settings.cpus_per_trial,
-            meanwhile=lambda: interrupts.begin(partial(import_module, "emargin_train.train")),
+            meanwhile=partial(interrupts.load, "emargin_train.train"),
         )
     with closed_in_the_end(books), cluster as resources:
         # The table and MLflow are completed before Ray ends, so that a fault while Ray ends cannot harm them.
@@ -230,8 +230,8 @@ def _run(
                         say=say,
                     )
             opening.complete()
-            if report:  # what draws it takes a second to load, and MLflow is completed meanwhile
-                interrupts.begin(partial(import_module, "analysis.report"))
+            if report and not stopper.interrupted:
+                interrupts.load("analysis.report")  # it takes a second, and MLflow is completed meanwhile
     complete = books.is_complete
     browse = _to_browse(settings, tracker)
     stopped = None if complete else stopper.reached or "some trials have not ended"

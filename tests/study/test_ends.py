@@ -104,7 +104,7 @@ def test_an_export_that_fails_does_not_leave_mlflow_open(books, monkeypatch):
 
 
 def test_an_interrupt_while_libraries_are_loaded_leaves_no_half_of_a_module(monkeypatch):
-    """The end of the study needs them: half of pandas ended it with an AttributeError, as if it had failed."""
+    """The end of the study needs them, too: half of pandas ended it with an AttributeError."""
     whole = []
 
     def slow(name):
@@ -117,6 +117,40 @@ def test_an_interrupt_while_libraries_are_loaded_leaves_no_half_of_a_module(monk
     monkeypatch.setattr("study.run_study.import_module", slow)
     stopper = Stopper()
     assert _trainings(stopper) == whole[0] and stopper.interrupted
+
+
+LOADS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from study import interrupts
+interrupts.load("takes_long")
+"""
+
+
+def test_a_process_ends_after_what_a_thread_loads(tmp_path):
+    """An extension module that initialises itself while Python ends crashed one study in seven."""
+    (tmp_path / "takes_long.py").write_text("import time\ntime.sleep(1)\nprint('whole', flush=True)\n")
+    ran = subprocess.run((sys.executable, "-c", LOADS, str(tmp_path)), capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "whole\n")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_while_a_thread_is_started_is_one_interrupt(monkeypatch, when):
+    """What the thread does is done once, and whole."""
+    start, interrupts_left, done, interrupted = threading.Thread.start, [when], [], []
+
+    def interrupting(thread):
+        if interrupts_left == ["before"]:
+            raise KeyboardInterrupt(interrupts_left.pop())
+        start(thread)
+        if interrupts_left:
+            raise KeyboardInterrupt(interrupts_left.pop())
+
+    monkeypatch.setattr(threading.Thread, "start", interrupting)
+    assert interrupts.finish(
+        lambda: done.append(time.sleep(0.2)), interrupted=lambda: interrupted.append(when), patience_s=5
+    )
+    assert (len(done), interrupted) == (1, [when])
 
 
 def test_what_waits_for_something_that_is_gone_is_given_up():

@@ -40,7 +40,7 @@ def test_a_study_that_no_signal_stopped_gives_the_handlers_back(tmp_path):
 
 
 def test_nothing_is_delivered_again_once_the_study_is_over(tmp_path):
-    """At its very end, Python has no handler any more, and the timer would kill the process (exit code -14)."""
+    """At its very end, Python has no handler any more, and the timer would kill the process."""
     with signals.handled(tmp_path):
         signal.setitimer(signal.ITIMER_REAL, 30)
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
