@@ -86,7 +86,9 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
         sys.exit(received.exit_code)
     show(settings, args, outcome, time.monotonic() - started)
     code = received.exit_code if outcome.interrupted else outcome.exit_code
-    if outcome.is_abandoned:  # the cluster died, but a thread and some of its processes still run
+    # Where the cluster died, a thread and some of its processes still run. Where an interrupt came while Ray
+    # started, its C++ may be half initialised, and would crash this process as Python ends.
+    if outcome.is_abandoned or outcome.interrupted:
         signals.end(code)
     sys.exit(code)
 

@@ -1,13 +1,16 @@
 """What the command line does with signals, in this process; test_resume.py stops real studies."""
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
+import types
 
 import pytest
 
-from study import signals
+from study import run, signals
+from tests.study.conftest import small_settings
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +83,8 @@ def test_a_study_in_the_background_can_be_interrupted(tmp_path):
 
 WAITING = """
 import logging, os, pathlib, signal, sys, threading, time
-from study import signals
+from study import run, signals
+from tests.study.conftest import small_settings
 
 def fork():
     if not os.fork():
@@ -125,3 +129,20 @@ def test_a_signal_that_python_would_drop_stops_the_study_and_leaves_no_lock(tmp_
     code = (sys.executable, "-c", WAITING.replace("{when}", when), str(tmp_path))
     ran = subprocess.run(code, capture_output=True, text=True, timeout=60)
     assert ran.stdout.split() == ["143", "free"], (ran.stdout, ran.stderr)
+
+
+@pytest.mark.parametrize("how", ["interrupted", "is_abandoned"])
+def test_a_study_that_was_stopped_ends_the_process_itself(monkeypatch, how):
+    """As Python ends, Ray's C++ crashed it (exit code -11) where Ctrl-C had come while Ray started."""
+    received, settings = signals.Received(), small_settings()
+    received.number = signal.SIGTERM
+    outcome = types.SimpleNamespace(interrupted=False, is_abandoned=False, exit_code=1)
+    setattr(outcome, how, True)
+    monkeypatch.setattr("study.run_study.run_study", lambda *_, **__: outcome)
+    monkeypatch.setattr("study.run.show", lambda *_: None)
+    ended = []
+    monkeypatch.setattr(signals, "end", ended.append)
+    args = argparse.Namespace(extend=None, retry=None, quiet=True)
+    with pytest.raises(SystemExit):  # which `signals.end` does not come back for
+        run.run(settings, args, received)
+    assert ended == [143 if how == "interrupted" else 1]
