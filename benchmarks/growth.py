@@ -1,6 +1,6 @@
 """Draw how time and memory grow: they may be quadratic only in N, the number of frames in a batch.
 
-    python -m benchmarks.growth            # N to 6,400, K to 8, 100,000 frames, 200 trials; minutes
+    python -m benchmarks.growth            # N to 6,400, K to 8, 100,000 frames; half a minute
     python -m benchmarks.growth --long     # N to 50,000, K to 256, 1,000,000 frames, 1,000 trials
 
 step_seconds_N<n>, step_memory_mb_N<n>   one step of the loss on N frames, 320 dimensions
@@ -9,9 +9,10 @@ member_step_seconds_K<k>                 a step of K stacked members (4 sequence
 member_memory_mb_K<k>                    peak growth of memory in a step of all members, divided by K
 start_seconds_frames<n>                  the time of a trial with n training frames before its first step
 start_memory_mb_frames<n>                peak growth of memory in that time
-trial_seconds_trials<n>                  a study whose trials do nothing: the time of a trial in the tenth of
-                                         the study that ends with trial n
-driver_memory_mb_trials<n>               resident memory of the driver after trial n
+trial_seconds_trials<n>                  with --long, a study whose trials do nothing: the time of a trial in
+                                         the tenth of the study that ends with trial n
+driver_memory_mb_trials<n>               with --long, resident memory of the driver after trial n
+                                         (`benchmarks.overhead` has 300 trials without it)
 """
 
 import tempfile
@@ -91,7 +92,7 @@ def trials(n: int) -> list[tuple[int, float, float]]:
 
 def measure(long: bool) -> pd.DataFrame:
     rows: list[tuple[str, str, int, float]] = []  # the largest last, whose freed memory would hide others'
-    for n, seconds, mb in trials(1000 if long else 200):
+    for n, seconds, mb in trials(1000) if long else ():
         rows.append(("trials", "seconds a trial", n, seconds))
         rows.append(("trials", "MB of the driver", n, mb))
     for frames in (10_000, 30_000, 100_000) + ((300_000, 1_000_000) if long else ()):

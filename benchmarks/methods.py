@@ -242,7 +242,7 @@ def of_parts(chosen: set[str], rounds: int, clock: Callable[[], float]) -> None:
 
 def main() -> None:
     parser = parser_of("methods", __doc__)
-    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="runs of each kind (default 10)")
+    parser.add_argument("--rounds", type=int, default=4, metavar="N", help="runs of each kind (default 4)")
     parser.add_argument("--only", default="", metavar="METHODS", help="names, separated by commas")
     parser.add_argument("--cpu-time", action="store_true", help="the processor's seconds, not the wall's")
     args = parser.parse_args()
