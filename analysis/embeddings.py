@@ -5,6 +5,7 @@ python -m analysis.embeddings runs/NAME --trials emargin-0003,infonce-0001 --pro
 """
 
 import argparse
+import os
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +94,8 @@ def project(
 ) -> list[np.ndarray]:
     """(n, 2) for each cloud (n, D): t-SNE from a PCA start, or UMAP; the seed is fixed.
 
-    t-SNE projects the clouds side by side. UMAP's threads may not do so.
+    t-SNE projects the clouds side by side, each with one thread, since clouds are small. Several threads may
+    not call UMAP.
     """
     if projection == "umap":
         try:
@@ -105,14 +107,18 @@ def project(
         return [np.asarray(umap.UMAP(random_state=SEED).fit_transform(h)) for h in clouds]
     if projection != "tsne":
         raise UserError(f"--projection is '{projection}': {nearest(projection, ['tsne', 'umap'])}")
+    if not clouds:
+        return []
     from sklearn.manifold import TSNE
 
     def one(h: np.ndarray) -> np.ndarray:
         near = min(perplexity, (len(h) - 1) / 3)
         made = TSNE(perplexity=near, init="pca", random_state=SEED, max_iter=500)
-        return made.fit_transform(h.astype(np.float64))
+        with threadpool_limits(1):  # OpenMP has a limit for each thread that calls it
+            return made.fit_transform(h.astype(np.float64))
 
-    with threadpool_limits(1), ThreadPoolExecutor() as pool:  # one thread for each: clouds are small
+    n_at_once = min(len(clouds), os.cpu_count() or 1)
+    with threadpool_limits(1), ThreadPoolExecutor(n_at_once) as pool:  # BLAS has one for the process
         return list(pool.map(one, clouds))
 
 

@@ -44,15 +44,19 @@ def projected(study: Study) -> pd.DataFrame:
     """One row for each frame of each trial whose embeddings were kept (COLUMNS), of its first replicate."""
     classes = dict(enumerate(study.manifest.get("classes", ())))
     first = study.ok.sort_values(["trial", "split_seed", "seed"]).drop_duplicates("trial").set_index("trial")
-    kept = [thinned(read(path, trial)) for trial, path in available(study).items() if trial in first.index]
-    drawn, parts = [embedded for embedded in kept if np.ptp(embedded.h) > 0], []
-    for embedded, tsne in zip(drawn, project([one.h for one in drawn]), strict=True):
-        row = first.loc[embedded.trial]
+    parts = []
+    for trial, path in available(study).items():
+        if trial not in first.index:
+            continue
+        row, embedded = first.loc[trial], thinned(read(path, trial))
+        if np.ptp(embedded.h) == 0:
+            continue
+        (tsne,) = project([embedded.h])
         part = pd.DataFrame({"class": embedded.about["label"].map(lambda y: classes.get(y, str(y)))})
         for name, uv in (("tsne", tsne), ("pca", principal_axes(embedded.h))):
             part[[f"{name}_x", f"{name}_y"]] = placed(uv)
         about = {name: row[name] for name in ("dataset", "method", "split_seed")}
-        parts.append(part.assign(trial=f"{study.name}/{embedded.trial}", arm=arm(row), **about))
+        parts.append(part.assign(trial=f"{study.name}/{trial}", arm=arm(row), **about))
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
     return found[list(COLUMNS)]
 

@@ -1,5 +1,9 @@
 """Pictures that can be kept with a document: small, and the same bytes whenever they are drawn."""
 
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -27,3 +31,31 @@ def test_projected_frames_are_few_and_draw_the_same_picture_twice(tmp_path):
     (one,) = charts.save(pictures.chart(made, titles), tmp_path / "one", ("png",))
     (two,) = charts.save(pictures.chart(pd.read_parquet(out), titles), tmp_path / "two", ("png",))
     assert one.read_bytes() == two.read_bytes()
+
+
+COUNTED = """
+import os, threading, time
+import numpy as np, sklearn.manifold
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from analysis import embeddings
+seen = []
+class Counting:
+    def __init__(self, **_):
+        pass
+    def fit_transform(self, h):
+        seen.append((_openmp_effective_n_threads(), threading.get_ident()))
+        time.sleep(0.2)
+        return h[:, :2]
+sklearn.manifold.TSNE = Counting
+os.cpu_count = lambda: 2
+made = embeddings.project([np.full((9, 3), float(i)) for i in range(3)])
+assert [cloud[0, 0] for cloud in made] == [0, 1, 2] and embeddings.project([]) == []
+print([n for n, _ in seen], len({who for _, who in seen}))
+"""
+
+
+def test_clouds_are_projected_side_by_side_with_one_thread_each():
+    """OpenMP has a limit for each thread that calls it: a limit outside would give each cloud all cores."""
+    env = os.environ | {"OMP_NUM_THREADS": "2"}
+    ran = subprocess.run((sys.executable, "-c", COUNTED), capture_output=True, text=True, env=env)
+    assert ran.stdout.strip() == "[1, 1, 1] 2", ran.stderr
