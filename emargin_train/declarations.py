@@ -4,8 +4,8 @@ A method is one file, which holds its settings beside layers and losses. A help 
 need the settings alone, and PyTorch takes seconds to load. So where PyTorch is not loaded yet, the files are
 imported once with stand-ins for everything that belongs neither to Python nor to this project. What they
 declare is kept, and the modules are forgotten. The classes are only to be asked what they declare, and their
-settings can be made, which checks values; a check that uses a library raises TypeError. A file whose
-declarations really need a library (a domain that NumPy computes, say) is imported as usual.
+settings can be made, which checks values; a check that depends on what a library returns raises TypeError. A
+file whose declarations really need a library (a domain that NumPy computes, say) is imported as usual.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from emargin_train.settings import declared
 
@@ -70,7 +70,15 @@ def _check(settings: type) -> None:
 
 
 class StandIn:
-    """Anything of a library that is not loaded: a function, a base class, a decorator, an annotation."""
+    """Anything of a library that is not loaded: a function, a base class, a decorator, an annotation.
+
+    Nobody knows whether it is true, what it equals and what it says, so that these questions raise TypeError.
+    Only while files are read, `==` compares identities: `typing` asks this of annotations.
+
+    is_reading: whether files are read now
+    """
+
+    is_reading: ClassVar[bool] = False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -88,8 +96,14 @@ class StandIn:
     __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __call__
     __iter__ = None  # else it would have items without end
 
-    def __bool__(self) -> bool:
-        raise TypeError("nobody knows whether this is true without the library")
+    def _unknown(self, *_: Any) -> Any:
+        raise TypeError("nobody knows what this is without the library")
+
+    def __eq__(self, other: object) -> bool:
+        return self is other if StandIn.is_reading else self._unknown()
+
+    __bool__ = __str__ = __format__ = _unknown
+    __hash__ = object.__hash__
 
 
 class StandInModule(ModuleType):
@@ -122,9 +136,11 @@ def stand_ins() -> Iterator[None]:
     """Libraries are stand-ins inside; modules that were imported so are forgotten at the end."""
     before, finder = dict(sys.modules), Finder()
     sys.meta_path.insert(0, finder)
+    StandIn.is_reading = True
     try:
         yield
     finally:
+        StandIn.is_reading = False
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name not in before]:
             module = sys.modules[name]

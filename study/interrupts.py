@@ -1,6 +1,7 @@
 """Work that a KeyboardInterrupt must not break off in the middle runs in a separate thread."""
 
 import atexit
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from importlib import import_module
 from typing import TypeVar
 
 LOOK_EVERY_S = 1.0
-LOAD_S = 20.0
+LOAD_S = 20.0  # for an import, which takes seconds, and more on a busy machine
 T = TypeVar("T")
 
 
@@ -22,8 +23,18 @@ def begin(do: Callable[[], T]) -> Future[T]:
 
 
 def load(module: str) -> None:
-    """Import a module in a separate thread. The process ends after it: it might crash in the middle."""
-    atexit.register(wait, [begin(partial(import_module, module))], timeout=LOAD_S)
+    """Import a module in a separate thread, so that it is there when it is needed.
+
+    At its end, the process waits for the import: a process that ends in the middle of one may crash.
+    """
+    if module in sys.modules:
+        return
+    ended: Future[object] = Future()
+    atexit.register(wait, [ended], timeout=LOAD_S)
+    try:
+        _start(partial(import_module, module), ended, threading.Lock())
+    except RuntimeError as error:  # there can be no more threads: it is imported when it is needed
+        ended.set_exception(error)
 
 
 def _start(do: Callable[[], T], ended: Future[T], begun: threading.Lock) -> None:

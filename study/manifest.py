@@ -1,4 +1,4 @@
-"""The manifest of a study: on which data, splits and machines it runs."""
+"""The manifest says on which data, splits and machines a study runs; beside it are the measured frames."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -120,7 +120,10 @@ class TrialSpec:
         return DataConfig.from_flat(self._flat(replicate))
 
     def check(self, replicate: Replicate) -> None:
-        """Raise the UserError that `config` raises, without loading PyTorch where that is possible."""
+        """Raise the UserError that `config` raises for a value, where possible without loading PyTorch.
+
+        `arms` and StudySettings have checked seeds, and names of methods, encoders and hyper-parameters.
+        """
         try:
             for part in parts(self.method, str(self.settings["encoder"])):
                 part.from_flat(self._flat(replicate))

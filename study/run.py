@@ -86,9 +86,9 @@ def run(settings: "StudySettings", args: argparse.Namespace, received: signals.R
         sys.exit(received.exit_code)
     show(settings, args, outcome, time.monotonic() - started)
     code = received.exit_code if outcome.interrupted else outcome.exit_code
-    # Where the cluster died, a thread and some of its processes still run. Where an interrupt came while Ray
+    # Where the cluster died, a thread and some of its processes still run. Where a signal came while Ray
     # started, its C++ may be half initialised, and would crash this process as Python ends.
-    if outcome.is_abandoned or outcome.interrupted:
+    if outcome.is_abandoned or received.number is not None:
         signals.end(code)
     sys.exit(code)
 

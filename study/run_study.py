@@ -256,7 +256,12 @@ def _trainings(stopper: Stopper) -> ModuleType:
     the study needs too.
     """
     name = "study.cluster.trainings"
-    interrupts.finish(partial(import_module, name), interrupted=stopper.interrupt, patience_s=math.inf)
+
+    def load() -> None:
+        import_module("emargin_train.train")  # first: a thread may be loading it (`meanwhile`)
+        import_module(name)
+
+    interrupts.finish(load, interrupted=stopper.interrupt, patience_s=math.inf)
     return import_module(name)
 
 

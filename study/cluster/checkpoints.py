@@ -18,7 +18,7 @@ from study.retry import patiently
 from study.secrets import without_password
 from study.settings import StudySettings
 
-if TYPE_CHECKING:  # a second that a cluster's start need not wait for
+if TYPE_CHECKING:  # Tune takes a second to load, and a cluster's start need not wait for it
     from ray import tune
 
 PATIENCE_S = 600.0

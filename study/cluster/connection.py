@@ -262,7 +262,7 @@ def check_resources(settings: StudySettings) -> None:
 
 
 def _gpus_here() -> int:
-    import torch  # a second that a study on CPUs need not wait for
+    import torch  # it takes a second to load, for which a study on CPUs need not wait
 
     return torch.cuda.device_count()
 

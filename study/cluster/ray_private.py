@@ -27,9 +27,8 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's state of all trials is not used
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-LOADED_FIRST = (
-    "study.cluster.loaded_first"  # what the first workers of a cluster of our own load while Ray starts
-)
+# The first workers of a cluster of our own load this while Ray starts.
+LOADED_FIRST = "study.cluster.loaded_first"
 for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 

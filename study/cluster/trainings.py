@@ -32,6 +32,8 @@ def run(
 ) -> None:
     """Run trials until every one is finished or has failed, or until the stopper lets no more begin.
 
+    An interrupt may have come while this was loaded: then it does nothing.
+
     front: the front so far; embeddings of trials that are not on it are removed
     resources: of the cluster
     look: called every second in the calling thread

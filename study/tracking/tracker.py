@@ -29,7 +29,7 @@ from study.tracking.sync_state import SyncState
 TELL_EVERY_S = 10.0
 START_S = 12.0  # MLflow takes this long to load on a busy machine
 CLOSE_S = 2.0
-NICENESS = 15  # of the exporter, as of Ray's workers: a study begins earlier if it does not load first
+NICENESS = 15  # of the exporter, as of Ray's workers, which would otherwise load after it
 FILES_S = 60.0  # a report has some twenty files
 NO_MODELS: Mapping[str, str | None] = {}
 log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class Tracker:
                 env=os.environ | {"TMPDIR": str(self._temporary)},
             )
         with contextlib.suppress(OSError):  # it has ended at once, which is seen later
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+            nice = max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, nice)
         self._heard: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, args=(self._process, self._heard), daemon=True)
         self._listener.start()

@@ -83,8 +83,7 @@ def test_a_study_in_the_background_can_be_interrupted(tmp_path):
 
 WAITING = """
 import logging, os, pathlib, signal, sys, threading, time
-from study import run, signals
-from tests.study.conftest import small_settings
+from study import signals
 
 def fork():
     if not os.fork():
@@ -131,13 +130,14 @@ def test_a_signal_that_python_would_drop_stops_the_study_and_leaves_no_lock(tmp_
     assert ran.stdout.split() == ["143", "free"], (ran.stdout, ran.stderr)
 
 
-@pytest.mark.parametrize("how", ["interrupted", "is_abandoned"])
+@pytest.mark.parametrize("how", ["interrupted", "complete", "is_abandoned"])
 def test_a_study_that_was_stopped_ends_the_process_itself(monkeypatch, how):
     """As Python ends, Ray's C++ crashed it (exit code -11) where Ctrl-C had come while Ray started."""
     received, settings = signals.Received(), small_settings()
     received.number = signal.SIGTERM
-    outcome = types.SimpleNamespace(interrupted=False, is_abandoned=False, exit_code=1)
-    setattr(outcome, how, True)
+    outcome = types.SimpleNamespace(interrupted=how == "interrupted", is_abandoned=False, exit_code=0)
+    if how == "is_abandoned":
+        received.number, outcome.is_abandoned = None, True
     monkeypatch.setattr("study.run_study.run_study", lambda *_, **__: outcome)
     monkeypatch.setattr("study.run.show", lambda *_: None)
     ended = []
@@ -145,4 +145,4 @@ def test_a_study_that_was_stopped_ends_the_process_itself(monkeypatch, how):
     args = argparse.Namespace(extend=None, retry=None, quiet=True)
     with pytest.raises(SystemExit):  # which `signals.end` does not come back for
         run.run(settings, args, received)
-    assert ended == [143 if how == "interrupted" else 1]
+    assert ended == [143 if how == "interrupted" else 0]
