@@ -117,7 +117,7 @@ def project(
         with threadpool_limits(1):  # OpenMP has a limit for each thread that calls it
             return made.fit_transform(h.astype(np.float64))
 
-    n_at_once = min(len(clouds), os.cpu_count() or 1)
+    n_at_once = max(PANELS, os.cpu_count() or 1)  # the panels of a report at once, even on two cores
     with threadpool_limits(1), ThreadPoolExecutor(n_at_once) as pool:  # BLAS has one for the process
         return list(pool.map(one, clouds))
 

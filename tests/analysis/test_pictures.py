@@ -47,7 +47,6 @@ class Counting:
         time.sleep(0.2)
         return h[:, :2]
 sklearn.manifold.TSNE = Counting
-os.cpu_count = lambda: 2
 made = embeddings.project([np.full((9, 3), float(i)) for i in range(3)])
 assert [cloud[0, 0] for cloud in made] == [0, 1, 2] and embeddings.project([]) == []
 print([n for n, _ in seen], len({who for _, who in seen}))
@@ -58,4 +57,4 @@ def test_clouds_are_projected_side_by_side_with_one_thread_each():
     """OpenMP has a limit for each thread that calls it: a limit outside would give each cloud all cores."""
     env = os.environ | {"OMP_NUM_THREADS": "2"}
     ran = subprocess.run((sys.executable, "-c", COUNTED), capture_output=True, text=True, env=env)
-    assert ran.stdout.strip() == "[1, 1, 1] 2", ran.stderr
+    assert ran.stdout.strip() == "[1, 1, 1] 3", ran.stderr
