@@ -41,10 +41,10 @@ from emargin_train.files import write_whole
 from emargin_train.pretrain import Outcome, settings_row
 from study import records, run_study
 from study.cluster import tune_loop
-from study.plan import TrialSpec
 from study.search.samplers import make_sampler
 from study.settings import StudySettings
 from study.trial import Progress, embeddings_file, record
+from study.trial_spec import TrialSpec
 
 SLOTS = 2
 

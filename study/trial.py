@@ -28,7 +28,7 @@ from emargin_train.pretrain import Outcome, pretrain, settings_row
 from emargin_train.pretrain_many import pretrain_many
 from emargin_train.train import State
 from emargin_train.train_many import TrainMany, can_stack, train_many
-from study.plan import Replicate, TrialSpec
+from study.trial_spec import Replicate, TrialSpec
 
 CURVE_POINTS = 100
 MACHINE = (OSError, MemoryError, torch.OutOfMemoryError)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from emargin_train.methods import METHODS
-from study.plan import Replicate, TrialSpec
+from study.trial_spec import Replicate, TrialSpec
 
 SUFFIXES = ("json", "pt", "arrow", "traceback.txt")
 

@@ -18,7 +18,6 @@ from ray.tune.experiment import Trial as Job
 from study import records
 from study.cluster import checkpoints
 from study.cluster.connection import GONE, HeadWatch
-from study.plan import TrialSpec
 from study.progress import Progress
 from study.results import Front
 from study.retry import StorageAway
@@ -27,6 +26,7 @@ from study.stopper import Stopper, is_full
 from study.tracking.tracker import Tracker
 from study.trial import failed, record, trial_records
 from study.trial_folder import missing, remove_damaged
+from study.trial_spec import TrialSpec
 
 
 class StudyCallback(Callback):

@@ -10,8 +10,8 @@ from ray import tune
 
 from study import own_folders
 from study.cluster import checkpoints, engine_actor
-from study.plan import TrialSpec
 from study.trial_folder import remove_damaged
+from study.trial_spec import TrialSpec
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from study.goals import directions, goal_values
-from study.plan import Arm, Job, TrialSpec, jobs, spec
+from study.plan import Arm, Job, jobs, spec
 from study.records import Rows
 from study.retry import StorageAway, patiently
 from study.search.samplers import make_sampler
@@ -24,6 +24,7 @@ from study.search.storage import AWAY, PATIENCE_S, study_name
 from study.settings import StudySettings
 from study.space import Value, contains, distributions, suggest, within
 from study.stopper import Stopper
+from study.trial_spec import TrialSpec
 
 T = TypeVar("T")
 

@@ -141,7 +141,7 @@ def with_odd(package, path, base):
     return found
 discovery.named_classes = with_odd
 from emargin_train.errors import UserError
-from study.plan import Replicate, TrialSpec
+from study.trial_spec import Replicate, TrialSpec
 for width in (8.0, 8.5):
     settings = {"dataset": "sleepeeg-sim", "method": "odd", "encoder": "projector", "odd.width": width}
     said = []

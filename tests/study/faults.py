@@ -12,8 +12,8 @@ from typing import Any
 import ray
 
 from benchmarks.overhead import leave_files
-from study.plan import TrialSpec
 from study.trial import Progress, failed, record, run_trial
+from study.trial_spec import TrialSpec
 
 
 def kill() -> None:

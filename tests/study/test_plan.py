@@ -247,7 +247,7 @@ import itertools, sys
 from emargin_train.declarations import declarations
 from emargin_train.errors import UserError
 from emargin_train.hyperparameters import table
-from study.plan import Replicate, TrialSpec
+from study.trial_spec import Replicate, TrialSpec
 
 def all_settings():
     odd = {int: (-1, 0, 2, 3), float: (-1.0, 0.0, 0.5, 1e9), str: ("?",), bool: (True,)}
@@ -296,7 +296,7 @@ def test_a_check_that_needs_a_library_is_made_with_it(monkeypatch):
         raise TypeError("nobody knows whether this is true without the library")
 
     made = []
-    monkeypatch.setattr(plan, "parts", check)
+    monkeypatch.setattr("study.trial_spec.parts", check)
     monkeypatch.setattr(plan.TrialSpec, "config", lambda self, replicate: made.append(replicate))
     trial.check(job.replicates[0])
     assert made == [job.replicates[0]]
